@@ -1,0 +1,51 @@
+"""Where the data files are, and where this user's installation keeps its own files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+# In a checkout the data folders lie beside the package; a wheel carries them inside it (pyproject.toml, force-include).
+_DATA = _PACKAGE / "data" if (_PACKAGE / "data").is_dir() else _PACKAGE.parent
+
+PACKAGE = _PACKAGE
+TEMPLATES = _DATA / "templates"
+PLAYBOOKS = _DATA / "playbooks"
+COMPOSE = _DATA / "compose"
+INVENTORIES = _DATA / "inventories"
+LIVE_TESTS = _DATA / "tests" / "live"
+
+
+def _home(variable: str, default: str) -> Path:
+    return Path(os.environ.get(variable) or Path.home() / default) / "provision"
+
+
+def state_dir() -> Path:
+    """This installation's files: the local cloud's secrets and configuration, and one folder per cluster."""
+    return _home("XDG_STATE_HOME", ".local/state")
+
+
+def cache_dir() -> Path:
+    """What can be made again: baked images, downloads."""
+    return _home("XDG_CACHE_HOME", ".cache")
+
+
+def cluster_dir(name: str) -> Path:
+    """A cluster's keys, certificates and first passwords on this machine (mode 0700)."""
+    return state_dir() / "clusters" / name
+
+
+def stack_dir() -> Path:
+    """The `local` cloud's rendered configuration and secrets (mode 0700)."""
+    return state_dir() / "local"
+
+
+def clouds_yaml() -> Path:
+    """The user's clouds.yaml that openstacksdk reads, by its own rules' per-user place."""
+    named = os.environ.get("OS_CLIENT_CONFIG_FILE")
+    return (
+        Path(named)
+        if named
+        else Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "openstack" / "clouds.yaml"
+    )

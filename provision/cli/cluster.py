@@ -1,0 +1,167 @@
+"""`provision plan`, `up`, `status` and `down`: one cluster, from its spec."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from provision.cli.spec import FILE_OPTION, source_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from provision.cli.terminal import TerminalProgress
+    from provision.pure.cluster import Observed
+    from provision.pure.plan import Plan
+    from provision.workflows.up import Summary
+
+_SIGNS = {"create": "+", "delete": "-", "tag": "~", "attach": "~", "update": "~", "configure": "~", "start": "~"}
+
+
+@click.command()
+@FILE_OPTION
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+def plan(file: Path | None, *, as_json: bool) -> None:
+    """Show what `up` would do; changes nothing."""
+    from provision.cli.terminal import print_json
+    from provision.spec import load
+    from provision.workflows.plan import plan as make
+
+    todo = make(load(file), source_of(file))
+    if as_json:
+        print_json(todo.as_data())
+        return
+    for line in lines(todo):
+        click.echo(line)
+
+
+@click.command()
+@FILE_OPTION
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--timeout", type=click.IntRange(1), default=30, show_default=True, help="Minutes to wait for the nodes to form."
+)
+@click.option("--replace", is_flag=True, help="Allow steps that lose what is on a node.")
+def up(file: Path | None, *, yes: bool, timeout: int, replace: bool) -> None:
+    """Make the cluster, or what is missing of it; wait until it works; say where to log in."""
+    from provision.cli.terminal import STDERR, TerminalProgress
+    from provision.doors.keeper import Keeper
+    from provision.spec import load
+    from provision.workflows import up as workflow
+
+    spec = load(file)
+    progress = TerminalProgress()
+    keeper = Keeper(spec.name)
+
+    def agree(todo: Plan) -> None:
+        for line in lines(todo):
+            STDERR.print(line, markup=False, soft_wrap=True)
+        if todo and not yes and sys.stdin.isatty():
+            click.confirm("Do this?", default=True, abort=True, err=True)
+
+    workflow.prepare(spec, progress)
+    from provision.doors.cloud import connect
+
+    cloud = connect(spec.cloud)
+    helpers = workflow.helpers_for(cloud, spec, keeper, progress, timeout=timeout * 60)
+    run = workflow.Up(cloud, keeper, progress, spec=spec, source=source_of(file), helpers=helpers)
+    _say(run.run(agree, replace=replace), progress)
+
+
+@click.command()
+@FILE_OPTION
+@click.option("--json", "as_json", is_flag=True, help="Print the state as JSON.")
+def status(file: Path | None, *, as_json: bool) -> int:
+    """Show the cluster as the cloud, Spark and the Hub see it; exits with 1 when it does not work."""
+    from provision.cli.terminal import print_json
+    from provision.doors.cloud import connect
+    from provision.doors.keeper import Keeper
+    from provision.spec import load
+    from provision.workflows.status import status as look
+
+    # A certificate that has expired since must not hide the state of what runs.
+    spec = load(file, files=False)
+    state = look(connect(spec.cloud), spec, Keeper(spec.name))
+    if as_json:
+        print_json(state)
+    else:
+        _show(state)
+    return 0 if state["working"] else 1
+
+
+@click.command()
+@FILE_OPTION
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def down(file: Path | None, *, yes: bool) -> None:
+    """Remove the cluster: all that carries its mark, in any half-made state, and nothing else."""
+    from provision.cli.terminal import STDERR, TerminalProgress
+    from provision.doors.cloud import connect
+    from provision.doors.keeper import Keeper
+    from provision.spec import load
+    from provision.workflows.down import down as remove
+
+    spec = load(file, files=False)
+    progress = TerminalProgress()
+    keeper = Keeper(spec.name)
+
+    def agree(seen: Observed) -> None:
+        for kind, name in seen.listed():
+            STDERR.print(f"- {kind} {name}", markup=False)
+        STDERR.print(f"- folder {keeper.folder}", markup=False, soft_wrap=True)
+        if not yes and sys.stdin.isatty():
+            click.confirm(f"Remove cluster {spec.name} and all that its users made on it?", abort=True, err=True)
+
+    cloud = connect(spec.cloud)
+    with progress.phase(f"Remove cluster {spec.name}"):
+        removed = remove(cloud, keeper, progress, agree)
+    click.echo(f"Removed cluster {spec.name}." if removed else f"Nothing to remove: there is no cluster {spec.name}.")
+
+
+def lines(todo: Plan) -> list[str]:
+    """Write a plan as people read it."""
+    if not todo:
+        return [f"Cluster {todo.cluster}: nothing to do.", *(f"Note: {note}." for note in todo.notes)]
+    said = [f"Cluster {todo.cluster}: {len(todo.steps)} steps."]
+    for step in todo.steps:
+        lost = "  [loses what is on it: needs --replace]" if step.destructive else ""
+        said.append(f"{_SIGNS.get(step.verb, ' ')} {step.verb} {step.kind} {step.name}: {step.why}{lost}")
+    return said + [f"Note: {note}." for note in todo.notes]
+
+
+def _say(summary: Summary, progress: TerminalProgress) -> None:
+    from provision.cli.terminal import STDERR, duration
+
+    if not summary.changed:
+        click.echo(f"Nothing to do: {summary.hub_url} works.")
+        return
+    for depth, name, seconds in progress.phases:
+        STDERR.print(f"  {'  ' * depth}{name}: {duration(seconds)}", markup=False)
+    click.echo(f"Hub:        {summary.hub_url}")
+    click.echo(f"Users:      {', '.join(summary.users)} (first passwords in {summary.passwords})")
+    if summary.authority:
+        click.echo(f"Authority:  {summary.authority} (let your browser trust it)")
+    click.echo(f"Spark UI:   {summary.spark_ui}")
+    click.echo(f"First job:  {summary.job}")
+
+
+def _show(state: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    out = Console(highlight=False)
+    if not state["exists"]:
+        out.print(f"There is no cluster {state['cluster']} on cloud {state['cloud']!r}.")
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("Node", "Status", "Address", "Flavor", "Spark"):
+        table.add_column(column)
+    for node in state["nodes"]:
+        spark = "master" if node["registered"] is None else "registered" if node["registered"] else "not registered"
+        table.add_row(node["name"], node["status"], node["address"], node["flavor"], spark)
+    out.print(table)
+    hub, spark = state["hub"], state["spark"]
+    out.print(f"Hub:   {hub['url'] or 'none'} ({'well' if hub['well'] else hub['problem']})", markup=False)
+    alive = f"{spark['workers_alive']} of {spark['workers_wanted']} workers alive, {spark['cores']} cores"
+    out.print(f"Spark: {spark['ui'] or 'none'} ({alive if spark['answers'] else 'does not answer'})", markup=False)

@@ -1,0 +1,43 @@
+"""`provision image`: bake and list golden images."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from provision.cli.terminal import TerminalProgress, print_json
+
+
+@click.group()
+def image() -> None:
+    """Bake and list golden images: all of a node's software on a disk that boots by itself."""
+
+
+@image.command()
+def bake() -> None:
+    """Bake the golden image, if it is not in the cache; print the path of its qcow2."""
+    from provision.workflows.bake import bake as run
+
+    progress = TerminalProgress()
+    with progress.phase("Golden image"):
+        path = run(progress)
+    click.echo(str(path))
+
+
+@image.command(name="list")
+@click.option("--cloud", metavar="NAME", help="Also list those on this cloud of clouds.yaml.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def list_images(cloud: str | None, as_json: bool) -> None:
+    """List golden images: in this machine's cache, and with --cloud those on a cloud."""
+    from provision.workflows.bake import on_cloud, on_disk
+
+    found = on_disk() + (on_cloud(cloud) if cloud else [])
+    if as_json:
+        print_json([asdict(one) for one in found])
+        return
+    for one in found:
+        current = "current" if one.current else "old"
+        click.echo(
+            f"{one.where:<12} {one.inputs[:12]:<12} {one.size / 1e6:6.0f} MB  {one.status:<8} {current:<8} {one.name}"
+        )

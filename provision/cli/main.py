@@ -1,0 +1,78 @@
+"""The `provision` command: which commands there are, and how their errors end."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Final
+
+import click
+
+from provision import __version__
+from provision.base.errors import ProvisionError
+
+# Each command is imported only when it runs: `provision --help` stays under 0.3 s.
+COMMANDS: Final = {
+    "init": ("provision.cli.spec:init", "Write a cluster.yaml with every setting and its default."),
+    "plan": ("provision.cli.cluster:plan", "Show what `up` would do."),
+    "up": ("provision.cli.cluster:up", "Make the cluster, wait until it works, say where to log in."),
+    "status": ("provision.cli.cluster:status", "Show the cluster as the cloud and Spark see it."),
+    "down": ("provision.cli.cluster:down", "Remove the cluster: all that carries its tag, nothing else."),
+    "ssh": ("provision.cli.nodes:ssh", "Open a shell on a node, or run one command there."),
+    "run": ("provision.cli.nodes:run", "Run a command on many nodes at once."),
+    "verify": ("provision.cli.nodes:verify", "Test the live cluster with testinfra."),
+    "render": ("provision.cli.spec:render", "Print any document the cluster would get, offline."),
+    "inventory": ("provision.cli.nodes:inventory", "Ansible's dynamic inventory, from the cloud's own metadata."),
+    "image": ("provision.cli.image:image", "Bake and list golden images."),
+    "cloud": ("provision.cli.stack:cloud", "Run the `local` cloud: OpenStack in containers on this machine."),
+    "registrator": ("provision.cli.registrator:registrator", "Keep Consul's catalogue equal to Docker's containers."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Name the commands in the order a user meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import one command, or return None when there is no such command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{module}:{attribute} is not a command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="provision")
+def cli() -> None:
+    """Spark for a team on any OpenStack, and the OpenStack itself, in one command."""
+
+
+def main() -> None:
+    """Run the command line; every expected error is one message, a hint and a fixed exit code."""
+    try:
+        code = cli.main(standalone_mode=False, prog_name="provision")
+        sys.exit(code if isinstance(code, int) else 0)
+    except ProvisionError as error:
+        from provision.cli.terminal import show_error
+
+        show_error(error)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo(
+            "Stopped. Run the same command again to go on, or `provision down` to remove what was made.", err=True
+        )
+        sys.exit(130)

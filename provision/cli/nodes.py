@@ -1,0 +1,140 @@
+"""The commands that go to the nodes: `ssh`, `run`, `verify` and `inventory`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from provision.cli.spec import FILE_OPTION, source_of
+from provision.workflows.run import ROLES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from provision.workflows.nodes import Live
+
+
+def _live(file: Path | None) -> Live:
+    from provision.spec import load
+    from provision.workflows.nodes import look
+
+    return look(load(file), source_of(file))
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@FILE_OPTION
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[NODE] [-- CMD…]")
+@click.pass_context
+def ssh(context: click.Context, *, file: Path | None, words: tuple[str, ...]) -> None:
+    """Open a shell on NODE (default: the master; a node's name or its end, as `worker-1`), or run CMD there.
+
+    CMD goes to the node's shell as ssh sends it. The exit code is CMD's.
+    """
+    from provision.workflows.run import choose, ssh_argv
+
+    name, command = split(words, sys.argv)
+    live = _live(file)
+    argv = ssh_argv(live, choose(live, name), command)
+    context.exit(os.spawnvp(os.P_WAIT, argv[0], argv))  # noqa: S606 - the terminal is the shell's own
+
+
+def split(words: tuple[str, ...], line: list[str]) -> tuple[str | None, tuple[str, ...]]:
+    """Tell the node from the command: what follows `--` on the command line is the command.
+
+    Raises click.UsageError for more than one word before it.
+    """
+    before = len(words) - len(line[line.index("--") + 1 :]) if "--" in line else len(words)
+    if before > 1:
+        raise click.UsageError(f"which of them is the node: {' '.join(words[:before])}? A command comes after `--`.")
+    return (words[0] if before == 1 else None), words[before:]
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@FILE_OPTION
+@click.option("--role", type=click.Choice(ROLES), default="all", show_default=True, help="On which nodes.")
+@click.option("--timeout", type=click.FloatRange(min=1), help="Seconds after which a node counts as failed (124).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD…")
+@click.pass_context
+def run(
+    context: click.Context,
+    *,
+    file: Path | None,
+    role: str,
+    timeout: float | None,
+    as_json: bool,
+    command: tuple[str, ...],
+) -> None:
+    """Run CMD on many nodes at once, show every node's result, and end with the worst exit code.
+
+    One word goes to the nodes' shells as it is (`-- 'uptime | cut -c 1-20'`), several are one command with arguments.
+    """
+    from dataclasses import asdict
+
+    from provision.cli.terminal import print_json
+    from provision.doors.ssh import worst
+    from provision.workflows.run import run as run_on
+
+    line = command[0] if len(command) == 1 else shlex.join(command)
+    results = run_on(_live(file), role, line, timeout)
+    if as_json:
+        print_json(
+            {
+                name: {key: asdict(result)[key] for key in ("code", "stdout", "stderr")}
+                for name, result in results.items()
+            }
+        )
+    else:
+        for name, result in results.items():
+            click.secho(f"{name}: {'ok' if result.ok else f'exit code {result.code}'}", bold=True, err=True)
+            click.echo(result.stdout, nl=False)
+            click.echo(result.stderr, nl=not result.stderr.endswith("\n") and bool(result.stderr), err=True)
+    context.exit(worst(results))
+
+
+@click.command()
+@FILE_OPTION
+@click.option("--json", "as_json", is_flag=True, help="Print every check as JSON.")
+@click.option("-k", "only", metavar="EXPRESSION", default="", help="Only the checks whose names match (pytest -k).")
+def verify(*, file: Path | None, as_json: bool, only: str) -> None:
+    """Test the live cluster with testinfra: software, units, sockets, secrets, a job on every worker, the Hub."""
+    from provision.cli.terminal import TerminalProgress, duration, print_json
+    from provision.workflows.verify import verify as check
+
+    progress = TerminalProgress()
+    report = check(_live(file), progress, only=only)
+    if as_json:
+        print_json(report.as_data())
+    else:
+        for failed in report.failed:
+            click.secho(f"✗ {failed.name}", fg="red", bold=True)
+            click.echo("\n".join("    " + text for text in failed.message.splitlines()))
+        counts = f"{len(report.passed)} passed, {len(report.failed)} failed"
+        click.echo(f"{counts} in {duration(report.seconds)}")
+    if report.failed or not report.passed:
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@FILE_OPTION
+@click.option("--list", "listed", is_flag=True, help="Groups, nodes and their variables, as Ansible asks for them.")
+@click.option("--host", metavar="NODE", help="One node's variables.")
+def inventory(*, file: Path | None, listed: bool, host: str | None) -> None:
+    """Print Ansible's dynamic inventory, from the cloud's own metadata (JSON; without secrets)."""
+    from provision.cli.terminal import print_json
+
+    if host and listed:
+        raise click.UsageError("--list or --host, not both")
+    found = _live(file).inventory()
+    if host:
+        from provision.base.errors import UsageError
+
+        if host not in found["_meta"]["hostvars"]:
+            raise UsageError(f"there is no node {host!r}", f"There are: {', '.join(found['_meta']['hostvars'])}.")
+        print_json(found["_meta"]["hostvars"][host])
+        return
+    print_json(found)

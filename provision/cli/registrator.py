@@ -1,0 +1,88 @@
+"""`provision registrator`: run the Registrator until it is told to stop."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from provision.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from provision.doors.docker_events import Engine
+
+
+@click.command()
+@click.option("--consul", "consul_url", default="http://127.0.0.1:8500", envvar="CONSUL_HTTP_ADDR", show_default=True)
+@click.option("--docker", "docker_url", default="unix:///var/run/docker.sock", envvar="DOCKER_HOST", show_default=True)
+@click.option("--internal", is_flag=True, help="Register containers' own addresses and exposed ports.")
+@click.option(
+    "--network", default="", help="The network whose addresses are registered (a SERVICE_NETWORK label wins)."
+)
+@click.option("--address", default="", help="This host's address for published ports (default: the Consul agent's).")
+@click.option("--host-id", default="", help="First part of every service id (default: the Docker host's name).")
+@click.option(
+    "--resync", type=click.FloatRange(min=0.5), default=10, show_default=True, help="Seconds between full syncs."
+)
+@click.option("--token", default="", envvar="CONSUL_HTTP_TOKEN", help="Consul ACL token.", show_default=False)
+def registrator(
+    *,
+    consul_url: str,
+    docker_url: str,
+    internal: bool,
+    network: str,
+    address: str,
+    host_id: str,
+    resync: float,
+    token: str,
+) -> None:
+    """Keep Consul's catalogue equal to Docker's containers.
+
+    Conventions (SERVICE_NAME, SERVICE_CHECK_HTTP, ...): compose/registrator/README.md. Logs go to stderr.
+    """
+    from provision.doors.consul import Catalogue
+    from provision.doors.docker_events import Engine
+    from provision.pure.services import Settings
+    from provision.workflows.registrator import Registrator
+
+    if not consul_url.startswith(("http://", "https://")):
+        raise UsageError(f"--consul: {consul_url!r} is no URL", "Write it as http://HOST:8500.")
+    engine = Engine(docker_url)
+    # A check that nobody reports is failed only after several resyncs were missed, and a restart takes its time.
+    ttl = max(60, round(6 * resync))
+    settings = Settings(host_id or _host_name(engine), internal, network, address, ttl)
+    worker = Registrator(engine, Catalogue(consul_url, token), settings, log, resync)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stop())
+    log("started", host=settings.host_id, mode="internal" if internal else "published", network=network, resync=resync)
+    worker.run()
+    log("stopped")
+
+
+def _host_name(engine: Engine) -> str:
+    """Ask Docker for the host's name, for as long as it takes: an id made of anything else would outlive us."""
+    from provision.doors.docker_events import EngineAwayError
+
+    said = False
+    while True:
+        try:
+            return engine.name()
+        except EngineAwayError as error:
+            if not said:
+                log("away", level="warning", who="EngineAwayError", reason=error.message)
+            said = True
+            time.sleep(1)
+
+
+def log(event: str, level: str = "info", **fields: object) -> None:
+    """Write one line to stderr: `time=… level=… event=… key=value`, values with spaces in quotes."""
+    line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "level": level, "event": event, **fields}
+    click.echo(" ".join(f"{key}={_quoted(value)}" for key, value in line.items()), err=True)
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if not text or any(c in text for c in ' "=\n\t') else text

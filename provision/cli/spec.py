@@ -1,0 +1,75 @@
+"""`provision init` and `provision render`: the spec and what becomes of it, offline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from provision.base.errors import UsageError
+
+FILE_OPTION = click.option(
+    "-f",
+    "--file",
+    "file",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="FILE",
+    help="The spec.  [default: cluster.yaml, or the default cluster where there is none]",
+)
+
+
+def source_of(file: Path | None) -> str:
+    """Name the spec's origin as messages do."""
+    from provision.spec.loading import FILE
+
+    if file is not None:
+        return str(file)
+    return str(FILE) if FILE.exists() else "the default cluster (there is no cluster.yaml here)"
+
+
+@click.command()
+@click.argument("name", default="analytics")
+@click.option("-f", "--file", "file", type=click.Path(path_type=Path), default=Path("cluster.yaml"), metavar="FILE")
+def init(name: str, file: Path) -> None:
+    """Write a cluster.yaml with every field, its default and what it means."""
+    from provision.base.model import ClusterSpec
+    from provision.pure.templating import render as fill
+    from provision.spec.units import Wrong, cluster_name
+
+    try:
+        cluster_name(name)
+    except Wrong as error:
+        raise UsageError(error.wrong, error.fix) from None
+    text = fill("spec/cluster.yaml.j2", name=name, spec=ClusterSpec(name))
+    try:
+        with file.open("x", encoding="utf-8") as out:
+            out.write(text)
+    except FileExistsError:
+        raise UsageError(f"{file} is there already, and was left as it is", "Remove it first, or give -f.") from None
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written: {error.strerror}", "Give a place that you may write to.") from None
+    click.echo(f"Wrote {file}. Next: `provision plan`, `provision up`.", err=True)
+
+
+@click.command()
+@click.argument("document", required=False)
+@FILE_OPTION
+def render(document: str | None, file: Path | None) -> None:
+    """Print a document that the cluster would get, offline; without DOCUMENT, list them.
+
+    What only a cloud can tell is filled in by example: the flavors' sizes by those of the `local` cloud, addresses from
+    the spec's range, and placeholders for secrets.
+    """
+    from provision.pure.example import documents
+    from provision.spec import load
+    from provision.workflows.stack_bootstrap import FLAVORS
+
+    rendered = documents(load(file), source_of(file), FLAVORS)
+    if document is None:
+        for name in rendered:
+            click.echo(name)
+        return
+    if document not in rendered:
+        raise UsageError(f"there is no document {document!r}", f"There are: {', '.join(rendered)}.")
+    click.echo(rendered[document], nl=False)

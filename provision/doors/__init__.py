@@ -1,0 +1,1 @@
+"""Layer 3: doors to the world, one module per effect."""

@@ -1,0 +1,74 @@
+"""The door to the `local` cloud for its own administrator: whether its parts answer, and its SDK connection."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from openstack.connection import Connection
+
+
+class Admin:
+    """The administrator of the local cloud; nothing is asked before it is needed."""
+
+    def __init__(self, login: Mapping[str, Any]) -> None:
+        self._login = dict(login)
+        self._session = requests.Session()
+        # These addresses are this machine's own: no proxy is between.
+        self._session.trust_env = False
+
+    @cached_property
+    def connection(self) -> Connection:
+        """The SDK's connection."""
+        import openstack
+
+        return openstack.connect(load_yaml_config=False, load_envvars=False, **self._login)
+
+    def renew(self) -> None:
+        """Log in anew at the next use: the list of services comes with the token."""
+        self.__dict__.pop("connection", None)
+
+    def answers(self, url: str) -> str:
+        """Return an empty text when `url` answers below 400, else what it says instead."""
+        try:
+            response = self._session.get(url, timeout=30, allow_redirects=False)
+        except requests.RequestException:
+            return "no connection"
+        if response.status_code == 503:
+            return "starting"
+        return f"answers {response.status_code}" if response.status_code >= 400 else ""
+
+    def lacking(self, hypervisors: Sequence[str]) -> dict[str, str]:
+        """Say what is not up yet: compute services, network agents and hypervisors, each with its state."""
+        from openstack.exceptions import SDKException
+
+        try:
+            return self._lacking(hypervisors)
+        except SDKException as error:
+            return {"the cloud's APIs": str(error)[:120]}
+
+    def _lacking(self, hypervisors: Sequence[str]) -> dict[str, str]:
+        services = {(each.host, each.binary): each for each in self.connection.compute.services()}
+        agents = [(each.host, each.agent_type, each.is_alive) for each in self.connection.network.agents()]
+        known = {each.name for each in self.connection.compute.hypervisors(details=False)}
+        lacks: dict[str, str] = {}
+        for binary in ("nova-scheduler", "nova-conductor"):
+            service = services.get((binary, binary))
+            if service is None or service.state != "up":
+                lacks[binary] = "reported down" if service else "not reported yet"
+        for host in hypervisors:
+            service = services.get((host, "nova-compute"))
+            if service is None or service.state != "up":
+                lacks[f"{host} nova-compute"] = "reported down" if service else "not reported yet"
+            for kind in ("Controller", "Metadata"):
+                alive = [up for name, agent, up in agents if name == host and kind in agent]
+                if not alive or not all(alive):
+                    lacks[f"{host} OVN {kind.lower()}"] = "reported down" if alive else "not reported yet"
+            if host not in known:
+                lacks[f"{host} hypervisor"] = "not yet in a cell"
+        return lacks

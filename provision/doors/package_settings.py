@@ -1,0 +1,121 @@
+"""The door to this host's pip and npm settings: where packages come from, through which proxy, trusting whom.
+
+Only what says how to reach a registry is taken over into a build; what to install is for the lock files alone.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+SYSTEM_AUTHORITIES = (
+    Path("/etc/ssl/certs/ca-certificates.crt"),
+    Path("/etc/pki/tls/certs/ca-bundle.crt"),
+    Path("/etc/ssl/ca-bundle.pem"),
+)
+SYSTEM_FILES = (Path("/etc/pip.conf"), Path("/usr/etc/npmrc"), Path("/usr/local/etc/npmrc"), Path("/etc/npmrc"))
+_AUTHORITY_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+_PROXY_VARIABLES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
+_PIP_KEYS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "retries")
+_NPM_KEYS = ("registry", "proxy", "https-proxy", "noproxy", "strict-ssl", "always-auth")
+
+
+@dataclass(frozen=True, slots=True)
+class PackageSettings:
+    """Files for a build: `pip_conf` and `npmrc` name the authorities as `authorities_path`; texts hold credentials."""
+
+    pip_conf: str
+    npmrc: str
+    authorities: str
+    """PEM of the certificate authorities that this host trusts; empty: the build's own."""
+    proxies: tuple[tuple[str, str], ...]
+    """Environment variables, in both spellings."""
+
+
+def read(authorities_path: str) -> PackageSettings:
+    """Read this host's settings for a build that finds the authorities at `authorities_path`."""
+    pip = _pip()
+    npm = _npm()
+    authorities = _authorities(pip.pop("cert", ""), npm.pop("cafile", ""))
+    if authorities:
+        pip["cert"] = authorities_path
+        npm["cafile"] = authorities_path
+    return PackageSettings(
+        pip_conf="[global]\n" + "".join(f"{key} = {value}\n" for key, value in sorted(pip.items())),
+        npmrc="".join(f"{key}={value}\n" for key, value in sorted(npm.items())),
+        authorities=authorities,
+        proxies=_proxies(),
+    )
+
+
+def _pip() -> dict[str, str]:
+    named = os.environ.get("PIP_CONFIG_FILE")
+    home = Path.home()
+    system = [Path(folder) / "pip/pip.conf" for folder in os.environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":")]
+    user = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "pip/pip.conf"
+    # pip's own order, later ones win: system, user, the environment's file, the environment's variables.
+    shared = [path for path in SYSTEM_FILES if path.name == "pip.conf"]
+    files = [*system, *shared, home / ".pip/pip.conf", user, *([Path(named)] if named else [])]
+    found: dict[str, str] = {}
+    for file in files:
+        parser = configparser.RawConfigParser()
+        try:
+            parser.read(file)
+        except (configparser.Error, UnicodeDecodeError, PermissionError):
+            continue  # pip itself names a broken file, better than we could
+        for section in ("global", "install"):
+            if parser.has_section(section):
+                found |= {key.replace("_", "-"): value for key, value in parser.items(section)}
+    variables = {
+        name[4:].lower().replace("_", "-"): value for name, value in os.environ.items() if name.startswith("PIP_")
+    }
+    found |= variables
+    if "default-timeout" in found:
+        found["timeout"] = found.pop("default-timeout")
+    kept = {key: value for key, value in found.items() if key in _PIP_KEYS}
+    for key in ("index-url", "extra-index-url"):
+        # A folder of this host does not exist inside a build.
+        reachable = [url for url in kept.pop(key, "").split() if url.startswith(("http://", "https://"))]
+        if reachable:
+            kept[key] = " ".join(reachable)
+    if "trusted-host" in kept:
+        kept["trusted-host"] = " ".join(kept["trusted-host"].split())
+    return kept | ({"cert": found["cert"]} if found.get("cert") else {})
+
+
+def _npm() -> dict[str, str]:
+    user = Path(os.environ.get("NPM_CONFIG_USERCONFIG") or Path.home() / ".npmrc")
+    found: dict[str, str] = {}
+    for file in [*(path for path in SYSTEM_FILES if path.name == "npmrc"), user]:
+        try:
+            lines = file.read_text().splitlines()
+        except (OSError, UnicodeDecodeError):
+            continue
+        for line in lines:
+            key, equals, value = line.strip().partition("=")
+            if equals and not key.startswith(("#", ";")):
+                found[key.strip()] = os.path.expandvars(value.strip().strip('"'))
+    for name, value in os.environ.items():
+        if name.lower().startswith("npm_config_"):
+            found[name[11:].lower().replace("_", "-")] = value
+    # Scoped registries and their credentials (`@scope:registry`, `//host/:_authToken`) come along.
+    return {key: value for key, value in found.items() if key in (*_NPM_KEYS, "cafile") or key.startswith(("@", "//"))}
+
+
+def _authorities(*named: str) -> str:
+    candidates = [*(os.environ.get(name, "") for name in _AUTHORITY_VARIABLES), *named]
+    for path in [*(Path(name) for name in candidates if name), *SYSTEM_AUTHORITIES]:
+        if path.is_file():
+            return path.read_text(errors="replace")
+    return ""
+
+
+def _proxies() -> tuple[tuple[str, str], ...]:
+    found: dict[str, str] = {}
+    for name in _PROXY_VARIABLES:
+        value = os.environ.get(name) or os.environ.get(name.upper())
+        if value:
+            found |= {name: value, name.upper(): value}
+    return tuple(sorted(found.items()))

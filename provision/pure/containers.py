@@ -1,0 +1,115 @@
+"""A container as the catalogue sees it: read from Docker's inspect document."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX: Final = "SERVICE_"
+"""Of every key, in labels and in the environment, that speaks to the Registrator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network that a container is on, and its addresses there (empty where it has none)."""
+
+    name: str
+    id: str
+    ipv4: str = ""
+    ipv6: str = ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Port:
+    """A port inside the container: number and `tcp`, `udp` or `sctp`."""
+
+    number: int
+    protocol: str = "tcp"
+
+    @property
+    def suffix(self) -> str:
+        """How it ends a service's id: `80`, `53:udp`."""
+        return str(self.number) if self.protocol == "tcp" else f"{self.number}:{self.protocol}"
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A published port: where on the host it is."""
+
+    port: Port
+    host_ip: str
+    host_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """What matters of `docker inspect`; `env` and `labels` hold the SERVICE_* keys only."""
+
+    id: str
+    name: str
+    image: str
+    created: str = ""
+    serving: bool = True
+    """Running, and neither paused nor restarting."""
+    env: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    project: str = ""
+    """The Compose project or Swarm stack: networks of its own carry it as their prefix."""
+    network_mode: str = "default"
+    networks: tuple[Network, ...] = ()
+    exposed: tuple[Port, ...] = ()
+    bindings: tuple[Binding, ...] = ()
+    health: str = ""
+    """`starting`, `healthy`, `unhealthy`, or empty where the container has no HEALTHCHECK."""
+    health_output: str = field(default="", compare=False)
+
+    @property
+    def shares_with(self) -> str:
+        """Id or name of the container whose network it uses, or an empty string."""
+        mode, _, owner = self.network_mode.partition(":")
+        return owner if mode == "container" else ""
+
+
+def parse_container(inspect: Mapping[str, Any]) -> Container:
+    """Read a container from Docker's inspect document."""
+    config, state, settings = inspect["Config"], inspect["State"], inspect["NetworkSettings"]
+    labels = config.get("Labels") or {}
+    health = state.get("Health") or {}
+    log = health.get("Log") or []
+    exposed = {_port(text) for text in (config.get("ExposedPorts") or {})}
+    bindings = []
+    for text, places in (settings.get("Ports") or {}).items():
+        exposed.add(_port(text))
+        bindings += [Binding(_port(text), place["HostIp"], int(place["HostPort"])) for place in places or ()]
+    return Container(
+        id=inspect["Id"],
+        name=inspect["Name"].lstrip("/"),
+        image=config["Image"],
+        created=inspect.get("Created", ""),
+        serving=bool(state["Running"]) and not state.get("Paused") and not state.get("Restarting"),
+        env=tuple(_pair(text) for text in config.get("Env") or () if text.startswith(PREFIX)),
+        labels=tuple((key, value) for key, value in sorted(labels.items()) if key.startswith(PREFIX)),
+        project=labels.get("com.docker.compose.project") or labels.get("com.docker.stack.namespace") or "",
+        network_mode=(inspect.get("HostConfig") or {}).get("NetworkMode") or "default",
+        networks=tuple(
+            Network(name, net.get("NetworkID") or "", net.get("IPAddress") or "", net.get("GlobalIPv6Address") or "")
+            for name, net in sorted((settings.get("Networks") or {}).items())
+        ),
+        exposed=tuple(sorted(exposed)),
+        bindings=tuple(bindings),
+        health="" if health.get("Status") in (None, "none") else health["Status"],
+        health_output=(log[-1].get("Output") or "")[-500:] if log else "",
+    )
+
+
+def _port(text: str) -> Port:
+    number, _, protocol = text.partition("/")
+    return Port(int(number), protocol or "tcp")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, _, value = text.partition("=")
+    return key, value

@@ -1,0 +1,210 @@
+"""Whether a machine can carry the `local` cloud: facts in, one verdict per line out.
+
+Standard library only: `setup.sh` runs this before anything is installed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network
+
+GIB = 1024**3
+
+# Measured: control plane 2.2 GiB, a compute node 0.7, three 2 GiB guests at most, and room for the page cache.
+MEMORY_NEEDED = 11 * GIB
+MEMORY_COMFORTABLE = 15 * GIB
+# Measured: images 6 GiB, golden image and its cache 4, guests' disks and databases 6.
+DISK_NEEDED = 20 * GIB
+# What nova-compute, libvirt and Open vSwitch use; a container cannot be given what its host lacks.
+CAPABILITIES = {"NET_ADMIN": 12, "NET_RAW": 13, "SYS_ADMIN": 21, "MKNOD": 27}
+SYSTEMS = {("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")}
+
+Level = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What was read from the machine: sizes in bytes, capabilities as the kernel's bit mask."""
+
+    system: tuple[str, str]
+    """ID and VERSION_ID of /etc/os-release."""
+    machine: str
+    cpus: int
+    memory: int
+    disk_free: int
+    disk_path: str
+    docker: str | None
+    """The engine's version; None where no engine answers."""
+    docker_problem: str
+    """Why not, where an installed engine gives no answer."""
+    compose: str | None
+    apt: bool
+    can_be_root: bool
+    capabilities: int
+    cpu_virtualisation: bool
+    kvm_device: bool
+    tun_device: bool
+    openvswitch_module: bool
+    ports_taken: tuple[int, ...]
+    networks: tuple[IPv4Network, ...]
+    """What this machine already routes to, our own networks left out."""
+    stack_running: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the preflight."""
+
+    level: Level
+    subject: str
+    found: str
+    needed: str
+    remedy: str = ""
+
+
+def judge(facts: HostFacts, wanted_networks: tuple[IPv4Network, ...]) -> list[Check]:
+    """Judge a machine, one check per subject; any `fail` means that nothing may be started."""
+    return [
+        _system(facts),
+        Check("ok", "processors", f"{facts.cpus}", "2")
+        if facts.cpus >= 2
+        else Check("fail", "processors", f"{facts.cpus}", "2", "give this machine a second processor"),
+        _memory(facts),
+        _disk(facts),
+        _docker(facts),
+        _capabilities(facts),
+        _ports(facts),
+        _networks(facts, wanted_networks),
+        _virtualisation(facts),
+        Check("ok", "virtual networks", "the kernel's Open vSwitch", "Open vSwitch")
+        if facts.openvswitch_module
+        else Check("ok", "virtual networks", "no kernel module: Open vSwitch runs in user space", "Open vSwitch"),
+    ]
+
+
+def _system(facts: HostFacts) -> Check:
+    name = " ".join(facts.system)
+    needed = "Debian 12 or 13 or Ubuntu 24.04 on x86_64"
+    if facts.machine != "x86_64":
+        return Check("fail", "system", f"{name} on {facts.machine}", needed, "use an x86_64 machine")
+    if facts.system in SYSTEMS:
+        return Check("ok", "system", name, needed)
+    if facts.docker and facts.compose:
+        return Check(
+            "warn", "system", name, needed, "it was not tried here; Docker and Compose are there, so it may work"
+        )
+    return Check("fail", "system", name, needed, "install Docker and its compose plugin yourself, then run this again")
+
+
+def _memory(facts: HostFacts) -> Check:
+    found = f"{facts.memory / GIB:.0f} GiB"
+    needed = f"{MEMORY_NEEDED // GIB} GiB ({MEMORY_COMFORTABLE // GIB} for comfort)"
+    if facts.memory >= MEMORY_COMFORTABLE or facts.stack_running:
+        return Check("ok", "memory", found, needed)
+    if facts.memory >= MEMORY_NEEDED:
+        return Check("warn", "memory", found, needed, "choose smaller flavors in cluster.yaml if it swaps")
+    return Check("fail", "memory", found, needed, "use a larger machine, or another cloud than `local`")
+
+
+def _disk(facts: HostFacts) -> Check:
+    found = f"{facts.disk_free / GIB:.0f} GiB free below {facts.disk_path}"
+    needed = f"{DISK_NEEDED // GIB} GiB"
+    if facts.disk_free >= DISK_NEEDED or facts.stack_running:
+        return Check("ok", "disk", found, needed)
+    return Check(
+        "fail", "disk", found, needed, f"free some space below {facts.disk_path}; `docker system prune` may help"
+    )
+
+
+def _docker(facts: HostFacts) -> Check:
+    needed = "an engine, with Compose v2"
+    if facts.docker:
+        compose = f", Compose {facts.compose}" if facts.compose else ", Compose v2 will be installed"
+        return Check("ok", "Docker", f"engine {facts.docker}{compose}", needed)
+    if facts.docker_problem:
+        if facts.can_be_root:
+            return Check("ok", "Docker", f"{facts.docker_problem}; it will be started", needed)
+        return Check("fail", "Docker", facts.docker_problem, needed, "start it, or run as root or with sudo")
+    if facts.apt and facts.can_be_root:
+        return Check("ok", "Docker", "none; it will be installed from the system's packages", needed)
+    return Check(
+        "fail", "Docker", "none", needed, "install a Docker engine, or run as root or with sudo so that we can"
+    )
+
+
+def _capabilities(facts: HostFacts) -> Check:
+    lacking = [name for name, bit in CAPABILITIES.items() if not facts.capabilities >> bit & 1]
+    needed = ", ".join(CAPABILITIES)
+    if lacking:
+        return Check(
+            "fail",
+            "capabilities",
+            f"without {', '.join(lacking)}",
+            needed,
+            "a container host is too confined: use a VM",
+        )
+    if not facts.tun_device:
+        return Check("fail", "capabilities", "no /dev/net/tun", "/dev/net/tun", "load the tun module: `modprobe tun`")
+    return Check("ok", "capabilities", "all that is needed", needed)
+
+
+def _ports(facts: HostFacts) -> Check:
+    if not facts.ports_taken or facts.stack_running:
+        return Check("ok", "ports", "free", "the cloud's API ports on 127.0.0.1")
+    taken = ", ".join(map(str, facts.ports_taken))
+    return Check(
+        "fail",
+        "ports",
+        f"in use on 127.0.0.1: {taken}",
+        "the cloud's API ports",
+        f"see who holds them with `ss -ltnp`, and stop that: {taken}",
+    )
+
+
+def _networks(facts: HostFacts, wanted: tuple[IPv4Network, ...]) -> Check:
+    clashes = [f"{mine} ({theirs})" for mine in wanted for theirs in facts.networks if mine.overlaps(theirs)]
+    needed = "free: " + ", ".join(map(str, wanted))
+    if clashes and not facts.stack_running:
+        return Check(
+            "fail",
+            "networks",
+            "already routed here: " + ", ".join(clashes),
+            needed,
+            "disconnect that network (a VPN, another container network), then run this again",
+        )
+    return Check("ok", "networks", "free", needed)
+
+
+def _virtualisation(facts: HostFacts) -> Check:
+    needed = "KVM for speed; emulation works without"
+    if facts.cpu_virtualisation and facts.kvm_device:
+        return Check("ok", "virtualisation", "KVM is offered; a trial boot decides", needed)
+    if facts.cpu_virtualisation:
+        return Check(
+            "warn",
+            "virtualisation",
+            "the processor can, but there is no /dev/kvm",
+            needed,
+            "`modprobe kvm_intel` or kvm_amd",
+        )
+    return Check(
+        "warn",
+        "virtualisation",
+        "none: VMs will be emulated (about ten times slower)",
+        needed,
+        "in a VM, turn on nested virtualisation in its host; otherwise only patience",
+    )
+
+
+def lines(checks: list[Check]) -> list[str]:
+    """Write the checks as aligned plain text, remedies below what they mend."""
+    marks = {"ok": "✓", "warn": "!", "fail": "✗"}
+    out = []
+    for check in checks:
+        out.append(f"  {marks[check.level]} {check.subject:16} {check.found}  (needed: {check.needed})")
+        if check.remedy:
+            out.append(f"      what to do: {check.remedy}")
+    return out

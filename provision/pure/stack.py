@@ -1,0 +1,350 @@
+"""The `local` cloud as data: its image families, its rendered documents and what Compose is told; touches nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING, Any, Final
+
+from provision.base.facts import (
+    MANAGEMENT_NETWORK,
+    PROVIDER_NETWORK,
+    STACK_LABEL,
+    STACK_PORTS,
+    TUNNEL_NETWORK,
+    StackPorts,
+)
+from provision.pure.templating import render
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from ipaddress import IPv4Address
+    from pathlib import Path
+
+PROJECT: Final = "provision"
+"""The control plane's Compose project; a hypervisor's is this, a dash and its name."""
+LABEL: Final = STACK_LABEL
+"""On every container, network and volume of ours: how they are found again."""
+FAMILY_LABEL: Final = "provision.family"
+INPUTS_LABEL: Final = "provision.inputs"
+BASE_IMAGE: Final = "debian:trixie-slim"
+SUITE: Final = "trixie"
+REGION: Final = "RegionOne"
+EXTERNAL_NETWORK: Final = "public"
+PHYSICAL_NETWORK: Final = "provider"
+MIGRATED: Final = ("keystone", "placement", "glance", "nova", "neutron")
+"""Families with a database, in the order in which they are brought to their schema."""
+INFRASTRUCTURE: Final = ("consul", "registrator", "mariadb", "rabbitmq", "memcached", "haproxy", "ovn")
+"""What has to run before a migration can."""
+EARLY: Final = ("netns", "switch", "libvirt")
+"""What of a hypervisor needs nothing of the control plane but OVN's databases."""
+
+PASSWORDS: Final = (
+    "keystone_db", "glance_db", "placement_db", "nova_db", "neutron_db", "rabbitmq", "metadata",
+    "admin", "glance", "placement", "nova", "neutron", "provision",
+)  # fmt: skip
+"""What is generated once per installation, one secret each."""
+
+_DATABASES: Final = (
+    ("keystone", "keystone"), ("glance", "glance"), ("placement", "placement"), ("nova", "nova"),
+    ("nova_api", "nova"), ("nova_cell0", "nova"), ("neutron", "neutron"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A kind of image: what it is built on, and the files beside its own folder that its build needs."""
+
+    name: str
+    parent: str = "base"
+    extra: tuple[str, ...] = ("compose/base/common.sh",)
+    """Files or folders below the data folder or the package; they arrive in the build context (see `extra_name`)."""
+
+
+# What the Registrator is made of. All of the package would rebuild its image at every change of any module.
+_REGISTRATOR: Final = (
+    "provision/__init__.py", "provision/__main__.py", "provision/base",
+    "provision/pure/__init__.py", "provision/pure/containers.py", "provision/pure/services.py",
+    "provision/doors/__init__.py", "provision/doors/consul.py", "provision/doors/docker_events.py",
+    "provision/workflows/__init__.py", "provision/workflows/registrator.py",
+    "provision/cli/__init__.py", "provision/cli/main.py", "provision/cli/registrator.py",
+)  # fmt: skip
+
+FAMILIES: Final = (
+    Family("base", BASE_IMAGE, ()),
+    Family("consul", extra=()),
+    Family("registrator", extra=_REGISTRATOR),
+    Family("haproxy", extra=()),
+    Family("mariadb"),
+    Family("rabbitmq"),
+    Family("memcached"),
+    Family("ovn"),
+    Family("os", extra=()),
+    Family("keystone", "os"),
+    Family("glance", "os"),
+    Family("placement", "os"),
+    Family("nova", "os"),
+    Family("neutron", "os"),
+    Family("compute", "nova"),
+    Family("bake", extra=()),
+)
+"""Parents first. `bake` makes golden images; the rest are the cloud."""
+
+
+def families(names: Collection[str] | None = None) -> list[Family]:
+    """List some families and what they are built on, parents first; None: all that the cloud itself runs."""
+    wanted = set(names) if names is not None else {family.name for family in FAMILIES} - {"bake"}
+    for family in reversed(FAMILIES):
+        if family.name in wanted:
+            wanted.add(family.parent)
+    return [family for family in FAMILIES if family.name in wanted]
+
+
+def extra_name(path: str) -> str:
+    """Say where an extra file lies in the build context: the package keeps its folders, a script lies on top."""
+    return path if path.startswith("provision/") else path.rsplit("/", 1)[-1]
+
+
+def image_tags(contexts: Mapping[str, Mapping[str, bytes]]) -> dict[str, str]:
+    """Hash each family's build context (file name -> content) together with its parent's hash: 12 hex digits each."""
+    tags: dict[str, str] = {}
+    for family in FAMILIES:
+        digest = hashlib.sha256(tags.get(family.parent, family.parent).encode())
+        for name, content in sorted(contexts[family.name].items()):
+            digest.update(f"\0{name}\0{len(content)}\0".encode() + content)
+        tags[family.name] = digest.hexdigest()[:12]
+    return tags
+
+
+def image_name(family: str, tags: Mapping[str, str]) -> str:
+    """Name a family's image, or the base image as it is."""
+    return f"provision/{family}:{tags[family]}" if family in tags else family
+
+
+@dataclass(frozen=True, slots=True)
+class AptMirrors:
+    """Where this machine gets Debian's packages from; None: what the base image knows."""
+
+    archive: str | None = None
+    security: str | None = None
+
+
+def apt_sources(mirrors: AptMirrors, suite: str = SUITE) -> str:
+    """Write a sources.list for `suite` from the host's own mirrors, or nothing where the host is no Debian."""
+    if not mirrors.archive:
+        return ""
+    key = "[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]"
+    lines = [f"deb {key} {mirrors.archive} {each} main" for each in (suite, f"{suite}-updates")]
+    if mirrors.security:
+        lines.append(f"deb {key} {mirrors.security} {suite}-security main")
+    return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a user may choose of the `local` cloud. Networks are /24 or larger."""
+
+    management: IPv4Network = MANAGEMENT_NETWORK
+    provider: IPv4Network = PROVIDER_NETWORK
+    tunnel: IPv4Network = TUNNEL_NETWORK
+    ports: StackPorts = STACK_PORTS
+    hypervisors: tuple[str, ...] = ("compute-1",)
+
+    @property
+    def consul(self) -> IPv4Address:
+        """Consul's fixed address: every container's DNS server."""
+        return self.management[2]
+
+    @property
+    def ovn(self) -> IPv4Address:
+        """The fixed address of OVN's databases."""
+        return self.management[3]
+
+    @property
+    def gateway(self) -> IPv4Address:
+        """This machine's own address in the provider network."""
+        return self.provider[1]
+
+    @property
+    def floating(self) -> tuple[IPv4Address, IPv4Address]:
+        """The first and the last floating IP."""
+        return self.provider[100], self.provider[250]
+
+    def public_url(self, port: int, path: str = "") -> str:
+        """Write an API's address for this machine."""
+        return f"http://127.0.0.1:{port}{path}"
+
+    def internal_url(self, port: int, path: str = "") -> str:
+        """Write an API's address for containers."""
+        return f"http://{peer('haproxy')}:{port}{path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """A Docker network that hypervisors on one machine share."""
+
+    name: str
+    subnet: IPv4Network
+    internal: bool
+    range: IPv4Network | None = None
+    gateway: IPv4Address | None = None
+    device: str = ""
+
+
+def bridges(settings: Settings) -> tuple[Bridge, ...]:
+    """List the networks beside the control plane's own: floating IPs (Docker masquerades what leaves), and tunnels."""
+    # Containers' addresses stay below the floating IPs.
+    low = IPv4Network((settings.provider.network_address, 27))
+    return (
+        Bridge(f"{PROJECT}_provider", settings.provider, False, low, settings.gateway, "br-provision"),
+        Bridge(f"{PROJECT}_tunnel", settings.tunnel, True),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """An API behind HAProxy: name in Consul, port, a path that answers below 400, type, account, catalogue path."""
+
+    name: str
+    port: int
+    health: str
+    type: str = ""
+    user: str = ""
+    path: str = ""
+    slow: bool = False
+    """One request may take an hour: an image goes through it."""
+
+
+def apis(settings: Settings) -> tuple[Api, ...]:
+    """List the APIs; those without a type are for containers only."""
+    ports = settings.ports
+    return (
+        Api("keystone", ports.keystone, "/v3", "identity", "", "/v3"),
+        Api("glance", ports.glance, "/healthcheck", "image", "glance", slow=True),
+        Api("placement", ports.placement, "/", "placement", "placement"),
+        Api("nova-api", ports.nova_api, "/", "compute", "nova", "/v2.1"),
+        Api("nova-metadata", ports.nova_metadata, "/"),
+        Api("neutron", ports.neutron, "/", "network", "neutron"),
+    )
+
+
+def peer(service: str) -> str:
+    """Name a service as Consul's DNS does."""
+    return f"{service}.service.consul"
+
+
+def documents(settings: Settings, passwords: Mapping[str, str]) -> dict[str, str]:
+    """Render every configuration file: `<family>/<file>`, as it lies in the folder that containers see as /config."""
+    context: dict[str, Any] = {
+        "passwords": passwords,
+        "peer": {name: peer(name) for name in ("mariadb", "rabbitmq", "memcached", "haproxy")},
+        "ports": settings.ports,
+        "identity_url": settings.internal_url(settings.ports.keystone, "/v3"),
+        "ovn_address": settings.ovn,
+        "physical_network": PHYSICAL_NETWORK,
+        "region": REGION,
+    }
+
+    def one(template: str, **more: object) -> str:
+        return render(f"openstack/{template}.j2", **context, **more)
+
+    return {
+        # 127.0.0.11 is Docker's own resolver inside a container: it asks what the host asks.
+        "consul/consul.json": one(
+            "consul.json",
+            node_name=PROJECT,
+            address=str(settings.consul),
+            recursors=["127.0.0.11"],
+            script_checks=False,
+        ),
+        "haproxy/haproxy.cfg": one(
+            "haproxy.cfg", consul_address=settings.consul, services=[_proxied(api) for api in apis(settings)]
+        ),
+        "mariadb/mariadb.sql": one("mariadb.sql", databases=_DATABASES),
+        "rabbitmq/rabbitmq.conf": one("rabbitmq.conf"),
+        "rabbitmq/definitions.json": one("rabbitmq.json", rabbitmq_hash=rabbitmq_hash(passwords["rabbitmq"])),
+        "keystone/keystone.conf": one("keystone.conf"),
+        "keystone/admin-password": passwords["admin"],
+        "glance/glance.conf": one("glance.conf"),
+        "placement/placement.conf": one("placement.conf"),
+        "nova/nova.conf": one("nova.conf"),
+        "nova/nova-compute-kvm.conf": one("nova-compute.conf", virt_type="kvm"),
+        "nova/nova-compute-qemu.conf": one("nova-compute.conf", virt_type="qemu"),
+        "neutron/neutron.conf": one("neutron.conf"),
+        "neutron/ml2_conf.ini": one("ml2_conf.ini"),
+        "neutron/metadata_agent.ini": one("metadata_agent.ini"),
+    }
+
+
+def _proxied(api: Api) -> dict[str, object]:
+    return {"name": api.name, "port": api.port, "health": api.health} | ({"timeout": "1h"} if api.slow else {})
+
+
+def rabbitmq_hash(password: str) -> str:
+    """Hash a password as RabbitMQ's definitions want it; the salt follows from it, so that the file never changes."""
+    salt = hashlib.sha256(b"salt" + password.encode()).digest()[:4]
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+
+
+def digest(*texts: str) -> str:
+    """Hash texts to 12 hex digits."""
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12]
+
+
+def migration_inputs(settings: Settings, tags: Mapping[str, str], passwords: Mapping[str, str]) -> dict[str, str]:
+    """Say for each family what its database was migrated with when there is nothing left to do.
+
+    Keystone's migration also makes the administrator and its own endpoints, so it depends on those.
+    """
+    port = settings.ports.keystone
+    urls = (settings.public_url(port), settings.internal_url(port))
+    return {family: tags[family] for family in MIGRATED} | {
+        "keystone": f"{tags['keystone']}-{digest(passwords['admin'], REGION, *urls)}"
+    }
+
+
+def environment(
+    settings: Settings, tags: Mapping[str, str], rendered: Mapping[str, str], inputs: Mapping[str, str], etc: Path
+) -> dict[str, str]:
+    """Give Compose the values of stack.yaml, no secret among them; `etc` holds the rendered documents."""
+    values = {
+        "CONFIG": str(etc),
+        "REGION": REGION,
+        "CONSUL_ADDRESS": str(settings.consul),
+        "OVN_ADDRESS": str(settings.ovn),
+        "MANAGEMENT_NETWORK": str(settings.management),
+        # The fixed addresses lie below, in the first 1/2 of the network.
+        "MANAGEMENT_RANGE": str(list(settings.management.subnets(1))[1]),
+        "PROVIDER_NETWORK": str(settings.provider),
+        "TUNNEL_NETWORK": str(settings.tunnel),
+        "PHYSICAL_NETWORK": PHYSICAL_NETWORK,
+        "PEER_CONSUL": peer("consul"),
+        "PEER_MARIADB": peer("mariadb"),
+        "PEER_RABBITMQ": peer("rabbitmq"),
+        "KEYSTONE_PUBLIC_URL": settings.public_url(settings.ports.keystone, "/v3/"),
+        "KEYSTONE_INTERNAL_URL": settings.internal_url(settings.ports.keystone, "/v3/"),
+        "PLACEMENT_INTERNAL_URL": settings.internal_url(settings.ports.placement, "/"),
+        "CONSUL_PORT": str(settings.ports.consul),
+        "HAPROXY_STATS_PORT": str(settings.ports.haproxy_stats),
+        "KEYSTONE_PORT": str(settings.ports.keystone),
+        "GLANCE_PORT": str(settings.ports.glance),
+        "PLACEMENT_PORT": str(settings.ports.placement),
+        "NOVA_API_PORT": str(settings.ports.nova_api),
+        "NEUTRON_PORT": str(settings.ports.neutron),
+    }
+    for family, tag in tags.items():
+        values[f"{family.upper()}_TAG"] = tag
+    for family in {name.partition("/")[0] for name in rendered}:
+        # In a container's environment this makes Compose replace the containers whose configuration has changed.
+        texts = [f"{name}={text}" for name, text in sorted(rendered.items()) if name.startswith(f"{family}/")]
+        values[f"{family.upper()}_CONFIG"] = digest(*texts)
+    for family, value in inputs.items():
+        values[f"{family.upper()}_INPUTS"] = value
+    return values
+
+
+def env_file(values: Mapping[str, str]) -> str:
+    """Write values as a file for Compose's --env-file."""
+    return "".join(f"{key}={value}\n" for key, value in sorted(values.items()))

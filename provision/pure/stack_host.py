@@ -1,0 +1,61 @@
+"""What one host makes of the `local` cloud: what it cannot give its containers, and how they fare; touches nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+
+def hypervisor_override(lacking: Sequence[str], *, kvm: bool, modules: bool) -> str:
+    """Write what this host changes in compute.yaml: capabilities that it lacks, KVM's device, kernel modules."""
+    powerful = ("switch", "libvirt", "nova-compute", "metadata-agent")
+    services: dict[str, dict[str, list[str]]] = {}
+    for service in powerful:
+        services[service] = {"cap_drop": list(lacking)} if lacking else {}
+        if kvm and service in ("libvirt", "nova-compute"):
+            services[service]["devices"] = ["/dev/kvm"]
+    if modules:
+        services["switch"]["volumes"] = ["/lib/modules:/lib/modules:ro"]
+    return json.dumps({"services": services}, indent=1) + "\n"
+
+
+# linux/capability.h, in its order: bit 0 is CHOWN.
+_CAPABILITIES: Final = (  # noqa: SIM905 - a table of forty words reads best as words
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
+    "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN "
+    "SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE "
+    "MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
+).split()
+
+
+def lacking_capabilities(bounding: int) -> list[str]:
+    """Name the capabilities that are not in a bounding set: no container can be given them."""
+    return [name for bit, name in enumerate(_CAPABILITIES) if not bounding >> bit & 1]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """A container of the stack as Docker sees it."""
+
+    service: str
+    container: str
+    state: str
+    """Docker's word: created, running, restarting, exited, dead."""
+    exit_code: int = 0
+    restarts: int = 0
+    image: str = ""
+    started: str = ""
+
+
+def failed(states: Iterable[ServiceState], restarts_before: Mapping[str, int]) -> ServiceState | None:
+    """Find a service that does not stay up: it has ended, or was restarted three times since we began to look."""
+    for state in states:
+        if state.state in ("exited", "dead"):
+            return state
+        if state.restarts - restarts_before.get(state.container, 0) >= 3:
+            return state
+    return None

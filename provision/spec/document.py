@@ -1,0 +1,144 @@
+"""YAML text -> plain data, with the line of every field, and refusing what YAML itself lets pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import yaml
+
+Path = tuple[str | int, ...]
+
+ALIASES_AT_MOST: Final = 50
+"""A spec has no use for more; without a bound a few lines of YAML can grow to gigabytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a spec: where, what, and what to do about it."""
+
+    where: Path
+    wrong: str
+    fix: str = ""
+    line: int | None = None
+
+    @property
+    def field(self) -> str:
+        """The field as people write it: `hub.users[1].name`."""
+        text = ""
+        for part in self.where:
+            text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        return text
+
+
+class BadDocument(Exception):  # noqa: N818 - it carries problems, it is not one
+    """The text is no document at all."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A parsed file: its data, the 1-based line of each field, and what was wrong on the way."""
+
+    data: Any
+    lines: dict[Path, int]
+    problems: tuple[Problem, ...]
+
+    def line(self, where: Path) -> int | None:
+        """Find the line of a field, or of the nearest field above it that is in the file."""
+        for length in range(len(where), 0, -1):
+            if where[:length] in self.lines:
+                return self.lines[where[:length]]
+        return None
+
+
+def parse(text: str) -> Document:
+    """Parse one YAML document; raises BadDocument when it is not one."""
+    try:
+        nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        said = ", ".join(part for part in (error.context, error.problem) if part)
+        tab = "\t" in text and "'\\t'" in said
+        fix = "Indent with spaces, not tabs." if tab else "Look at this line and the one above it."
+        raise BadDocument(
+            Problem((), f"it is not YAML: {said}", fix, line=None if mark is None else mark.line + 1)
+        ) from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise BadDocument(
+            Problem((), f"it is not YAML: {' '.join(str(error).split())}", "Save it as plain text in UTF-8.")
+        ) from None
+    if len(nodes) > 1:
+        raise BadDocument(Problem((), f"it holds {len(nodes)} documents", "Keep one: remove the `---` lines."))
+    if not nodes or nodes[0] is None:
+        raise BadDocument(
+            Problem((), "it is empty", "Give the cluster a name: `name: analytics`; every other field has a default.")
+        )
+    reader = _Reader()
+    data = reader.read(nodes[0], ())
+    return Document(data, reader.lines, tuple(reader.problems))
+
+
+class _Reader:
+    """Walks the nodes of one document once."""
+
+    def __init__(self) -> None:
+        self.lines: dict[Path, int] = {}
+        self.problems: list[Problem] = []
+        self._seen: set[int] = set()
+        self._repeats = 0
+        # Turns a scalar node into its value by YAML's own rules.
+        self._scalars = yaml.SafeLoader("")
+
+    def read(self, node: yaml.Node, where: Path) -> Any:  # noqa: ANN401 - YAML holds anything
+        """Return the data of `node`, noting lines and problems."""
+        line = node.start_mark.line + 1
+        self.lines.setdefault(where, line)
+        if isinstance(node, yaml.MappingNode | yaml.SequenceNode):
+            if id(node) in self._seen:
+                self._repeats += 1
+                if self._repeats > ALIASES_AT_MOST:
+                    raise BadDocument(Problem(where, "it has too many aliases", "Write the values out.", line))
+            self._seen.add(id(node))
+            if len(where) > 20:
+                raise BadDocument(Problem(where[:3], "it is nested too deeply", "Look at `provision init`.", line))
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, where)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.read(item, (*where, place)) for place, item in enumerate(node.value)]
+        return self._scalar(node, where)
+
+    def _mapping(self, node: yaml.MappingNode, where: Path) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            key = key_node.value
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.problems.append(Problem(where, "a field's name is a list or a map", "Write it as text.", line))
+                continue
+            if key == "<<":
+                self.problems.append(Problem(where, "merge keys (`<<`) are not read", "Write the fields out.", line))
+                continue
+            here = (*where, key)
+            if key in found:
+                first = self.lines[here]
+                self.problems.append(
+                    Problem(here, f"it is given twice, first in line {first}", "Keep one of the two.", line)
+                )
+                continue
+            self.lines[here] = line
+            found[key] = self.read(value_node, here)
+        return found
+
+    def _scalar(self, node: yaml.Node, where: Path) -> Any:  # noqa: ANN401
+        try:
+            return self._scalars.construct_object(node, deep=True)
+        except (yaml.YAMLError, ValueError) as error:
+            said = getattr(error, "problem", None) or str(error)
+            self.problems.append(
+                Problem(where, f"cannot be read: {said}", "Put the value in quotes.", node.start_mark.line + 1)
+            )
+            return None

@@ -1,0 +1,205 @@
+"""Bring the `local` cloud up: images, files, containers, schemas, accounts; then wait until every part answers."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
+
+from provision.base import paths
+from provision.base.errors import ProvisionError
+from provision.base.facts import LOCAL_CLOUD
+from provision.doors import clouds_yaml, compose
+from provision.doors.docker import Engine
+from provision.doors.openstack_admin import Admin
+from provision.pure.stack import EARLY, INFRASTRUCTURE, PROJECT, apis, bridges
+from provision.pure.stack_host import ServiceState, failed
+from provision.workflows import preflight, stack_bootstrap
+from provision.workflows.stack_config import Installation, ensure_files
+from provision.workflows.stack_images import ensure_images
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from provision.base.progress import Progress
+
+_DATABASE: Final = f"{PROJECT}-mariadb-1"
+_SCHEDULER: Final = f"{PROJECT}-nova-scheduler-1"
+_LIMIT: Final = 420
+"""Seconds that all waiting may take in the end; a container that fails is reported long before."""
+
+
+def ensure_stack(progress: Progress) -> None:
+    """Make the `local` cloud run and answer; a second call finds nothing to do and changes nothing."""
+    preflight.require(progress)
+    engine = Engine()
+    compose.require()
+    with progress.phase("images"):
+        tags = ensure_images(engine, progress)
+    with progress.phase("configuration"):
+        installation = ensure_files(tags)
+    watch = _Watch(engine, progress)
+    with progress.phase("databases"):
+        installation.control.up(INFRASTRUCTURE)
+        for bridge in bridges(installation.settings):
+            engine.ensure_bridge(bridge)
+        fresh = _migrate(engine, installation, watch)
+    with progress.phase("services"):
+        installation.control.up()
+        admin = Admin(stack_bootstrap.admin_login(installation.settings, installation.passwords["admin"]))
+        _wait_for_apis(installation, admin, watch)
+        # After the APIs, not beside them: an agent that finds none yet tries again only after ten seconds.
+        for hypervisor in installation.hypervisors:
+            hypervisor.up()
+        watch.look()
+    with progress.phase("accounts and networks"):
+        _bootstrap(installation, admin, progress, fresh=fresh)
+    with progress.phase("hypervisors and agents"):
+        _wait_for_hypervisors(engine, installation, admin, watch)
+        watch.until(watch.stopped)
+    entry = stack_bootstrap.user_entry(installation.settings, installation.passwords["provision"])
+    if clouds_yaml.ensure_entry(paths.clouds_yaml(), LOCAL_CLOUD, entry):
+        progress.note(f"wrote the entry `{LOCAL_CLOUD}` into {paths.clouds_yaml()}")
+
+
+class _Watch:
+    """Waits with one eye on the containers: one that does not stay up ends the wait, with its last lines."""
+
+    def __init__(self, engine: Engine, progress: Progress) -> None:
+        self._engine = engine
+        self._progress = progress
+        states = engine.states()
+        self._restarts = {state.container: state.restarts for state in states}
+        self._seen = {state.container: (state.state, state.started) for state in states}
+        self._deadline = time.monotonic() + _LIMIT
+
+    def until(self, done: Callable[[], str]) -> None:
+        """Call `done` once a second until it returns an empty text: what is missing, in words."""
+        while True:
+            missing = done()
+            if not missing:
+                return
+            self.look()
+            if time.monotonic() > self._deadline:
+                raise ProvisionError(
+                    f"after {_LIMIT // 60} min the local cloud still lacks: {missing}",
+                    "see `provision cloud status` and `provision cloud logs`; running this again goes on from here",
+                )
+            time.sleep(1)
+
+    def stopped(self) -> str:
+        """Name the services that do not run at this moment."""
+        return ", ".join(state.service for state in self._engine.states() if state.state != "running")
+
+    def look(self) -> None:
+        """Show every container's state; raise ProvisionError for one that does not stay up."""
+        states = self._engine.states()
+        for state in states:
+            now = (state.state, state.started)
+            if self._seen.get(state.container) != now:
+                self._seen[state.container] = now
+                self._progress.update(state.service, state.state)
+        bad = failed(states, self._restarts)
+        if bad:
+            raise _dead(self._engine, bad)
+
+    def say(self, item: str, state: str) -> None:
+        """Set one line."""
+        self._progress.update(item, state)
+
+
+def _dead(engine: Engine, state: ServiceState) -> ProvisionError:
+    return ProvisionError(
+        f"the service {state.service} does not stay up: it ended with code {state.exit_code}",
+        f"`provision cloud logs {state.service}` shows more; after mending the cause, run the same command again",
+        engine.last_lines(state.container),
+    )
+
+
+def _migrate(engine: Engine, installation: Installation, watch: _Watch) -> bool:
+    """Bring every database to its image's schema; return whether accounts may be older than the passwords."""
+    found: dict[str, str] = {}
+
+    def database() -> str:
+        code, text = engine.execute(_DATABASE, ["mariadb", "-NBe", "SELECT family, inputs FROM provision.migrated"])
+        if code:
+            return "the database"
+        for line in text.splitlines():
+            family, _, inputs = line.partition("\t")
+            found[family] = inputs
+        return ""
+
+    watch.until(database)
+    pending = [family for family, inputs in installation.inputs.items() if found.get(family) != inputs]
+    if not pending:
+        return False
+    # These need no database, and trying whether KVM works takes its time: beside the migrations it costs nothing.
+    for hypervisor in installation.hypervisors:
+        hypervisor.up(EARLY)
+
+    def one(family: str) -> None:
+        began = time.monotonic()
+        watch.say(f"{family} database", "migrating")
+        engine.settle(f"{PROJECT}-{family}-migrate", 600)
+        installation.control.run_once(f"{family}-migrate")
+        watch.say(f"{family} database", f"migrated in {time.monotonic() - began:.0f} s")
+
+    # Two at a time: each is one busy Python process, and the smallest machine has two cores.
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(one, pending))
+    return "keystone" in pending
+
+
+def _wait_for_apis(installation: Installation, admin: Admin, watch: _Watch) -> None:
+    """Wait until each API answers through HAProxy."""
+    waiting = {api.name: api for api in apis(installation.settings) if api.type}
+
+    def missing() -> str:
+        for name, api in list(waiting.items()):
+            answer = admin.answers(installation.settings.public_url(api.port, api.health))
+            if answer:
+                watch.say(f"{name} API", answer)
+            else:
+                watch.say(f"{name} API", "answers")
+                del waiting[name]
+        return ", ".join(waiting)
+
+    watch.until(missing)
+
+
+def _bootstrap(installation: Installation, admin: Admin, progress: Progress, *, fresh: bool) -> None:
+    settings, passwords = installation.settings, installation.passwords
+
+    made = []
+
+    def note(text: str) -> None:
+        made.append(text)
+        progress.update(text, "made")
+
+    if fresh:
+        stack_bootstrap.reset_passwords(admin.connection, settings, passwords)
+    stack_bootstrap.ensure_accounts(admin.connection, settings, passwords, note)
+    if made:
+        admin.renew()
+    stack_bootstrap.ensure_resources(admin.connection, settings, note)
+
+
+def _wait_for_hypervisors(engine: Engine, installation: Installation, admin: Admin, watch: _Watch) -> None:
+    """Wait until every compute service and network agent is up, and the scheduler knows every hypervisor."""
+    names = installation.settings.hypervisors
+    asked: list[float] = []
+
+    def missing() -> str:
+        lacks = admin.lacking(names)
+        for item, state in lacks.items():
+            watch.say(item, state)
+        unmapped = [item for item, state in lacks.items() if state == "not yet in a cell"]
+        # Nova's own look for new hypervisors comes every 30 s: no need to wait for it.
+        if unmapped and len(unmapped) == len(lacks) and (not asked or time.monotonic() - asked[-1] > 10):
+            asked.append(time.monotonic())
+            engine.execute(_SCHEDULER, ["nova-manage", "cell_v2", "discover_hosts"])
+        return ", ".join(f"{item} ({state})" for item, state in lacks.items())
+
+    watch.until(missing)
+    for name in names:
+        watch.say(name, "up")

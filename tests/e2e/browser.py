@@ -1,0 +1,82 @@
+"""A user in front of a browser: logs in, opens a PySpark notebook, runs cells. Headless Chromium, for real."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import sync_playwright
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Page
+
+# Everything behind the page is an emulated VM: a server start takes a minute, a SparkContext two.
+PATIENCE_MS = 600_000
+# Without these Chromium looks for its maker's servers at every start.
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@contextmanager
+def user_at(url: str, pictures: Path) -> Iterator[Page]:
+    """Open a browser window on `url`; a picture of the page is kept in `pictures` when something fails."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=QUIET)
+        # The cluster's own authority is checked by `verify`; a browser's store is the user's own affair.
+        page = browser.new_context(ignore_https_errors=True, viewport={"width": 1280, "height": 900}).new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        try:
+            page.goto(url)
+            yield page
+        finally:
+            page.screenshot(path=pictures / "last.png")
+            browser.close()
+
+
+def log_in(page: Page, user: str, password: str) -> None:
+    """Fill in the Hub's form and wait until JupyterLab's launcher is there."""
+    page.fill("#username_input", user)
+    page.fill("#password_input", password)
+    page.click("#login_submit")
+    page.wait_for_selector(".jp-LauncherCard")
+
+
+def open_pyspark(page: Page) -> None:
+    """Click on the PySpark card of the launcher."""
+    page.click('.jp-LauncherCard[data-category="Notebook"][title^="PySpark"]')
+    page.wait_for_selector(".jp-Notebook .jp-Cell .cm-content")
+
+
+def run_cell(page: Page, code: str) -> str:
+    """Type `code` into the last cell, run it, and return the text of its output."""
+    cells = page.locator(".jp-Notebook .jp-CodeCell")
+    place = cells.count() - 1
+    cells.nth(place).locator(".cm-content").click()
+    page.keyboard.insert_text(code)
+    page.keyboard.press("Shift+Enter")
+    output = cells.nth(place).locator(".jp-OutputArea-output").last
+    output.wait_for()
+    return output.inner_text()
+
+
+def shut_down_kernels(page: Page, user: str) -> None:
+    """Shut all of the user's kernels down, as the menu does: through the notebook server's own API."""
+    code = """async (base) => {
+        const xsrf = document.cookie.split('; ').find(one => one.startsWith('_xsrf=')).slice(6);
+        const kernels = await (await fetch(base)).json();
+        const ends = kernels.map(one => fetch(`${base}/${one.id}`, {method: 'DELETE', headers: {'X-XSRFToken': xsrf}}));
+        return (await Promise.all(ends)).map(end => end.status);
+    }"""
+    assert page.evaluate(code, f"/user/{user}/api/kernels") == [204]

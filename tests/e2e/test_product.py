@@ -1,0 +1,217 @@
+"""The whole product, for real and in order: from a machine without a cloud to a notebook, and back to nothing.
+
+One scenario: each test stands on the one before it, and pytest runs them in this order and stops at the first failure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import browser
+import openstack
+import pytest
+import yaml
+
+from provision.base import paths
+from provision.base.facts import PORTS, STACK_LABEL
+
+pytestmark = pytest.mark.e2e
+
+MEGABYTES = 30
+KINDS = {
+    "servers": lambda cloud: cloud.compute.servers(),
+    "key pairs": lambda cloud: cloud.compute.keypairs(),
+    "networks": lambda cloud: cloud.network.networks(),
+    "subnets": lambda cloud: cloud.network.subnets(),
+    "routers": lambda cloud: cloud.network.routers(),
+    "ports": lambda cloud: (port for port in cloud.network.ports() if not port.device_owner.startswith("network:")),
+    "security groups": lambda cloud: cloud.network.security_groups(),
+    "floating IPs": lambda cloud: cloud.network.ips(),
+}
+
+
+def held(product) -> dict[str, list[str]]:
+    """Return what the cloud itself lists, kind by kind."""
+    clouds = yaml.safe_load((product.home / "clouds.yaml").read_text())["clouds"]
+    cloud = openstack.connect(load_yaml_config=False, load_envvars=False, **clouds["local"])
+    return {kind: sorted(thing.id for thing in ask(cloud)) for kind, ask in KINDS.items()}
+
+
+def passwords(product) -> dict[str, str]:
+    """Read the file that `up` names in its summary, as a user does."""
+    file = product.home / "state/provision/clusters/analytics/passwords"
+    assert file.stat().st_mode & 0o777 == 0o600
+    return dict(line.split() for line in file.read_text().splitlines() if line and not line.startswith("#"))
+
+
+def playbook(product, name: str) -> tuple[dict[str, int], dict[str, int]]:
+    """Run a playbook as the README says and return changed and failed per host."""
+    inventory = paths.INVENTORIES / "provision"
+    done = product.command(
+        ["ansible-playbook", "-i", str(inventory), str(paths.PLAYBOOKS / name)], env={"ANSIBLE_NOCOLOR": "1"}
+    )
+    recap = re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", done.output, re.M)
+    assert recap, done.output[-2000:]
+    hosts = [row for row in recap if row[0] != "localhost"]
+    return {h: int(c) for h, c, _, _ in hosts}, {h: int(u) + int(f) for h, _, u, f in hosts}
+
+
+@pytest.fixture(scope="session")
+def hub_url(product) -> str:
+    return product.json("status")["hub"]["url"]
+
+
+def test_the_cloud_comes_up_from_nothing(product) -> None:
+    product.killed("cloud", "up", at=r"mariadb")
+    product.run("cloud", "up")
+    again = product.run("cloud", "up")
+    assert again.seconds < 15
+    assert product.json("cloud", "status")
+
+
+def test_a_wrong_spec_changes_nothing(product) -> None:
+    before = held(product)
+    spec = product.folder / "wrong.yaml"
+    spec.write_text("name: wrong\nworkers: {flavor: m1.nonesuch}\n")
+    refused = product.run("up", "--yes", "-f", str(spec), code=2)
+    for word in ("wrong.yaml", "workers.flavor", "m1.nonesuch"):
+        assert word in refused.output
+    assert held(product) == before
+
+
+def test_up_finishes_however_often_it_is_killed(product) -> None:
+    product.before = held(product)
+    for moment in MOMENTS:
+        product.killed("up", "--yes", at=moment)
+    done = product.run("up", "--yes")
+    assert "https://" in done.output
+    assert "499500" in done.output
+
+
+# Where `up` is killed: while the image is baked, the network made, the servers asked for, and twice while they boot.
+MOMENTS = [
+    r"golden image: ",
+    r"router analytics: create",
+    r"server analytics-master: create",
+    r"worker-1: boot",
+    r"master: cloud-init",
+]
+
+
+def test_a_second_up_has_nothing_to_do(product) -> None:
+    there = held(product)
+    again = product.run("up", "--yes")
+    assert "nothing to do" in again.output.lower()
+    assert again.seconds < 20
+    assert held(product) == there
+    assert product.json("plan")["steps"] == []
+
+
+def test_a_notebook_computes_on_both_workers(product, hub_url, tmp_path) -> None:
+    with browser.user_at(hub_url, tmp_path) as page:
+        browser.log_in(page, "alice", passwords(product)["alice"])
+        browser.open_pyspark(page)
+        assert "499500" in browser.run_cell(page, "sc.parallelize(range(1000)).sum()")
+        hosts = browser.run_cell(
+            page,
+            "import socket\n"
+            "sorted(set(sc.parallelize(range(16), 16).map(lambda n: (__import__('time').sleep(1), "
+            "socket.gethostname())[1]).collect()))",
+        )
+        # The kernel holds the cluster's cores until it is shut down.
+        browser.shut_down_kernels(page, "alice")
+    assert "worker-1" in hosts
+    assert "worker-2" in hosts
+
+
+def test_verify_passes(product) -> None:
+    done = product.run("verify")
+    assert int(re.search(r"(\d+) passed", done.output)[1]) >= 40
+
+
+def test_thirty_megabytes_pass_from_here_to_a_vm_and_between_vms(product) -> None:
+    blob = os.urandom(MEGABYTES << 20)
+    wanted = hashlib.sha256(blob).hexdigest()
+    sent = subprocess.run(
+        [product.executable, "ssh", "--", "cat > /tmp/blob && sha256sum /tmp/blob"],
+        input=blob,
+        capture_output=True,
+        check=True,
+        env=product.env,
+        cwd=product.folder,
+        timeout=600,
+    )
+    assert wanted in sent.stdout.decode()
+    address = next(node["address"] for node in product.json("status")["nodes"] if node["role"] == "master")
+    # A port that is open between the nodes: the last of the drivers' range.
+    port = PORTS.driver + PORTS.retries
+    product.run("ssh", "--", f"sudo systemd-run --unit=blob python3 -m http.server {port} --directory /tmp")
+    fetched = product.run("run", "--role", "workers", "--", f"curl -sS http://{address}:{port}/blob | sha256sum")
+    product.run("ssh", "--", "sudo systemctl stop blob; rm /tmp/blob")
+    assert fetched.output.count(wanted) == 2
+
+
+def test_site_yml_changes_nothing_and_mends_a_hand_made_change(product) -> None:
+    changed, failed = playbook(product, "site.yml")
+    assert set(changed.values()) == {0}
+    assert set(failed.values()) == {0}
+    product.run(
+        "ssh", "analytics-worker-1", "--", "echo spark.ui.enabled false | sudo tee -a /etc/spark/spark-defaults.conf"
+    )
+    changed, failed = playbook(product, "site.yml")
+    assert {host for host, count in changed.items() if count} == {"analytics-worker-1"}
+    assert set(failed.values()) == {0}
+    asked = product.run("ssh", "analytics-worker-1", "--", "sudo cat /etc/spark/spark-defaults.conf")
+    assert "spark.ui.enabled" not in asked.stdout
+
+
+def test_users_yml_adds_a_user_who_logs_in(product, hub_url, tmp_path) -> None:
+    (product.folder / "cluster.yaml").write_text("name: analytics\nhub: {users: [alice, carol]}\n")
+    _, failed = playbook(product, "users.yml")
+    assert set(failed.values()) == {0}
+    with browser.user_at(hub_url, tmp_path) as page:
+        browser.log_in(page, "carol", passwords(product)["carol"])
+    (product.folder / "cluster.yaml").unlink()
+    playbook(product, "users.yml")
+    assert product.run("ssh", "--", "id carol", code=None).code != 0
+
+
+def test_verify_names_the_worker_and_the_unit_that_is_down(product) -> None:
+    product.run("ssh", "analytics-worker-2", "--", "sudo systemctl stop spark-worker")
+    failed = product.run("verify", code=1)
+    assert re.search(r"analytics-worker-2.*spark-worker", failed.output)
+    product.run("ssh", "analytics-worker-2", "--", "sudo systemctl start spark-worker")
+
+
+def test_down_leaves_the_cloud_as_it_was(product) -> None:
+    product.run("down", "--yes")
+    assert held(product) == product.before
+
+
+def test_down_removes_a_half_made_cluster(product) -> None:
+    product.killed("up", "--yes", at=r"worker-\d: (building|boot)")
+    assert held(product) != product.before
+    product.run("down", "--yes")
+    assert held(product) == product.before
+
+
+def test_purge_leaves_nothing(product) -> None:
+    product.run("cloud", "down", "--purge", "--yes")
+    for kind in ("ps -aq", "volume ls -q", "network ls -q"):
+        listed = subprocess.run(
+            ["docker", *kind.split(), "--filter", f"label={STACK_LABEL}"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert not listed.strip(), f"docker {kind} still lists {listed}"
+    images = subprocess.run(["docker", "images", "-q", "provision/*"], capture_output=True, text=True, check=True)
+    assert not images.stdout.strip()
+    left = [path for path in Path(product.home, "state").rglob("*") if path.is_file()]
+    assert not left
+    assert "local" not in json.dumps(yaml.safe_load((product.home / "clouds.yaml").read_text() or "{}"))

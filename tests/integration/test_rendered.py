@@ -1,0 +1,33 @@
+"""The `local` cloud's own Consul and HAProxy files, read by the very programs that will run them."""
+
+from __future__ import annotations
+
+import pytest
+
+from provision.pure.stack import PASSWORDS, Settings, documents
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.parametrize(
+    ("document", "image", "command"),
+    [
+        ("haproxy/haproxy.cfg", "haproxy", ["haproxy", "-c", "-f"]),
+        ("consul/consul.json", "consul", ["consul", "validate"]),
+    ],
+)
+def test_the_program_accepts_what_is_rendered(world, tmp_path, document, image, command):
+    place = tmp_path / document.partition("/")[2]
+    place.write_text(documents(Settings(), dict.fromkeys(PASSWORDS, "x"))[document])
+    volumes = {str(tmp_path): {"bind": "/config", "mode": "ro"}}
+    checker = world.start(
+        "check", image, [*command[1:], f"/config/{place.name}"], entrypoint=command[:1], volumes=volumes
+    )
+    code = checker.wait()["StatusCode"]
+    output = checker.logs().decode()
+    assert code == 0, output
+    assert "WARNING" not in output
+    # And the check is one that fails.
+    place.write_text("no such thing")
+    checker.start()
+    assert checker.wait()["StatusCode"] != 0

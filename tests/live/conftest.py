@@ -1,0 +1,154 @@
+"""What the checks share: the cluster as it was described (a JSON file of `provision verify`), one look at each node.
+
+By hand: `pytest -c tests/live/pytest.ini tests/live --cluster FILE`.
+"""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+import testinfra
+
+PROBE = Path(__file__).with_name("probe.sh").read_text()
+BASE_UNITS = ("nftables", "ssh", "systemd-networkd", "systemd-resolved", "provision-jvm")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the probe found on one node: section -> lines."""
+
+    name: str
+    role: str
+    address: str
+    sections: dict[str, list[str]]
+    error: str = ""
+
+    def __getitem__(self, section: str) -> list[str]:
+        assert not self.error, f"{self.name} cannot be looked at: {self.error}"
+        return self.sections[section]
+
+
+class Cluster:
+    """The cluster as its operator described it, and how to reach its nodes."""
+
+    def __init__(self, data: dict[str, Any]) -> None:
+        self.data = data
+        self.nodes: list[dict[str, str]] = data["nodes"]
+        self.master = next(node for node in self.nodes if node["role"] == "master")
+        self.workers = [node for node in self.nodes if node["role"] == "worker"]
+
+    def context(self, role: str) -> dict[str, Any]:
+        """The variables that this role's templates were rendered with."""
+        return self.data["contexts"][role]
+
+    def units(self, role: str) -> list[str]:
+        """The units that a role runs, and those that every node does."""
+        return [*self.data["units"][role], *BASE_UNITS]
+
+    def host(self, name: str, timeout: int = 60) -> Any:
+        """testinfra's host for a node, over the operator's own SSH configuration (host keys are checked)."""
+        return testinfra.get_host(f"ssh://{name}", ssh_config=self.data["ssh_config"], timeout=timeout)
+
+    def peers(self, role: str) -> list[str]:
+        """Addresses that a node of this role tries to connect to."""
+        ports = self.context(role)["ports"]
+        if role == "master":
+            wanted = (ports["spark_worker"], ports["spark_worker_ui"])
+            return [f"{node['address']}:{port}" for node in self.workers for port in wanted]
+        master = [
+            ports["spark_master"],
+            ports["spark_master_ui"],
+            ports["hub_api"],
+            ports["ssh"],
+            ports["spark_history"],
+        ]
+        others = [
+            f"{node['address']}:{port}" for node in self.workers for port in (ports["ssh"], ports["spark_worker"])
+        ]
+        return [*(f"{self.master['address']}:{port}" for port in master), *others]
+
+    @cached_property
+    def looks(self) -> dict[str, Look]:
+        """Look at every node at once."""
+        with ThreadPoolExecutor(len(self.nodes)) as pool:
+            return {look.name: look for look in pool.map(self._look, self.nodes)}
+
+    def _look(self, node: dict[str, str]) -> Look:
+        role = node["role"]
+        files = " ".join(file["path"] for file in self.data["files"][role])
+        users = " ".join(user["name"] for user in self.context(role)["hub"]["users"]) if role == "master" else ""
+        arguments = (PROBE, files, " ".join(self.units(role)), users, " ".join(self.peers(role)))
+        try:
+            said = self.host(node["name"]).run("sudo bash -c %s probe %s %s %s %s", *arguments)
+        except RuntimeError as error:
+            # testinfra gives the command's result, the whole probe included; what ssh said is at its end.
+            said = getattr(error.args[0], "stderr", "") if error.args else ""
+            return Look(node["name"], role, node["address"], {}, said.strip() or "no connection")
+        sections: dict[str, list[str]] = {}
+        lines: list[str] = []
+        for line in said.stdout.splitlines():
+            if line.startswith("@@ "):
+                lines = sections.setdefault(line[3:], [])
+            else:
+                lines.append(line)
+        error = "" if "end" in sections else f"the probe broke off: {said.stderr[-300:]}"
+        return Look(node["name"], role, node["address"], sections, error)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--cluster", required=True, type=Path, help="JSON of the cluster, as `provision verify` writes it")
+
+
+def _cluster(config: pytest.Config) -> Cluster:
+    if not hasattr(config, "provision_cluster"):
+        config.provision_cluster = Cluster(json.loads(config.getoption("--cluster").read_text()))  # type: ignore[attr-defined]
+    return config.provision_cluster  # type: ignore[attr-defined,no-any-return]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one check of each for every node (`look`), the master or the workers, and for each node's units or files."""
+    cluster = _cluster(metafunc.config)
+    names = metafunc.fixturenames
+    role = {"master_look": "master", "worker_look": "worker"}
+    for fixture, wanted in {"look": None, **role}.items():
+        if fixture not in names:
+            continue
+        nodes = [node for node in cluster.nodes if wanted in (None, node["role"])]
+        if "unit" in names:
+            pairs = [(node["name"], unit) for node in nodes for unit in cluster.units(node["role"])]
+            metafunc.parametrize((fixture, "unit"), pairs, indirect=[fixture], ids=[" ".join(pair) for pair in pairs])
+        elif "file" in names:
+            found = [(node["name"], file) for node in nodes for file in cluster.data["files"][node["role"]]]
+            ids = [f"{name} {file['path']}" for name, file in found]
+            metafunc.parametrize((fixture, "file"), found, indirect=[fixture], ids=ids)
+        else:
+            metafunc.parametrize(fixture, [node["name"] for node in nodes], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest) -> Cluster:
+    return _cluster(request.config)
+
+
+@pytest.fixture
+def look(request: pytest.FixtureRequest, cluster: Cluster) -> Look:
+    """One node."""
+    return cluster.looks[request.param]
+
+
+@pytest.fixture
+def master_look(request: pytest.FixtureRequest, cluster: Cluster) -> Look:
+    """The master."""
+    return cluster.looks[request.param]
+
+
+@pytest.fixture
+def worker_look(request: pytest.FixtureRequest, cluster: Cluster) -> Look:
+    """One worker."""
+    return cluster.looks[request.param]

@@ -1,0 +1,49 @@
+# One look at a node, as root: every question at once, because each SSH session costs seconds on an emulated node.
+# Answers come in sections, `@@ name` on a line of its own. $1: files that matter, $2: units, $3: users, $4: peers.
+export LC_ALL=C
+section() { echo "@@ $1"; }
+
+section hostname; hostname
+section machine-id; cat /etc/machine-id
+section units; for unit in $2; do echo "$unit $(systemctl is-enabled "$unit") $(systemctl is-active "$unit")"; done
+section failed; systemctl list-units --failed --plain --no-legend | cut -d ' ' -f 1
+section restarts; systemctl show --property=Id,NRestarts $2 | paste -sd ' ' | sed 's/  */ /g; s/ Id=/\nId=/g'
+section tcp; ss -Hltn | awk '{print $4}'
+section udp; ss -Hlun | awk '{print $4}'
+section firewall; nft list ruleset
+section files; stat --format '%n %a %U %G' $1
+section sums; sha256sum $1
+section packages; dpkg-query --show --showformat '${Package} ${Version}\n'
+section python; ls /opt/jupyter/lib/python3*/site-packages | sed -n 's/\.dist-info$//p'
+section proxy; cat /opt/chp/node_modules/configurable-http-proxy/package.json
+section java; readlink -f /usr/bin/java
+section sshd; sshd -T
+section cloud-init; cat /run/cloud-init/result.json
+section node-env; cat /run/spark/node.env
+section accounts
+for user in $3; do
+  echo "$user $(passwd --status "$user" | cut -d ' ' -f 2) $(getent passwd "$user" | cut -d : -f 6,7) $(stat --format '%a %U' "/home/$user") $(id -nG "$user")"
+done
+section secret-in-arguments
+awk '$1 == "spark.authenticate.secret" {print $2}' /etc/spark/spark-defaults.conf | grep --files-with-matches --fixed-strings --file - /proc/[0-9]*/cmdline
+section metadata-as-root; curl --silent --output /dev/null --max-time 5 http://169.254.169.254/; echo $?
+section metadata-as-nobody; setpriv --reuid=nobody --regid=nogroup --clear-groups curl --silent --output /dev/null --max-time 5 http://169.254.169.254/; echo $?
+# What somebody else on this node can read: everything that holds a secret, and whatever else looks like one.
+section readable
+for user in nobody spark $3; do
+  setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups sh -c '
+    for file in /etc/shadow /etc/gshadow /etc/spark/spark-defaults.conf /etc/jupyterhub/jupyterhub_config.py /etc/jupyterhub/tls/hub.key \
+      /var/lib/jupyterhub/* /var/lib/cloud/instances/*/* /run/cloud-init/*.json /etc/ssh/ssh_host_*_key /dev/disk/by-label/config-2 \
+      /dev/sr0 /dev/vd* /dev/sd* /var/log/cloud-init-output.log /root /home/*; do
+      [ ! -r "$file" ] || echo "'"$user"' $file"
+    done
+    grep --recursive --files-with-matches --no-messages --fixed-strings -e "PRIVATE KEY-----" /etc /run /var/lib/cloud /var/lib/jupyterhub /usr/local /opt/chp/*.* /tmp |
+      sed "s|^|'"$user"' |"'
+done
+section peers
+for peer in $4; do
+  if timeout 5 bash -c "exec 3<>/dev/tcp/${peer%:*}/${peer#*:}" 2>/dev/null; then echo "$peer open"; else echo "$peer closed"; fi
+done
+section spark-master; curl --silent --max-time 20 "http://$(sed -n 's/SPARK_LOCAL_IP=//p' /run/spark/node.env):8080/json/" | tr -d '\n'; echo
+section history; curl --silent --max-time 30 --output /dev/null --write-out '%{http_code}\n' "http://$(sed -n 's/SPARK_LOCAL_IP=//p' /run/spark/node.env):18080/api/v1/applications"
+section end

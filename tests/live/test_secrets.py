@@ -1,0 +1,45 @@
+"""Users, and what they cannot read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from conftest import Cluster, Look
+
+
+def test_notebook_users_have_accounts(cluster: Cluster, master_look: Look) -> None:
+    context = cluster.context("master")
+    accounts = {line.split()[0]: line.split() for line in master_look["accounts"]}
+    for user in context["hub"]["users"]:
+        name, password, shell, mode, owner, *groups = accounts[user["name"]]
+        assert password == "P", f"{name} has no usable password ({password})"
+        assert shell == f"/home/{name}:/bin/bash", f"{name}: {shell}"
+        assert (mode, owner) == ("700", name), f"/home/{name} is {mode} of {owner}: others may look in"
+        named = context["accounts"]
+        wanted = {name, named["spark"], named["hub"]} | ({named["hub_admin"]} if user["admin"] else set())
+        assert set(groups) == wanted, f"{name} is in {groups}, and should be in {sorted(wanted)}"
+
+
+def test_users_read_no_secret(cluster: Cluster, look: Look) -> None:
+    """The notebook users, the account of their executors, and nobody; the first two have to know the Spark secret."""
+    node = cluster.context(look.role)["node"]
+    users = {user["name"] for user in cluster.context(look.role)["hub"]["users"]} if look.role == "master" else set()
+    fine = {f"{user} {node['spark_defaults']}" for user in users | {"spark"}} | {
+        f"{user} /home/{user}" for user in users
+    }
+    leaks = sorted(set(look["readable"]) - fine)
+    assert not leaks, f"{look.name}: who can read what: {leaks}"
+
+
+def test_drivers_know_the_spark_secret(cluster: Cluster, master_look: Look) -> None:
+    node = cluster.context("master")["node"]
+    for user in cluster.context("master")["hub"]["users"]:
+        line = f"{user['name']} {node['spark_defaults']}"
+        assert line in master_look["readable"], (
+            f"{user['name']} cannot read {node['spark_defaults']}: no notebook of theirs starts"
+        )
+
+
+def test_no_secret_in_process_arguments(look: Look) -> None:
+    assert look["secret-in-arguments"] == [], f"{look.name}: {look['secret-in-arguments']}"

@@ -1,0 +1,55 @@
+"""JupyterHub on cluster analytics. Made by provision; playbooks/site.yml restores it."""
+
+import os
+import secrets
+import sys
+from pathlib import Path
+
+c = get_config()  # noqa: F821 - JupyterHub gives it
+
+# HTTPS for people; the Hub's own API and the proxy's stay on the loopback address.
+c.JupyterHub.bind_url = "https://0.0.0.0:8443"
+c.JupyterHub.ssl_cert = "/etc/jupyterhub/tls/hub.pem"
+c.JupyterHub.ssl_key = "/etc/jupyterhub/tls/hub.key"
+c.JupyterHub.hub_bind_url = "http://127.0.0.1:8091"
+c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:8092"
+c.ConfigurableHTTPProxy.command = ["/usr/bin/node", "/opt/chp/node_modules/configurable-http-proxy/bin/configurable-http-proxy"]
+
+state = Path("/var/lib/jupyterhub")
+c.JupyterHub.db_url = f"sqlite:///{state}/jupyterhub.sqlite"
+c.JupyterHub.cookie_secret_file = str(state / "cookie_secret")
+c.ConfigurableHTTPProxy.pid_file = str(state / "proxy.pid")
+
+# Who may log in is a matter of accounts, so that users come and go without a restart.
+c.JupyterHub.authenticator_class = "pam"
+c.PAMAuthenticator.open_sessions = False
+c.PAMAuthenticator.allowed_groups = { "notebook" }
+c.PAMAuthenticator.admin_groups = { "notebook-admin" }
+
+# Python, JupyterLab and Spark take their time on emulated or busy machines.
+c.Spawner.cmd = ["/opt/jupyter/bin/jupyterhub-singleuser"]
+c.Spawner.default_url = "/lab"
+c.Spawner.start_timeout = 600
+c.Spawner.http_timeout = 600
+c.Spawner.environment = {
+    "SPARK_HOME": "/opt/spark",
+    "SPARK_CONF_DIR": "/etc/spark",
+    "PYSPARK_PYTHON": "/opt/jupyter/bin/python",
+}
+c.Spawner.args = [
+    # A PySpark kernel answers nothing until its SparkContext is there.
+    "--MappingKernelManager.kernel_info_timeout=600",
+]
+
+
+def operator_token() -> str:
+    """Return the token with which playbooks/users.yml speaks to the Hub; made at the first start, for root only."""
+    path = state / "operator.token"
+    if not path.exists():
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+    return path.read_text()
+
+
+c.JupyterHub.services = [{"name": "operator", "api_token": operator_token()}]
+c.JupyterHub.load_roles = [{"name": "operator", "scopes": ["admin:users", "admin:servers"], "services": ["operator"]}]

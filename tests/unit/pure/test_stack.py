@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import configparser
+import json
+import re
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provision.base import paths
+from provision.pure import stack, stack_host
+from provision.pure.stack import AptMirrors, Settings
+from provision.pure.stack_host import ServiceState
+
+PASSWORDS = {name: f"{name}-SECRET" for name in stack.PASSWORDS}
+CONTEXTS = {family.name: {"Dockerfile": family.name.encode()} for family in stack.FAMILIES}
+TAGS = stack.image_tags(CONTEXTS)
+ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b")
+
+
+@pytest.fixture(name="rendered", scope="module")
+def _rendered() -> dict[str, str]:
+    return stack.documents(Settings(), PASSWORDS)
+
+
+def compose_values(settings: Settings = Settings()) -> dict[str, str]:  # noqa: B008 - frozen
+    inputs = stack.migration_inputs(settings, TAGS, PASSWORDS)
+    return stack.environment(settings, TAGS, stack.documents(settings, PASSWORDS), inputs, Path("/etc-folder"))
+
+
+def test_only_ovn_and_dns_are_named_by_address(rendered):
+    found = {
+        (name, line.strip(), address)
+        for name, text in rendered.items()
+        for line in text.splitlines()
+        for address in ADDRESS.findall(line)
+        if address not in ("0.0.0.0", "127.0.0.11")
+    }
+    for name, line, address in found:
+        if name.startswith(("consul/", "haproxy/")):
+            assert address == str(Settings().consul), line
+        else:
+            assert (name.split("/")[0], address) == ("neutron", str(Settings().ovn)), line
+            assert re.match(r"ovn_[ns]b_connection = tcp:", line)
+    assert any(name == "neutron/ml2_conf.ini" for name, _, _ in found)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name for name in stack.documents(Settings(), PASSWORDS) if re.search(r"^(?!rabbitmq/).*[.](conf|ini)$", name)],
+)
+def test_every_oslo_file_is_read_back_without_a_doubled_key(rendered, name):
+    parsed = configparser.RawConfigParser(strict=True, interpolation=None)
+    parsed.read_string(rendered[name])
+    assert parsed.sections() or parsed.defaults()
+
+
+def test_each_service_has_only_the_secrets_it_needs(rendered):
+    secrets = {name: {key for key in PASSWORDS if PASSWORDS[key] in text} for name, text in rendered.items()}
+    assert secrets["keystone/keystone.conf"] == {"keystone_db"}
+    assert secrets["glance/glance.conf"] == {"glance_db", "glance"}
+    assert secrets["placement/placement.conf"] == {"placement_db", "placement"}
+    assert secrets["neutron/metadata_agent.ini"] == {"metadata"}
+    assert secrets["nova/nova-compute-kvm.conf"] == set()
+    assert secrets["consul/consul.json"] == secrets["haproxy/haproxy.cfg"] == set()
+    for name, keys in secrets.items():
+        assert "admin" not in keys or name == "keystone/admin-password"
+        assert "provision" not in keys
+
+
+def test_no_secret_reaches_compose():
+    text = stack.env_file(compose_values())
+    assert "SECRET" not in text
+
+
+def test_emulated_guests_have_a_bounded_translation_cache_and_kvm_guests_the_hosts_processor(rendered):
+    qemu, kvm = (rendered[f"nova/nova-compute-{kind}.conf"] for kind in ("qemu", "kvm"))
+    assert "virt_type = qemu" in qemu
+    assert "tb_cache_size = 256" in qemu
+    assert "virt_type = kvm" in kvm
+    assert "tb_cache_size" not in kvm
+    assert "Nehalem" not in kvm
+
+
+def test_rabbitmq_knows_the_password_by_its_salted_hash(rendered):
+    import base64
+    import hashlib
+
+    document = json.loads(rendered["rabbitmq/definitions.json"])
+    raw = base64.b64decode(document["users"][0]["password_hash"])
+    assert raw[4:] == hashlib.sha256(raw[:4] + PASSWORDS["rabbitmq"].encode()).digest()
+
+
+def variables(text: str) -> set[str]:
+    return set(re.findall(r"\$\{([A-Z_]+)", text))
+
+
+@pytest.mark.parametrize("name", ["stack.yaml", "compute.yaml"])
+def test_compose_files_ask_for_nothing_that_they_do_not_get(name):
+    text = (paths.COMPOSE / name).read_text()
+    yaml.safe_load(text)
+    assert variables(text) - {"HYPERVISOR"} <= set(compose_values())
+    assert not re.search(r"\$\{[A-Z_]+\}", text), "an unset value must be an error: ${NAME:?}"
+
+
+def test_every_value_for_compose_is_used():
+    used = variables("".join((paths.COMPOSE / name).read_text() for name in ("stack.yaml", "compute.yaml")))
+    unused = set(compose_values()) - used
+    assert unused <= {"BASE_TAG", "OS_TAG", "BAKE_TAG"}
+
+
+@pytest.mark.parametrize("name", ["stack.yaml", "compute.yaml"])
+def test_everything_of_ours_is_labelled_and_published_on_loopback_only(name):
+    document = yaml.safe_load((paths.COMPOSE / name).read_text())
+    for service, body in document["services"].items():
+        assert body["labels"]["provision.stack"] == "local", service
+        assert not body.get("privileged"), service
+        for port in body.get("ports", ()):
+            assert port.startswith("127.0.0.1:"), port
+        expects_dns = not str(body.get("network_mode", "")).startswith("service:") and service != "consul"
+        assert ("${CONSUL_ADDRESS:?}" in body.get("dns", ())) == expects_dns, service
+    for kind in ("networks", "volumes"):
+        for body in document[kind].values():
+            assert body.get("external") or body["labels"]["provision.stack"] == "local"
+
+
+@given(st.sampled_from(stack.FAMILIES), st.binary(min_size=1, max_size=8))
+def test_a_change_rebuilds_a_family_and_its_children_and_nothing_else(family, more):
+    changed = stack.image_tags(CONTEXTS | {family.name: {"Dockerfile": CONTEXTS[family.name]["Dockerfile"] + more}})
+    parents = {each.name: each.parent for each in stack.FAMILIES}
+
+    def ancestry(name: str) -> list[str]:
+        return [name, *ancestry(parents[name])] if name in parents else []
+
+    for name, tag in changed.items():
+        assert (tag != TAGS[name]) == (family.name in ancestry(name))
+
+
+def test_a_change_of_one_document_restarts_its_family_only():
+    before = compose_values()
+    rendered = stack.documents(Settings(), PASSWORDS | {"glance": "other"})
+    inputs = stack.migration_inputs(Settings(), TAGS, PASSWORDS)
+    after = stack.environment(Settings(), TAGS, rendered, inputs, Path("/etc-folder"))
+    assert {key for key in after if after[key] != before[key]} == {"GLANCE_CONFIG"}
+
+
+def test_fixed_addresses_lie_outside_the_ranges_that_docker_gives_out():
+    values = compose_values()
+    settings = Settings()
+    management = IPv4Network(values["MANAGEMENT_RANGE"])
+    assert settings.consul not in management
+    assert settings.ovn not in management
+    assert management.subnet_of(settings.management)
+    first, last = settings.floating
+    containers = stack.bridges(settings)[0].range
+    assert first not in containers
+    assert first in settings.provider
+    assert last in settings.provider
+    assert settings.gateway in containers
+
+
+@pytest.mark.parametrize(
+    ("mirrors", "lines"),
+    [
+        (AptMirrors(), []),
+        (AptMirrors("http://a/debian"), ["http://a/debian trixie main", "http://a/debian trixie-updates main"]),
+        (
+            AptMirrors("http://a/debian", "http://s/sec"),
+            ["http://a/debian trixie main", "http://a/debian trixie-updates main", "http://s/sec trixie-security main"],
+        ),
+    ],
+)
+def test_apt_sources_follow_the_host(mirrors, lines):
+    assert [line.partition("] ")[2] for line in stack.apt_sources(mirrors).splitlines()] == lines
+
+
+@pytest.mark.parametrize(
+    ("bounding", "lacking"),
+    [(0x1FFFFFFFFFF, []), (0x1FFFEFFFFFF, ["SYS_RESOURCE"]), (0x1FFFEFEFFFF, ["SYS_MODULE", "SYS_RESOURCE"])],
+)
+def test_containers_are_refused_what_the_host_lacks(bounding, lacking):
+    assert stack_host.lacking_capabilities(bounding) == lacking
+    override = yaml.safe_load(stack_host.hypervisor_override(lacking, kvm=True, modules=True))["services"]
+    assert override["switch"].get("cap_drop", []) == lacking
+    assert override["libvirt"]["devices"] == ["/dev/kvm"]
+    assert "devices" not in override["switch"]
+    plain = yaml.safe_load(stack_host.hypervisor_override(lacking, kvm=False, modules=False))["services"]
+    assert not {key for body in plain.values() for key in body} - {"cap_drop"}
+
+
+@pytest.mark.parametrize(
+    ("states", "before", "failing"),
+    [
+        ([ServiceState("a", "a-1", "running")], {}, None),
+        ([ServiceState("a", "a-1", "running"), ServiceState("b", "b-1", "exited", 1)], {}, "b"),
+        ([ServiceState("a", "a-1", "restarting", 1, restarts=2)], {}, None),
+        ([ServiceState("a", "a-1", "restarting", 1, restarts=3)], {}, "a"),
+        ([ServiceState("a", "a-1", "running", restarts=9)], {"a-1": 8}, None),
+    ],
+)
+def test_a_service_that_does_not_stay_up_is_found(states, before, failing):
+    found = stack_host.failed(states, before)
+    assert (found.service if found else None) == failing

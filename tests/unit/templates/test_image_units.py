@@ -1,0 +1,102 @@
+"""Every unit file of the golden image, read by systemd itself, and the scripts, read by their shell.
+
+The bake verifies them again with the image's own programs; here stand-ins lie where the programs will be.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from provision.base.paths import TEMPLATES
+
+FILES = TEMPLATES / "image/files"
+UNITS = sorted(path.name for path in (FILES / "etc/systemd/system").glob("*.service"))
+SCRIPTS = sorted(path for path in (FILES / "usr/local/lib/provision").rglob("*") if path.is_file())
+# What ours refer to and Debian's packages bring.
+FOREIGN = (
+    "systemd-networkd-wait-online.service",
+    "sysinit.target",
+    "basic.target",
+    "multi-user.target",
+    "shutdown.target",
+)
+
+
+def systemd_version() -> int:
+    done = subprocess.run(["systemd-analyze", "--version"], capture_output=True, text=True, check=True)
+    return int(done.stdout.split()[1])
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    top = tmp_path_factory.mktemp("root")
+    shutil.copytree(FILES, top, dirs_exist_ok=True)
+    system = top / "usr/lib/systemd/system"
+    system.mkdir(parents=True)
+    for name in FOREIGN:
+        body = "[Service]\nExecStart=/bin/true\n" if name.endswith(".service") else ""
+        (system / name).write_text(f"[Unit]\nDescription={name}\nDefaultDependencies=no\n{body}")
+    for unit in (top / "etc/systemd/system").glob("*.service"):
+        for program in re.findall(r"^Exec\w+=[-+]*(/\S+)", unit.read_text(), re.MULTILINE):
+            path = top / program.lstrip("/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            path.chmod(0o755)
+    if systemd_version() < 254:
+        # Debian 12's systemd does not know it yet; the bake asks the image's own systemd about all of every unit.
+        for unit in (top / "etc/systemd/system").glob("*.service"):
+            unit.write_text(unit.read_text().replace("RestartMode=direct\n", ""))
+    (top / "bin").mkdir()
+    (top / "bin/true").touch(mode=0o755)
+    return top
+
+
+def verify(root, name):
+    return subprocess.run(
+        ["systemd-analyze", "verify", f"--root={root}", "--man=no", "--recursive-errors=no", name],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_systemd_finds_nothing_wrong(root, name):
+    done = verify(root, name.replace("@.", "@spark-master."))
+    assert (done.returncode, done.stderr + done.stdout) == (0, "")
+
+
+def test_the_check_can_fail(root):
+    (root / "etc/systemd/system/wrong.service").write_text("[Service]\nExecStart=/not/there\nRestrat=always\n")
+    done = verify(root, "wrong.service")
+    assert "Restrat" in done.stderr
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_parse(script):
+    shell = script.read_text().splitlines()[0].removeprefix("#!")
+    subprocess.run([shell, "-n", script], check=True)
+
+
+def test_a_failure_is_one_line_of_json_whatever_the_log_says(tmp_path):
+    log = 'quote " backslash \\ tab\there\x1b[31mred\x07\nsecond line\n'
+    (tmp_path / "journalctl").write_text("#!/bin/sh\ncat " + str(tmp_path / "log") + "\n")
+    (tmp_path / "journalctl").chmod(0o755)
+    (tmp_path / "log").write_bytes(log.encode() + b"not utf-8: \xff\xfe\n" + b"x" * 5000 + b"\n")
+    script = (FILES / "usr/local/lib/provision/report").read_text()
+    assert script.count("/dev/console") == 1
+    (tmp_path / "report").write_text(script.replace("/dev/console", str(tmp_path / "console")))
+    subprocess.run(
+        ["sh", tmp_path / "report", "failed", "spark-master"], check=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    )
+    (line,) = (tmp_path / "console").read_text().splitlines()
+    mark, _, text = line.partition(" ")
+    report = json.loads(text)
+    assert (mark, report["phase"], report["unit"]) == ("PROVISION", "failed", "spark-master")
+    assert report["log"][0].startswith('quote " backslash \\ tab')
+    assert [len(report["log"]), report["log"][1], len(report["log"][3])] == [4, "second line", 300]
