@@ -14,7 +14,7 @@ from provision.pure.plan import plan as make_plan
 from provision.workflows.apply import Apply
 from provision.workflows.status import hub_says, hub_url
 from provision.workflows.survey import GOLDEN, Survey, check_room, survey, used_image
-from provision.workflows.wait import TIMEOUT, Forming
+from provision.workflows.wait import TIMEOUT, Forming, UnbuiltError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +91,7 @@ class Up:
                 with self.progress.phase("Make what is missing"):
                     apply = self.apply(apply, todo, replace=replace)
             with self.progress.phase("Wait for the cluster to form"):
-                nodes = self.helpers.forming(apply.addresses.floating).run()
+                apply, nodes = self.form(apply, replace=replace)
             self.configure(apply, nodes, [step for step in todo.steps if step.verb == "configure"])
             with self.progress.phase("Run a job on every worker"):
                 said = self.prove(apply, nodes)
@@ -131,12 +131,26 @@ class Up:
                 if not left:
                     raise
                 self.progress.note(f"{error.message}; looking again")
-            seen = self.cloud.observe(self.spec.name)
-            wanted = apply.wanted
-            todo = make_plan(wanted, seen)
-            refuse_losses(todo, replace=replace)
-            apply = Apply(self.cloud, self.keeper, self.progress, found=apply.found, wanted=wanted, seen=seen)
+            apply, todo = self.again(apply, replace=replace)
         return apply
+
+    def form(self, apply: Apply, *, replace: bool) -> tuple[Apply, tuple[Node, ...]]:
+        """Wait for the nodes; VMs that the cloud could not build are made again, once."""
+        try:
+            return apply, self.helpers.forming(apply.addresses.floating).run()
+        except UnbuiltError as error:
+            self.progress.note(f"{error.message}; making it again")
+        apply, todo = self.again(apply, replace=replace)
+        apply = self.apply(apply, todo, replace=replace)
+        return apply, self.helpers.forming(apply.addresses.floating).run()
+
+    def again(self, apply: Apply, *, replace: bool) -> tuple[Apply, Plan]:
+        """Look at the cloud again and plan the steps that are left."""
+        seen = self.cloud.observe(self.spec.name)
+        todo = make_plan(apply.wanted, seen)
+        refuse_losses(todo, replace=replace)
+        left = Apply(self.cloud, self.keeper, self.progress, found=apply.found, wanted=apply.wanted, seen=seen)
+        return left, todo
 
     def already_works(self, seen: Observed, wanted: Wanted) -> bool:
         """Whether a real job has run on just this, and it still answers."""

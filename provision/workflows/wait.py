@@ -27,6 +27,10 @@ KEYS_GRACE: Final = 120
 """Seconds that a working cluster is given to print its nodes' host keys."""
 
 
+class UnbuiltError(ProvisionError):
+    """A VM could not be built: it never ran, so making it again loses nothing."""
+
+
 class Forming:
     """Watches a cluster's nodes until all of them work."""
 
@@ -93,7 +97,8 @@ class Forming:
         servers = tuple(server for server in self.cloud.servers(self.name) if not server.deleting)
         for server in servers:
             if server.status == "ERROR":
-                raise ProvisionError(
+                kind = ProvisionError if server.launched else UnbuiltError
+                raise kind(
                     f"{server.name} went into ERROR: {server.fault or 'the cloud gave no reason'}",
                     "Run `provision up` again: it makes the VM anew.",
                     "\n".join(console.tail(self.cloud.console(server.id))),

@@ -83,7 +83,7 @@ def test_emulated_guests_have_a_bounded_translation_cache_and_kvm_guests_the_hos
     assert "tb_cache_size = 256" in qemu
     assert "virt_type = kvm" in kvm
     assert "tb_cache_size" not in kvm
-    assert "Nehalem" not in kvm
+    assert "cpu_models" not in kvm
 
 
 def test_rabbitmq_knows_the_password_by_its_salted_hash(rendered):

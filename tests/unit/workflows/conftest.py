@@ -68,6 +68,7 @@ class FakeCloud:
 
     name = "fake"
     death: BaseException = Killed()
+    unbuildable = 0
 
     def __init__(self):
         self.calls, self.die_at, self.die_late = 0, None, False
@@ -181,6 +182,9 @@ class FakeCloud:
             )
             if vm["deleting"]:
                 self._vanish(vm["id"])
+            elif vm["status"] == "BUILD" and self.unbuildable:
+                self.unbuildable -= 1
+                vm.update(status="ERROR", fault="No valid host was found.")
             elif vm["status"] == "BUILD":
                 vm["status"], vm["launched"] = "ACTIVE", True
         return tuple(found)

@@ -169,6 +169,17 @@ def test_a_change_that_the_cloud_failed_to_answer_is_looked_into(make_site, late
         nothing_to_do(site)
 
 
+def test_a_build_that_failed_is_done_again_once(make_site):
+    site = make_site()
+    site.cloud.unbuildable = 1
+    site.up()
+    whole(site)
+    other = make_site()
+    other.cloud.unbuildable = 99
+    with pytest.raises(ProvisionError, match="No valid host"):
+        other.up()
+
+
 def test_a_cloud_that_keeps_failing_is_given_up(make_site, monkeypatch):
     site = make_site()
 
