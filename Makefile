@@ -30,7 +30,7 @@ check: setup-test  ## Lint, types, import layers and unit tests: under a minute.
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache | tail -n 5; exit $${PIPESTATUS[0]}
 	$(BIN)/ansible-lint --offline -q playbooks
-	$(BIN)/pytest -q tests/unit
+	$(BIN)/pytest -q -n 2 tests/unit
 
 setup:
 	@./setup.sh install run

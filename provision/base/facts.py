@@ -41,7 +41,6 @@ class NodePaths:
     spark_role: str = "/etc/spark/role"
     spark_env: str = "/etc/spark/spark.env"
     spark_defaults: str = "/etc/spark/spark-defaults.conf"
-    spark_secret: str = "/etc/spark/secret"  # noqa: S105 - a path
     spark_work: str = "/var/lib/spark/work"
     spark_events: str = "/var/lib/spark/events"
     venv: str = "/opt/jupyter"
@@ -58,6 +57,8 @@ class NodePaths:
 PORTS: Final = Ports()
 NODE: Final = NodePaths()
 
+SPARK_HEAP_LEAST: Final = 512
+"""MiB. Spark refuses a JVM with less than 450 MiB of usable heap, and collectors keep some of -Xmx to themselves."""
 METADATA_ADDRESS: Final = "169.254.169.254"
 OPERATOR: Final = "provision"
 """The administrator's account on every node: the key pair's owner, with sudo."""

@@ -56,7 +56,8 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool) -> None:
     keeper = Keeper(spec.name)
 
     def agree(todo: Plan) -> None:
-        for line in lines(todo):
+        made = [f"Cluster {todo.cluster}: all of it is there; it has yet to prove that it works."]
+        for line in lines(todo) if todo else made:
             STDERR.print(line, markup=False, soft_wrap=True)
         if todo and not yes and sys.stdin.isatty():
             click.confirm("Do this?", default=True, abort=True, err=True)

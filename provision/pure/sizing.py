@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from provision.base.errors import UsageError
+from provision.base.facts import SPARK_HEAP_LEAST
 from provision.base.model import ClusterSpec, Flavor, Sizing
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 APP_CORES: Final = 4
 EXECUTOR_MEMORY: Final = 2048
 SYSTEM_AT_LEAST: Final = 512
-EXECUTOR_AT_LEAST: Final = 450
-"""Spark refuses an executor with less than 1.5 times its 300 MiB of reserved memory."""
 MASTER_AT_LEAST: Final = 1536
 """The Spark master, the Hub, its proxy, one notebook and a 512 MiB driver use about 850 MiB."""
 _SYMPTOM: Final = "notebooks would wait for ever with “Initial job has not accepted any resources”"
@@ -40,11 +39,11 @@ def size(spec: ClusterSpec, flavors: Mapping[str, Flavor], source: str = "cluste
             f"Choose a larger one: {_larger(flavors, MASTER_AT_LEAST)}.",
         )
     worker_memory = worker.ram - max(SYSTEM_AT_LEAST, worker.ram // 10)
-    if worker_memory < EXECUTOR_AT_LEAST:
-        needed = EXECUTOR_AT_LEAST + SYSTEM_AT_LEAST
+    if worker_memory < SPARK_HEAP_LEAST:
+        needed = SPARK_HEAP_LEAST + SYSTEM_AT_LEAST
         raise UsageError(
             f"{source}: workers.flavor: {worker.name} has {worker.ram} MiB of RAM; the "
-            f"{max(worker_memory, 0)} that are left for Spark are too few: an executor needs {EXECUTOR_AT_LEAST}",
+            f"{max(worker_memory, 0)} that are left for Spark are too few: an executor needs {SPARK_HEAP_LEAST}",
             f"Choose a larger one: {_larger(flavors, needed)}.",
         )
     executor_memory = _executor_memory(spec, worker, worker_memory, source)
@@ -114,12 +113,11 @@ def _driver_memory(spec: ClusterSpec, master: Flavor, source: str) -> int:
             f"{source}: spark.defaults.spark.driver.memory: {asked!r} is no memory size", "Write it as 512m or 2g."
         )
     mib = int(asked[:-1]) * units[asked[-1].lower()]
-    # Spark's own floor: 1.5 times its reserved 300 MiB.
-    if mib < EXECUTOR_AT_LEAST or mib > master.ram - SYSTEM_AT_LEAST * 2:
+    if mib < SPARK_HEAP_LEAST or mib > master.ram - SYSTEM_AT_LEAST * 2:
         raise UsageError(
             f"{source}: spark.defaults.spark.driver.memory: {asked} does not fit: {master.name} has {master.ram} MiB, "
-            f"1024 of them for the system, the Hub and the Spark master, and a driver needs {EXECUTOR_AT_LEAST}",
-            f"Ask for {EXECUTOR_AT_LEAST}m to {master.ram - SYSTEM_AT_LEAST * 2}m, or choose a larger master.flavor.",
+            f"1024 of them for the system, the Hub and the Spark master, and a driver needs {SPARK_HEAP_LEAST}",
+            f"Ask for {SPARK_HEAP_LEAST}m to {master.ram - SYSTEM_AT_LEAST * 2}m, or choose a larger master.flavor.",
         )
     return mib
 

@@ -16,6 +16,7 @@ from pydantic import (
     field_validator,
 )
 
+from provision.base.facts import SPARK_HEAP_LEAST
 from provision.base.model import ClusterSpec, HubSpec, MasterSpec, NetworkSpec, SparkSpec, Tls, User, WorkersSpec
 from provision.spec import units
 from provision.spec.pinned import default_entry
@@ -145,8 +146,10 @@ class SparkModel(_Model):
     @classmethod
     def _enough(cls, value: int | None) -> int | None:
         # Spark refuses executors with less than 1.5 times its 300 MiB of reserved memory.
-        if value is not None and value < 450:
-            raise Wrong(f"{value} MiB is less than a Spark executor starts with", "Ask for at least 450m.")
+        if value is not None and value < SPARK_HEAP_LEAST:
+            raise Wrong(
+                f"{value} MiB is less than a Spark executor starts with", f"Ask for at least {SPARK_HEAP_LEAST}m."
+            )
         return value
 
 

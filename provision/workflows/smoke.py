@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from provision.base.errors import ProvisionError
-from provision.base.facts import NODE, SPARK_GROUP
+from provision.base.facts import NODE, SPARK_GROUP, SPARK_HEAP_LEAST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ def command(workers: int) -> list[str]:
     environment = [f"SPARK_CONF_DIR={NODE.spark_conf}", f"PYSPARK_PYTHON={NODE.venv}/bin/python"]
     # The node itself ends a job that hangs: a lost connection would leave it there with its cores.
     bounded = ["timeout", "--kill-after=10", str(SECONDS), "env", "-C", NODE.spark_work, *environment]
-    return ["sudo", "-u", SPARK_GROUP, *bounded, spark_submit, NODE.smoke, str(workers)]
+    return ["sudo", "-u", SPARK_GROUP, *bounded, spark_submit, NODE.smoke, str(workers), f"{SPARK_HEAP_LEAST}m"]
 
 
 def smoke(fleet: Fleet, master: Node, workers: Sequence[Node]) -> Smoke:

@@ -12,13 +12,14 @@ import re
 import subprocess
 from pathlib import Path
 
-import browser
 import openstack
 import pytest
 import yaml
 
 from provision.base import paths
 from provision.base.facts import PORTS, STACK_LABEL
+
+from . import browser
 
 pytestmark = pytest.mark.e2e
 

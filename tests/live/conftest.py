@@ -51,7 +51,7 @@ class Cluster:
         """The units that a role runs, and those that every node does."""
         return [*self.data["units"][role], *BASE_UNITS]
 
-    def host(self, name: str, timeout: int = 60) -> Any:
+    def host(self, name: str, timeout: int = 180) -> Any:
         """testinfra's host for a node, over the operator's own SSH configuration (host keys are checked)."""
         return testinfra.get_host(f"ssh://{name}", ssh_config=self.data["ssh_config"], timeout=timeout)
 

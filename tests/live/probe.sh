@@ -7,7 +7,7 @@ section hostname; hostname
 section machine-id; cat /etc/machine-id
 section units; for unit in $2; do echo "$unit $(systemctl is-enabled "$unit") $(systemctl is-active "$unit")"; done
 section failed; systemctl list-units --failed --plain --no-legend | cut -d ' ' -f 1
-section restarts; systemctl show --property=Id,NRestarts $2 | paste -sd ' ' | sed 's/  */ /g; s/ Id=/\nId=/g'
+section restarts; for unit in $2; do echo "$unit $(systemctl show --property=NRestarts --value "$unit")"; done
 section tcp; ss -Hltn | awk '{print $4}'
 section udp; ss -Hlun | awk '{print $4}'
 section firewall; nft list ruleset
@@ -42,8 +42,9 @@ for user in nobody spark $3; do
 done
 section peers
 for peer in $4; do
-  if timeout 5 bash -c "exec 3<>/dev/tcp/${peer%:*}/${peer#*:}" 2>/dev/null; then echo "$peer open"; else echo "$peer closed"; fi
+  if timeout 10 bash -c "exec 3<>/dev/tcp/${peer%:*}/${peer#*:}" 2>/dev/null; then echo "$peer open"; else echo "$peer closed"; fi &
 done
-section spark-master; curl --silent --max-time 20 "http://$(sed -n 's/SPARK_LOCAL_IP=//p' /run/spark/node.env):8080/json/" | tr -d '\n'; echo
-section history; curl --silent --max-time 30 --output /dev/null --write-out '%{http_code}\n' "http://$(sed -n 's/SPARK_LOCAL_IP=//p' /run/spark/node.env):18080/api/v1/applications"
+wait
+section spark-master; curl --silent --max-time 90 "http://$(sed -n 's/SPARK_LOCAL_IP=//p' /run/spark/node.env):8080/json/" | tr -d '\n'; echo
+section history; curl --silent --max-time 120 --output /dev/null --write-out '%{http_code}\n' "http://$(sed -n 's/SPARK_LOCAL_IP=//p' /run/spark/node.env):18080/"
 section end

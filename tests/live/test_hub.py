@@ -62,19 +62,19 @@ def visitor(cluster: Cluster) -> Iterator[str]:
 
 def _log_in(hub: requests.Session, url: str, password: str) -> requests.Response:
     hub.cookies.clear()
-    assert hub.get(f"{url}/hub/login", timeout=60).status_code == 200
+    assert hub.get(f"{url}/hub/login", timeout=180).status_code == 200
     form: dict[str, Any] = {"username": VISITOR, "password": password, "_xsrf": hub.cookies.get("_xsrf", path="/hub/")}
-    return hub.post(f"{url}/hub/login", data=form, allow_redirects=False, timeout=120)
+    return hub.post(f"{url}/hub/login", data=form, allow_redirects=False, timeout=180)
 
 
 def test_hub_is_well_and_its_certificate_is_the_clusters(hub: requests.Session, url: str) -> None:
-    answer = hub.get(f"{url}/hub/health", timeout=60)
+    answer = hub.get(f"{url}/hub/health", timeout=180)
     assert answer.status_code == 200, f"unit jupyterhub answers {answer.status_code}"
 
 
 def test_hub_shows_nothing_to_strangers(hub: requests.Session, url: str) -> None:
     hub.cookies.clear()
-    answer = hub.get(f"{url}/hub/home", allow_redirects=False, timeout=60)
+    answer = hub.get(f"{url}/hub/home", allow_redirects=False, timeout=180)
     assert answer.status_code == 302
     assert "/hub/login" in answer.headers["location"]
 
@@ -82,7 +82,7 @@ def test_hub_shows_nothing_to_strangers(hub: requests.Session, url: str) -> None
 def test_login_through_the_form(hub: requests.Session, url: str, visitor: str) -> None:
     answer = _log_in(hub, url, visitor)
     assert answer.status_code == 302, f"the Hub refused a right password: {answer.status_code}"
-    assert VISITOR in hub.get(f"{url}/hub/home", timeout=60).text
+    assert VISITOR in hub.get(f"{url}/hub/home", timeout=180).text
 
 
 def test_wrong_password_is_refused(hub: requests.Session, url: str, visitor: str) -> None:

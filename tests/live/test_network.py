@@ -113,7 +113,7 @@ def test_outside_reaches_only_what_is_for_people(cluster: Cluster) -> None:
 
 def _connects(address: str, port: int) -> bool:
     try:
-        with socket.create_connection((address, port), timeout=4):
+        with socket.create_connection((address, port), timeout=6):
             return True
     except OSError:
         return False

@@ -54,7 +54,7 @@ BAD = {
         "2 or more",
     ),
     "driver too large": (spec(defaults=(("spark.driver.memory", "2g"),)), "spark.driver.memory: 2g", "1024m"),
-    "driver too small": (spec(defaults=(("spark.driver.memory", "100m"),)), "spark.driver.memory: 100m", "450m"),
+    "driver too small": (spec(defaults=(("spark.driver.memory", "100m"),)), "spark.driver.memory: 100m", "512m"),
     "driver no size": (spec(defaults=(("spark.driver.memory", "much"),)), "no memory size", "512m"),
     "no flavor": (spec(workers="x"), "workers.flavor: the cloud has no flavor 'x'", "huge, medium, small, tiny"),
     "small worker": (spec(workers="tiny"), "workers.flavor: tiny has 512 MiB", "small, medium, huge"),

@@ -78,7 +78,7 @@ BAD = {
     "zero cores": ("name: a\nspark: {app_cores: 0}", 2, ["spark.app_cores", "0 cores"], "at least 1"),
     "memory without unit": ("name: a\nspark: {executor_memory: 2048}", 2, ["executor_memory", "no unit"], "2048m"),
     "memory nonsense": ("name: a\nspark: {executor_memory: lots}", 2, ["executor_memory", "'lots'"], "512m"),
-    "memory too small": ("name: a\nspark: {executor_memory: 100m}", 2, ["100 MiB"], "450m"),
+    "memory too small": ("name: a\nspark: {executor_memory: 100m}", 2, ["100 MiB"], "512m"),
     "spark.master": (
         "name: a\nspark: {defaults: {spark.master: x}}",
         2,

@@ -9,6 +9,8 @@ from pyspark.sql import SparkSession
 
 WORKERS = int(sys.argv[1])
 """How many workers must take part."""
+MEMORY = sys.argv[2]
+"""What an executor takes: Spark's least, as 512m."""
 
 
 def work(numbers):
@@ -24,7 +26,7 @@ spark = (
     SparkSession.builder.appName("provision-smoke")
     .config("spark.cores.max", WORKERS)
     .config("spark.executor.cores", 1)
-    .config("spark.executor.memory", "450m")
+    .config("spark.executor.memory", MEMORY)
     .config("spark.scheduler.minRegisteredResourcesRatio", 1)
     .config("spark.scheduler.maxRegisteredResourcesWaitingTime", "300s")
     .config("spark.eventLog.enabled", "false")
