@@ -66,7 +66,7 @@ def write_config(folder: Path, nodes: Sequence[Node], floating: str) -> Path:
     connections fail, they don't ask.
     """
     hosts, blocks = [], []
-    for place, node in enumerate(nodes):
+    for node in nodes:
         master = node.role == "master"
         addresses = [node.address, *([floating] if master else [])]
         hosts += [f"{','.join([node.name, *addresses])} {key} {node.id}" for key in node.host_keys]
@@ -77,7 +77,7 @@ def write_config(folder: Path, nodes: Sequence[Node], floating: str) -> Path:
         ]
         if not master:
             block += [f"  ProxyJump {leader.name}" for leader in nodes if leader.role == "master"][:1]
-        socket = _socket(folder, place)
+        socket = _socket(folder, node, floating)
         if socket:
             block += ["  ControlMaster auto", "  ControlPersist 60s", f"  ControlPath {socket}"]
         blocks.append("\n".join(block))
@@ -100,10 +100,15 @@ def write_config(folder: Path, nodes: Sequence[Node], floating: str) -> Path:
     return folder / CONFIG
 
 
-def _socket(folder: Path, place: int) -> str:
-    """Name a short path for the shared connection to a node; empty when the home folder leaves no room for one."""
+def _socket(folder: Path, node: Node, floating: str) -> str:
+    """Name a short path for the shared connection to a node; empty when the home folder leaves no room for one.
+
+    The name holds all that decides where the connection ends: a live one is used without another look at host keys, so
+    no other node, nor a later one of the same name, may ever come by it.
+    """
     directory = paths.state_dir() / "ssh"
-    path = directory / f"{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}-{place}"
+    identity = " ".join([str(folder), node.name, node.id, node.address, floating, *node.host_keys])
+    path = directory / hashlib.sha256(identity.encode()).hexdigest()[:12]
     if len(str(path)) > SOCKET_LIMIT or any(letter in str(path) for letter in ' "%'):
         return ""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)

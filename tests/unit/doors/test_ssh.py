@@ -73,3 +73,20 @@ def test_every_node_has_a_result_even_when_none_is_reached(folder: Path) -> None
         results = fleet.run(nodes, "true")
     assert {name: result.code for name, result in results.items()} == {"a-master": 255, "a-worker-1": 255}
     assert ssh.worst(results) == 255
+
+
+def test_a_shared_connection_stays_with_its_node_whatever_the_order(tmp_path: Path) -> None:
+    def sockets(nodes: list[Node]) -> dict[str, str]:
+        blocks = ssh.write_config(tmp_path, nodes, "172.29.0.10").read_text().split("\n\n")[:-1]
+        return {block.split()[1]: block.split("ControlPath ")[1] for block in blocks}
+
+    nodes = [
+        Node(f"a-{n}", "worker" if n else "master", f"10.20.0.{n}", str(n), host_keys=(f"key {n}",)) for n in range(3)
+    ]
+    there = sockets(nodes)
+    assert len(set(there.values())) == 3
+    assert sockets(nodes[::-1]) == there
+    assert (
+        sockets([*nodes[:2], Node("a-2", "worker", "10.20.0.2", "new", host_keys=("other key",))])["a-2"]
+        != there["a-2"]
+    )
