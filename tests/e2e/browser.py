@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 # Everything behind the page is an emulated VM: a server start takes a minute, a SparkContext two.
-PATIENCE_MS = 600_000
+PATIENCE_MS = 1_200_000
 # Without these Chromium looks for its maker's servers at every start.
 QUIET = [
     "--no-sandbox",
