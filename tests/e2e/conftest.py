@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 BEGAN = time.monotonic()
+OTHER_CLOUDS = """\
+# The user's own clouds.
+clouds:
+  elsewhere:
+    auth: {auth_url: https://cloud.example/v3}
+"""
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -161,6 +167,7 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     if there:
         pytest.exit("a `local` cloud already runs on this machine: `make clean` first, the test makes its own", 1)
     made = Product(tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("work"))
+    (made.home / "clouds.yaml").write_text(OTHER_CLOUDS)
     made.executable = install_wheel(made)
     try:
         yield made
