@@ -40,3 +40,7 @@ def stop_stack(progress: Progress, *, purge: bool) -> None:
             clouds_yaml.remove_entry(paths.clouds_yaml(), LOCAL_CLOUD)
             for folder in (paths.stack_dir(), paths.cache_dir()):
                 shutil.rmtree(folder, ignore_errors=True)
+            for lock in paths.cluster_dir("").glob(".*.lock"):
+                # `.NAME.lock` of a cluster that is gone.
+                if not paths.cluster_dir(lock.name[1 : -len(".lock")]).exists():
+                    lock.unlink(missing_ok=True)
