@@ -3,7 +3,8 @@
 The rules, in MiB:
 - A worker offers Spark its RAM less the larger of 512 and a tenth: that is for the system, the worker's own JVM and
   Python. Its cores are its vCPUs.
-- A notebook gets 4 cores and 2048 MiB per executor unless the spec says otherwise, but never more than there is.
+- A notebook gets half of the cores, at most 4, and executors of half a worker's memory, at most 2048 MiB and at least
+  Spark's least, unless the spec says otherwise: two users can always work side by side.
 - A notebook's driver, on the master, gets an eighth of the master's RAM, at least 512 and at most 4096.
 - An explicit wish that no worker can meet is refused: Spark would accept the application and then wait for ever, with
   "Initial job has not accepted any resources" as its only word.
@@ -59,7 +60,7 @@ def size(spec: ClusterSpec, flavors: Mapping[str, Flavor], source: str = "cluste
 def _executor_memory(spec: ClusterSpec, worker: Flavor, worker_memory: int, source: str) -> int:
     asked = spec.spark.executor_memory_mib
     if asked is None:
-        return min(EXECUTOR_MEMORY, worker_memory)
+        return min(EXECUTOR_MEMORY, max(worker_memory // 2, SPARK_HEAP_LEAST))
     if asked > worker_memory:
         raise UsageError(
             f"{source}: spark.executor_memory: {asked} MiB is more than any worker can give: {worker.name} has "
@@ -84,16 +85,17 @@ def _app_cores(spec: ClusterSpec, worker: Flavor, source: str) -> int:
                 f"{worker.name} has {worker.vcpus} vCPUs; {_SYMPTOM}",
                 f"Ask for {worker.vcpus} or less, or choose a larger workers.flavor.",
             )
+    least = int(per_executor or 1)
     asked = spec.spark.app_cores
     if asked is None:
-        return min(APP_CORES, total)
+        return min(max(APP_CORES, least), max(total // 2, least))
     if asked > total:
         raise UsageError(
             f"{source}: spark.app_cores: {asked} is more than the cluster has: {spec.workers.count} workers of "
             f"{worker.name} make {total} cores",
             f"Ask for {total} or less, more workers, or a larger workers.flavor.",
         )
-    if per_executor is not None and asked < int(per_executor):
+    if asked < least:
         raise UsageError(
             f"{source}: spark.app_cores: {asked} is less than one executor takes "
             f"(spark.executor.cores {per_executor}); {_SYMPTOM}",

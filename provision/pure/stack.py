@@ -38,6 +38,8 @@ MIGRATED: Final = ("keystone", "placement", "glance", "nova", "neutron")
 """Families with a database, in the order in which they are brought to their schema."""
 INFRASTRUCTURE: Final = ("consul", "registrator", "mariadb", "rabbitmq", "memcached", "haproxy", "ovn")
 """What has to run before a migration can."""
+NEED_ACCOUNTS: Final = ("nova-conductor",)
+"""What logs in to Keystone when it starts, and ends when it can't."""
 EARLY: Final = ("netns", "switch", "libvirt")
 """What of a hypervisor needs nothing of the control plane but OVN's databases."""
 

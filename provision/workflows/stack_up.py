@@ -12,7 +12,7 @@ from provision.base.facts import LOCAL_CLOUD
 from provision.doors import clouds_yaml, compose
 from provision.doors.docker import Engine
 from provision.doors.openstack_admin import Admin
-from provision.pure.stack import EARLY, INFRASTRUCTURE, PROJECT, apis, bridges
+from provision.pure.stack import EARLY, INFRASTRUCTURE, NEED_ACCOUNTS, PROJECT, apis, bridges
 from provision.pure.stack_host import ServiceState, failed
 from provision.workflows import preflight, stack_bootstrap
 from provision.workflows.stack_config import Installation, ensure_files
@@ -44,16 +44,29 @@ def ensure_stack(progress: Progress) -> None:
         for bridge in bridges(installation.settings):
             engine.ensure_bridge(bridge)
         fresh = _migrate(engine, installation, watch)
-    with progress.phase("services"):
+    admin = Admin(stack_bootstrap.admin_login(installation.settings, installation.passwords["admin"]))
+    made: list[str] = []
+
+    def note(text: str) -> None:
+        made.append(text)
+        progress.update(text, "made")
+
+    with progress.phase("services and accounts"):
+        installation.control.up([each for each in installation.control.services() if each not in NEED_ACCOUNTS])
+        _wait_for_apis(installation, admin, watch, only="keystone")
+        if fresh:
+            stack_bootstrap.reset_passwords(admin.connection, installation.settings, installation.passwords)
+        stack_bootstrap.ensure_accounts(admin.connection, installation.settings, installation.passwords, note)
         installation.control.up()
-        admin = Admin(stack_bootstrap.admin_login(installation.settings, installation.passwords["admin"]))
         _wait_for_apis(installation, admin, watch)
         # After the APIs, not beside them: an agent that finds none yet tries again only after ten seconds.
         for hypervisor in installation.hypervisors:
             hypervisor.up()
         watch.look()
-    with progress.phase("accounts and networks"):
-        _bootstrap(installation, admin, progress, fresh=fresh)
+    with progress.phase("flavors and networks"):
+        if made:
+            admin.renew()
+        stack_bootstrap.ensure_resources(admin.connection, installation.settings, note)
     with progress.phase("hypervisors and agents"):
         _wait_for_hypervisors(engine, installation, admin, watch)
         watch.until(watch.stopped)
@@ -150,9 +163,9 @@ def _migrate(engine: Engine, installation: Installation, watch: _Watch) -> bool:
     return "keystone" in pending
 
 
-def _wait_for_apis(installation: Installation, admin: Admin, watch: _Watch) -> None:
-    """Wait until each API answers through HAProxy."""
-    waiting = {api.name: api for api in apis(installation.settings) if api.type}
+def _wait_for_apis(installation: Installation, admin: Admin, watch: _Watch, *, only: str = "") -> None:
+    """Wait until each API (or only one) answers through HAProxy."""
+    waiting = {api.name: api for api in apis(installation.settings) if api.type and only in ("", api.name)}
 
     def missing() -> str:
         for name, api in list(waiting.items()):
@@ -165,23 +178,6 @@ def _wait_for_apis(installation: Installation, admin: Admin, watch: _Watch) -> N
         return ", ".join(waiting)
 
     watch.until(missing)
-
-
-def _bootstrap(installation: Installation, admin: Admin, progress: Progress, *, fresh: bool) -> None:
-    settings, passwords = installation.settings, installation.passwords
-
-    made = []
-
-    def note(text: str) -> None:
-        made.append(text)
-        progress.update(text, "made")
-
-    if fresh:
-        stack_bootstrap.reset_passwords(admin.connection, settings, passwords)
-    stack_bootstrap.ensure_accounts(admin.connection, settings, passwords, note)
-    if made:
-        admin.renew()
-    stack_bootstrap.ensure_resources(admin.connection, settings, note)
 
 
 def _wait_for_hypervisors(engine: Engine, installation: Installation, admin: Admin, watch: _Watch) -> None:

@@ -55,8 +55,6 @@ class Product:
     folder: Path
     executable: Path = Path("provision")
     env: dict[str, str] = field(default_factory=dict)
-    before: dict[str, list[str]] = field(default_factory=dict)
-    """What the cloud listed before there was a cluster."""
 
     def __post_init__(self) -> None:
         self.env = {
@@ -150,27 +148,36 @@ def install_wheel(product: Product) -> Path:
     product.command([sys.executable, "-m", "venv", str(target)])
     pip = [str(target / "bin/pip"), "install", "-q", "--disable-pip-version-check", "--no-deps"]
     product.command([*pip, "--require-hashes", "-r", str(ROOT / "requirements.lock")])
-    product.command([*pip, str(wheel)])
+    product.command([*pip, "--force-reinstall", str(wheel)])
     product.env["PATH"] = f"{target / 'bin'}:{os.environ['PATH']}"
     return target / "bin/provision"
 
 
 @pytest.fixture(scope="session")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    """Give one installation to the whole scenario, and remove all of it at the end, whatever happened."""
-    there = subprocess.run(
-        ["docker", "ps", "-aq", "--filter", f"label={STACK_LABEL}"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
-    if there:
-        pytest.exit("a `local` cloud already runs on this machine: `make clean` first, the test makes its own", 1)
-    made = Product(tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("work"))
-    (made.home / "clouds.yaml").write_text(OTHER_CLOUDS)
+    """Give one installation to the whole scenario, and remove all of it at the end, whatever happened.
+
+    With E2E_HOME=FOLDER it is made there and left as it is, so that single tests can go on from where it stands.
+    """
+    kept = os.environ.get("E2E_HOME")
+    home = Path(kept).resolve() if kept else tmp_path_factory.mktemp("home")
+    if not (home / "clouds.yaml").exists():
+        refuse_a_running_cloud()
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "clouds.yaml").write_text(OTHER_CLOUDS)
+    (home / "work").mkdir(exist_ok=True)
+    made = Product(home, home / "work")
     made.executable = install_wheel(made)
     try:
         yield made
     finally:
-        purged = made.run("cloud", "down", "--purge", "--yes", code=None)
-        assert purged.code == 0
+        if not kept:
+            purged = made.run("cloud", "down", "--purge", "--yes", code=None)
+            assert purged.code == 0
+
+
+def refuse_a_running_cloud() -> None:
+    """Stop where somebody's cloud runs."""
+    listing = ["docker", "ps", "-aq", "--filter", f"label={STACK_LABEL}"]
+    if subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split():
+        pytest.exit("a `local` cloud already runs on this machine: `make clean` first, the test makes its own", 1)

@@ -129,7 +129,7 @@ def test_the_hash_follows_what_nodes_are_configured_with():
         spec_hash(replace(spec, hub=HubSpec(users=(User("bob"),))), sizing),
         spec_hash(replace(spec, hub=HubSpec(idle_timeout=60)), sizing),
         spec_hash(replace(spec, network=NetworkSpec(access=(IPv4Network("192.0.2.0/24"),))), sizing),
-        spec_hash(spec, replace(sizing, app_cores=1)),
+        spec_hash(spec, replace(sizing, app_cores=3)),
         spec_hash(spec, sizing, "a certificate"),
     ]
     assert len({one, *changed}) == 6

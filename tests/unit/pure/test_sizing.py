@@ -12,6 +12,7 @@ FLAVORS = {
     flavor.name: flavor
     for flavor in (
         Flavor("tiny", 1, 512, 4),
+        Flavor("least", 1, 1112, 4),
         Flavor("small", 1, 2048, 8),
         Flavor("medium", 2, 4096, 16),
         Flavor("huge", 16, 65536, 16),
@@ -24,12 +25,17 @@ def spec(master="small", workers="small", count=2, **spark):
 
 
 GOOD = {
-    "default": (spec(), Sizing(1, 1536, 2, 1536, 512)),
-    "one worker": (spec(count=1), Sizing(1, 1536, 1, 1536, 512)),
-    "defaults that fit": (spec(workers="medium"), Sizing(2, 3584, 4, 2048, 512)),
+    "default": (spec(), Sizing(1, 1536, 1, 768, 512)),
+    "one worker": (spec(count=1), Sizing(1, 1536, 1, 768, 512)),
+    "two side by side": (spec(workers="medium"), Sizing(2, 3584, 2, 1792, 512)),
+    "no less than Spark's least": (spec(workers="least"), Sizing(1, 600, 1, 512, 512)),
+    "no less than an executor": (
+        spec(workers="huge", count=1, defaults=(("spark.executor.cores", "12"),)),
+        Sizing(16, 58983, 12, 2048, 512),
+    ),
     "a tenth of much": (spec(master="huge", workers="huge"), Sizing(16, 58983, 4, 2048, 4096)),
     "asked": (spec(workers="medium", app_cores=3, executor_memory_mib=3584), Sizing(2, 3584, 3, 3584, 512)),
-    "driver's memory": (spec(defaults=(("spark.driver.memory", "1g"),)), Sizing(1, 1536, 2, 1536, 1024)),
+    "driver's memory": (spec(defaults=(("spark.driver.memory", "1g"),)), Sizing(1, 1536, 1, 768, 1024)),
 }
 
 
@@ -56,7 +62,7 @@ BAD = {
     "driver too large": (spec(defaults=(("spark.driver.memory", "2g"),)), "spark.driver.memory: 2g", "1024m"),
     "driver too small": (spec(defaults=(("spark.driver.memory", "100m"),)), "spark.driver.memory: 100m", "512m"),
     "driver no size": (spec(defaults=(("spark.driver.memory", "much"),)), "no memory size", "512m"),
-    "no flavor": (spec(workers="x"), "workers.flavor: the cloud has no flavor 'x'", "huge, medium, small, tiny"),
+    "no flavor": (spec(workers="x"), "workers.flavor: the cloud has no flavor 'x'", "huge, least, medium, small, tiny"),
     "small worker": (spec(workers="tiny"), "workers.flavor: tiny has 512 MiB", "small, medium, huge"),
     "small master": (spec(master="tiny"), "master.flavor: tiny has 512 MiB", "small, medium, huge"),
 }
