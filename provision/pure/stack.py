@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any, Final
 
@@ -153,6 +153,10 @@ class Settings:
     tunnel: IPv4Network = TUNNEL_NETWORK
     ports: StackPorts = STACK_PORTS
     hypervisors: tuple[str, ...] = ("compute-1",)
+    ha: bool = False
+    """Three members of what keeps data (MariaDB, RabbitMQ) and of memcached, not one."""
+    copies: Mapping[str, int] = field(default_factory=dict)
+    """How many copies of a service run, where it is not one."""
 
     @property
     def consul(self) -> IPv4Address:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PASSWORDS: Final = "passwords.json"
+_CHOICES: Final = "choices.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,24 @@ class Installation:
         return f"Installation({self.settings!r})"
 
 
-def ensure_files(tags: Mapping[str, str], settings: Settings | None = None) -> Installation:
+def chosen() -> Settings:
+    """Read what the user has chosen of the local cloud so far."""
+    try:
+        known = json.loads((paths.stack_dir() / _CHOICES).read_text())
+    except FileNotFoundError:
+        known = {}
+    return Settings(ha=known.get("ha", False), copies=known.get("copies", {}))
+
+
+def choose(settings: Settings) -> None:
+    """Keep what the user has chosen, for every command that comes."""
+    known = {"ha": settings.ha, "copies": dict(settings.copies)}
+    ensure_private(paths.stack_dir() / _CHOICES, json.dumps(known, indent=1) + "\n")
+
+
+def ensure_files(tags: Mapping[str, str]) -> Installation:
     """Write what is missing or has changed: passwords, rendered documents, Compose's values; all of mode 0600."""
-    settings = settings or Settings()
+    settings = chosen()
     folder = paths.stack_dir()
     passwords = _ensure_passwords(folder / _PASSWORDS)
     rendered = stack.documents(settings, passwords)

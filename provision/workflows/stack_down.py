@@ -9,8 +9,8 @@ from provision.base import paths
 from provision.base.facts import LOCAL_CLOUD
 from provision.doors import clouds_yaml, compose
 from provision.doors.docker import Engine
-from provision.pure.stack import Settings, bridges
-from provision.workflows.stack_config import control, hypervisors
+from provision.pure.stack import bridges
+from provision.workflows.stack_config import chosen, control, hypervisors
 
 if TYPE_CHECKING:
     from provision.base.progress import Progress
@@ -25,13 +25,13 @@ def stop_stack(progress: Progress, *, purge: bool) -> None:
     with progress.phase("stopping the local cloud"):
         if engine.states() and (paths.stack_dir() / "compose.env").exists():
             compose.require()
-            for hypervisor in hypervisors(Settings()):
+            for hypervisor in hypervisors(chosen()):
                 progress.update(hypervisor.project, "stopping")
                 hypervisor.down(volumes=purge)
                 progress.update(hypervisor.project, "stopped")
             progress.update("control plane", "stopping")
             control().down(volumes=purge)
-            for bridge in bridges(Settings()):
+            for bridge in bridges(chosen()):
                 engine.remove_bridge(bridge)
             progress.update("control plane", "stopped")
         if purge:

@@ -10,9 +10,9 @@ from provision.base import paths
 from provision.base.errors import UsageError
 from provision.doors.docker import Engine
 from provision.doors.openstack_admin import Admin
-from provision.pure.stack import Settings, apis
+from provision.pure.stack import apis
 from provision.workflows import stack_bootstrap
-from provision.workflows.stack_config import control, hypervisors, read_passwords
+from provision.workflows.stack_config import chosen, control, hypervisors, read_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -58,7 +58,7 @@ class StackStatus:
 
 def stack_status() -> StackStatus:
     """Look at the local cloud; changes nothing."""
-    settings = Settings()
+    settings = chosen()
     states = tuple(sorted(Engine().states(), key=lambda each: each.service))
     if not states:
         return StackStatus((), {}, {})
@@ -72,7 +72,7 @@ def stack_logs(line: Callable[[str], None], services: Sequence[str], *, follow: 
     """Hand over the log lines of some services, or of all; raises UsageError for a service that there is not."""
     if not (paths.stack_dir() / "compose.env").exists():
         raise UsageError("there is no local cloud on this machine", "start it with `provision cloud up`")
-    projects = [control(), *hypervisors(Settings())]
+    projects = [control(), *hypervisors(chosen())]
     named = {project.project: project.services() for project in projects}
     known = {service for names in named.values() for service in names}
     for service in services:
