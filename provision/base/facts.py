@@ -50,6 +50,7 @@ class NodePaths:
     hub_key: str = "/etc/jupyterhub/tls/hub.key"
     hub_state: str = "/var/lib/jupyterhub"
     kernel: str = "/usr/local/share/jupyter/kernels/pyspark/kernel.json"
+    kernel_startup: str = "/usr/local/share/jupyter/kernels/pyspark/startup.py"
     firewall: str = "/etc/nftables.conf"
     smoke: str = "/usr/local/lib/provision/smoke.py"
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,15 +61,15 @@ def open_pyspark(page: Page) -> None:
 
 
 def run_cell(page: Page, code: str) -> str:
-    """Type `code` into the last cell, run it, and return the text of its output."""
+    """Type `code` into the last cell, run it, and return the text of its output once it has ended."""
     cells = page.locator(".jp-Notebook .jp-CodeCell")
-    place = cells.count() - 1
-    cells.nth(place).locator(".cm-content").click()
+    cell = page.locator(f".jp-Notebook .jp-CodeCell >> nth={cells.count() - 1}")
+    cell.locator(".cm-content").click()
     page.keyboard.insert_text(code)
     page.keyboard.press("Shift+Enter")
-    output = cells.nth(place).locator(".jp-OutputArea-output").last
-    output.wait_for()
-    return output.inner_text()
+    # [ ] before it runs, [*] while it does, then its number.
+    expect(cell.locator(".jp-InputArea-prompt")).to_have_text(re.compile(r"\[\d+\]"), timeout=PATIENCE_MS)
+    return cell.locator(".jp-OutputArea").inner_text()
 
 
 def shut_down_kernels(page: Page, user: str) -> None:

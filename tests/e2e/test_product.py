@@ -86,6 +86,13 @@ def test_the_cloud_comes_up_from_nothing(product) -> None:
     assert product.json("cloud", "status")
 
 
+def test_every_document_is_rendered_offline(product) -> None:
+    listed = product.run("render").stdout.split()
+    assert len(listed) > 5
+    for document in listed:
+        assert product.run("render", document).stdout.strip()
+
+
 def test_a_wrong_spec_changes_nothing(product) -> None:
     before = held(product)
     spec = product.folder / "wrong.yaml"
