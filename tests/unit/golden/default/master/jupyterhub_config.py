@@ -37,7 +37,7 @@ c.Spawner.environment = {
     "PYSPARK_PYTHON": "/opt/jupyter/bin/python",
 }
 c.Spawner.args = [
-    # A PySpark kernel answers nothing until its SparkContext is there.
+    # A kernel's own start takes half a minute where the processor is emulated.
     "--MappingKernelManager.kernel_info_timeout=600",
     # An idle notebook gives its cores back, even when its page is left open.
     "--MappingKernelManager.cull_idle_timeout=3600",
