@@ -7,7 +7,7 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import TimeoutError, expect, sync_playwright  # noqa: A004
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Everything behind the page is an emulated VM: a server start takes a minute, a SparkContext two.
 PATIENCE_MS = 1_200_000
+RELOAD_MS = 180_000
 # Without these Chromium looks for its maker's servers at every start.
 QUIET = [
     "--no-sandbox",
@@ -51,7 +52,16 @@ def log_in(page: Page, user: str, password: str) -> None:
     page.fill("#username_input", user)
     page.fill("#password_input", password)
     page.click("#login_submit")
-    page.wait_for_selector(".jp-LauncherCard")
+    page.wait_for_url("**/lab*")
+    # Chromium drops what it is loading when a network interface of its machine comes or goes: do as a person would.
+    for _ in range(PATIENCE_MS // RELOAD_MS):
+        try:
+            page.wait_for_selector(".jp-LauncherCard", timeout=RELOAD_MS)
+        except TimeoutError:
+            page.reload()
+        else:
+            return
+    raise AssertionError("JupyterLab's launcher does not appear")
 
 
 def open_pyspark(page: Page) -> None:
