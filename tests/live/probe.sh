@@ -28,17 +28,24 @@ section secret-in-arguments
 awk '$1 == "spark.authenticate.secret" {print $2}' /etc/spark/spark-defaults.conf | grep --files-with-matches --fixed-strings --file - /proc/[0-9]*/cmdline
 section metadata-as-root; curl --silent --output /dev/null --max-time 5 http://169.254.169.254/; echo $?
 section metadata-as-nobody; setpriv --reuid=nobody --regid=nogroup --clear-groups curl --silent --output /dev/null --max-time 5 http://169.254.169.254/; echo $?
-# What somebody else on this node can read: everything that holds a secret, and whatever else looks like one.
+# What somebody else on this node can read: everything that is there to be secret, and whatever else holds a secret.
 section readable
+secrets=$(
+  echo 'PRIVATE KEY-----'
+  awk '$1 == "spark.authenticate.secret" {print $2}' /etc/spark/spark-defaults.conf
+  cut -d : -f 2 /etc/shadow | grep '^\$'
+)
 for user in nobody spark $3; do
-  setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups sh -c '
+  become="setpriv --reuid=$user --regid=$(id -g "$user") --init-groups"
+  $become sh -c '
     for file in /etc/shadow /etc/gshadow /etc/spark/spark-defaults.conf /etc/jupyterhub/jupyterhub_config.py /etc/jupyterhub/tls/hub.key \
-      /var/lib/jupyterhub/* /var/lib/cloud/instances/*/* /run/cloud-init/*.json /etc/ssh/ssh_host_*_key /dev/disk/by-label/config-2 \
-      /dev/sr0 /dev/vd* /dev/sd* /var/log/cloud-init-output.log /root /home/*; do
-      [ ! -r "$file" ] || echo "'"$user"' $file"
-    done
-    grep --recursive --files-with-matches --no-messages --fixed-strings -e "PRIVATE KEY-----" /etc /run /var/lib/cloud /var/lib/jupyterhub /usr/local /opt/chp/*.* /tmp |
-      sed "s|^|'"$user"' |"'
+      /var/lib/jupyterhub/* /var/lib/cloud/instances/*/*data*.txt* /run/cloud-init/*sensitive* /etc/ssh/ssh_host_*_key \
+      /dev/disk/by-label/config-2 /dev/sr0 /dev/vd* /dev/sd* /root /home/*; do
+      [ ! -r "$file" ] || echo "$file"
+    done' | sed "s|^|$user |"
+  # printf is the shell's own: no secret is on a command line.
+  printf '%s\n' "$secrets" | $become grep --recursive --files-with-matches --no-messages --fixed-strings --file=- \
+    /etc /run /var/lib/cloud /var/lib/jupyterhub /var/log /usr/local /opt/chp/*.* /tmp | sed "s|^|$user |"
 done
 section peers
 for peer in $4; do
