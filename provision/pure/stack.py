@@ -40,12 +40,14 @@ INFRASTRUCTURE: Final = ("consul", "registrator", "mariadb", "rabbitmq", "memcac
 """What has to run before a migration can."""
 NEED_ACCOUNTS: Final = ("nova-conductor",)
 """What logs in to Keystone when it starts, and ends when it can't."""
+OPTIONAL: Final = ("horizon",)
+"""What runs, and has its image built, only when copies of it are asked for."""
 EARLY: Final = ("netns", "switch", "libvirt")
 """What of a hypervisor needs nothing of the control plane but OVN's databases."""
 
 PASSWORDS: Final = (
     "keystone_db", "glance_db", "placement_db", "nova_db", "neutron_db", "rabbitmq", "metadata",
-    "admin", "glance", "placement", "nova", "neutron", "provision",
+    "admin", "glance", "placement", "nova", "neutron", "provision", "horizon",
 )  # fmt: skip
 """What is generated once per installation, one secret each."""
 
@@ -89,15 +91,16 @@ FAMILIES: Final = (
     Family("placement", "os"),
     Family("nova", "os"),
     Family("neutron", "os"),
+    Family("horizon", "os"),
     Family("compute", "nova"),
     Family("bake", extra=()),
 )
 """Parents first. `bake` makes golden images; the rest are the cloud."""
 
 
-def families(names: Collection[str] | None = None) -> list[Family]:
-    """List some families and what they are built on, parents first; None: all that the cloud itself runs."""
-    wanted = set(names) if names is not None else {family.name for family in FAMILIES} - {"bake"}
+def families(names: Collection[str]) -> list[Family]:
+    """List some families and what they are built on, parents first."""
+    wanted = set(names)
     for family in reversed(FAMILIES):
         if family.name in wanted:
             wanted.add(family.parent)
@@ -158,6 +161,16 @@ class Settings:
     copies: Mapping[str, int] = field(default_factory=dict)
     """How many copies of a service run, where it is not one."""
 
+    def copies_of(self, service: str) -> int:
+        """Say how many copies of a service run: one, or none of what is optional, where nothing else was chosen."""
+        return self.copies.get(service, 0 if service in OPTIONAL else 1)
+
+    @property
+    def families(self) -> frozenset[str]:
+        """The kinds of image that the cloud itself runs."""
+        idle = {each for each in OPTIONAL if not self.copies_of(each)}
+        return frozenset(family.name for family in FAMILIES) - {"bake"} - idle
+
     @property
     def consul(self) -> IPv4Address:
         """Consul's fixed address: every container's DNS server."""
@@ -211,7 +224,7 @@ def bridges(settings: Settings) -> tuple[Bridge, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """An API behind HAProxy: name in Consul, port, a path that answers below 400, type, account, catalogue path."""
+    """A service behind HAProxy: name in Consul, port, a path that answers below 400, type, account, catalogue path."""
 
     name: str
     port: int
@@ -221,18 +234,22 @@ class Api:
     path: str = ""
     slow: bool = False
     """One request may take an hour: an image goes through it."""
+    public: bool = True
+    """It shall answer on this machine's own address."""
 
 
 def apis(settings: Settings) -> tuple[Api, ...]:
-    """List the APIs; those without a type are for containers only."""
+    """List what is behind HAProxy; those without a type are not in Keystone's catalogue."""
     ports = settings.ports
     return (
         Api("keystone", ports.keystone, "/v3", "identity", "", "/v3"),
         Api("glance", ports.glance, "/healthcheck", "image", "glance", slow=True),
         Api("placement", ports.placement, "/", "placement", "placement"),
         Api("nova-api", ports.nova_api, "/", "compute", "nova", "/v2.1"),
-        Api("nova-metadata", ports.nova_metadata, "/"),
+        Api("nova-metadata", ports.nova_metadata, "/", public=False),
         Api("neutron", ports.neutron, "/", "network", "neutron"),
+        # Its first page sends everybody on to the login page: it costs little, and all of Django is asked.
+        Api("horizon", ports.horizon, "/", public=settings.copies_of("horizon") > 0),
     )
 
 
@@ -281,6 +298,7 @@ def documents(settings: Settings, passwords: Mapping[str, str]) -> dict[str, str
         "neutron/neutron.conf": one("neutron.conf"),
         "neutron/ml2_conf.ini": one("ml2_conf.ini"),
         "neutron/metadata_agent.ini": one("metadata_agent.ini"),
+        "horizon/local_settings.py": one("horizon.py"),
     }
 
 
@@ -339,6 +357,8 @@ def environment(
         "PLACEMENT_PORT": str(settings.ports.placement),
         "NOVA_API_PORT": str(settings.ports.nova_api),
         "NEUTRON_PORT": str(settings.ports.neutron),
+        "HORIZON_PORT": str(settings.ports.horizon),
+        "HORIZON_COPIES": str(settings.copies_of("horizon")),
     }
     for family, tag in tags.items():
         values[f"{family.upper()}_TAG"] = tag

@@ -15,7 +15,7 @@ from provision.doors.openstack_admin import Admin
 from provision.pure.stack import EARLY, INFRASTRUCTURE, NEED_ACCOUNTS, PROJECT, apis, bridges
 from provision.pure.stack_host import ServiceState, failed
 from provision.workflows import preflight, stack_bootstrap
-from provision.workflows.stack_config import Installation, ensure_files
+from provision.workflows.stack_config import Installation, chosen, ensure_files
 from provision.workflows.stack_images import ensure_images
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def ensure_stack(progress: Progress) -> None:
     engine = Engine()
     compose.require()
     with progress.phase("images"):
-        tags = ensure_images(engine, progress)
+        tags = ensure_images(engine, progress, chosen().families)
     with progress.phase("configuration"):
         installation = ensure_files(tags)
     watch = _Watch(engine, progress)
@@ -165,7 +165,7 @@ def _migrate(engine: Engine, installation: Installation, watch: _Watch) -> bool:
 
 def _wait_for_apis(installation: Installation, admin: Admin, watch: _Watch, *, only: str = "") -> None:
     """Wait until each API (or only one) answers through HAProxy."""
-    waiting = {api.name: api for api in apis(installation.settings) if api.type and only in ("", api.name)}
+    waiting = {api.name: api for api in apis(installation.settings) if api.public and only in ("", api.name)}
 
     def missing() -> str:
         for name, api in list(waiting.items()):

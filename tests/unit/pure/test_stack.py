@@ -3,8 +3,10 @@ from __future__ import annotations
 import configparser
 import json
 import re
+import socket
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -38,7 +40,7 @@ def test_only_ovn_and_dns_are_named_by_address(rendered):
         for name, text in rendered.items()
         for line in text.splitlines()
         for address in ADDRESS.findall(line)
-        if address not in ("0.0.0.0", "127.0.0.11")
+        if address not in ("0.0.0.0", "127.0.0.1", "127.0.0.11")
     }
     for name, line, address in found:
         if name.startswith(("consul/", "haproxy/")):
@@ -66,10 +68,34 @@ def test_each_service_has_only_the_secrets_it_needs(rendered):
     assert secrets["placement/placement.conf"] == {"placement_db", "placement"}
     assert secrets["neutron/metadata_agent.ini"] == {"metadata"}
     assert secrets["nova/nova-compute-kvm.conf"] == set()
+    assert secrets["horizon/local_settings.py"] == {"horizon"}
     assert secrets["consul/consul.json"] == secrets["haproxy/haproxy.cfg"] == set()
     for name, keys in secrets.items():
         assert "admin" not in keys or name == "keystone/admin-password"
         assert "provision" not in keys
+
+
+def test_horizon_runs_and_is_built_and_waited_for_only_when_copies_are_asked_for():
+    idle, wanted = Settings(), Settings(copies={"horizon": 2})
+    assert idle.families == wanted.families - {"horizon"}
+    assert {"bake"} == {family.name for family in stack.FAMILIES} - wanted.families
+    assert [compose_values(each)["HORIZON_COPIES"] for each in (idle, wanted)] == ["0", "2"]
+    for settings, awaited in ((idle, False), (wanted, True)):
+        (horizon,) = (api for api in stack.apis(settings) if api.name == "horizon")
+        assert horizon.public == awaited
+        # HAProxy has it either way: it must not be replaced for a first copy.
+        assert "frontend horizon" in stack.documents(settings, PASSWORDS)["haproxy/haproxy.cfg"]
+
+
+def test_horizon_s_settings_are_python_that_names_keystone_by_its_name_in_consul(rendered, monkeypatch):
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.7", 0))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found)
+    settings: dict[str, Any] = {}
+    exec(rendered["horizon/local_settings.py"], settings)
+    assert settings["OPENSTACK_KEYSTONE_URL"] == "http://haproxy.service.consul:5000/v3"
+    assert settings["ALLOWED_HOSTS"] == ["127.0.0.1", "localhost", "haproxy.service.consul", "10.0.0.7"]
+    assert settings["SECRET_KEY"] == PASSWORDS["horizon"]
+    assert settings["DEBUG"] is False
 
 
 def test_no_secret_reaches_compose():
