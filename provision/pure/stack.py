@@ -45,9 +45,12 @@ OPTIONAL: Final = ("horizon",)
 EARLY: Final = ("netns", "switch", "libvirt")
 """What of a hypervisor needs nothing of the control plane but OVN's databases."""
 
+CONSUL_CLIENTS: Final = ("registrator", "mariadb", "rabbitmq")
+"""Families that write to Consul: each has a token of its own (pure/consul_access.py) as /config/consul-token."""
 PASSWORDS: Final = (
     "keystone_db", "glance_db", "placement_db", "nova_db", "neutron_db", "rabbitmq", "metadata",
     "admin", "glance", "placement", "nova", "neutron", "provision", "horizon",
+    "consul_gossip", "consul_management", "consul_agent", *(f"consul_{family}" for family in CONSUL_CLIENTS),
 )  # fmt: skip
 """What is generated once per installation, one secret each."""
 
@@ -282,6 +285,7 @@ def documents(settings: Settings, passwords: Mapping[str, str]) -> dict[str, str
             recursors=["127.0.0.11"],
             script_checks=False,
         ),
+        **{f"{family}/consul-token": passwords[f"consul_{family}"] for family in CONSUL_CLIENTS},
         "haproxy/haproxy.cfg": one(
             "haproxy.cfg", consul_address=settings.consul, services=[_proxied(api) for api in apis(settings)]
         ),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -57,6 +59,8 @@ def ensure_files(tags: Mapping[str, str]) -> Installation:
     settings = chosen()
     folder = paths.stack_dir()
     passwords = _ensure_passwords(folder / _PASSWORDS)
+    # For the operator: `consul`, curl and Consul's own page take it.
+    ensure_private(folder / "consul-token", passwords["consul_management"])
     rendered = stack.documents(settings, passwords)
     for name, text in rendered.items():
         ensure_private(folder / "etc" / name, text)
@@ -94,9 +98,16 @@ def read_passwords() -> dict[str, str]:
     return known
 
 
+def new_password(name: str) -> str:
+    """Make a secret in the form that its user takes: Consul wants UUIDs as tokens, and 32 bytes as its gossip key."""
+    if name == "consul_gossip":
+        return base64.b64encode(secrets.token_bytes(32)).decode()
+    return str(uuid.uuid4()) if name.startswith("consul_") else secrets.token_urlsafe(24)
+
+
 def _ensure_passwords(path: Path) -> dict[str, str]:
     """Read the installation's passwords and make those that are missing."""
     known = read_passwords()
-    made = {name: known.get(name) or secrets.token_urlsafe(24) for name in stack.PASSWORDS}
+    made = {name: known.get(name) or new_password(name) for name in stack.PASSWORDS}
     ensure_private(path, json.dumps(made, indent=1) + "\n")
     return made

@@ -15,6 +15,7 @@ from provision.doors.openstack_admin import Admin
 from provision.pure.stack import EARLY, INFRASTRUCTURE, NEED_ACCOUNTS, PROJECT, apis, bridges
 from provision.pure.stack_host import ServiceState, failed
 from provision.workflows import preflight, stack_bootstrap
+from provision.workflows.stack_access import ensure_access
 from provision.workflows.stack_config import Installation, chosen, ensure_files
 from provision.workflows.stack_images import ensure_images
 
@@ -43,6 +44,8 @@ def ensure_stack(progress: Progress) -> None:
         installation.control.up(INFRASTRUCTURE)
         for bridge in bridges(installation.settings):
             engine.ensure_bridge(bridge)
+        consul = f"http://127.0.0.1:{installation.settings.ports.consul}"
+        watch.until(lambda: ensure_access(consul, installation.passwords), every=0.5)
         fresh = _migrate(engine, installation, watch)
     admin = Admin(stack_bootstrap.admin_login(installation.settings, installation.passwords["admin"]))
     made: list[str] = []
@@ -86,8 +89,8 @@ class _Watch:
         self._seen = {state.container: (state.state, state.started) for state in states}
         self._deadline = time.monotonic() + _LIMIT
 
-    def until(self, done: Callable[[], str]) -> None:
-        """Call `done` once a second until it returns an empty text: what is missing, in words."""
+    def until(self, done: Callable[[], str], every: float = 1) -> None:
+        """Call `done` every second, or every so many, until it returns an empty text: what is missing, in words."""
         while True:
             missing = done()
             if not missing:
@@ -98,7 +101,7 @@ class _Watch:
                     f"after {_LIMIT // 60} min the local cloud still lacks: {missing}",
                     "see `provision cloud status` and `provision cloud logs`; running this again goes on from here",
                 )
-            time.sleep(1)
+            time.sleep(every)
 
     def stopped(self) -> str:
         """Name the services that do not run at this moment."""

@@ -21,8 +21,10 @@ from docker.types import EndpointConfig, IPAMConfig, IPAMPool
 
 from provision.base.progress import Silent
 from provision.doors.docker import Engine
-from provision.pure.stack import image_name
+from provision.pure.stack import PASSWORDS, image_name
 from provision.pure.templating import render
+from provision.workflows.stack_access import ensure_access
+from provision.workflows.stack_config import new_password
 from provision.workflows.stack_images import ensure_images
 
 SOON = 3
@@ -65,7 +67,7 @@ class World:
         self.run = f"it-{uuid.uuid4().hex[:8]}"
         self.network, base = self._make_network()
         self.consul_address = f"{base}.2"
-        self._volumes = []
+        self.new_passwords()
 
     def _make_network(self):
         for _ in range(20):
@@ -82,6 +84,21 @@ class World:
             else:
                 return made, base
         raise AssertionError("no free subnet")
+
+    def new_passwords(self):
+        """Make the secrets of a new installation, and the files that hold them."""
+        self.passwords = {name: new_password(name) for name in PASSWORDS}
+        config = render(
+            "openstack/consul.json.j2",
+            node_name="consul-1",
+            address=self.consul_address,
+            recursors=["127.0.0.11"],
+            script_checks=True,
+            passwords=self.passwords,
+        )
+        (self.folder / "consul.json").write_text(config)
+        self.token_file = self.folder / "consul-token"
+        self.token_file.write_text(self.passwords["consul_registrator"])
 
     def start(self, name, image, command, *, labels=None, address=None, entrypoint=None, **options):
         """Start a container on the run's network; options go to Docker as they are."""
@@ -113,14 +130,6 @@ class World:
         )
 
     def start_consul(self):
-        config = render(
-            "openstack/consul.json.j2",
-            node_name="consul-1",
-            address=self.consul_address,
-            recursors=["127.0.0.11"],
-            script_checks=True,
-        )
-        (self.folder / "consul.json").write_text(config)
         container = self.start(
             "consul",
             "consul",
@@ -128,14 +137,23 @@ class World:
             address=self.consul_address,
             volumes={str(self.folder): {"bind": "/config", "mode": "ro"}},
         )
-        until(lambda: self.get("/v1/status/leader"), PATIENCE, "Consul's leader")
+        self.give_access()
         return container
+
+    def give_access(self):
+        """Do what `provision cloud up` does, as soon as Consul can: return the seconds that it took."""
+        url = f"http://{self.consul_address}:8500"
+        return until(lambda: not ensure_access(url, self.passwords), PATIENCE, "Consul's leader")
 
     def start_registrator(self, *options, name="registrator", docker_folder="/var/run", host_id=None, resync="2"):
         command = ["registrator", "--internal", "--network", self.run, "--host-id", host_id or self.run]
         command += ["--consul", f"http://{self.consul_address}:8500", "--docker", "unix:///engine/docker.sock"]
-        volumes = {str(docker_folder): {"bind": "/engine", "mode": "rw"}}
-        return self.start(name, "registrator", [*command, "--resync", resync, *options], volumes=volumes)
+        command += ["--consul-token-file", "/config/consul-token", "--resync", resync]
+        volumes = {
+            str(docker_folder): {"bind": "/engine", "mode": "rw"},
+            str(self.folder): {"bind": "/config", "mode": "ro"},
+        }
+        return self.start(name, "registrator", [*command, *options], volumes=volumes)
 
     def start_haproxy(self):
         services = [{"name": "web", "port": PROXY_PORT, "health": "/"}]
@@ -148,15 +166,28 @@ class World:
     # --- Consul ---
 
     def get(self, path, method="GET", body=None):
-        """Ask Consul; None where it doesn't answer."""
-        data = json.dumps(body).encode() if body is not None else None
-        request = urllib.request.Request(f"http://{self.consul_address}:8500{path}", data=data, method=method)
+        """Ask Consul as its operator; None where it doesn't answer."""
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
-                text = answer.read()
+            status, text = self.ask(path, method, body, token=self.passwords["consul_management"])
         except (OSError, http.client.HTTPException):
             return None
+        if status != 200:
+            return None
         return json.loads(text) if text else True
+
+    def ask(self, path, method="GET", body=None, *, token=""):
+        """Ask Consul with some token or none; return the status and the text."""
+        data = json.dumps(body).encode() if body is not None else None
+        headers = {"X-Consul-Token": token} if token else {}
+        request = urllib.request.Request(
+            f"http://{self.consul_address}:8500{path}", data=data, method=method, headers=headers
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
 
     def catalogue(self, host_id=None):
         """Return what the Registrator has registered: id -> (service, address, port)."""

@@ -48,6 +48,9 @@ def door(consul, **options):
     [
         ((500, b"No cluster leader"), CatalogueAwayError),
         ((503, b"try later"), CatalogueAwayError),
+        # Our token is not there yet: `cloud up` makes it.
+        ((403, b"ACL not found"), CatalogueAwayError),
+        ((500, b"The ACL system is currently in legacy mode."), CatalogueAwayError),
         ((400, b"Invalid check: TCP or HTTP"), RefusedError),
         ((403, b"Permission denied"), RefusedError),
         ((500, b'CheckID "service:x" does not have associated TTL'), RefusedError),

@@ -18,7 +18,7 @@ from provision.pure import stack, stack_host
 from provision.pure.stack import AptMirrors, Settings
 from provision.pure.stack_host import ServiceState
 
-PASSWORDS = {name: f"{name}-SECRET" for name in stack.PASSWORDS}
+PASSWORDS = {name: f"the-{name}-SECRET" for name in stack.PASSWORDS}
 CONTEXTS = {family.name: {"Dockerfile": family.name.encode()} for family in stack.FAMILIES}
 TAGS = stack.image_tags(CONTEXTS)
 ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b")
@@ -69,7 +69,10 @@ def test_each_service_has_only_the_secrets_it_needs(rendered):
     assert secrets["neutron/metadata_agent.ini"] == {"metadata"}
     assert secrets["nova/nova-compute-kvm.conf"] == set()
     assert secrets["horizon/local_settings.py"] == {"horizon"}
-    assert secrets["consul/consul.json"] == secrets["haproxy/haproxy.cfg"] == set()
+    assert secrets["haproxy/haproxy.cfg"] == set()
+    assert secrets["consul/consul.json"] == {"consul_gossip", "consul_management", "consul_agent"}
+    for family in stack.CONSUL_CLIENTS:
+        assert secrets[f"{family}/consul-token"] == {f"consul_{family}"}
     for name, keys in secrets.items():
         assert "admin" not in keys or name == "keystone/admin-password"
         assert "provision" not in keys
