@@ -21,6 +21,7 @@ class Admin:
         self._session = requests.Session()
         # These addresses are this machine's own: no proxy is between.
         self._session.trust_env = False
+        self._session.verify = self._login.get("cacert", True)
 
     @cached_property
     def connection(self) -> Connection:
@@ -37,6 +38,8 @@ class Admin:
         """Return an empty text when `url` answers below 400, else what it says instead."""
         try:
             response = self._session.get(url, timeout=30, allow_redirects=False)
+        except requests.exceptions.SSLError as error:
+            return f"its certificate is not trusted: {error}"
         except requests.RequestException:
             return "no connection"
         if response.status_code == 503:

@@ -151,6 +151,17 @@ def apt_sources(mirrors: AptMirrors, suite: str = SUITE) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenTls:
+    """A certificate (PEM, chain included) and key that the user has brought, and the name that it is for."""
+
+    host: str
+    cert: Path
+    key: Path
+    authority: Path | None = None
+    """What signed it, where that is nobody whom everybody knows."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What a user may choose of the `local` cloud. Networks are /24 or larger."""
 
@@ -163,6 +174,8 @@ class Settings:
     """Three members of what keeps data (MariaDB, RabbitMQ) and of memcached, not one."""
     copies: Mapping[str, int] = field(default_factory=dict)
     """How many copies of a service run, where it is not one."""
+    tls: GivenTls | None = None
+    """The user's own certificate; None: the installation makes its own."""
 
     def copies_of(self, service: str) -> int:
         """Say how many copies of a service run: one, or none of what is optional, where nothing else was chosen."""
@@ -194,9 +207,18 @@ class Settings:
         """The first and the last floating IP."""
         return self.provider[100], self.provider[250]
 
+    @property
+    def host(self) -> str:
+        """By which name users reach the APIs; it leads to this machine's loopback address."""
+        return self.tls.host if self.tls else "127.0.0.1"
+
     def public_url(self, port: int, path: str = "") -> str:
         """Write an API's address for this machine."""
-        return f"http://127.0.0.1:{port}{path}"
+        return f"https://{self.host}:{port}{path}"
+
+    def local_url(self, port: int) -> str:
+        """Write the address of what has no users but this machine's operator: Consul and HAProxy's page."""
+        return f"http://127.0.0.1:{port}"
 
     def internal_url(self, port: int, path: str = "") -> str:
         """Write an API's address for containers."""
@@ -238,7 +260,16 @@ class Api:
     slow: bool = False
     """One request may take an hour: an image goes through it."""
     public: bool = True
-    """It shall answer on this machine's own address."""
+    """Users reach it on this machine's own address, by TLS."""
+    private: bool = True
+    """Containers reach it, without TLS: their network is this installation's own."""
+    idle: bool = False
+    """No copy of it is asked for."""
+
+    @property
+    def awaited(self) -> bool:
+        """Whether it shall answer on this machine's own address."""
+        return self.public and not self.idle
 
 
 def apis(settings: Settings) -> tuple[Api, ...]:
@@ -252,7 +283,7 @@ def apis(settings: Settings) -> tuple[Api, ...]:
         Api("nova-metadata", ports.nova_metadata, "/", public=False),
         Api("neutron", ports.neutron, "/", "network", "neutron"),
         # Its first page sends everybody on to the login page: it costs little, and all of Django is asked.
-        Api("horizon", ports.horizon, "/", public=settings.copies_of("horizon") > 0),
+        Api("horizon", ports.horizon, "/", private=False, idle=not settings.copies_of("horizon")),
     )
 
 
@@ -307,7 +338,17 @@ def documents(settings: Settings, passwords: Mapping[str, str]) -> dict[str, str
 
 
 def _proxied(api: Api) -> dict[str, object]:
-    return {"name": api.name, "port": api.port, "health": api.health} | ({"timeout": "1h"} if api.slow else {})
+    service: dict[str, object] = {"name": api.name, "port": api.port, "health": api.health, "private": api.private}
+    if api.public:
+        service["tls_port"] = tls_port(api.port)
+    if api.slow:
+        service["timeout"] = "1h"
+    return service
+
+
+def tls_port(port: int) -> int:
+    """Say on which port HAProxy's container has by TLS what this machine has on `port`."""
+    return port + 10_000
 
 
 def rabbitmq_hash(password: str) -> str:
@@ -356,14 +397,12 @@ def environment(
         "PLACEMENT_INTERNAL_URL": settings.internal_url(settings.ports.placement, "/"),
         "CONSUL_PORT": str(settings.ports.consul),
         "HAPROXY_STATS_PORT": str(settings.ports.haproxy_stats),
-        "KEYSTONE_PORT": str(settings.ports.keystone),
-        "GLANCE_PORT": str(settings.ports.glance),
-        "PLACEMENT_PORT": str(settings.ports.placement),
-        "NOVA_API_PORT": str(settings.ports.nova_api),
-        "NEUTRON_PORT": str(settings.ports.neutron),
-        "HORIZON_PORT": str(settings.ports.horizon),
         "HORIZON_COPIES": str(settings.copies_of("horizon")),
     }
+    for api in apis(settings):
+        if api.public:
+            name = api.name.upper().replace("-", "_")
+            values |= {f"{name}_PORT": str(api.port), f"{name}_TLS_PORT": str(tls_port(api.port))}
     for family, tag in tags.items():
         values[f"{family.upper()}_TAG"] = tag
     for family in {name.partition("/")[0] for name in rendered}:

@@ -6,7 +6,8 @@ import base64
 import json
 import secrets
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from provision.base import paths
@@ -15,11 +16,11 @@ from provision.doors.compose import Compose
 from provision.doors.docker import is_here
 from provision.doors.files import ensure_private
 from provision.pure import stack, stack_host
-from provision.pure.stack import Settings
+from provision.pure.stack import GivenTls, Settings
+from provision.workflows import stack_tls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 _PASSWORDS: Final = "passwords.json"
 _CHOICES: Final = "choices.json"
@@ -45,13 +46,23 @@ def chosen() -> Settings:
         known = json.loads((paths.stack_dir() / _CHOICES).read_text())
     except FileNotFoundError:
         known = {}
-    return Settings(ha=known.get("ha", False), copies=known.get("copies", {}))
+    given = known.get("tls")
+    tls = given and GivenTls(
+        given["host"], Path(given["cert"]), Path(given["key"]), given["authority"] and Path(given["authority"])
+    )
+    return Settings(ha=known.get("ha", False), copies=known.get("copies", {}), tls=tls)
 
 
 def choose(settings: Settings) -> None:
     """Keep what the user has chosen, for every command that comes."""
-    known = {"ha": settings.ha, "copies": dict(settings.copies)}
-    ensure_private(paths.stack_dir() / _CHOICES, json.dumps(known, indent=1) + "\n")
+    tls = settings.tls and asdict(settings.tls)
+    known = {"ha": settings.ha, "copies": dict(settings.copies), "tls": tls}
+    ensure_private(paths.stack_dir() / _CHOICES, json.dumps(known, indent=1, default=str) + "\n")
+
+
+def choose_tls(given: GivenTls | None) -> None:
+    """Keep the user's certificate as the one to show, or go back to the installation's own; raises UsageError."""
+    choose(replace(chosen(), tls=given and stack_tls.accept(given)))
 
 
 def ensure_files(tags: Mapping[str, str]) -> Installation:
@@ -61,6 +72,7 @@ def ensure_files(tags: Mapping[str, str]) -> Installation:
     passwords = _ensure_passwords(folder / _PASSWORDS)
     # For the operator: `consul`, curl and Consul's own page take it.
     ensure_private(folder / "consul-token", passwords["consul_management"])
+    stack_tls.ensure_tls(settings)
     rendered = stack.documents(settings, passwords)
     for name, text in rendered.items():
         ensure_private(folder / "etc" / name, text)

@@ -64,7 +64,7 @@ def stack_status() -> StackStatus:
         return StackStatus((), {}, {})
     admin = Admin(stack_bootstrap.admin_login(settings, read_passwords().get("admin", "")))
     answers = {
-        api.name: admin.answers(settings.public_url(api.port, api.health)) for api in apis(settings) if api.public
+        api.name: admin.answers(settings.public_url(api.port, api.health)) for api in apis(settings) if api.awaited
     }
     lacking = {} if any(answers.values()) else admin.lacking(settings.hypervisors)
     return StackStatus(states, answers, lacking)

@@ -14,7 +14,7 @@ from provision.doors.docker import Engine
 from provision.doors.openstack_admin import Admin
 from provision.pure.stack import EARLY, INFRASTRUCTURE, NEED_ACCOUNTS, PROJECT, apis, bridges
 from provision.pure.stack_host import ServiceState, failed
-from provision.workflows import preflight, stack_bootstrap
+from provision.workflows import preflight, stack_bootstrap, stack_tls
 from provision.workflows.stack_access import ensure_access
 from provision.workflows.stack_config import Installation, chosen, ensure_files
 from provision.workflows.stack_images import ensure_images
@@ -44,7 +44,7 @@ def ensure_stack(progress: Progress) -> None:
         installation.control.up(INFRASTRUCTURE)
         for bridge in bridges(installation.settings):
             engine.ensure_bridge(bridge)
-        consul = f"http://127.0.0.1:{installation.settings.ports.consul}"
+        consul = installation.settings.local_url(installation.settings.ports.consul)
         watch.until(lambda: ensure_access(consul, installation.passwords), every=0.5)
         fresh = _migrate(engine, installation, watch)
     admin = Admin(stack_bootstrap.admin_login(installation.settings, installation.passwords["admin"]))
@@ -56,6 +56,7 @@ def ensure_stack(progress: Progress) -> None:
 
     with progress.phase("services and accounts"):
         installation.control.up([each for each in installation.control.services() if each not in NEED_ACCOUNTS])
+        watch.until(lambda: stack_tls.hand_over(engine, installation.settings), every=0.5)
         _wait_for_apis(installation, admin, watch, only="keystone")
         if fresh:
             stack_bootstrap.reset_passwords(admin.connection, installation.settings, installation.passwords)
@@ -168,7 +169,7 @@ def _migrate(engine: Engine, installation: Installation, watch: _Watch) -> bool:
 
 def _wait_for_apis(installation: Installation, admin: Admin, watch: _Watch, *, only: str = "") -> None:
     """Wait until each API (or only one) answers through HAProxy."""
-    waiting = {api.name: api for api in apis(installation.settings) if api.public and only in ("", api.name)}
+    waiting = {api.name: api for api in apis(installation.settings) if api.awaited and only in ("", api.name)}
 
     def missing() -> str:
         for name, api in list(waiting.items()):

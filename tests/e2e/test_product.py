@@ -217,7 +217,7 @@ def test_verify_names_the_worker_and_the_unit_that_is_down(product) -> None:
 def test_horizon_shows_the_instances_of_the_project(product, tmp_path) -> None:
     product.run("cloud", "scale", "horizon=1")
     login = yaml.safe_load((product.home / "clouds.yaml").read_text())["clouds"]["local"]["auth"]
-    with browser.user_at(f"http://127.0.0.1:{STACK_PORTS.horizon}/", tmp_path) as page:
+    with browser.user_at(f"https://127.0.0.1:{STACK_PORTS.horizon}/", tmp_path) as page:
         browser.log_in_to_horizon(page, login["username"], login["password"])
         assert browser.instances(page) == {"analytics-master", "analytics-worker-1", "analytics-worker-2"}
     product.run("cloud", "scale", "horizon=0")

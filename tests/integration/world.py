@@ -6,6 +6,7 @@ import http.client
 import json
 import random
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -20,7 +21,9 @@ from docker.errors import APIError, NotFound
 from docker.types import EndpointConfig, IPAMConfig, IPAMPool
 
 from provision.base.progress import Silent
+from provision.doors.certificates import ensure_certificate
 from provision.doors.docker import Engine
+from provision.doors.net import leaf
 from provision.pure.stack import PASSWORDS, image_name
 from provision.pure.templating import render
 from provision.workflows.stack_access import ensure_access
@@ -33,6 +36,7 @@ PATIENCE = 20
 """Seconds for what is not their doing: containers and processes that start on a busy machine."""
 WEB_PORT = 8080
 PROXY_PORT = 8080
+TLS_PORT = 8443
 CHECK = {"SERVICE_CHECK_HTTP": "/", "SERVICE_CHECK_INTERVAL": "1s", "SERVICE_CHECK_TIMEOUT": "1s"}
 # Answers with its own name, at once, and says nothing on the terminal.
 SERVER = f"""
@@ -40,6 +44,7 @@ import http.server, socket
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         body = socket.gethostname().encode()
+        if self.path == "/headers": body = str(self.headers).encode()
         self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers()
         self.wfile.write(body)
     def log_message(self, *_): pass
@@ -156,12 +161,20 @@ class World:
         return self.start(name, "registrator", [*command, *options], volumes=volumes)
 
     def start_haproxy(self):
-        services = [{"name": "web", "port": PROXY_PORT, "health": "/"}]
+        services = [{"name": "web", "port": PROXY_PORT, "tls_port": TLS_PORT, "health": "/"}]
+        self.new_certificate()
         text = render("openstack/haproxy.cfg.j2", services=services, consul_address=self.consul_address)
         (self.folder / "haproxy.cfg").write_text(text)
         return self.start(
             "haproxy", "haproxy", ["proxy"], volumes={str(self.folder): {"bind": "/config", "mode": "ro"}}
         )
+
+    def new_certificate(self):
+        """Have the proxy's authority sign another certificate; return it in DER."""
+        (self.folder / "tls/api.pem").unlink(missing_ok=True)
+        made = ensure_certificate(self.folder / "tls", "api", "test", ("localhost",), ("127.0.0.1",))
+        (self.folder / "tls.pem").write_text(made.cert + made.key)
+        return leaf(made.cert)
 
     # --- Consul ---
 
@@ -281,24 +294,36 @@ def resolve(server, name, kind):
 class Load:
     """Requests to HAProxy at a steady pace: who answered, when, and what failed."""
 
-    def __init__(self, address, per_second=20):
+    def __init__(self, address, per_second=20, authority=None):
         self.address = address
+        # The certificate is for a name, the proxy's address is another one.
+        self.trust = authority and ssl.create_default_context(cafile=authority)
         self.pause = 1 / per_second
         self.answers = []
         self.times = []
         self.failures = []
 
-    def one(self):
-        link = http.client.HTTPConnection(self.address, PROXY_PORT, timeout=5)
+    def one(self, path="/", headers=None):
+        link = None
         try:
-            link.request("GET", "/")
+            link = self._link()
+            link.request("GET", path, headers=headers or {})
             answer = link.getresponse()
             text = answer.read().decode()
         except (OSError, http.client.HTTPException) as error:
             return 0, repr(error)
         finally:
-            link.close()
+            if link:
+                link.close()
         return answer.status, text
+
+    def _link(self):
+        if not self.trust:
+            return http.client.HTTPConnection(self.address, PROXY_PORT, timeout=5)
+        link = http.client.HTTPSConnection("localhost", TLS_PORT, timeout=5, context=self.trust)
+        plain = socket.create_connection((self.address, TLS_PORT), timeout=5)
+        link.sock = self.trust.wrap_socket(plain, server_hostname="localhost")
+        return link
 
     @contextmanager
     def running(self):

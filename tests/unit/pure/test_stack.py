@@ -85,9 +85,39 @@ def test_horizon_runs_and_is_built_and_waited_for_only_when_copies_are_asked_for
     assert [compose_values(each)["HORIZON_COPIES"] for each in (idle, wanted)] == ["0", "2"]
     for settings, awaited in ((idle, False), (wanted, True)):
         (horizon,) = (api for api in stack.apis(settings) if api.name == "horizon")
-        assert horizon.public == awaited
+        assert horizon.awaited == awaited
         # HAProxy has it either way: it must not be replaced for a first copy.
         assert "frontend horizon" in stack.documents(settings, PASSWORDS)["haproxy/haproxy.cfg"]
+
+
+def section(text: str, name: str) -> str:
+    return text.partition(f"\n{name}\n")[2].partition("\n\n")[0]
+
+
+@pytest.mark.parametrize("api", stack.apis(Settings()), ids=lambda api: api.name)
+def test_users_come_by_tls_and_containers_without(rendered, api):
+    frontend = section(rendered["haproxy/haproxy.cfg"], f"frontend {api.name}")
+    plain, by_tls = f"bind :::{api.port} v4v6\n", f"bind :::{stack.tls_port(api.port)} v4v6 ssl crt "
+    assert (plain in frontend, by_tls in frontend) == (api.private, api.public)
+    document = yaml.safe_load((paths.COMPOSE / "stack.yaml").read_text())
+    name = api.name.upper().replace("-", "_")
+    published = f"127.0.0.1:${{{name}_PORT:?}}:${{{name}_TLS_PORT:?}}" in document["services"]["haproxy"]["ports"]
+    assert published == api.public
+    if api.public:
+        values = compose_values()
+        assert (values[f"{name}_PORT"], values[f"{name}_TLS_PORT"]) == (str(api.port), str(stack.tls_port(api.port)))
+
+
+def test_no_two_of_haproxys_ports_are_the_same(rendered):
+    ports = re.findall(r"bind :::(\d+) ", rendered["haproxy/haproxy.cfg"])
+    assert len(ports) == len(set(ports))
+
+
+def test_users_are_sent_to_the_name_that_the_certificate_is_for():
+    given = Settings(tls=stack.GivenTls("cloud.example.org", Path("c"), Path("k")))
+    assert given.public_url(5000, "/v3") == "https://cloud.example.org:5000/v3"
+    assert Settings().public_url(5000) == "https://127.0.0.1:5000"
+    assert compose_values(given)["KEYSTONE_INPUTS"] != compose_values()["KEYSTONE_INPUTS"]
 
 
 def test_horizon_s_settings_are_python_that_names_keystone_by_its_name_in_consul(rendered, monkeypatch):
