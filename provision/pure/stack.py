@@ -16,6 +16,7 @@ from provision.base.facts import (
     TUNNEL_NETWORK,
     StackPorts,
 )
+from provision.pure.stack_copies import MOST_COPIES, SCALABLE, variable
 from provision.pure.templating import render
 
 if TYPE_CHECKING:
@@ -285,7 +286,8 @@ def documents(settings: Settings, passwords: Mapping[str, str]) -> dict[str, str
 
 
 def _proxied(api: Api) -> dict[str, object]:
-    return {"name": api.name, "port": api.port, "health": api.health} | ({"timeout": "1h"} if api.slow else {})
+    slow = {"timeout": "1h"} if api.slow else {}
+    return {"name": api.name, "port": api.port, "health": api.health, "copies": MOST_COPIES + 1} | slow
 
 
 def rabbitmq_hash(password: str) -> str:
@@ -339,7 +341,10 @@ def environment(
         "PLACEMENT_PORT": str(settings.ports.placement),
         "NOVA_API_PORT": str(settings.ports.nova_api),
         "NEUTRON_PORT": str(settings.ports.neutron),
+        # The number of the copy that is started next; Compose is told another where it is another.
+        "COPY": "1",
     }
+    values |= {variable(service): str(settings.copies.get(service, 1)) for service in SCALABLE}
     for family, tag in tags.items():
         values[f"{family.upper()}_TAG"] = tag
     for family in {name.partition("/")[0] for name in rendered}:
