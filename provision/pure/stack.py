@@ -16,7 +16,7 @@ from provision.base.facts import (
     TUNNEL_NETWORK,
     StackPorts,
 )
-from provision.pure.stack_copies import MOST_COPIES, SCALABLE, variable
+from provision.pure.stack_copies import MOST_COPIES, SCALABLE, count, variable
 from provision.pure.templating import render
 
 if TYPE_CHECKING:
@@ -158,6 +158,10 @@ class Settings:
     """Three members of what keeps data (MariaDB, RabbitMQ) and of memcached, not one."""
     copies: Mapping[str, int] = field(default_factory=dict)
     """How many copies of a service run, where it is not one."""
+
+    def copies_of(self, service: str) -> int:
+        """Say how many copies of a service shall run."""
+        return count(service, self.copies)
 
     @property
     def consul(self) -> IPv4Address:
@@ -344,7 +348,7 @@ def environment(
         # The number of the copy that is started next; Compose is told another where it is another.
         "COPY": "1",
     }
-    values |= {variable(service): str(settings.copies.get(service, 1)) for service in SCALABLE}
+    values |= {variable(service): str(settings.copies_of(service)) for service in SCALABLE}
     for family, tag in tags.items():
         values[f"{family.upper()}_TAG"] = tag
     for family in {name.partition("/")[0] for name in rendered}:

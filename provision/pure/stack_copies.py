@@ -32,6 +32,8 @@ class Copied:
     peer: int = 0
     """It works when it holds a connection to this port; 0: it is an API, whose health Consul and HAProxy know."""
     most: int = MOST_COPIES
+    least: int = 1
+    """What runs where nobody chose otherwise; 0: it is optional."""
     patience: int = 60
     """Seconds that requests under way may take to end when a copy leaves."""
 
@@ -53,6 +55,7 @@ COPIED: Final = (
     Copied("neutron-ovn-maintenance", "neutron", peer=6641, most=1),
 )
 """In the order in which they are upgraded."""
+_LEAST: Final = {each.service: each.least for each in COPIED}
 SCALABLE: Final = tuple(each.service for each in COPIED if each.most > 1)
 
 
@@ -75,7 +78,7 @@ def parse_copies(words: Sequence[str], services: Iterable[str]) -> dict[str, int
             raise UsageError(problem, f"these can: {', '.join(SCALABLE)}")
         if service in wanted:
             raise UsageError(f"{service} is named twice", "once is enough: SERVICE=N with the number that shall run")
-        if number < 1:
+        if number < _LEAST[service]:
             raise UsageError(f"{service} needs at least one copy", "`provision cloud down` stops the whole cloud")
         if number > MOST_COPIES:
             raise UsageError(
@@ -85,9 +88,14 @@ def parse_copies(words: Sequence[str], services: Iterable[str]) -> dict[str, int
     return wanted
 
 
-def names(service: str, copies: Mapping[str, int]) -> tuple[str, ...]:
+def count(service: str, chosen: Mapping[str, int]) -> int:
+    """Say how many copies of a service shall run."""
+    return chosen.get(service, _LEAST.get(service, 1))
+
+
+def names(service: str, chosen: Mapping[str, int]) -> tuple[str, ...]:
     """Return the host names of a service's copies, as Nova's and Neutron's lists have them."""
-    return tuple(f"{service}-{number}" for number in range(1, copies.get(service, 1) + 1))
+    return tuple(f"{service}-{number}" for number in range(1, count(service, chosen) + 1))
 
 
 def missing(copies: Mapping[str, int], states: Iterable[ServiceState]) -> dict[int, dict[str, int]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from provision.pure.stack_health import healthy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from provision.pure.stack_health import Instance
     from provision.pure.stack_host import ServiceState
@@ -78,8 +78,8 @@ def table(lines: Iterable[ServiceLine]) -> list[str]:
     return ["  ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def wanted_of(project: str, service: str, copies: Mapping[str, int], *, control: str) -> tuple[str, int]:
+def wanted_of(project: str, service: str, copies: int, *, control: str) -> tuple[str, int]:
     """Name a service for a person, a hypervisor's after its hypervisor, and say how many copies of it shall be."""
     if project == control:
-        return service, copies.get(service, 1)
+        return service, copies
     return f"{project.removeprefix(control).lstrip('-')} {service}", 1

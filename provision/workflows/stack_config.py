@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from provision.base import paths
 from provision.doors import files, host
 from provision.doors.compose import Compose
+from provision.doors.consul import Catalogue
 from provision.doors.docker import is_here
 from provision.doors.files import ensure_private
 from provision.pure import stack, stack_host
@@ -43,7 +44,7 @@ class Installation:
     @property
     def copies(self) -> dict[str, int]:
         """How many copies each copied service shall have."""
-        return {each.service: self.settings.copies.get(each.service, 1) for each in COPIED}
+        return {each.service: self.settings.copies_of(each.service) for each in COPIED}
 
     def __repr__(self) -> str:
         return f"Installation({self.settings!r})"
@@ -117,6 +118,15 @@ def hypervisors(settings: Settings) -> tuple[Compose, ...]:
         Compose(f"{stack.PROJECT}-{name}", files, folder / "compose.env", {"HYPERVISOR": name})
         for name in settings.hypervisors
     )
+
+
+def catalogue(settings: Settings) -> Catalogue:
+    """Return this machine's Consul, with the operator's rights where it asks for them."""
+    try:
+        token = (paths.stack_dir() / "consul-token").read_text().strip()
+    except FileNotFoundError:
+        token = ""
+    return Catalogue(settings.public_url(settings.ports.consul), token)
 
 
 def _unwritten() -> dict[str, str]:

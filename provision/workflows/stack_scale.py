@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from provision.base.errors import ProvisionError
 from provision.doors import compose
-from provision.doors.consul import Catalogue
 from provision.doors.docker import Engine
 from provision.doors.haproxy import Proxy
 from provision.doors.openstack_admin import Admin
 from provision.pure.stack import INFRASTRUCTURE
 from provision.pure.stack_copies import COPIED, PATIENCE, parse_copies
 from provision.workflows import stack_bootstrap
-from provision.workflows.stack_config import alone, choose, chosen, control, is_installed, read_passwords
+from provision.workflows.stack_config import alone, catalogue, choose, chosen, control, is_installed, read_passwords
 from provision.workflows.stack_copies import Copies
+from provision.workflows.stack_images import ensure_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -36,9 +36,8 @@ def copies_of(
     patience: float | None = None,
 ) -> Copies:
     """Return the control plane's copies with this machine's Consul and HAProxy."""
-    catalogue = Catalogue(settings.public_url(settings.ports.consul))
     proxy = Proxy(settings.public_url(settings.ports.haproxy_stats))
-    return Copies(control, engine, catalogue, proxy, progress, limit=limit, patience=patience)
+    return Copies(control, engine, catalogue(settings), proxy, progress, limit=limit, patience=patience)
 
 
 def scale(progress: Progress, words: Sequence[str], *, limit: float = PATIENCE, patience: float | None = None) -> None:
@@ -61,16 +60,15 @@ def scale(progress: Progress, words: Sequence[str], *, limit: float = PATIENCE, 
         copies = copies_of(control(), engine, settings, progress, limit=limit, patience=patience)
         try:
             with progress.phase("copies"):
-                _scale(copies, wanted)
+                _scale(copies, wanted, _tags(engine, progress, copies.states(), wanted))
         except ProvisionError:
             choose(before)
             raise
         forget(progress, settings)
 
 
-def _scale(copies: Copies, wanted: Mapping[str, int]) -> None:
-    there = copies.states(wanted)
-    new = copies.start(wanted, running_tags(there))
+def _scale(copies: Copies, wanted: Mapping[str, int], tags: Mapping[str, str]) -> None:
+    new = copies.start(wanted, tags)
     failures: list[ProvisionError] = []
     for state in new:
         try:
@@ -85,12 +83,16 @@ def _scale(copies: Copies, wanted: Mapping[str, int]) -> None:
                 copies.retire(state)
 
 
-def running_tags(states: Iterable[ServiceState]) -> dict[str, str]:
-    """Say which images run: a new copy is the same as the others, whatever this checkout would build by now."""
+def _tags(engine: Engine, progress: Progress, states: Iterable[ServiceState], wanted: Iterable[str]) -> dict[str, str]:
+    """Say which images new copies have: those that run, whatever this checkout would build; built where none runs."""
     families = {each.service: each.family for each in COPIED}
     # The last one counts: after an upgrade that broke off, what ran before it.
     newest_first = sorted(states, key=lambda each: each.created, reverse=True)
-    return {f"{families[each.service].upper()}_TAG": each.image.rpartition(":")[2] for each in newest_first}
+    tags = {families[each.service]: each.image.rpartition(":")[2] for each in newest_first}
+    if absent := {families[service] for service in wanted} - set(tags):
+        built = ensure_images(engine, progress, absent)
+        tags |= {family: built[family] for family in absent}
+    return {f"{family.upper()}_TAG": tag for family, tag in tags.items()}
 
 
 def forget(progress: Progress, settings: Settings) -> None:

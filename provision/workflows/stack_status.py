@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from provision.base import paths
 from provision.base.errors import ProvisionError, UsageError
-from provision.doors.consul import Catalogue
 from provision.doors.docker import Engine
 from provision.doors.openstack_admin import Admin
 from provision.pure.stack import PROJECT, apis
@@ -16,7 +15,7 @@ from provision.pure.stack_copies import drift
 from provision.pure.stack_health import instances
 from provision.pure.stack_lines import ServiceLine, service_line, table, wanted_of
 from provision.workflows import stack_bootstrap
-from provision.workflows.stack_config import chosen, control, hypervisors, read_passwords, this_checkout
+from provision.workflows.stack_config import catalogue, chosen, control, hypervisors, read_passwords, this_checkout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -83,9 +82,9 @@ def stack_status() -> StackStatus:
 def _services(engine: Engine, settings: Settings, states: Sequence[ServiceState]) -> tuple[ServiceLine, ...]:
     """Compare what runs with what this checkout would run."""
     host = engine.host()
-    catalogue = Catalogue(settings.public_url(settings.ports.consul))
+    consul = catalogue(settings)
     try:
-        known = instances(catalogue.services(), catalogue.checks())
+        known = instances(consul.services(), consul.checks())
     except ProvisionError:
         known = ()
     values = this_checkout()
@@ -99,7 +98,7 @@ def _services(engine: Engine, settings: Settings, states: Sequence[ServiceState]
         hashes = {number: now.having({"COPY": str(number)}).definitions() for number in sorted(copied)}
         for service in sorted({*made_from, *(state.service for state in mine)}):
             of_service = [state for state in mine if state.service == service]
-            name, wanted = wanted_of(project.project, service, settings.copies, control=PROJECT)
+            name, wanted = wanted_of(project.project, service, settings.copies_of(service), control=PROJECT)
             drifts = [
                 drift(each, made_from.get(service), hashes.get(each.number, {}).get(service, "")) for each in of_service
             ]

@@ -83,5 +83,5 @@ def test_a_line_per_service():
 
 
 def test_names_and_numbers():
-    assert wanted_of("provision", "nova-api", {"nova-api": 3}, control="provision") == ("nova-api", 3)
-    assert wanted_of("provision-compute-1", "libvirt", {}, control="provision") == ("compute-1 libvirt", 1)
+    assert wanted_of("provision", "nova-api", 3, control="provision") == ("nova-api", 3)
+    assert wanted_of("provision-compute-1", "libvirt", 1, control="provision") == ("compute-1 libvirt", 1)

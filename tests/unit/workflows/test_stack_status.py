@@ -18,7 +18,7 @@ def machine(monkeypatch, tmp_path):
     machine.host = lambda: "box"
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setattr(stack_status, "Engine", lambda: machine)
-    monkeypatch.setattr(stack_status, "Catalogue", lambda url: machine)
+    monkeypatch.setattr(stack_status, "catalogue", lambda settings: machine)
     monkeypatch.setattr(stack_status, "control", lambda: FakeCompose(machine))
     monkeypatch.setattr(stack_status, "hypervisors", lambda settings: (FakeCompose(machine, project=HYPERVISOR),))
     monkeypatch.setattr(stack_status, "this_checkout", dict)
