@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from provision.pure.stack_copies import PATIENCE
+
 
 @click.group()
 def cloud() -> None:
@@ -60,6 +62,38 @@ def status(*, as_json: bool) -> None:
         click.echo(found.text())
     if not found.up:
         raise click.exceptions.Exit(1)
+
+
+_TIMEOUT = click.option(
+    "--timeout", type=click.IntRange(1), default=PATIENCE, show_default=True, help="Seconds for a new copy to work."
+)
+_GRACE = click.option(
+    "--grace", type=click.IntRange(0), help="Seconds for requests under way to end.  [default: 60; Glance's: an hour]"
+)
+
+
+@cloud.command()
+@_TIMEOUT
+@_GRACE
+@click.argument("copies", nargs=-1, required=True, metavar="SERVICE=N...")
+def scale(*, copies: tuple[str, ...], timeout: int, grace: int | None) -> None:
+    """Run N copies of each SERVICE, now and from now on."""
+    from provision.cli.terminal import TerminalProgress
+    from provision.workflows.stack_scale import scale as run
+
+    run(TerminalProgress(), copies, limit=timeout, patience=grace)
+
+
+@cloud.command()
+@_TIMEOUT
+@_GRACE
+@click.argument("services", nargs=-1)
+def upgrade(*, services: tuple[str, ...], timeout: int, grace: int | None) -> None:
+    """Make SERVICES what this checkout gives, one copy at a time; by default all that can be without a pause."""
+    from provision.cli.terminal import TerminalProgress
+    from provision.workflows.stack_upgrade import upgrade as run
+
+    run(TerminalProgress(), services, limit=timeout, patience=grace)
 
 
 @cloud.command()

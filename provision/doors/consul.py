@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _NOT_YET: Final = ("leader", "ACL not found", "legacy mode")
 """In a reason: there is no leader, or there is one that has not been told of our token, or of access rules at all."""
+MAINTENANCE: Final = "_service_maintenance:"
+"""What the id of a check begins with that is there because its service is in maintenance."""
 
 
 class CatalogueAwayError(ProvisionError):
@@ -41,10 +43,21 @@ class Catalogue:
         found: dict[str, dict[str, Any]] = self.call("GET", "/v1/agent/services").json()
         return found
 
+    def checks(self) -> dict[str, dict[str, Any]]:
+        """Return the agent's checks by id: CheckID, ServiceID, Status, Output."""
+        found: dict[str, dict[str, Any]] = self.call("GET", "/v1/agent/checks").json()
+        return found
+
     def statuses(self) -> dict[str, str]:
         """Return the status of each service that has one check: `passing`, `warning` or `critical`, by service id."""
-        checks: dict[str, dict[str, Any]] = self.call("GET", "/v1/agent/checks").json()
-        return {check["ServiceID"]: check["Status"] for check in checks.values() if check.get("ServiceID")}
+        # Maintenance is a check beside the service's own.
+        own = {id_: check for id_, check in self.checks().items() if not id_.startswith(MAINTENANCE)}
+        return {check["ServiceID"]: check["Status"] for check in own.values() if check.get("ServiceID")}
+
+    def maintain(self, service_id: str, reason: str) -> None:
+        """Take a service out of every answer, DNS too, though it passes its check: until it is removed."""
+        id_, why = quote(service_id, safe=""), quote(reason, safe="")
+        self.call("PUT", f"/v1/agent/service/maintenance/{id_}?enable=true&reason={why}")
 
     def address(self) -> str:
         """Return the agent's own address: its host's, for ports published on every address."""

@@ -16,6 +16,7 @@ from provision.base.facts import (
     TUNNEL_NETWORK,
     StackPorts,
 )
+from provision.pure.stack_copies import COPIED, MOST_COPIES, SCALABLE, count, variable
 from provision.pure.templating import render
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ INFRASTRUCTURE: Final = ("consul", "registrator", "mariadb", "rabbitmq", "memcac
 """What has to run before a migration can."""
 NEED_ACCOUNTS: Final = ("nova-conductor",)
 """What logs in to Keystone when it starts, and ends when it can't."""
-OPTIONAL: Final = ("horizon",)
-"""What runs, and has its image built, only when copies of it are asked for."""
 EARLY: Final = ("netns", "switch", "libvirt")
 """What of a hypervisor needs nothing of the control plane but OVN's databases."""
 
@@ -177,15 +176,15 @@ class Settings:
     tls: GivenTls | None = None
     """The user's own certificate; None: the installation makes its own."""
 
-    def copies_of(self, service: str) -> int:
-        """Say how many copies of a service run: one, or none of what is optional, where nothing else was chosen."""
-        return self.copies.get(service, 0 if service in OPTIONAL else 1)
-
     @property
     def families(self) -> frozenset[str]:
         """The kinds of image that the cloud itself runs."""
-        idle = {each for each in OPTIONAL if not self.copies_of(each)}
+        idle = {each.family for each in COPIED if not each.least and not self.copies_of(each.service)}
         return frozenset(family.name for family in FAMILIES) - {"bake"} - idle
+
+    def copies_of(self, service: str) -> int:
+        """Say how many copies of a service shall run."""
+        return count(service, self.copies)
 
     @property
     def consul(self) -> IPv4Address:
@@ -339,6 +338,7 @@ def documents(settings: Settings, passwords: Mapping[str, str]) -> dict[str, str
 
 def _proxied(api: Api) -> dict[str, object]:
     service: dict[str, object] = {"name": api.name, "port": api.port, "health": api.health, "private": api.private}
+    service["copies"] = MOST_COPIES + 1
     if api.public:
         service["tls_port"] = tls_port(api.port)
     if api.slow:
@@ -397,8 +397,10 @@ def environment(
         "PLACEMENT_INTERNAL_URL": settings.internal_url(settings.ports.placement, "/"),
         "CONSUL_PORT": str(settings.ports.consul),
         "HAPROXY_STATS_PORT": str(settings.ports.haproxy_stats),
-        "HORIZON_COPIES": str(settings.copies_of("horizon")),
+        # The number of the copy that is started next; Compose is told another where it is another.
+        "COPY": "1",
     }
+    values |= {variable(service): str(settings.copies_of(service)) for service in SCALABLE}
     for api in apis(settings):
         if api.public:
             name = api.name.upper().replace("-", "_")

@@ -11,16 +11,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from provision.base import paths
-from provision.doors import host
+from provision.doors import files, host
 from provision.doors.compose import Compose
+from provision.doors.consul import Catalogue
 from provision.doors.docker import is_here
 from provision.doors.files import ensure_private
 from provision.pure import stack, stack_host
 from provision.pure.stack import GivenTls, Settings
+from provision.pure.stack_copies import COPIED
 from provision.workflows import stack_tls
+from provision.workflows.stack_images import contexts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+
+    from provision.base.progress import Progress
 
 _PASSWORDS: Final = "passwords.json"
 _CHOICES: Final = "choices.json"
@@ -35,6 +41,13 @@ class Installation:
     inputs: Mapping[str, str]
     control: Compose
     hypervisors: tuple[Compose, ...]
+    first: bool
+    """Whether its passwords were made just now: nothing that runs already can log in with them."""
+
+    @property
+    def copies(self) -> dict[str, int]:
+        """How many copies each copied service shall have."""
+        return {each.service: self.settings.copies_of(each.service) for each in COPIED}
 
     def __repr__(self) -> str:
         return f"Installation({self.settings!r})"
@@ -69,6 +82,7 @@ def ensure_files(tags: Mapping[str, str]) -> Installation:
     """Write what is missing or has changed: passwords, rendered documents, Compose's values; all of mode 0600."""
     settings = chosen()
     folder = paths.stack_dir()
+    first = not read_passwords()
     passwords = _ensure_passwords(folder / _PASSWORDS)
     # For the operator: `consul`, curl and Consul's own page take it.
     ensure_private(folder / "consul-token", passwords["consul_management"])
@@ -82,13 +96,34 @@ def ensure_files(tags: Mapping[str, str]) -> Installation:
     lacking = stack_host.lacking_capabilities(host.capabilities())
     override = stack_host.hypervisor_override(lacking, kvm=is_here("/dev/kvm"), modules=is_here("/lib/modules"))
     ensure_private(folder / "hypervisor.yaml", override)
-    return Installation(settings, passwords, inputs, control(), hypervisors(settings))
+    return Installation(settings, passwords, inputs, control(), hypervisors(settings), first)
+
+
+def is_installed() -> bool:
+    """Whether there is a local cloud on this machine, running or not."""
+    return (paths.stack_dir() / "compose.env").exists()
+
+
+def alone(progress: Progress) -> AbstractContextManager[None]:
+    """Let one command at a time change the local cloud."""
+    return files.alone(
+        paths.stack_dir() / "lock", lambda: progress.note("another `provision cloud` is at work: waiting")
+    )
+
+
+def this_checkout() -> dict[str, str]:
+    """Work out what Compose would be told by this checkout; writes nothing."""
+    settings, tags = chosen(), stack.image_tags(contexts())
+    known = read_passwords()
+    passwords = {name: known.get(name, "") for name in stack.PASSWORDS}
+    inputs = stack.migration_inputs(settings, tags, passwords)
+    return stack.environment(settings, tags, stack.documents(settings, passwords), inputs, paths.stack_dir() / "etc")
 
 
 def control() -> Compose:
     """Return the control plane's Compose project."""
     folder = paths.stack_dir()
-    return Compose(stack.PROJECT, (paths.COMPOSE / "stack.yaml",), folder / "compose.env", {})
+    return Compose(stack.PROJECT, (paths.COMPOSE / "stack.yaml",), folder / "compose.env", _unwritten())
 
 
 def hypervisors(settings: Settings) -> tuple[Compose, ...]:
@@ -99,6 +134,25 @@ def hypervisors(settings: Settings) -> tuple[Compose, ...]:
         Compose(f"{stack.PROJECT}-{name}", files, folder / "compose.env", {"HYPERVISOR": name})
         for name in settings.hypervisors
     )
+
+
+def catalogue(settings: Settings) -> Catalogue:
+    """Return this machine's Consul, with the operator's rights where it asks for them."""
+    try:
+        token = (paths.stack_dir() / "consul-token").read_text().strip()
+    except FileNotFoundError:
+        token = ""
+    return Catalogue(settings.local_url(settings.ports.consul), token)
+
+
+def _unwritten() -> dict[str, str]:
+    """Return values that an older version did not write: Compose would refuse to stop, even, what that has started."""
+    try:
+        written = (paths.stack_dir() / "compose.env").read_text().splitlines()
+    except FileNotFoundError:
+        return {}
+    known = {line.partition("=")[0] for line in written}
+    return {key: value for key, value in this_checkout().items() if key not in known}
 
 
 def read_passwords() -> dict[str, str]:
