@@ -45,10 +45,11 @@ def _may(**kinds: str) -> str:
     return "\n".join(lines)
 
 
+# A server's own agent works with the management token, which its configuration holds anyway: that is there as soon as
+# there is a leader. With one that is made later the agent may lose its first race, and tries again only after 15 s.
 ACCESSES: Final = (
     # DNS questions carry no token, so what they are answered from is open to all that reach Consul.
     Access("anybody", _may(node="read", service="read")),
-    Access("agent", _may(node="write", service="read")),
     Access("registrator", _may(agent="read", node="read", service="write")),
     # Locks are keys held by sessions.
     Access("mariadb", _may(agent="read", node="read", service="read", session="write", key="write galera/")),

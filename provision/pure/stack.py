@@ -49,7 +49,7 @@ CONSUL_CLIENTS: Final = ("registrator", "mariadb", "rabbitmq")
 PASSWORDS: Final = (
     "keystone_db", "glance_db", "placement_db", "nova_db", "neutron_db", "rabbitmq", "metadata",
     "admin", "glance", "placement", "nova", "neutron", "provision", "horizon",
-    "consul_gossip", "consul_management", "consul_agent", *(f"consul_{family}" for family in CONSUL_CLIENTS),
+    "consul_gossip", "consul_management", *(f"consul_{family}" for family in CONSUL_CLIENTS),
 )  # fmt: skip
 """What is generated once per installation, one secret each."""
 

@@ -32,7 +32,6 @@ READING = (SERVICES, CHECKS)
     ("name", "allowed"),
     [
         ("", READING),
-        ("agent", READING),
         ("registrator", (*READING, SELF, ANY, RABBIT)),
         ("mariadb", (*READING, SELF, SESSION, GALERA_KEY, LIST_KEYS)),
         ("rabbitmq", (*READING, SELF, SESSION, RABBIT_KEY, RABBIT)),
@@ -95,7 +94,7 @@ def test_lost_files_end_the_old_tokens_and_leave_nothing_behind(world):
     # Its checks are still followed: Consul works on a service with the token that registered it.
     stays.exec_run(["pkill", "python3"])
     until(lambda: not world.passing("stays"), PATIENCE, "a failed check")
-    for name in ("management", "agent", "registrator", "mariadb"):
+    for name in ("management", "registrator", "mariadb"):
         assert world.ask("/v1/agent/self", token=old[f"consul_{name}"])[0] == 403
     ring = json.loads(consul.exec_run(["cat", "/var/lib/consul/serf/local.keyring"]).output)
     assert ring == [world.passwords["consul_gossip"]]

@@ -17,7 +17,7 @@ def test_consul_is_json():
         address="192.0.2.2",
         recursors=["127.0.0.11"],
         script_checks=False,
-        passwords={"consul_gossip": "key", "consul_management": "all", "consul_agent": "own"},
+        passwords={"consul_gossip": "key", "consul_management": "all"},
     )
     config = json.loads(text)
     assert (config["node_name"], config["bind_addr"]) == ('a"b', "192.0.2.2")
@@ -26,7 +26,7 @@ def test_consul_is_json():
     assert config["acl"] == {
         "enabled": True,
         "default_policy": "deny",
-        "tokens": {"master": "all", "agent": "own"},
+        "tokens": {"master": "all", "agent": "all"},
     }
     assert config["enable_script_checks"] is False
 

@@ -70,7 +70,7 @@ def test_each_service_has_only_the_secrets_it_needs(rendered):
     assert secrets["nova/nova-compute-kvm.conf"] == set()
     assert secrets["horizon/local_settings.py"] == {"horizon"}
     assert secrets["haproxy/haproxy.cfg"] == set()
-    assert secrets["consul/consul.json"] == {"consul_gossip", "consul_management", "consul_agent"}
+    assert secrets["consul/consul.json"] == {"consul_gossip", "consul_management"}
     for family in stack.CONSUL_CLIENTS:
         assert secrets[f"{family}/consul-token"] == {f"consul_{family}"}
     for name, keys in secrets.items():
