@@ -85,6 +85,7 @@ class StackPorts:
     nova_api: int = 8774
     nova_metadata: int = 8775
     neutron: int = 9696
+    horizon: int = 8443
     haproxy_stats: int = 8404
     consul: int = 8500
 
@@ -96,6 +97,7 @@ class StackPorts:
             self.placement,
             self.nova_api,
             self.neutron,
+            self.horizon,
             self.haproxy_stats,
             self.consul,
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -28,6 +30,13 @@ if TYPE_CHECKING:
     "--resync", type=click.FloatRange(min=0.5), default=10, show_default=True, help="Seconds between full syncs."
 )
 @click.option("--token", default="", envvar="CONSUL_HTTP_TOKEN", help="Consul ACL token.", show_default=False)
+@click.option(
+    "--consul-token-file",
+    "token_file",
+    type=click.Path(path_type=Path),
+    envvar="CONSUL_HTTP_TOKEN_FILE",
+    help="A file that holds the token (it wins over --token).",
+)
 def registrator(
     *,
     consul_url: str,
@@ -38,6 +47,7 @@ def registrator(
     host_id: str,
     resync: float,
     token: str,
+    token_file: Path | None,
 ) -> None:
     """Keep Consul's catalogue equal to Docker's containers.
 
@@ -50,16 +60,27 @@ def registrator(
 
     if not consul_url.startswith(("http://", "https://")):
         raise UsageError(f"--consul: {consul_url!r} is no URL", "Write it as http://HOST:8500.")
+    token = _token(token_file) if token_file else token
     engine = Engine(docker_url)
     # A check that nobody reports is failed only after several resyncs were missed, and a restart takes its time.
     ttl = max(60, round(6 * resync))
-    settings = Settings(host_id or _host_name(engine), internal, network, address, ttl)
+    holder = hashlib.sha256(token.encode()).hexdigest()[:12] if token else ""
+    settings = Settings(host_id or _host_name(engine), internal, network, address, ttl, holder)
     worker = Registrator(engine, Catalogue(consul_url, token), settings, log, resync)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
     log("started", host=settings.host_id, mode="internal" if internal else "published", network=network, resync=resync)
     worker.run()
     log("stopped")
+
+
+def _token(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"--consul-token-file: {file} cannot be read: {error}", "Name a file with the token."
+        ) from None
 
 
 def _host_name(engine: Engine) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
+
+from provision.pure.stack_copies import PATIENCE
 
 
 @click.group()
@@ -10,12 +14,33 @@ def cloud() -> None:
     """Run the `local` cloud: OpenStack in containers on this machine."""
 
 
+_FILE = click.Path(path_type=Path, resolve_path=True)
+
+
 @cloud.command()
-def up() -> None:
-    """Start it (building what is missing), and wait until every API, compute service and network agent is up."""
+@click.option("--tls-cert", "cert", type=_FILE, help="A certificate (PEM, with its chain) of your own for the APIs.")
+@click.option("--tls-key", "key", type=_FILE, help="Its key.")
+@click.option(
+    "--tls-authority", "authority", type=_FILE, help="The certificate of what signed it, if that is your own."
+)
+@click.option("--own-tls", is_flag=True, help="Go back to the certificate that the installation makes itself.")
+def up(*, cert: Path | None, key: Path | None, authority: Path | None, own_tls: bool) -> None:
+    """Start it (building what is missing), and wait until every API, compute service and network agent is up.
+
+    A certificate that is given is kept as a choice, and read anew at every start.
+    """
+    from provision.base.errors import UsageError
     from provision.cli.terminal import TerminalProgress, duration
+    from provision.pure.stack import GivenTls
+    from provision.workflows.stack_config import choose_tls
     from provision.workflows.stack_up import ensure_stack
 
+    if (cert is None) != (key is None) or (authority and not cert) or (own_tls and cert):
+        raise UsageError("--tls-cert and --tls-key belong together, and exclude --own-tls")
+    if cert and key:
+        choose_tls(GivenTls("", cert, key, authority))
+    elif own_tls:
+        choose_tls(None)
     progress = TerminalProgress()
     ensure_stack(progress)
     for depth, name, seconds in progress.phases:
@@ -37,6 +62,38 @@ def status(*, as_json: bool) -> None:
         click.echo(found.text())
     if not found.up:
         raise click.exceptions.Exit(1)
+
+
+_TIMEOUT = click.option(
+    "--timeout", type=click.IntRange(1), default=PATIENCE, show_default=True, help="Seconds for a new copy to work."
+)
+_GRACE = click.option(
+    "--grace", type=click.IntRange(0), help="Seconds for requests under way to end.  [default: 60; Glance's: an hour]"
+)
+
+
+@cloud.command()
+@_TIMEOUT
+@_GRACE
+@click.argument("copies", nargs=-1, required=True, metavar="SERVICE=N...")
+def scale(*, copies: tuple[str, ...], timeout: int, grace: int | None) -> None:
+    """Run N copies of each SERVICE, now and from now on."""
+    from provision.cli.terminal import TerminalProgress
+    from provision.workflows.stack_scale import scale as run
+
+    run(TerminalProgress(), copies, limit=timeout, patience=grace)
+
+
+@cloud.command()
+@_TIMEOUT
+@_GRACE
+@click.argument("services", nargs=-1)
+def upgrade(*, services: tuple[str, ...], timeout: int, grace: int | None) -> None:
+    """Make SERVICES what this checkout gives, one copy at a time; by default all that can be without a pause."""
+    from provision.cli.terminal import TerminalProgress
+    from provision.workflows.stack_upgrade import upgrade as run
+
+    run(TerminalProgress(), services, limit=timeout, patience=grace)
 
 
 @cloud.command()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
 from collections import deque
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +15,7 @@ from provision.doors import package_settings
 from provision.doors.process import run, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 CONTAINER: Final = "provision-bake"
 _KEPT: Final = 2
@@ -32,19 +30,6 @@ def inputs() -> dict[str, bytes]:
             if path.is_file():
                 found[f"{prefix}/{path.relative_to(folder).as_posix()}"] = path.read_bytes()
     return found
-
-
-@contextmanager
-def alone(cache: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Let one bake run at a time on this cache folder; `waiting` is called once when another one has to end first."""
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "bake.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waiting()
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def bake(

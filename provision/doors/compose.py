@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from provision.base.errors import ProvisionError, UsageError
@@ -51,14 +52,44 @@ class Compose:
 
         return dict(os.environ) | dict(self.values)
 
-    def up(self, services: Sequence[str] = ()) -> None:
+    def having(self, values: Mapping[str, str]) -> Compose:
+        """Return the same project with other values."""
+        return replace(self, values={**self.values, **values})
+
+    def up(self, services: Sequence[str] = (), *, alone: bool = False, keep: bool = False) -> None:
         """Make containers equal to the files (all services, or some) and start them; return without waiting for them.
 
+        `alone`: not what they stand on; `keep`: containers that are there stay as they are, however the files changed.
         Raises ProvisionError with Compose's own last words.
         """
-        result = run(
-            self._argv("up", "-d", "--no-build", "--pull", "never", "--remove-orphans", *services), env=self._env()
-        )
+        more = [*(["--no-deps"] if alone else []), *(["--no-recreate"] if keep else [])]
+        self._up([*more, "--remove-orphans"], services)
+
+    def add(self, totals: Mapping[str, int]) -> None:
+        """Add containers until each service has its total; those that are there stay as they are, and run.
+
+        Raises ProvisionError with Compose's own last words. No total may be below what is there: Compose would choose
+        which container goes.
+        """
+        scale = [word for service, count in totals.items() for word in ("--scale", f"{service}={count}")]
+        self._up(["--no-deps", "--no-recreate", *scale], list(totals))
+
+    def definitions(self) -> dict[str, str]:
+        """Return Compose's hash of all that each service's containers are made from (their number is no part of it)."""
+        text = must(self._argv("config", "--hash", "*"), what="reading the Compose files", env=self._env())
+        return dict(line.split() for line in text.splitlines() if line.strip())
+
+    def made_from(self) -> dict[str, tuple[str, str]]:
+        """Return each service's image and the digest of its configuration, as containers made now would have them."""
+        argv = self._argv("config", "--format", "json")
+        document = json.loads(must(argv, what="reading the Compose files", env=self._env()))
+        return {
+            name: (str(body["image"]), str((body.get("environment") or {}).get("CONFIGURATION", "")))
+            for name, body in document["services"].items()
+        }
+
+    def _up(self, options: Sequence[str], services: Sequence[str]) -> None:
+        result = run(self._argv("up", "-d", "--no-build", "--pull", "never", *options, *services), env=self._env())
         if not result.ok:
             raise ProvisionError(
                 f"Docker Compose could not start {', '.join(services) or f'the project {self.project}'}",
@@ -66,12 +97,14 @@ class Compose:
                 result.stderr or result.stdout,
             )
 
-    def run_once(self, service: str) -> None:
-        """Run a one-shot service to its end; raises ProvisionError with its last lines when it fails."""
+    def run_once(self, service: str, *command: str) -> None:
+        """Run a one-shot service, or it with another command, to its end.
+
+        Raises ProvisionError with its last lines when it fails.
+        """
+        name = f"{self.project}-{service}"
         must(
-            self._argv(
-                "--profile", "*", "run", "--rm", "--no-deps", "-T", "--name", f"{self.project}-{service}", service
-            ),
+            self._argv("--profile", "*", "run", "--rm", "--no-deps", "-T", "--name", name, service, *command),
             what=f"the one-shot run {service}",
             hint="the lines above are its own; after mending the cause, run the same command again",
             env=self._env(),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 import requests
 
@@ -10,7 +11,11 @@ from provision.base.errors import ProvisionError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-from urllib.parse import quote
+
+_NOT_YET: Final = ("leader", "ACL not found", "legacy mode")
+"""In a reason: there is no leader, or there is one that has not been told of our token, or of access rules at all."""
+MAINTENANCE: Final = "_service_maintenance:"
+"""What the id of a check begins with that is there because its service is in maintenance."""
 
 
 class CatalogueAwayError(ProvisionError):
@@ -35,26 +40,37 @@ class Catalogue:
 
     def services(self) -> dict[str, dict[str, Any]]:
         """Return the agent's services by id: ID, Service, Address, Port, Tags, Meta."""
-        found: dict[str, dict[str, Any]] = self._call("GET", "/v1/agent/services").json()
+        found: dict[str, dict[str, Any]] = self.call("GET", "/v1/agent/services").json()
+        return found
+
+    def checks(self) -> dict[str, dict[str, Any]]:
+        """Return the agent's checks by id: CheckID, ServiceID, Status, Output."""
+        found: dict[str, dict[str, Any]] = self.call("GET", "/v1/agent/checks").json()
         return found
 
     def statuses(self) -> dict[str, str]:
         """Return the status of each service that has one check: `passing`, `warning` or `critical`, by service id."""
-        checks: dict[str, dict[str, Any]] = self._call("GET", "/v1/agent/checks").json()
-        return {check["ServiceID"]: check["Status"] for check in checks.values() if check.get("ServiceID")}
+        # Maintenance is a check beside the service's own.
+        own = {id_: check for id_, check in self.checks().items() if not id_.startswith(MAINTENANCE)}
+        return {check["ServiceID"]: check["Status"] for check in own.values() if check.get("ServiceID")}
+
+    def maintain(self, service_id: str, reason: str) -> None:
+        """Take a service out of every answer, DNS too, though it passes its check: until it is removed."""
+        id_, why = quote(service_id, safe=""), quote(reason, safe="")
+        self.call("PUT", f"/v1/agent/service/maintenance/{id_}?enable=true&reason={why}")
 
     def address(self) -> str:
         """Return the agent's own address: its host's, for ports published on every address."""
-        return str(self._call("GET", "/v1/agent/self").json()["Member"]["Addr"])
+        return str(self.call("GET", "/v1/agent/self").json()["Member"]["Addr"])
 
     def register(self, body: Mapping[str, Any]) -> None:
         """Put a service and its checks, whatever was there under its id; raises RefusedError for one it can't do."""
-        self._call("PUT", "/v1/agent/service/register?replace-existing-checks=true", body)
+        self.call("PUT", "/v1/agent/service/register?replace-existing-checks=true", body)
 
     def deregister(self, service_id: str) -> None:
         """Remove a service; one that is not there is no error."""
         try:
-            self._call("PUT", f"/v1/agent/service/deregister/{quote(service_id, safe='')}")
+            self.call("PUT", f"/v1/agent/service/deregister/{quote(service_id, safe='')}")
         except RefusedError as refused:
             if "Unknown service" not in refused.detail:
                 raise
@@ -62,9 +78,10 @@ class Catalogue:
     def heartbeat(self, service_id: str, status: str, output: str) -> None:
         """Report the status of a service whose check is a TTL; raises RefusedError when Consul has no such check."""
         check = quote(f"service:{service_id}", safe="")
-        self._call("PUT", f"/v1/agent/check/update/{check}", {"Status": status, "Output": output})
+        self.call("PUT", f"/v1/agent/check/update/{check}", {"Status": status, "Output": output})
 
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> requests.Response:
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> requests.Response:
+        """Ask anything; raises CatalogueAwayError where it is worth another try, RefusedError where Consul says no."""
         try:
             answer = self._session.request(method, self._url + path, json=body, timeout=self._timeout)
         except requests.RequestException as error:
@@ -73,6 +90,6 @@ class Catalogue:
             return answer
         # A server without a leader answers 500, and so does a 1.8 agent that does not know a check.
         reason = answer.text.strip()
-        if "leader" in reason or answer.status_code in (502, 503, 504):
+        if any(word in reason for word in _NOT_YET) or answer.status_code in (502, 503, 504):
             raise CatalogueAwayError(f"Consul at {self._url} is not ready: {reason}")
         raise RefusedError(f"Consul refuses {method} {path.partition('?')[0]}: {reason}", detail=reason)

@@ -18,6 +18,7 @@ from docker.types import IPAMConfig, IPAMPool
 from provision.base.errors import ProvisionError, UsageError
 from provision.doors.process import run
 from provision.pure.stack import BASE_IMAGE, FAMILY_LABEL, LABEL, SUITE
+from provision.pure.stack_copies import COPY_LABEL
 from provision.pure.stack_host import ServiceState
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from provision.pure.stack import Bridge
 
 _FAILED_TAIL = 30
+_PROJECT = "com.docker.compose.project"
 
 
 class Engine:
@@ -150,13 +152,42 @@ class Engine:
             for network in self._client.networks.list(names=[f"^{bridge.name}$"]):
                 _gone(network.remove)
 
-    def states(self) -> list[ServiceState]:
-        """Look at every container of the stack, one-shots left out."""
+    def host(self) -> str:
+        """Return this machine's name as Docker knows it."""
         with _engine_errors():
-            # Those of Compose: a bake carries our label too, and comes to an end as it should.
-            filters: dict[str, Any] = {"label": [LABEL, "com.docker.compose.project"]}
+            return str(self._client.info()["Name"])
+
+    def states(self, project: str = "") -> list[ServiceState]:
+        """Look at every container of the stack, or of one Compose project, one-shots left out."""
+        # Those of Compose: a bake carries our label too, and comes to an end as it should.
+        of_project = f"{_PROJECT}={project}"
+        filters: dict[str, Any] = {"label": [of_project] if project else [LABEL, _PROJECT]}
+        with _engine_errors():
             found = self._client.containers.list(all=True, filters=filters, ignore_removed=True)
             return [_state(each) for each in found if each.labels.get("com.docker.compose.oneoff") != "True"]
+
+    def state(self, container: str) -> ServiceState | None:
+        """Look at one container, by id or name; None when there is no such container."""
+        with _engine_errors():
+            try:
+                return _state(self._client.containers.get(container))
+            except NotFound:
+                return None
+
+    def rename(self, container: str, name: str) -> None:
+        """Give a container another name."""
+        with _engine_errors():
+            self._client.api.rename(container, name)
+
+    def end(self, container: str, patience: int = 10) -> None:
+        """Stop a container, by force after `patience` seconds, and remove it; one that is gone is no problem."""
+        with _engine_errors():
+            try:
+                found = self._client.containers.get(container)
+            except NotFound:
+                return
+            _gone(partial(found.stop, timeout=patience))
+            _gone(partial(found.remove, force=True, v=True))
 
     def last_lines(self, container: str, count: int = _FAILED_TAIL) -> str:
         """Return the end of a container's log."""
@@ -253,12 +284,22 @@ def _tar(files: Mapping[str, bytes]) -> bytes:
 def _state(container: Container) -> ServiceState:
     attributes: dict[str, Any] = container.attrs
     state = attributes["State"]
+    labels: dict[str, str] = container.labels
+    environment = dict(each.partition("=")[::2] for each in attributes["Config"].get("Env") or ())
     return ServiceState(
-        service=container.labels.get("com.docker.compose.service", container.name or ""),
+        service=labels.get("com.docker.compose.service", container.name or ""),
         container=container.name or "",
         state=state["Status"],
         exit_code=int(state.get("ExitCode", 0)),
         restarts=int(attributes.get("RestartCount", 0)),
         image=attributes["Config"]["Image"],
         started=state.get("StartedAt", ""),
+        id=container.id or "",
+        project=labels.get(_PROJECT, ""),
+        number=int(labels.get(COPY_LABEL) or labels.get("com.docker.compose.container-number") or 1),
+        created=attributes.get("Created", ""),
+        digest=attributes.get("Image", ""),
+        definition=labels.get("com.docker.compose.config-hash", ""),
+        configuration=environment.get("CONFIGURATION", ""),
+        registers=any(key.startswith("SERVICE_") and key.endswith("_NAME") for key in labels),
     )

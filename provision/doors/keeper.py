@@ -11,29 +11,21 @@ import os
 import secrets as entropy
 import shutil
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any, Final
 
 from provision.base import paths
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import Secrets
 from provision.doors import process
+from provision.doors.certificates import ensure_certificate
 from provision.doors.files import ensure_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-
     from provision.base.model import Addresses, ClusterSpec
 
-AUTHORITY_DAYS: Final = 3650
-# Browsers refuse certificates for longer.
-CERTIFICATE_DAYS: Final = 397
-RENEW_DAYS: Final = 30
 PASSWORD_LETTERS: Final = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # noqa: S105 - an alphabet
 """Without 0 and O, 1 and l: they are read from a screen and typed."""
 PASSWORD_LENGTH: Final = 16
@@ -162,26 +154,10 @@ class Keeper:
         return hashes | {name: _crypt(plain[name]) for name in new}
 
     def _certificate(self, addresses: Addresses) -> tuple[str, str, str]:
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key
-        from cryptography.x509 import load_pem_x509_certificate
-
-        authority_key_file = self.folder / "ca.key"
-        if not (self.authority.exists() and authority_key_file.exists()):
-            pem, key_pem = _authority(self.name)
-            # The key first: a certificate without its key is made anew, and nobody trusts it yet.
-            ensure_private(authority_key_file, key_pem)
-            ensure_private(self.authority, pem)
-        authority_pem = self.authority.read_text()
-        cert_file, key_file = self.folder / "hub.pem", self.folder / "hub.key"
         names = (self.name, f"{self.name}-master", "localhost")
         wanted = (addresses.floating, addresses.master, "127.0.0.1")
-        if not (cert_file.exists() and key_file.exists() and _serves(cert_file.read_bytes(), wanted)):
-            authority = load_pem_x509_certificate(authority_pem.encode())
-            authority_key = load_pem_private_key(authority_key_file.read_bytes(), password=None)
-            cert, key = _issue(names, wanted, authority, authority_key)  # type: ignore[arg-type]
-            ensure_private(key_file, key)
-            ensure_private(cert_file, cert)
-        return cert_file.read_text(), key_file.read_text(), authority_pem
+        made = ensure_certificate(self.folder, "hub", f"provision cluster {self.name}", names, wanted)
+        return made.cert, made.key, made.authority
 
 
 def _read(path: Path, field: str) -> str:
@@ -200,100 +176,3 @@ def _crypt(password: str) -> str:
         stdin=password + "\n",
         timeout=30,
     ).strip()
-
-
-def _key() -> tuple[EllipticCurvePrivateKey, str]:
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    return key, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-
-
-def _authority(name: str) -> tuple[str, str]:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.serialization import Encoding
-    from cryptography.x509.oid import NameOID
-
-    key, key_pem = _key()
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"provision cluster {name}")])
-    now = datetime.now(UTC)
-    cert = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=AUTHORITY_DAYS))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(signs_certificates=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    return cert.public_bytes(Encoding.PEM).decode(), key_pem
-
-
-def _issue(
-    names: tuple[str, ...],
-    addresses: tuple[str, ...],
-    authority: x509.Certificate,
-    authority_key: EllipticCurvePrivateKey,
-) -> tuple[str, str]:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.serialization import Encoding
-    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-    key, key_pem = _key()
-    now = datetime.now(UTC)
-    alternatives: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
-    alternatives += [x509.IPAddress(IPv4Address(address)) for address in addresses]
-    cert = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, addresses[0])]))
-        .issuer_name(authority.subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        # A node's clock may be a little behind when it starts.
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=CERTIFICATE_DAYS))
-        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
-        .sign(authority_key, hashes.SHA256())
-    )
-    return cert.public_bytes(Encoding.PEM).decode(), key_pem
-
-
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    from cryptography import x509
-
-    return x509.KeyUsage(
-        digital_signature=not signs_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _serves(pem: bytes, addresses: tuple[str, ...]) -> bool:
-    """Whether a certificate is for these addresses and good for a while yet."""
-    from cryptography import x509
-
-    try:
-        cert = x509.load_pem_x509_certificate(pem)
-        names = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, x509.ExtensionNotFound):
-        return False
-    served = {str(address) for address in names.get_values_for_type(x509.IPAddress)}
-    return set(addresses) <= served and cert.not_valid_after_utc > datetime.now(UTC) + timedelta(days=RENEW_DAYS)

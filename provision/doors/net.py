@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from requests.adapters import BaseAdapter
+
+_END: Final = "-----END CERTIFICATE-----"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +90,26 @@ def hub_answers(address: str, port: int, certificate: Path, *, authority: bool, 
     return ""
 
 
+def leaf(pem: str) -> bytes:
+    """Return the first certificate of a PEM text in DER."""
+    return ssl.PEM_cert_to_DER_cert(pem.partition(_END)[0] + f"{_END}\n")
+
+
+def served_certificate(address: str, port: int, timeout: float = 5) -> bytes | None:
+    """Return the certificate (DER) that a server shows, whoever signed it; None when it shows none."""
+    try:
+        return leaf(ssl.get_server_certificate((address, port), timeout=timeout))
+    except (OSError, ValueError):
+        return None
+
+
 def _pinned(certificate: Path) -> BaseAdapter:
     """Make a transport that accepts exactly one certificate, whatever name it is for."""
     import hashlib
-    import ssl
 
     from requests.adapters import HTTPAdapter
 
-    leaf = ssl.PEM_cert_to_DER_cert(certificate.read_text().partition("-----END CERTIFICATE-----")[0] + _END)
-    fingerprint = hashlib.sha256(leaf).hexdigest()
+    fingerprint = hashlib.sha256(leaf(certificate.read_text())).hexdigest()
 
     class Pinned(HTTPAdapter):
         def init_poolmanager(self, *args: object, **kwargs: object) -> None:
@@ -106,6 +120,3 @@ def _pinned(certificate: Path) -> BaseAdapter:
             conn.cert_reqs = "CERT_NONE"  # type: ignore[attr-defined]
 
     return Pinned()
-
-
-_END: Final = "-----END CERTIFICATE-----\n"

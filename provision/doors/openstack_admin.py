@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import requests
+
+from provision.pure.stack_copies import names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from openstack.connection import Connection
+
+_LISTED: Final = ("nova-scheduler", "nova-conductor")
+"""What Nova lists of the control plane, by the host name of each copy."""
 
 
 class Admin:
@@ -21,6 +26,7 @@ class Admin:
         self._session = requests.Session()
         # These addresses are this machine's own: no proxy is between.
         self._session.trust_env = False
+        self._session.verify = self._login.get("cacert", True)
 
     @cached_property
     def connection(self) -> Connection:
@@ -37,30 +43,50 @@ class Admin:
         """Return an empty text when `url` answers below 400, else what it says instead."""
         try:
             response = self._session.get(url, timeout=30, allow_redirects=False)
+        except requests.exceptions.SSLError as error:
+            return f"its certificate is not trusted: {error}"
         except requests.RequestException:
             return "no connection"
         if response.status_code == 503:
             return "starting"
         return f"answers {response.status_code}" if response.status_code >= 400 else ""
 
-    def lacking(self, hypervisors: Sequence[str]) -> dict[str, str]:
-        """Say what is not up yet: compute services, network agents and hypervisors, each with its state."""
+    def lacking(self, hypervisors: Sequence[str], copies: Mapping[str, int] | None = None) -> dict[str, str]:
+        """Say what is not up yet: Nova's services (`copies` of each), network agents, hypervisors, with their state."""
         from openstack.exceptions import SDKException
 
         try:
-            return self._lacking(hypervisors)
+            return self._lacking(hypervisors, copies or {})
         except SDKException as error:
             return {"the cloud's APIs": str(error)[:120]}
 
-    def _lacking(self, hypervisors: Sequence[str]) -> dict[str, str]:
+    def forget_services(self, copies: Mapping[str, int]) -> list[str]:
+        """Remove what Nova's list has of schedulers and conductors that are no copy any more; return their hosts.
+
+        A Nova that does not answer keeps them.
+        """
+        from openstack.exceptions import SDKException
+
+        keep = {name for binary in _LISTED for name in names(binary, copies)}
+        gone = []
+        try:
+            for each in self.connection.compute.services():
+                if each.binary in _LISTED and each.host not in keep:
+                    self.connection.compute.delete_service(each)
+                    gone.append(str(each.host))
+        except SDKException:
+            return gone
+        return gone
+
+    def _lacking(self, hypervisors: Sequence[str], copies: Mapping[str, int]) -> dict[str, str]:
         services = {(each.host, each.binary): each for each in self.connection.compute.services()}
         agents = [(each.host, each.agent_type, each.is_alive) for each in self.connection.network.agents()]
         known = {each.name for each in self.connection.compute.hypervisors(details=False)}
         lacks: dict[str, str] = {}
-        for binary in ("nova-scheduler", "nova-conductor"):
-            service = services.get((binary, binary))
+        for name in (name for binary in _LISTED for name in names(binary, copies)):
+            service = services.get((name, name.rpartition("-")[0]))
             if service is None or service.state != "up":
-                lacks[binary] = "reported down" if service else "not reported yet"
+                lacks[name] = "reported down" if service else "not reported yet"
         for host in hypervisors:
             service = services.get((host, "nova-compute"))
             if service is None or service.state != "up":

@@ -20,6 +20,8 @@ OWNER_KEY: Final = "registrator"
 """Metadata of every service that we registered: the id of the host whose container it is."""
 CONTAINER_KEY: Final = "container"
 DIGEST_KEY: Final = "registration"
+HOLDER_KEY: Final = "holder"
+"""Metadata where Consul has access rules: a mark of the token that registered the service."""
 
 _ANYWHERE: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - what Docker says of a port published everywhere
 # Keys that steer the registration; every other SERVICE_* key is the service's metadata.
@@ -38,6 +40,8 @@ class Settings:
     address: str = ""
     ttl: int = 60
     """Seconds after which a HEALTHCHECK that nobody reports any more counts as failed."""
+    holder: str = ""
+    """A mark of our Consul token, if there is one. Consul keeps a token with each service, and works with that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,8 @@ class Changes:
     """What makes the catalogue equal to the containers: register first, so that a renamed service never vanishes."""
 
     register: tuple[Service, ...] = ()
+    adopt: tuple[Service, ...] = ()
+    """What is to go, and was registered with another token: Consul removes a service with the rights of its own."""
     deregister: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
@@ -99,7 +105,7 @@ def wanted_services(containers: Iterable[Container], settings: Settings) -> Want
     return Wanted(services, tuple(problems))
 
 
-def plan_changes(wanted: Wanted, actual: Mapping[str, Mapping[str, Any]], host_id: str) -> Changes:
+def plan_changes(wanted: Wanted, actual: Mapping[str, Mapping[str, Any]], host_id: str, holder: str = "") -> Changes:
     """Compare with what Consul's agent has (`/v1/agent/services`); only what this host registered is ever touched."""
     register, problems = [], []
     for service in wanted.services.values():
@@ -109,8 +115,9 @@ def plan_changes(wanted: Wanted, actual: Mapping[str, Mapping[str, Any]], host_i
             problems.append(f"service id {service.id} belongs to {whose} and is left alone")
         elif there is None or not _same(service, there):
             register.append(service)
-    gone = (id_ for id_, there in actual.items() if _owner(there) == host_id and id_ not in wanted.services)
-    return Changes(tuple(register), tuple(sorted(gone)), tuple(problems))
+    gone = [id_ for id_ in sorted(actual) if _owner(actual[id_]) == host_id and id_ not in wanted.services]
+    adopt = (_as_it_is(id_, actual[id_]) for id_ in gone if _meta(actual[id_]).get(HOLDER_KEY, "") != holder)
+    return Changes(tuple(register), tuple(adopt), tuple(gone), tuple(problems))
 
 
 def has_heirs(changes: Changes, actual: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -138,6 +145,11 @@ def inherit_statuses(changes: Changes, actual: Mapping[str, Mapping[str, Any]], 
         return replace(service, registration={**now, "Check": {**now["Check"], "Status": status}})
 
     return replace(changes, register=tuple(heir(service) for service in changes.register))
+
+
+def _as_it_is(id_: str, there: Mapping[str, Any]) -> Service:
+    kept = {key: there.get(key) for key in ("Tags", "Address", "Port")}
+    return Service(id_, {"ID": id_, "Name": there["Service"], "Meta": dict(_meta(there)), **kept})
 
 
 def _owner(service: Mapping[str, Any]) -> str:
@@ -261,6 +273,8 @@ def _service(container: Container, port: Port, place: _Place, *, several: bool, 
     # Consul's own limits on metadata: 64 pairs, these characters, 512 bytes.
     meta = {re.sub(r"[^A-Za-z0-9_-]", "_", key)[:128]: value[:512] for key, value in sorted(extra.items())[:60]}
     meta |= {OWNER_KEY: settings.host_id, CONTAINER_KEY: container.id[:12]}
+    if settings.holder:
+        meta[HOLDER_KEY] = settings.holder
     registration: dict[str, Any] = {
         "ID": id_,
         "Name": name,

@@ -16,6 +16,7 @@ from provision.base.facts import (
     TUNNEL_NETWORK,
     StackPorts,
 )
+from provision.pure.stack_copies import COPIED, MOST_COPIES, SCALABLE, count, variable
 from provision.pure.templating import render
 
 if TYPE_CHECKING:
@@ -43,9 +44,12 @@ NEED_ACCOUNTS: Final = ("nova-conductor",)
 EARLY: Final = ("netns", "switch", "libvirt")
 """What of a hypervisor needs nothing of the control plane but OVN's databases."""
 
+CONSUL_CLIENTS: Final = ("registrator", "mariadb", "rabbitmq")
+"""Families that write to Consul: each has a token of its own (pure/consul_access.py) as /config/consul-token."""
 PASSWORDS: Final = (
     "keystone_db", "glance_db", "placement_db", "nova_db", "neutron_db", "rabbitmq", "metadata",
-    "admin", "glance", "placement", "nova", "neutron", "provision",
+    "admin", "glance", "placement", "nova", "neutron", "provision", "horizon",
+    "consul_gossip", "consul_management", *(f"consul_{family}" for family in CONSUL_CLIENTS),
 )  # fmt: skip
 """What is generated once per installation, one secret each."""
 
@@ -89,15 +93,16 @@ FAMILIES: Final = (
     Family("placement", "os"),
     Family("nova", "os"),
     Family("neutron", "os"),
+    Family("horizon", "os"),
     Family("compute", "nova"),
     Family("bake", extra=()),
 )
 """Parents first. `bake` makes golden images; the rest are the cloud."""
 
 
-def families(names: Collection[str] | None = None) -> list[Family]:
-    """List some families and what they are built on, parents first; None: all that the cloud itself runs."""
-    wanted = set(names) if names is not None else {family.name for family in FAMILIES} - {"bake"}
+def families(names: Collection[str]) -> list[Family]:
+    """List some families and what they are built on, parents first."""
+    wanted = set(names)
     for family in reversed(FAMILIES):
         if family.name in wanted:
             wanted.add(family.parent)
@@ -145,6 +150,17 @@ def apt_sources(mirrors: AptMirrors, suite: str = SUITE) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenTls:
+    """A certificate (PEM, chain included) and key that the user has brought, and the name that it is for."""
+
+    host: str
+    cert: Path
+    key: Path
+    authority: Path | None = None
+    """What signed it, where that is nobody whom everybody knows."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What a user may choose of the `local` cloud. Networks are /24 or larger."""
 
@@ -157,6 +173,18 @@ class Settings:
     """Three members of what keeps data (MariaDB, RabbitMQ) and of memcached, not one."""
     copies: Mapping[str, int] = field(default_factory=dict)
     """How many copies of a service run, where it is not one."""
+    tls: GivenTls | None = None
+    """The user's own certificate; None: the installation makes its own."""
+
+    @property
+    def families(self) -> frozenset[str]:
+        """The kinds of image that the cloud itself runs."""
+        idle = {each.family for each in COPIED if not each.least and not self.copies_of(each.service)}
+        return frozenset(family.name for family in FAMILIES) - {"bake"} - idle
+
+    def copies_of(self, service: str) -> int:
+        """Say how many copies of a service shall run."""
+        return count(service, self.copies)
 
     @property
     def consul(self) -> IPv4Address:
@@ -178,9 +206,18 @@ class Settings:
         """The first and the last floating IP."""
         return self.provider[100], self.provider[250]
 
+    @property
+    def host(self) -> str:
+        """By which name users reach the APIs; it leads to this machine's loopback address."""
+        return self.tls.host if self.tls else "127.0.0.1"
+
     def public_url(self, port: int, path: str = "") -> str:
         """Write an API's address for this machine."""
-        return f"http://127.0.0.1:{port}{path}"
+        return f"https://{self.host}:{port}{path}"
+
+    def local_url(self, port: int) -> str:
+        """Write the address of what has no users but this machine's operator: Consul and HAProxy's page."""
+        return f"http://127.0.0.1:{port}"
 
     def internal_url(self, port: int, path: str = "") -> str:
         """Write an API's address for containers."""
@@ -211,7 +248,7 @@ def bridges(settings: Settings) -> tuple[Bridge, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """An API behind HAProxy: name in Consul, port, a path that answers below 400, type, account, catalogue path."""
+    """A service behind HAProxy: name in Consul, port, a path that answers below 400, type, account, catalogue path."""
 
     name: str
     port: int
@@ -221,18 +258,31 @@ class Api:
     path: str = ""
     slow: bool = False
     """One request may take an hour: an image goes through it."""
+    public: bool = True
+    """Users reach it on this machine's own address, by TLS."""
+    private: bool = True
+    """Containers reach it, without TLS: their network is this installation's own."""
+    idle: bool = False
+    """No copy of it is asked for."""
+
+    @property
+    def awaited(self) -> bool:
+        """Whether it shall answer on this machine's own address."""
+        return self.public and not self.idle
 
 
 def apis(settings: Settings) -> tuple[Api, ...]:
-    """List the APIs; those without a type are for containers only."""
+    """List what is behind HAProxy; those without a type are not in Keystone's catalogue."""
     ports = settings.ports
     return (
         Api("keystone", ports.keystone, "/v3", "identity", "", "/v3"),
         Api("glance", ports.glance, "/healthcheck", "image", "glance", slow=True),
         Api("placement", ports.placement, "/", "placement", "placement"),
         Api("nova-api", ports.nova_api, "/", "compute", "nova", "/v2.1"),
-        Api("nova-metadata", ports.nova_metadata, "/"),
+        Api("nova-metadata", ports.nova_metadata, "/", public=False),
         Api("neutron", ports.neutron, "/", "network", "neutron"),
+        # Its first page sends everybody on to the login page: it costs little, and all of Django is asked.
+        Api("horizon", ports.horizon, "/", private=False, idle=not settings.copies_of("horizon")),
     )
 
 
@@ -265,6 +315,7 @@ def documents(settings: Settings, passwords: Mapping[str, str]) -> dict[str, str
             recursors=["127.0.0.11"],
             script_checks=False,
         ),
+        **{f"{family}/consul-token": passwords[f"consul_{family}"] for family in CONSUL_CLIENTS},
         "haproxy/haproxy.cfg": one(
             "haproxy.cfg", consul_address=settings.consul, services=[_proxied(api) for api in apis(settings)]
         ),
@@ -281,11 +332,23 @@ def documents(settings: Settings, passwords: Mapping[str, str]) -> dict[str, str
         "neutron/neutron.conf": one("neutron.conf"),
         "neutron/ml2_conf.ini": one("ml2_conf.ini"),
         "neutron/metadata_agent.ini": one("metadata_agent.ini"),
+        "horizon/local_settings.py": one("horizon.py"),
     }
 
 
 def _proxied(api: Api) -> dict[str, object]:
-    return {"name": api.name, "port": api.port, "health": api.health} | ({"timeout": "1h"} if api.slow else {})
+    service: dict[str, object] = {"name": api.name, "port": api.port, "health": api.health, "private": api.private}
+    service["copies"] = MOST_COPIES + 1
+    if api.public:
+        service["tls_port"] = tls_port(api.port)
+    if api.slow:
+        service["timeout"] = "1h"
+    return service
+
+
+def tls_port(port: int) -> int:
+    """Say on which port HAProxy's container has by TLS what this machine has on `port`."""
+    return port + 10_000
 
 
 def rabbitmq_hash(password: str) -> str:
@@ -334,12 +397,14 @@ def environment(
         "PLACEMENT_INTERNAL_URL": settings.internal_url(settings.ports.placement, "/"),
         "CONSUL_PORT": str(settings.ports.consul),
         "HAPROXY_STATS_PORT": str(settings.ports.haproxy_stats),
-        "KEYSTONE_PORT": str(settings.ports.keystone),
-        "GLANCE_PORT": str(settings.ports.glance),
-        "PLACEMENT_PORT": str(settings.ports.placement),
-        "NOVA_API_PORT": str(settings.ports.nova_api),
-        "NEUTRON_PORT": str(settings.ports.neutron),
+        # The number of the copy that is started next; Compose is told another where it is another.
+        "COPY": "1",
     }
+    values |= {variable(service): str(settings.copies_of(service)) for service in SCALABLE}
+    for api in apis(settings):
+        if api.public:
+            name = api.name.upper().replace("-", "_")
+            values |= {f"{name}_PORT": str(api.port), f"{name}_TLS_PORT": str(tls_port(api.port))}
     for family, tag in tags.items():
         values[f"{family.upper()}_TAG"] = tag
     for family in {name.partition("/")[0] for name in rendered}:

@@ -39,16 +39,30 @@ def lacking_capabilities(bounding: int) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
-    """A container of the stack as Docker sees it."""
+    """A container of the stack as Docker and Compose see it."""
 
     service: str
     container: str
+    """Its name."""
     state: str
     """Docker's word: created, running, restarting, exited, dead."""
     exit_code: int = 0
     restarts: int = 0
     image: str = ""
     started: str = ""
+    id: str = ""
+    project: str = ""
+    number: int = 1
+    """Which copy of its service it is."""
+    created: str = ""
+    digest: str = ""
+    """The image's own id: what the name meant when the container was made."""
+    definition: str = ""
+    """Compose's hash of all that the container was made from."""
+    configuration: str = ""
+    """The digest of its family's rendered files when it was made."""
+    registers: bool = False
+    """Whether the Registrator puts it into Consul."""
 
 
 def failed(states: Iterable[ServiceState], restarts_before: Mapping[str, int]) -> ServiceState | None:

@@ -1,4 +1,4 @@
-"""The user's own certificate and key for the Hub: readable, in date, and belonging together."""
+"""The user's own certificate and key (the Hub's, the local cloud's): readable, in date, and belonging together."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def problems(tls: Tls, now: datetime | None = None) -> list[Problem]:
     try:
         key = load_pem_private_key(key_pem, password=None)
     except TypeError:
-        fix = f"Decrypt it for the Hub: openssl pkey -in {tls.key.name} -out plain.key"
+        fix = f"Decrypt it: openssl pkey -in {tls.key.name} -out plain.key"
         found.append(Problem(_KEY, f"{tls.key} is locked with a passphrase", fix))
         key = None
     except (ValueError, UnsupportedAlgorithm):
@@ -61,12 +61,21 @@ def _read(path: Path, where: tuple[str, ...]) -> tuple[bytes, Problem | None]:
         return b"", Problem(where, f"{path} cannot be read: {why}", fix)
 
 
+def names(cert: Path) -> list[str]:
+    """List the addresses and host names that a certificate is for, in its own order; it is known to be readable."""
+    leaf = x509.load_pem_x509_certificates(cert.read_bytes())[0]
+    try:
+        alternatives = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    kinds = (x509.IPAddress, x509.DNSName)
+    return [str(each.value) for each in alternatives if isinstance(each, kinds)]
+
+
 def _dates(path: Path, leaf: x509.Certificate, now: datetime) -> list[Problem]:
     if leaf.not_valid_after_utc <= now:
         ended = f"{leaf.not_valid_after_utc:%Y-%m-%d}"
-        return [
-            Problem(_CERT, f"{path} expired on {ended}", "Renew it, or remove hub.tls to let the cluster make one.")
-        ]
+        return [Problem(_CERT, f"{path} expired on {ended}", "Renew it, or name none: then one is made.")]
     if leaf.not_valid_before_utc > now:
         begins = f"{leaf.not_valid_before_utc:%Y-%m-%d}"
         return [Problem(_CERT, f"{path} is valid from {begins} only", "Give one that is valid now; check the clock.")]

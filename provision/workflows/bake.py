@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from provision.base import paths
 from provision.doors import bakery
 from provision.doors.docker import Engine
+from provision.doors.files import alone
 from provision.pure.bake import Listed, Places, Recipe, places, recipe, software
 from provision.pure.stack import LABEL, image_name
 from provision.workflows.stack_images import ensure_images
@@ -36,7 +37,7 @@ def bake(progress: Progress) -> Path:
     if place.image.exists():
         progress.update(ITEM, "baked already")
         return place.image
-    with bakery.alone(cache, lambda: progress.update(ITEM, "another bake is running: waiting for it")):
+    with alone(cache / "bake.lock", lambda: progress.update(ITEM, "another bake is running: waiting for it")):
         if not place.image.exists():  # the other one may have baked this very image
             _bake(inputs, made, place, cache, progress)
     return place.image

@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from provision.doors.consul import CatalogueAwayError, RefusedError
@@ -13,7 +14,7 @@ from provision.doors.docker_events import EngineAwayError
 from provision.pure.services import Changes, has_heirs, inherit_statuses, plan_changes, wanted_services
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from provision.base.errors import ProvisionError
     from provision.pure.containers import Container
@@ -92,7 +93,7 @@ class Registrator:
         while not self._stopping.is_set():
             try:
                 self.sync()
-            except (EngineAwayError, CatalogueAwayError) as error:
+            except (EngineAwayError, CatalogueAwayError, RefusedError) as error:
                 # The catalogue is left as it is: an engine that doesn't answer says nothing about its containers.
                 if away != type(error).__name__:
                     self._say_away(error)
@@ -111,13 +112,16 @@ class Registrator:
         self._news.put("")
 
     def sync(self) -> None:
-        """Make the catalogue equal to the containers, once; raises EngineAwayError or CatalogueAwayError."""
+        """Make the catalogue equal to the containers, once.
+
+        Raises EngineAwayError, CatalogueAwayError, or RefusedError when not even reading is allowed.
+        """
         settings = self._settings
         if not settings.address and not settings.internal:
             settings = self._settings = replace(settings, address=self._catalogue.address())
         wanted = wanted_services(self._engine.containers(), settings)
         actual = self._catalogue.services()
-        changes = plan_changes(wanted, actual, settings.host_id)
+        changes = plan_changes(wanted, actual, settings.host_id, settings.holder)
         if has_heirs(changes, actual):
             changes = inherit_statuses(changes, actual, self._catalogue.statuses())
         refused = self._apply(changes)
@@ -125,21 +129,19 @@ class Registrator:
         self._tell_problems((*wanted.problems, *changes.problems, *refused))
 
     def _apply(self, changes: Changes) -> list[str]:
-        refused = []
+        refused: list[str] = []
         for service in changes.register:
-            try:
-                self._catalogue.register(service.body)
-            except RefusedError as error:
-                refused.append(f"{service.id}: {error.message}")
-                continue
-            self._beats.pop(service.id, None)
-            entry = service.registration
-            self._report(
-                "registered", id=service.id, service=entry["Name"], address=entry["Address"], port=entry["Port"]
-            )
+            if _allowed(partial(self._catalogue.register, service.body), service.id, refused):
+                self._beats.pop(service.id, None)
+                entry = service.registration
+                self._report(
+                    "registered", id=service.id, service=entry["Name"], address=entry["Address"], port=entry["Port"]
+                )
+        for service in changes.adopt:
+            _allowed(partial(self._catalogue.register, service.body), service.id, refused)
         for id_ in changes.deregister:
-            self._catalogue.deregister(id_)
-            self._report("deregistered", id=id_)
+            if _allowed(partial(self._catalogue.deregister, id_), id_, refused):
+                self._report("deregistered", id=id_)
         return refused
 
     def _beat(self, wanted: Wanted) -> list[str]:
@@ -206,3 +208,13 @@ class Registrator:
         for problem in sorted(self._problems - now):
             self._report("solved", reason=problem)
         self._problems = now
+
+
+def _allowed(act: Callable[[], None], id_: str, refused: list[str]) -> bool:
+    """Do it; a refusal is noted with the service's id, and stops nothing else."""
+    try:
+        act()
+    except RefusedError as error:
+        refused.append(f"{id_}: {error.message}")
+        return False
+    return True

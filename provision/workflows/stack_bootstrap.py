@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from provision.base.model import Flavor
 from provision.pure.stack import EXTERNAL_NETWORK, PHYSICAL_NETWORK, PROJECT, REGION, apis
+from provision.workflows import stack_tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,6 +35,7 @@ def user_entry(settings: Settings, password: str) -> dict[str, Any]:
 
 
 def _login(settings: Settings, user: str, project: str, password: str) -> dict[str, Any]:
+    trusted = stack_tls.authority(settings)
     return {
         "auth": {
             "auth_url": settings.public_url(settings.ports.keystone, "/v3"),
@@ -46,7 +48,7 @@ def _login(settings: Settings, user: str, project: str, password: str) -> dict[s
         "region_name": REGION,
         "interface": "public",
         "identity_api_version": 3,
-    }
+    } | ({"cacert": str(trusted)} if trusted else {})
 
 
 def ensure_accounts(
@@ -109,6 +111,7 @@ def _ensure_endpoints(identity: Proxy, settings: Settings, note: Callable[[str],
                 note(f"endpoint {api.type} {interface}")
                 identity.create_endpoint(service_id=service.id, interface=interface, url=url, region_id=REGION)
             elif there.url != url:
+                note(f"endpoint {api.type} {interface} at {url}")
                 identity.update_endpoint(there, url=url)
 
 

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
-from dataclasses import dataclass
+import uuid
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from provision.base import paths
-from provision.doors import host
+from provision.doors import files, host
 from provision.doors.compose import Compose
+from provision.doors.consul import Catalogue
 from provision.doors.docker import is_here
 from provision.doors.files import ensure_private
 from provision.pure import stack, stack_host
-from provision.pure.stack import Settings
+from provision.pure.stack import GivenTls, Settings
+from provision.pure.stack_copies import COPIED
+from provision.workflows import stack_tls
+from provision.workflows.stack_images import contexts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+    from contextlib import AbstractContextManager
+
+    from provision.base.progress import Progress
 
 _PASSWORDS: Final = "passwords.json"
 _CHOICES: Final = "choices.json"
@@ -32,6 +41,13 @@ class Installation:
     inputs: Mapping[str, str]
     control: Compose
     hypervisors: tuple[Compose, ...]
+    first: bool
+    """Whether its passwords were made just now: nothing that runs already can log in with them."""
+
+    @property
+    def copies(self) -> dict[str, int]:
+        """How many copies each copied service shall have."""
+        return {each.service: self.settings.copies_of(each.service) for each in COPIED}
 
     def __repr__(self) -> str:
         return f"Installation({self.settings!r})"
@@ -43,20 +59,34 @@ def chosen() -> Settings:
         known = json.loads((paths.stack_dir() / _CHOICES).read_text())
     except FileNotFoundError:
         known = {}
-    return Settings(ha=known.get("ha", False), copies=known.get("copies", {}))
+    given = known.get("tls")
+    tls = given and GivenTls(
+        given["host"], Path(given["cert"]), Path(given["key"]), given["authority"] and Path(given["authority"])
+    )
+    return Settings(ha=known.get("ha", False), copies=known.get("copies", {}), tls=tls)
 
 
 def choose(settings: Settings) -> None:
     """Keep what the user has chosen, for every command that comes."""
-    known = {"ha": settings.ha, "copies": dict(settings.copies)}
-    ensure_private(paths.stack_dir() / _CHOICES, json.dumps(known, indent=1) + "\n")
+    tls = settings.tls and asdict(settings.tls)
+    known = {"ha": settings.ha, "copies": dict(settings.copies), "tls": tls}
+    ensure_private(paths.stack_dir() / _CHOICES, json.dumps(known, indent=1, default=str) + "\n")
+
+
+def choose_tls(given: GivenTls | None) -> None:
+    """Keep the user's certificate as the one to show, or go back to the installation's own; raises UsageError."""
+    choose(replace(chosen(), tls=given and stack_tls.accept(given)))
 
 
 def ensure_files(tags: Mapping[str, str]) -> Installation:
     """Write what is missing or has changed: passwords, rendered documents, Compose's values; all of mode 0600."""
     settings = chosen()
     folder = paths.stack_dir()
+    first = not read_passwords()
     passwords = _ensure_passwords(folder / _PASSWORDS)
+    # For the operator: `consul`, curl and Consul's own page take it.
+    ensure_private(folder / "consul-token", passwords["consul_management"])
+    stack_tls.ensure_tls(settings)
     rendered = stack.documents(settings, passwords)
     for name, text in rendered.items():
         ensure_private(folder / "etc" / name, text)
@@ -66,13 +96,34 @@ def ensure_files(tags: Mapping[str, str]) -> Installation:
     lacking = stack_host.lacking_capabilities(host.capabilities())
     override = stack_host.hypervisor_override(lacking, kvm=is_here("/dev/kvm"), modules=is_here("/lib/modules"))
     ensure_private(folder / "hypervisor.yaml", override)
-    return Installation(settings, passwords, inputs, control(), hypervisors(settings))
+    return Installation(settings, passwords, inputs, control(), hypervisors(settings), first)
+
+
+def is_installed() -> bool:
+    """Whether there is a local cloud on this machine, running or not."""
+    return (paths.stack_dir() / "compose.env").exists()
+
+
+def alone(progress: Progress) -> AbstractContextManager[None]:
+    """Let one command at a time change the local cloud."""
+    return files.alone(
+        paths.stack_dir() / "lock", lambda: progress.note("another `provision cloud` is at work: waiting")
+    )
+
+
+def this_checkout() -> dict[str, str]:
+    """Work out what Compose would be told by this checkout; writes nothing."""
+    settings, tags = chosen(), stack.image_tags(contexts())
+    known = read_passwords()
+    passwords = {name: known.get(name, "") for name in stack.PASSWORDS}
+    inputs = stack.migration_inputs(settings, tags, passwords)
+    return stack.environment(settings, tags, stack.documents(settings, passwords), inputs, paths.stack_dir() / "etc")
 
 
 def control() -> Compose:
     """Return the control plane's Compose project."""
     folder = paths.stack_dir()
-    return Compose(stack.PROJECT, (paths.COMPOSE / "stack.yaml",), folder / "compose.env", {})
+    return Compose(stack.PROJECT, (paths.COMPOSE / "stack.yaml",), folder / "compose.env", _unwritten())
 
 
 def hypervisors(settings: Settings) -> tuple[Compose, ...]:
@@ -85,6 +136,25 @@ def hypervisors(settings: Settings) -> tuple[Compose, ...]:
     )
 
 
+def catalogue(settings: Settings) -> Catalogue:
+    """Return this machine's Consul, with the operator's rights where it asks for them."""
+    try:
+        token = (paths.stack_dir() / "consul-token").read_text().strip()
+    except FileNotFoundError:
+        token = ""
+    return Catalogue(settings.local_url(settings.ports.consul), token)
+
+
+def _unwritten() -> dict[str, str]:
+    """Return values that an older version did not write: Compose would refuse to stop, even, what that has started."""
+    try:
+        written = (paths.stack_dir() / "compose.env").read_text().splitlines()
+    except FileNotFoundError:
+        return {}
+    known = {line.partition("=")[0] for line in written}
+    return {key: value for key, value in this_checkout().items() if key not in known}
+
+
 def read_passwords() -> dict[str, str]:
     """Read the installation's passwords; none where it has none yet."""
     try:
@@ -94,9 +164,16 @@ def read_passwords() -> dict[str, str]:
     return known
 
 
+def new_password(name: str) -> str:
+    """Make a secret in the form that its user takes: Consul wants UUIDs as tokens, and 32 bytes as its gossip key."""
+    if name == "consul_gossip":
+        return base64.b64encode(secrets.token_bytes(32)).decode()
+    return str(uuid.uuid4()) if name.startswith("consul_") else secrets.token_urlsafe(24)
+
+
 def _ensure_passwords(path: Path) -> dict[str, str]:
     """Read the installation's passwords and make those that are missing."""
     known = read_passwords()
-    made = {name: known.get(name) or secrets.token_urlsafe(24) for name in stack.PASSWORDS}
+    made = {name: known.get(name) or new_password(name) for name in stack.PASSWORDS}
     ensure_private(path, json.dumps(made, indent=1) + "\n")
     return made

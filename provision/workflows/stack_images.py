@@ -58,11 +58,8 @@ def _place(extra: str) -> Path:
     return (paths.PACKAGE if top == "provision" else paths.COMPOSE) / rest
 
 
-def ensure_images(engine: Engine, progress: Progress, names: Collection[str] | None = None) -> dict[str, str]:
-    """Build the images that are absent, parents first; return every family's tag.
-
-    `names` are families to build (with their parents); None: those that the cloud itself runs.
-    """
+def ensure_images(engine: Engine, progress: Progress, names: Collection[str]) -> dict[str, str]:
+    """Build the images of some families (and of their parents) that are absent; return every family's tag."""
     files = contexts()
     tags = image_tags(files)
     present = engine.images()

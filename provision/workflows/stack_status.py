@@ -7,23 +7,28 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from provision.base import paths
-from provision.base.errors import UsageError
+from provision.base.errors import ProvisionError, UsageError
 from provision.doors.docker import Engine
 from provision.doors.openstack_admin import Admin
-from provision.pure.stack import apis
+from provision.pure.stack import PROJECT, apis
+from provision.pure.stack_copies import drift
+from provision.pure.stack_health import instances
+from provision.pure.stack_lines import ServiceLine, service_line, table, wanted_of
 from provision.workflows import stack_bootstrap
-from provision.workflows.stack_config import chosen, control, hypervisors, read_passwords
+from provision.workflows.stack_config import catalogue, chosen, control, hypervisors, read_passwords, this_checkout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from provision.pure.stack import Settings
     from provision.pure.stack_host import ServiceState
 
 
 @dataclass(frozen=True, slots=True)
 class StackStatus:
-    """Containers, APIs through HAProxy (an empty text: answers), and what compute services and agents lack."""
+    """Services and containers, APIs through HAProxy (an empty text: answers), what Nova's services and agents lack."""
 
+    services: tuple[ServiceLine, ...]
     containers: tuple[ServiceState, ...]
     apis: dict[str, str]
     lacking: dict[str, str]
@@ -31,13 +36,14 @@ class StackStatus:
     @property
     def up(self) -> bool:
         """Whether everything is as `cloud up` leaves it."""
-        running = all(each.state == "running" for each in self.containers)
+        running = all(each.state == "running" for each in self.containers) and all(each.up for each in self.services)
         return bool(self.containers) and running and not self.lacking and not any(self.apis.values())
 
     def document(self) -> dict[str, Any]:
         """Return it as plain data."""
         return {
             "up": self.up,
+            "services": [asdict(each) | {"up": each.up} for each in self.services],
             "containers": [asdict(each) for each in self.containers],
             "apis": {name: problem or "up" for name, problem in self.apis.items()},
             "lacking": self.lacking,
@@ -47,10 +53,14 @@ class StackStatus:
         """Write it for a person."""
         if not self.containers:
             return "The local cloud is not running: `provision cloud up` starts it."
-        width = max(len(each.service) for each in self.containers)
-        lines = [f"{each.service:{width}}  {each.state:10}  {each.image}" for each in self.containers]
+        lines = table(self.services)
+        bad = [each for each in self.containers if each.state != "running"]
+        lines += ["", *(f"{each.container} is {each.state}" for each in bad)] if bad else []
+        width = max(map(len, self.apis), default=0)
         lines += ["", *(f"{name:{width}}  {problem or 'answers'}" for name, problem in self.apis.items())]
         lines += ["", *(f"{item}: {state}" for item, state in self.lacking.items())]
+        if any(each.drift for each in self.services):
+            lines.append("Something is out of date: `provision cloud upgrade` replaces it.")
         if self.up:
             lines.append("Everything is up.")
         return "\n".join(lines)
@@ -59,13 +69,43 @@ class StackStatus:
 def stack_status() -> StackStatus:
     """Look at the local cloud; changes nothing."""
     settings = chosen()
-    states = tuple(sorted(Engine().states(), key=lambda each: each.service))
+    engine = Engine()
+    states = tuple(sorted(engine.states(), key=lambda each: (each.project, each.service, each.number)))
     if not states:
-        return StackStatus((), {}, {})
+        return StackStatus((), (), {}, {})
     admin = Admin(stack_bootstrap.admin_login(settings, read_passwords().get("admin", "")))
-    answers = {api.name: admin.answers(settings.public_url(api.port, api.health)) for api in apis(settings) if api.type}
-    lacking = {} if any(answers.values()) else admin.lacking(settings.hypervisors)
-    return StackStatus(states, answers, lacking)
+    answers = {
+        api.name: admin.answers(settings.public_url(api.port, api.health)) for api in apis(settings) if api.awaited
+    }
+    lacking = {} if any(answers.values()) else admin.lacking(settings.hypervisors, settings.copies)
+    return StackStatus(_services(engine, settings, states), states, answers, lacking)
+
+
+def _services(engine: Engine, settings: Settings, states: Sequence[ServiceState]) -> tuple[ServiceLine, ...]:
+    """Compare what runs with what this checkout would run."""
+    host = engine.host()
+    consul = catalogue(settings)
+    try:
+        known = instances(consul.services(), consul.checks())
+    except ProvisionError:
+        known = ()
+    values = this_checkout()
+    lines = []
+    for project in (control(), *hypervisors(settings)):
+        now = project.having(values)
+        made_from = now.made_from()
+        mine = [state for state in states if state.project == project.project]
+        # A container that shares another's network carries a hash that nobody can work out beforehand.
+        copied = {state.number for state in mine} if project.project == PROJECT else set()
+        hashes = {number: now.having({"COPY": str(number)}).definitions() for number in sorted(copied)}
+        for service in sorted({*made_from, *(state.service for state in mine)}):
+            of_service = [state for state in mine if state.service == service]
+            name, wanted = wanted_of(project.project, service, settings.copies_of(service), control=PROJECT)
+            drifts = [
+                drift(each, made_from.get(service), hashes.get(each.number, {}).get(service, "")) for each in of_service
+            ]
+            lines.append(service_line(name, wanted, of_service, known=known, drifts=drifts, host=host))
+    return tuple(lines)
 
 
 def stack_logs(line: Callable[[str], None], services: Sequence[str], *, follow: bool, tail: int) -> None:

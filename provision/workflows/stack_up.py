@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from provision.base import paths
@@ -13,38 +12,62 @@ from provision.doors import clouds_yaml, compose
 from provision.doors.docker import Engine
 from provision.doors.openstack_admin import Admin
 from provision.pure.stack import EARLY, INFRASTRUCTURE, NEED_ACCOUNTS, PROJECT, apis, bridges
+from provision.pure.stack_copies import COPIED
 from provision.pure.stack_host import ServiceState, failed
-from provision.workflows import preflight, stack_bootstrap
-from provision.workflows.stack_config import Installation, ensure_files
+from provision.workflows import preflight, stack_bootstrap, stack_schema, stack_tls
+from provision.workflows.stack_access import ensure_access
+from provision.workflows.stack_config import Installation, alone, chosen, ensure_files
 from provision.workflows.stack_images import ensure_images
+from provision.workflows.stack_scale import copies_of
+from provision.workflows.stack_upgrade import AGENTS, renew
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from provision.base.progress import Progress
 
-_DATABASE: Final = f"{PROJECT}-mariadb-1"
+_FAMILIES: Final = {each.service: each.family for each in COPIED}
 _SCHEDULER: Final = f"{PROJECT}-nova-scheduler-1"
 _LIMIT: Final = 420
 """Seconds that all waiting may take in the end; a container that fails is reported long before."""
 
 
 def ensure_stack(progress: Progress) -> None:
-    """Make the `local` cloud run and answer; a second call finds nothing to do and changes nothing."""
+    """Make the `local` cloud run and answer; a second call finds nothing to do and changes nothing.
+
+    What runs and is out of date is replaced copy by copy (stack_upgrade.py::renew): its APIs go on answering.
+    """
     preflight.require(progress)
     engine = Engine()
     compose.require()
-    with progress.phase("images"):
-        tags = ensure_images(engine, progress)
-    with progress.phase("configuration"):
-        installation = ensure_files(tags)
+    with alone(progress):
+        with progress.phase("images"):
+            tags = ensure_images(engine, progress, chosen().families)
+        with progress.phase("configuration"):
+            installation = ensure_files(tags)
+        _start(engine, installation, progress)
+    entry = stack_bootstrap.user_entry(installation.settings, installation.passwords["provision"])
+    if clouds_yaml.ensure_entry(paths.clouds_yaml(), LOCAL_CLOUD, entry):
+        progress.note(f"wrote the entry `{LOCAL_CLOUD}` into {paths.clouds_yaml()}")
+
+
+def _start(engine: Engine, installation: Installation, progress: Progress) -> None:
+    settings, control = installation.settings, installation.control
+    copies = copies_of(control, engine, settings, progress)
+    wanted = installation.copies
+    for state in copies.states() if installation.first else ():
+        # Their passwords are gone: no request of theirs would succeed.
+        engine.end(state.id)
+    running = {_FAMILIES[state.service] for state in copies.sweep()}
     watch = _Watch(engine, progress)
     with progress.phase("databases"):
-        installation.control.up(INFRASTRUCTURE)
-        for bridge in bridges(installation.settings):
+        control.up(INFRASTRUCTURE)
+        for bridge in bridges(settings):
             engine.ensure_bridge(bridge)
-        fresh = _migrate(engine, installation, watch)
-    admin = Admin(stack_bootstrap.admin_login(installation.settings, installation.passwords["admin"]))
+        consul = settings.local_url(settings.ports.consul)
+        watch.until(lambda: ensure_access(consul, installation.passwords), every=0.5)
+        fresh = _migrate(engine, installation, watch, running)
+    admin = Admin(stack_bootstrap.admin_login(settings, installation.passwords["admin"]))
     made: list[str] = []
 
     def note(text: str) -> None:
@@ -52,27 +75,32 @@ def ensure_stack(progress: Progress) -> None:
         progress.update(text, "made")
 
     with progress.phase("services and accounts"):
-        installation.control.up([each for each in installation.control.services() if each not in NEED_ACCOUNTS])
+        copies.drop_broken(wanted)
+        copies.start({name: count for name, count in wanted.items() if name not in NEED_ACCOUNTS})
+        watch.until(lambda: stack_tls.hand_over(engine, settings), every=0.5)
         _wait_for_apis(installation, admin, watch, only="keystone")
         if fresh:
-            stack_bootstrap.reset_passwords(admin.connection, installation.settings, installation.passwords)
-        stack_bootstrap.ensure_accounts(admin.connection, installation.settings, installation.passwords, note)
-        installation.control.up()
+            stack_bootstrap.reset_passwords(admin.connection, settings, installation.passwords)
+        stack_bootstrap.ensure_accounts(admin.connection, settings, installation.passwords, note)
+        copies.start(wanted)
         _wait_for_apis(installation, admin, watch)
+    renew(engine, installation, copies, progress, wanted)
+    watch = _Watch(engine, progress)
+    with progress.phase("flavors and networks"):
         # After the APIs, not beside them: an agent that finds none yet tries again only after ten seconds.
         for hypervisor in installation.hypervisors:
-            hypervisor.up()
+            # What carries guests stays, since they would end with it; `cloud upgrade` says when it is out of date.
+            hypervisor.up(EARLY, keep=True)
+            hypervisor.up(list(AGENTS), alone=True)
         watch.look()
-    with progress.phase("flavors and networks"):
         if made:
             admin.renew()
-        stack_bootstrap.ensure_resources(admin.connection, installation.settings, note)
+        stack_bootstrap.ensure_resources(admin.connection, settings, note)
     with progress.phase("hypervisors and agents"):
         _wait_for_hypervisors(engine, installation, admin, watch)
+        admin.forget_services(settings.copies)
         watch.until(watch.stopped)
-    entry = stack_bootstrap.user_entry(installation.settings, installation.passwords["provision"])
-    if clouds_yaml.ensure_entry(paths.clouds_yaml(), LOCAL_CLOUD, entry):
-        progress.note(f"wrote the entry `{LOCAL_CLOUD}` into {paths.clouds_yaml()}")
+        watch.until(copies.unhealthy)
 
 
 class _Watch:
@@ -86,8 +114,8 @@ class _Watch:
         self._seen = {state.container: (state.state, state.started) for state in states}
         self._deadline = time.monotonic() + _LIMIT
 
-    def until(self, done: Callable[[], str]) -> None:
-        """Call `done` once a second until it returns an empty text: what is missing, in words."""
+    def until(self, done: Callable[[], str], every: float = 1) -> None:
+        """Call `done` every second, or every so many, until it returns an empty text: what is missing, in words."""
         while True:
             missing = done()
             if not missing:
@@ -98,7 +126,7 @@ class _Watch:
                     f"after {_LIMIT // 60} min the local cloud still lacks: {missing}",
                     "see `provision cloud status` and `provision cloud logs`; running this again goes on from here",
                 )
-            time.sleep(1)
+            time.sleep(every)
 
     def stopped(self) -> str:
         """Name the services that do not run at this moment."""
@@ -129,43 +157,32 @@ def _dead(engine: Engine, state: ServiceState) -> ProvisionError:
     )
 
 
-def _migrate(engine: Engine, installation: Installation, watch: _Watch) -> bool:
-    """Bring every database to its image's schema; return whether accounts may be older than the passwords."""
-    found: dict[str, str] = {}
+def _migrate(engine: Engine, installation: Installation, watch: _Watch, running: Collection[str]) -> bool:
+    """Bring databases to their images' schemas, those of `running` families excepted: they are renewed as they run.
+
+    Return whether accounts may be older than the passwords.
+    """
+    found: list[str] = []
 
     def database() -> str:
-        code, text = engine.execute(_DATABASE, ["mariadb", "-NBe", "SELECT family, inputs FROM provision.migrated"])
-        if code:
-            return "the database"
-        for line in text.splitlines():
-            family, _, inputs = line.partition("\t")
-            found[family] = inputs
-        return ""
+        lacking = stack_schema.pending(engine, installation)
+        found[:] = lacking or ()
+        return "the database" if lacking is None else ""
 
     watch.until(database)
-    pending = [family for family, inputs in installation.inputs.items() if found.get(family) != inputs]
+    pending = [family for family in found if family not in running]
     if not pending:
         return False
     # These need no database, and trying whether KVM works takes its time: beside the migrations it costs nothing.
     for hypervisor in installation.hypervisors:
-        hypervisor.up(EARLY)
-
-    def one(family: str) -> None:
-        began = time.monotonic()
-        watch.say(f"{family} database", "migrating")
-        engine.settle(f"{PROJECT}-{family}-migrate", 600)
-        installation.control.run_once(f"{family}-migrate")
-        watch.say(f"{family} database", f"migrated in {time.monotonic() - began:.0f} s")
-
-    # Two at a time: each is one busy Python process, and the smallest machine has two cores.
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(one, pending))
+        hypervisor.up(EARLY, keep=True)
+    stack_schema.run(engine, installation, pending, "migrate", watch.say)
     return "keystone" in pending
 
 
 def _wait_for_apis(installation: Installation, admin: Admin, watch: _Watch, *, only: str = "") -> None:
     """Wait until each API (or only one) answers through HAProxy."""
-    waiting = {api.name: api for api in apis(installation.settings) if api.type and only in ("", api.name)}
+    waiting = {api.name: api for api in apis(installation.settings) if api.awaited and only in ("", api.name)}
 
     def missing() -> str:
         for name, api in list(waiting.items()):
@@ -186,7 +203,7 @@ def _wait_for_hypervisors(engine: Engine, installation: Installation, admin: Adm
     asked: list[float] = []
 
     def missing() -> str:
-        lacks = admin.lacking(names)
+        lacks = admin.lacking(names, installation.settings.copies)
         for item, state in lacks.items():
             watch.say(item, state)
         unmapped = [item for item, state in lacks.items() if state == "not yet in a cell"]

@@ -118,6 +118,7 @@ def measure(world, model, count):
         host = f"bench-{count}"
         command = [sys.executable, "-m", "provision", "registrator", "--internal", "--host-id", host, "--resync", "1"]
         command += ["--consul", f"http://{world.consul_address}:8500", "--docker", f"unix://{folder}/docker.sock"]
+        command += ["--consul-token-file", str(world.token_file)]
         began = time.monotonic()
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
             try:

@@ -64,6 +64,21 @@ def log_in(page: Page, user: str, password: str) -> None:
     raise AssertionError("JupyterLab's launcher does not appear")
 
 
+def log_in_to_horizon(page: Page, user: str, password: str) -> None:
+    """Fill in Horizon's form and wait until the user's own menu is there."""
+    page.fill("#id_username", user)
+    page.fill("#id_password", password)
+    page.click("#loginBtn")
+    page.wait_for_selector(".user-name")
+
+
+def instances(page: Page) -> set[str]:
+    """Open Horizon's list of the project's instances and return their names."""
+    page.click("text=Instances")
+    page.wait_for_selector("#instances")
+    return set(page.locator("#instances td.anchor").all_inner_texts())
+
+
 def open_pyspark(page: Page) -> None:
     """Click on the PySpark card of the launcher."""
     page.click('.jp-LauncherCard[data-category="Notebook"][title^="PySpark"]')

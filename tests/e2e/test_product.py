@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from provision.base import paths
-from provision.base.facts import PORTS, STACK_LABEL
+from provision.base.facts import PORTS, STACK_LABEL, STACK_PORTS
 
 from . import browser
 from .conftest import OTHER_CLOUDS
@@ -211,6 +211,16 @@ def test_verify_names_the_worker_and_the_unit_that_is_down(product) -> None:
     failed = product.run("verify", "-k", "unit", code=1)
     assert re.search(r"analytics-worker-2.*spark-worker", failed.output)
     product.run("ssh", "analytics-worker-2", "--", "sudo systemctl start spark-worker")
+
+
+@pytest.mark.live
+def test_horizon_shows_the_instances_of_the_project(product, tmp_path) -> None:
+    product.run("cloud", "scale", "horizon=1")
+    login = yaml.safe_load((product.home / "clouds.yaml").read_text())["clouds"]["local"]["auth"]
+    with browser.user_at(f"https://127.0.0.1:{STACK_PORTS.horizon}/", tmp_path) as page:
+        browser.log_in_to_horizon(page, login["username"], login["password"])
+        assert browser.instances(page) == {"analytics-master", "analytics-worker-1", "analytics-worker-2"}
+    product.run("cloud", "scale", "horizon=0")
 
 
 def test_down_leaves_the_cloud_as_it_was(product) -> None:

@@ -153,8 +153,9 @@ def test_dns_knows_the_healthy_both_families_and_the_rest_of_the_world(world):
 def test_published_ports_are_registered_on_the_host_s_address(world):
     container = world.sleeper("pub", {"SERVICE_NAME": "pub"}, ports={f"{WEB_PORT}/tcp": ("127.0.0.1", None)})
     command = ["registrator", "--host-id", f"{world.run}-pub", "--consul", f"http://{world.consul_address}:8500"]
-    volumes = {"/var/run": {"bind": "/engine", "mode": "rw"}}
-    second = world.start("second", "registrator", [*command, "--docker", "unix:///engine/docker.sock"], volumes=volumes)
+    command += ["--docker", "unix:///engine/docker.sock", "--consul-token-file", "/config/consul-token"]
+    volumes = {"/var/run": {"bind": "/engine", "mode": "rw"}, str(world.folder): {"bind": "/config", "mode": "ro"}}
+    second = world.start("second", "registrator", command, volumes=volumes)
     container.reload()
     port = int(container.attrs["NetworkSettings"]["Ports"][f"{WEB_PORT}/tcp"][0]["HostPort"])
     id_ = f"{world.run}-pub:{container.name}:{WEB_PORT}"

@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 
 import pytest
+import requests
 
-from .world import PATIENCE, Load, until
+from provision.doors.net import served_certificate
+
+from .world import PATIENCE, PROXY_PORT, TLS_PORT, Load, until
 
 pytestmark = pytest.mark.integration
 
@@ -68,5 +71,65 @@ def test_haproxy_lives_through_consul_s_absence(world):
             time.sleep(3)
         assert not load.failures
         assert len(load.answers) > 50
+    finally:
+        world.remove(proxy)
+
+
+def test_users_are_served_by_tls_and_a_new_certificate_breaks_no_connection(world):
+    proxy = world.start_haproxy()
+    try:
+        world.web("one")
+        load = Load(world.address(proxy), authority=world.folder / "tls/ca.pem")
+        until(lambda: load.one()[0] == 200, PATIENCE, "the first answer")
+        before = served_certificate(load.address, TLS_PORT)
+        workers = processes(proxy)
+        with load.running():
+            time.sleep(1)
+            new = world.new_certificate()
+            done = proxy.exec_run(["/entrypoint", "certificate"])
+            assert done.exit_code == 0, done.output
+            assert served_certificate(load.address, TLS_PORT) == new != before
+            time.sleep(1)
+        assert len(load.answers) > 20
+        assert not load.failures
+        assert processes(proxy) == workers
+        # What is no certificate is refused, and the one before stays.
+        (world.folder / "tls.pem").write_text("nonsense\n")
+        assert proxy.exec_run(["/entrypoint", "certificate"]).exit_code == 1
+        assert served_certificate(load.address, TLS_PORT) == new
+    finally:
+        world.remove(proxy)
+
+
+def test_a_service_hears_how_its_client_came_from_nobody_but_haproxy(world):
+    proxy = world.start_haproxy()
+    try:
+        world.web("one")
+        plain = Load(world.address(proxy))
+        by_tls = Load(plain.address, authority=world.folder / "tls/ca.pem")
+        until(lambda: plain.one()[0] == 200, PATIENCE, "the first answer")
+        lies = {"X-Forwarded-Proto": "gopher", "X-Forwarded-Host": "evil", "Forwarded": "host=evil"}
+        for load, proto in ((plain, "http"), (by_tls, "https")):
+            status, text = load.one("/headers", lies)
+            said = dict(line.split(": ", 1) for line in text.lower().splitlines() if line)
+            assert status == 200
+            assert said["x-forwarded-proto"] == proto
+            assert said["x-forwarded-port"] == str(PROXY_PORT)
+            assert "evil" not in text
+    finally:
+        world.remove(proxy)
+
+
+def test_the_page_of_statistics_is_for_reading(world):
+    proxy = world.start_haproxy()
+    try:
+        world.web("one")
+        url = f"http://{world.address(proxy)}:8404/"
+        rows = lambda: [row.split(",") for row in requests.get(f"{url};csv", timeout=5).text.splitlines()]  # noqa: E731
+        up = lambda: [row[1] for row in rows() if row[0] == "web" and row[17].startswith("UP")]  # noqa: E731
+        until(lambda: "web1" in up(), PATIENCE, "the copy")
+        answer = requests.post(url, data={"s": "web1", "action": "maint", "b": "#3"}, timeout=5, allow_redirects=False)
+        assert answer.status_code == 403 or "DENY" in answer.headers.get("Location", "")
+        assert "web1" in up()
     finally:
         world.remove(proxy)

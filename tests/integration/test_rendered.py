@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from provision.doors.certificates import ensure_certificate
 from provision.pure.stack import PASSWORDS, Settings, documents
+from provision.workflows.stack_config import new_password
 
 pytestmark = pytest.mark.integration
 
@@ -18,7 +20,9 @@ pytestmark = pytest.mark.integration
 )
 def test_the_program_accepts_what_is_rendered(world, tmp_path, document, image, command):
     place = tmp_path / document.partition("/")[2]
-    place.write_text(documents(Settings(), dict.fromkeys(PASSWORDS, "x"))[document])
+    made = ensure_certificate(tmp_path / "tls", "api", "test", ("localhost",), ("127.0.0.1",))
+    (tmp_path / "tls.pem").write_text(made.cert + made.key)
+    place.write_text(documents(Settings(), {name: new_password(name) for name in PASSWORDS})[document])
     volumes = {str(tmp_path): {"bind": "/config", "mode": "ro"}}
     checker = world.start(
         "check", image, [*command[1:], f"/config/{place.name}"], entrypoint=command[:1], volumes=volumes

@@ -6,6 +6,7 @@ import http.client
 import json
 import random
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -20,9 +21,13 @@ from docker.errors import APIError, NotFound
 from docker.types import EndpointConfig, IPAMConfig, IPAMPool
 
 from provision.base.progress import Silent
+from provision.doors.certificates import ensure_certificate
 from provision.doors.docker import Engine
-from provision.pure.stack import image_name
+from provision.doors.net import leaf
+from provision.pure.stack import PASSWORDS, image_name
 from provision.pure.templating import render
+from provision.workflows.stack_access import ensure_access
+from provision.workflows.stack_config import new_password
 from provision.workflows.stack_images import ensure_images
 
 SOON = 3
@@ -31,6 +36,7 @@ PATIENCE = 20
 """Seconds for what is not their doing: containers and processes that start on a busy machine."""
 WEB_PORT = 8080
 PROXY_PORT = 8080
+TLS_PORT = 8443
 CHECK = {"SERVICE_CHECK_HTTP": "/", "SERVICE_CHECK_INTERVAL": "1s", "SERVICE_CHECK_TIMEOUT": "1s"}
 # Answers with its own name, at once, and says nothing on the terminal.
 SERVER = f"""
@@ -38,6 +44,7 @@ import http.server, socket
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         body = socket.gethostname().encode()
+        if self.path == "/headers": body = str(self.headers).encode()
         self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers()
         self.wfile.write(body)
     def log_message(self, *_): pass
@@ -65,7 +72,7 @@ class World:
         self.run = f"it-{uuid.uuid4().hex[:8]}"
         self.network, base = self._make_network()
         self.consul_address = f"{base}.2"
-        self._volumes = []
+        self.new_passwords()
 
     def _make_network(self):
         for _ in range(20):
@@ -82,6 +89,21 @@ class World:
             else:
                 return made, base
         raise AssertionError("no free subnet")
+
+    def new_passwords(self):
+        """Make the secrets of a new installation, and the files that hold them."""
+        self.passwords = {name: new_password(name) for name in PASSWORDS}
+        config = render(
+            "openstack/consul.json.j2",
+            node_name="consul-1",
+            address=self.consul_address,
+            recursors=["127.0.0.11"],
+            script_checks=True,
+            passwords=self.passwords,
+        )
+        (self.folder / "consul.json").write_text(config)
+        self.token_file = self.folder / "consul-token"
+        self.token_file.write_text(self.passwords["consul_registrator"])
 
     def start(self, name, image, command, *, labels=None, address=None, entrypoint=None, **options):
         """Start a container on the run's network; options go to Docker as they are."""
@@ -113,14 +135,6 @@ class World:
         )
 
     def start_consul(self):
-        config = render(
-            "openstack/consul.json.j2",
-            node_name="consul-1",
-            address=self.consul_address,
-            recursors=["127.0.0.11"],
-            script_checks=True,
-        )
-        (self.folder / "consul.json").write_text(config)
         container = self.start(
             "consul",
             "consul",
@@ -128,35 +142,65 @@ class World:
             address=self.consul_address,
             volumes={str(self.folder): {"bind": "/config", "mode": "ro"}},
         )
-        until(lambda: self.get("/v1/status/leader"), PATIENCE, "Consul's leader")
+        self.give_access()
         return container
+
+    def give_access(self):
+        """Do what `provision cloud up` does, as soon as Consul can: return the seconds that it took."""
+        url = f"http://{self.consul_address}:8500"
+        return until(lambda: not ensure_access(url, self.passwords), PATIENCE, "Consul's leader")
 
     def start_registrator(self, *options, name="registrator", docker_folder="/var/run", host_id=None, resync="2"):
         command = ["registrator", "--internal", "--network", self.run, "--host-id", host_id or self.run]
         command += ["--consul", f"http://{self.consul_address}:8500", "--docker", "unix:///engine/docker.sock"]
-        volumes = {str(docker_folder): {"bind": "/engine", "mode": "rw"}}
-        return self.start(name, "registrator", [*command, "--resync", resync, *options], volumes=volumes)
+        command += ["--consul-token-file", "/config/consul-token", "--resync", resync]
+        volumes = {
+            str(docker_folder): {"bind": "/engine", "mode": "rw"},
+            str(self.folder): {"bind": "/config", "mode": "ro"},
+        }
+        return self.start(name, "registrator", [*command, *options], volumes=volumes)
 
     def start_haproxy(self):
-        services = [{"name": "web", "port": PROXY_PORT, "health": "/"}]
+        services = [{"name": "web", "port": PROXY_PORT, "tls_port": TLS_PORT, "health": "/"}]
+        self.new_certificate()
         text = render("openstack/haproxy.cfg.j2", services=services, consul_address=self.consul_address)
         (self.folder / "haproxy.cfg").write_text(text)
         return self.start(
             "haproxy", "haproxy", ["proxy"], volumes={str(self.folder): {"bind": "/config", "mode": "ro"}}
         )
 
+    def new_certificate(self):
+        """Have the proxy's authority sign another certificate; return it in DER."""
+        (self.folder / "tls/api.pem").unlink(missing_ok=True)
+        made = ensure_certificate(self.folder / "tls", "api", "test", ("localhost",), ("127.0.0.1",))
+        (self.folder / "tls.pem").write_text(made.cert + made.key)
+        return leaf(made.cert)
+
     # --- Consul ---
 
     def get(self, path, method="GET", body=None):
-        """Ask Consul; None where it doesn't answer."""
-        data = json.dumps(body).encode() if body is not None else None
-        request = urllib.request.Request(f"http://{self.consul_address}:8500{path}", data=data, method=method)
+        """Ask Consul as its operator; None where it doesn't answer."""
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
-                text = answer.read()
+            status, text = self.ask(path, method, body, token=self.passwords["consul_management"])
         except (OSError, http.client.HTTPException):
             return None
+        if status != 200:
+            return None
         return json.loads(text) if text else True
+
+    def ask(self, path, method="GET", body=None, *, token=""):
+        """Ask Consul with some token or none; return the status and the text."""
+        data = json.dumps(body).encode() if body is not None else None
+        headers = {"X-Consul-Token": token} if token else {}
+        request = urllib.request.Request(
+            f"http://{self.consul_address}:8500{path}", data=data, method=method, headers=headers
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
 
     def catalogue(self, host_id=None):
         """Return what the Registrator has registered: id -> (service, address, port)."""
@@ -250,24 +294,36 @@ def resolve(server, name, kind):
 class Load:
     """Requests to HAProxy at a steady pace: who answered, when, and what failed."""
 
-    def __init__(self, address, per_second=20):
+    def __init__(self, address, per_second=20, authority=None):
         self.address = address
+        # The certificate is for a name, the proxy's address is another one.
+        self.trust = authority and ssl.create_default_context(cafile=authority)
         self.pause = 1 / per_second
         self.answers = []
         self.times = []
         self.failures = []
 
-    def one(self):
-        link = http.client.HTTPConnection(self.address, PROXY_PORT, timeout=5)
+    def one(self, path="/", headers=None):
+        link = None
         try:
-            link.request("GET", "/")
+            link = self._link()
+            link.request("GET", path, headers=headers or {})
             answer = link.getresponse()
             text = answer.read().decode()
         except (OSError, http.client.HTTPException) as error:
             return 0, repr(error)
         finally:
-            link.close()
+            if link:
+                link.close()
         return answer.status, text
+
+    def _link(self):
+        if not self.trust:
+            return http.client.HTTPConnection(self.address, PROXY_PORT, timeout=5)
+        link = http.client.HTTPSConnection("localhost", TLS_PORT, timeout=5, context=self.trust)
+        plain = socket.create_connection((self.address, TLS_PORT), timeout=5)
+        link.sock = self.trust.wrap_socket(plain, server_hostname="localhost")
+        return link
 
     @contextmanager
     def running(self):

@@ -15,6 +15,12 @@ def test_a_consul_that_is_no_url_is_bad_usage(url):
         CliRunner().invoke(registrator, ["--consul", url, "--docker", "unix:///nowhere"], catch_exceptions=False)
 
 
+def test_a_token_file_that_is_not_there_is_bad_usage(tmp_path):
+    asked = ["--consul-token-file", str(tmp_path / "none"), "--docker", "unix:///nowhere"]
+    with pytest.raises(UsageError, match="--consul-token-file"):
+        CliRunner().invoke(registrator, asked, catch_exceptions=False)
+
+
 @pytest.mark.parametrize("resync", ["0", "-1", "soon"])
 def test_a_resync_without_a_pause_is_bad_usage(resync):
     assert CliRunner().invoke(registrator, ["--resync", resync]).exit_code == 2

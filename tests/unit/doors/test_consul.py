@@ -48,6 +48,9 @@ def door(consul, **options):
     [
         ((500, b"No cluster leader"), CatalogueAwayError),
         ((503, b"try later"), CatalogueAwayError),
+        # Our token is not there yet: `cloud up` makes it.
+        ((403, b"ACL not found"), CatalogueAwayError),
+        ((500, b"The ACL system is currently in legacy mode."), CatalogueAwayError),
         ((400, b"Invalid check: TCP or HTTP"), RefusedError),
         ((403, b"Permission denied"), RefusedError),
         ((500, b'CheckID "service:x" does not have associated TTL'), RefusedError),
@@ -90,3 +93,20 @@ def test_statuses_by_service(consul):
         b'{"service:a": {"ServiceID": "a", "Status": "passing"}, "serfHealth": {"ServiceID": "", "Status": "passing"}}',
     )
     assert door(consul).statuses() == {"a": "passing"}
+
+
+def test_a_service_that_leaves_has_its_own_status_still(consul):
+    consul.prepared = (
+        200,
+        b'{"service:a": {"ServiceID": "a", "Status": "passing"},'
+        b' "_service_maintenance:a": {"ServiceID": "a", "Status": "critical"}}',
+    )
+    assert door(consul).statuses() == {"a": "passing"}
+    assert set(door(consul).checks()) == {"service:a", "_service_maintenance:a"}
+
+
+def test_maintenance(consul):
+    door(consul).maintain("h:a/b:80", "this copy leaves")
+    assert consul.asked[0][:2] == (
+        "PUT", "/v1/agent/service/maintenance/h:a/b:80?enable=true&reason=this copy leaves",
+    )  # fmt: skip

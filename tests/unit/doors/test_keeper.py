@@ -104,9 +104,9 @@ def test_the_certificate_follows_the_floating_ip_and_the_authority_stays(keeper)
 
 
 def test_a_certificate_that_nears_its_end_is_made_anew(keeper, monkeypatch):
-    monkeypatch.setattr("provision.doors.keeper.CERTIFICATE_DAYS", 20)
+    monkeypatch.setattr("provision.doors.certificates.CERTIFICATE_DAYS", 20)
     one = keeper.ensure_secrets(SPEC, HERE)
-    monkeypatch.setattr("provision.doors.keeper.CERTIFICATE_DAYS", 397)
+    monkeypatch.setattr("provision.doors.certificates.CERTIFICATE_DAYS", 397)
     assert keeper.ensure_secrets(SPEC, HERE).hub_cert != one.hub_cert
 
 

@@ -12,11 +12,22 @@ from provision.pure.templating import render
 
 def test_consul_is_json():
     text = render(
-        "openstack/consul.json.j2", node_name='a"b', address="192.0.2.2", recursors=["127.0.0.11"], script_checks=False
+        "openstack/consul.json.j2",
+        node_name='a"b',
+        address="192.0.2.2",
+        recursors=["127.0.0.11"],
+        script_checks=False,
+        passwords={"consul_gossip": "key", "consul_management": "all"},
     )
     config = json.loads(text)
     assert (config["node_name"], config["bind_addr"]) == ('a"b', "192.0.2.2")
     assert config["dns_config"]["only_passing"] is True
+    assert config["encrypt"] == "key"
+    assert config["acl"] == {
+        "enabled": True,
+        "default_policy": "deny",
+        "tokens": {"master": "all", "agent": "all"},
+    }
     assert config["enable_script_checks"] is False
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from provision.pure.containers import Binding, Container, Network, Port, parse_container
-from provision.pure.services import Changes, Settings, inherit_statuses, plan_changes, wanted_services
+from provision.pure.services import Changes, Settings, Wanted, inherit_statuses, plan_changes, wanted_services
 
 INTERNAL = Settings(host_id="h1", internal=True)
 PUBLISHED = Settings(host_id="h1", address="192.0.2.7")
@@ -354,6 +356,29 @@ def test_changes(actual, register, deregister, problems):
     assert [each.id for each in changes.register] == register
     assert list(changes.deregister) == deregister
     assert len(changes.problems) == problems
+
+
+def test_with_another_token_everything_is_registered_anew_and_what_goes_is_taken_over_first():
+    (ours,) = wanted_services([container()], replace(INTERNAL, holder="new")).services.values()
+    held = {"registrator": "h1", "holder": "old"}
+    gone = entry("h1:old:80", **held) | {"Address": "10.0.0.9", "Tags": ["t"]}
+    actual = {"h1:web:80": READY, "h1:old:80": gone, "h1:same:80": entry("h1:same:80", **held | {"holder": "new"})}
+    changes = plan_changes(Wanted({ours.id: ours}), actual, "h1", "new")
+    assert [each.id for each in changes.register] == ["h1:web:80"]
+    assert changes.deregister == ("h1:old:80", "h1:same:80")
+    (taken,) = changes.adopt
+    assert taken.body == {
+        "ID": "h1:old:80",
+        "Name": gone["Service"],
+        "Address": "10.0.0.9",
+        "Port": gone["Port"],
+        "Tags": ["t"],
+        "Meta": held,
+    }
+    assert ours.registration["Meta"]["holder"] == "new"
+    # Nothing changes for who has no token.
+    assert "holder" not in READY["Meta"]
+    assert not plan_changes(WANTED, {"h1:web:80": READY}, "h1").register
 
 
 def test_a_renamed_container_keeps_its_service_s_status():

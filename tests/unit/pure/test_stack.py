@@ -3,8 +3,10 @@ from __future__ import annotations
 import configparser
 import json
 import re
+import socket
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,7 +18,7 @@ from provision.pure import stack, stack_host
 from provision.pure.stack import AptMirrors, Settings
 from provision.pure.stack_host import ServiceState
 
-PASSWORDS = {name: f"{name}-SECRET" for name in stack.PASSWORDS}
+PASSWORDS = {name: f"the-{name}-SECRET" for name in stack.PASSWORDS}
 CONTEXTS = {family.name: {"Dockerfile": family.name.encode()} for family in stack.FAMILIES}
 TAGS = stack.image_tags(CONTEXTS)
 ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b")
@@ -38,7 +40,7 @@ def test_only_ovn_and_dns_are_named_by_address(rendered):
         for name, text in rendered.items()
         for line in text.splitlines()
         for address in ADDRESS.findall(line)
-        if address not in ("0.0.0.0", "127.0.0.11")
+        if address not in ("0.0.0.0", "127.0.0.1", "127.0.0.11")
     }
     for name, line, address in found:
         if name.startswith(("consul/", "haproxy/")):
@@ -66,10 +68,67 @@ def test_each_service_has_only_the_secrets_it_needs(rendered):
     assert secrets["placement/placement.conf"] == {"placement_db", "placement"}
     assert secrets["neutron/metadata_agent.ini"] == {"metadata"}
     assert secrets["nova/nova-compute-kvm.conf"] == set()
-    assert secrets["consul/consul.json"] == secrets["haproxy/haproxy.cfg"] == set()
+    assert secrets["horizon/local_settings.py"] == {"horizon"}
+    assert secrets["haproxy/haproxy.cfg"] == set()
+    assert secrets["consul/consul.json"] == {"consul_gossip", "consul_management"}
+    for family in stack.CONSUL_CLIENTS:
+        assert secrets[f"{family}/consul-token"] == {f"consul_{family}"}
     for name, keys in secrets.items():
         assert "admin" not in keys or name == "keystone/admin-password"
         assert "provision" not in keys
+
+
+def test_horizon_runs_and_is_built_and_waited_for_only_when_copies_are_asked_for():
+    idle, wanted = Settings(), Settings(copies={"horizon": 2})
+    assert idle.families == wanted.families - {"horizon"}
+    assert {"bake"} == {family.name for family in stack.FAMILIES} - wanted.families
+    assert [compose_values(each)["HORIZON_COPIES"] for each in (idle, wanted)] == ["0", "2"]
+    for settings, awaited in ((idle, False), (wanted, True)):
+        (horizon,) = (api for api in stack.apis(settings) if api.name == "horizon")
+        assert horizon.awaited == awaited
+        # HAProxy has it either way: it must not be replaced for a first copy.
+        assert "frontend horizon" in stack.documents(settings, PASSWORDS)["haproxy/haproxy.cfg"]
+
+
+def section(text: str, name: str) -> str:
+    return text.partition(f"\n{name}\n")[2].partition("\n\n")[0]
+
+
+@pytest.mark.parametrize("api", stack.apis(Settings()), ids=lambda api: api.name)
+def test_users_come_by_tls_and_containers_without(rendered, api):
+    frontend = section(rendered["haproxy/haproxy.cfg"], f"frontend {api.name}")
+    plain, by_tls = f"bind :::{api.port} v4v6\n", f"bind :::{stack.tls_port(api.port)} v4v6 ssl crt "
+    assert (plain in frontend, by_tls in frontend) == (api.private, api.public)
+    document = yaml.safe_load((paths.COMPOSE / "stack.yaml").read_text())
+    name = api.name.upper().replace("-", "_")
+    published = f"127.0.0.1:${{{name}_PORT:?}}:${{{name}_TLS_PORT:?}}" in document["services"]["haproxy"]["ports"]
+    assert published == api.public
+    if api.public:
+        values = compose_values()
+        assert (values[f"{name}_PORT"], values[f"{name}_TLS_PORT"]) == (str(api.port), str(stack.tls_port(api.port)))
+
+
+def test_no_two_of_haproxys_ports_are_the_same(rendered):
+    ports = re.findall(r"bind :::(\d+) ", rendered["haproxy/haproxy.cfg"])
+    assert len(ports) == len(set(ports))
+
+
+def test_users_are_sent_to_the_name_that_the_certificate_is_for():
+    given = Settings(tls=stack.GivenTls("cloud.example.org", Path("c"), Path("k")))
+    assert given.public_url(5000, "/v3") == "https://cloud.example.org:5000/v3"
+    assert Settings().public_url(5000) == "https://127.0.0.1:5000"
+    assert compose_values(given)["KEYSTONE_INPUTS"] != compose_values()["KEYSTONE_INPUTS"]
+
+
+def test_horizon_s_settings_are_python_that_names_keystone_by_its_name_in_consul(rendered, monkeypatch):
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.7", 0))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found)
+    settings: dict[str, Any] = {}
+    exec(rendered["horizon/local_settings.py"], settings)
+    assert settings["OPENSTACK_KEYSTONE_URL"] == "http://haproxy.service.consul:5000/v3"
+    assert settings["ALLOWED_HOSTS"] == ["127.0.0.1", "localhost", "haproxy.service.consul", "10.0.0.7"]
+    assert settings["SECRET_KEY"] == PASSWORDS["horizon"]
+    assert settings["DEBUG"] is False
 
 
 def test_no_secret_reaches_compose():

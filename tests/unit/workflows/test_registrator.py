@@ -57,6 +57,7 @@ class FakeCatalogue:
         self.away = False
         self.refuses = set()
         self.lost = set()
+        self.unreadable = False
         self.beats = []
         self.log = []
 
@@ -66,6 +67,8 @@ class FakeCatalogue:
 
     def services(self):
         self._answer()
+        if self.unreadable:
+            raise RefusedError("Consul refuses", detail="Permission denied")
         return dict(self.entries)
 
     def statuses(self):
@@ -85,6 +88,8 @@ class FakeCatalogue:
 
     def deregister(self, service_id):
         self._answer()
+        if service_id in self.refuses:
+            raise RefusedError("Consul refuses", detail="no")
         self.log.append(("-", service_id))
         self.entries.pop(service_id, None)
 
@@ -204,6 +209,29 @@ def test_one_refused_registration_stops_no_other(world):
     catalogue.refuses.clear()
     until(lambda: "h:a:80" in catalogue.entries)
     until(lambda: any(event == "solved" for event, _ in lines))
+
+
+def test_a_refused_removal_stops_nothing_and_refused_reading_is_tried_again(world):
+    _, catalogue, lines, start = world
+    catalogue.entries["h:old:80"] = {"Service": "old", "Address": "", "Port": 80, "Meta": {"registrator": "h"}}
+    catalogue.refuses.add("h:old:80")
+    catalogue.unreadable = True
+    start(resync=0.05)
+    until(lambda: ("away", "RefusedError") in [(event, fields.get("who")) for event, fields in lines])
+    catalogue.unreadable = False
+    until(lambda: "h:a:80" in catalogue.entries)
+    until(lambda: any(event == "problem" and "h:old:80" in fields["reason"] for event, fields in lines))
+    catalogue.refuses.clear()
+    until(lambda: "h:old:80" not in catalogue.entries)
+
+
+def test_what_another_token_registered_is_taken_over_before_it_is_removed(world):
+    _, catalogue, _, start = world
+    meta = {"registrator": "h", "holder": "an earlier one"}
+    catalogue.entries["h:old:80"] = {"Service": "old", "Address": "", "Port": 80, "Meta": meta}
+    start()
+    until(lambda: "h:old:80" not in catalogue.entries)
+    assert catalogue.log == [("+", "h:a:80"), ("+", "h:old:80"), ("-", "h:old:80")]
 
 
 def test_health_is_reported_at_once_and_kept_fresh(world):

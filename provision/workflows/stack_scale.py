@@ -1,0 +1,102 @@
+"""`provision cloud scale`: more or fewer copies of a service; the choice is kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from provision.base.errors import ProvisionError
+from provision.doors import compose
+from provision.doors.docker import Engine
+from provision.doors.haproxy import Proxy
+from provision.doors.openstack_admin import Admin
+from provision.pure.stack import INFRASTRUCTURE
+from provision.pure.stack_copies import COPIED, PATIENCE, parse_copies
+from provision.workflows import stack_bootstrap
+from provision.workflows.stack_config import alone, catalogue, choose, chosen, control, is_installed, read_passwords
+from provision.workflows.stack_copies import Copies
+from provision.workflows.stack_images import ensure_images
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from provision.base.progress import Progress
+    from provision.doors.compose import Compose
+    from provision.pure.stack import Settings
+    from provision.pure.stack_host import ServiceState
+
+
+def copies_of(
+    control: Compose,
+    engine: Engine,
+    settings: Settings,
+    progress: Progress,
+    *,
+    limit: float = PATIENCE,
+    patience: float | None = None,
+) -> Copies:
+    """Return the control plane's copies with this machine's Consul and HAProxy."""
+    proxy = Proxy(settings.local_url(settings.ports.haproxy_stats))
+    return Copies(control, engine, catalogue(settings), proxy, progress, limit=limit, patience=patience)
+
+
+def scale(progress: Progress, words: Sequence[str], *, limit: float = PATIENCE, patience: float | None = None) -> None:
+    """Run as many copies as the SERVICE=N words say, now and from now on.
+
+    Raises UsageError for words that cannot be done, and ProvisionError when a new copy does not work: it is removed
+    then, and the choice is what it was.
+    """
+    wanted = parse_copies(words, {*INFRASTRUCTURE, *(each.service for each in COPIED)})
+    before = chosen()
+    settings = replace(before, copies=dict(before.copies) | wanted)
+    if not is_installed() or not Engine().states(control().project):
+        choose(settings)
+        progress.note("The local cloud does not run: `provision cloud up` will start it with these copies.")
+        return
+    compose.require()
+    engine = Engine()
+    with alone(progress):
+        choose(settings)
+        copies = copies_of(control(), engine, settings, progress, limit=limit, patience=patience)
+        try:
+            with progress.phase("copies"):
+                _scale(copies, wanted, _tags(engine, progress, copies.states(), wanted))
+        except ProvisionError:
+            choose(before)
+            raise
+        forget(progress, settings)
+
+
+def _scale(copies: Copies, wanted: Mapping[str, int], tags: Mapping[str, str]) -> None:
+    new = copies.start(wanted, tags)
+    failures: list[ProvisionError] = []
+    for state in new:
+        try:
+            copies.wait(state)
+        except ProvisionError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+    for service, count in wanted.items():
+        for state in sorted(copies.states([service]), key=lambda each: -each.number):
+            if state.number > count:
+                copies.retire(state)
+
+
+def _tags(engine: Engine, progress: Progress, states: Iterable[ServiceState], wanted: Iterable[str]) -> dict[str, str]:
+    """Say which images new copies have: those that run, whatever this checkout would build; built where none runs."""
+    families = {each.service: each.family for each in COPIED}
+    # The last one counts: after an upgrade that broke off, what ran before it.
+    newest_first = sorted(states, key=lambda each: each.created, reverse=True)
+    tags = {families[each.service]: each.image.rpartition(":")[2] for each in newest_first}
+    if absent := {families[service] for service in wanted} - set(tags):
+        built = ensure_images(engine, progress, absent)
+        tags |= {family: built[family] for family in absent}
+    return {f"{family.upper()}_TAG": tag for family, tag in tags.items()}
+
+
+def forget(progress: Progress, settings: Settings) -> None:
+    """Remove Nova's entries of copies that are gone; a Nova that does not answer keeps them until the next time."""
+    admin = Admin(stack_bootstrap.admin_login(settings, read_passwords().get("admin", "")))
+    for host in admin.forget_services(settings.copies):
+        progress.update(host, "gone from Nova's list of services")

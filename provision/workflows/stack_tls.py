@@ -1,0 +1,79 @@
+"""TLS towards the `local` cloud's users: the installation's own certificate, or the user's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from provision.base import paths
+from provision.base.errors import UsageError
+from provision.base.model import Tls
+from provision.doors import net
+from provision.doors.certificates import ensure_certificate
+from provision.doors.files import ensure_private
+from provision.pure.stack import GivenTls, peer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from provision.doors.docker import Engine
+    from provision.pure.stack import Settings
+
+_ADDRESSES: Final = ("127.0.0.1", "::1")
+_NAMES: Final = ("localhost", peer("haproxy"))
+_SERVICE: Final = "haproxy"
+
+
+def authority(settings: Settings) -> Path | None:
+    """Say which file users have to trust; None: what everybody trusts."""
+    return settings.tls.authority if settings.tls else paths.stack_dir() / "tls" / "ca.pem"
+
+
+def ensure_tls(settings: Settings) -> None:
+    """Write the certificate and key that HAProxy shows: made once, and anew 30 days before it expires."""
+    if settings.tls:
+        # Checked again at every start: they are renewed under the same names.
+        accept(settings.tls)
+        text = f"{settings.tls.cert.read_text().rstrip()}\n{settings.tls.key.read_text()}"
+    else:
+        made = ensure_certificate(paths.stack_dir() / "tls", "api", "provision local cloud", _NAMES, _ADDRESSES)
+        text = made.cert + made.key
+    ensure_private(_shown(), text)
+
+
+def hand_over(engine: Engine, settings: Settings) -> str:
+    """Have HAProxy show that certificate, without a pause; return what this waits for, or an empty text."""
+    wanted = net.leaf(_shown().read_text())
+    served = net.served_certificate("127.0.0.1", settings.ports.keystone)
+    if served == wanted:
+        return ""
+    if served is not None:
+        for state in engine.states():
+            if state.service == _SERVICE and state.state == "running":
+                engine.execute(state.container, ["/entrypoint", "certificate"])
+    return "HAProxy's certificate"
+
+
+def accept(given: GivenTls) -> GivenTls:
+    """Check the user's own files, and fill in the name that they are for; raises UsageError with what is wrong."""
+    # Not before it is needed: it brings in all of `cryptography`.
+    from provision.spec import tls
+
+    for problem in tls.problems(Tls(given.cert, given.key)):
+        raise UsageError(f"the certificate for HAProxy: {problem.wrong}", problem.fix)
+    if given.authority and not given.authority.is_file():
+        raise UsageError(f"{given.authority} is not there", "Name the certificate (PEM) of what signed yours.")
+    names = tls.names(given.cert)
+    host = "127.0.0.1" if "127.0.0.1" in names else next((each for each in names if "*" not in each), "")
+    if not host:
+        raise UsageError(f"{given.cert} is for no name that can be asked for", "Give one for a host name.")
+    if net.address_of(host) != "127.0.0.1":
+        raise UsageError(
+            f"{given.cert} is for {host}, which does not lead to 127.0.0.1 on this machine",
+            f"The APIs are open to this machine alone: write `127.0.0.1 {host}` into /etc/hosts.",
+        )
+    return replace(given, host=host)
+
+
+def _shown() -> Path:
+    return paths.stack_dir() / "etc" / _SERVICE / "tls.pem"

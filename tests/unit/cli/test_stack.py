@@ -1,0 +1,56 @@
+"""`provision cloud` as a shell sees it, on a machine without a cloud."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from provision.base import paths
+
+
+def run(*arguments, cwd):
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(cwd),
+        "OS_CLIENT_CONFIG_FILE": str(cwd / "clouds.yaml"),
+        # This very package, whichever is installed.
+        "PYTHONPATH": str(paths.PACKAGE.parent),
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "provision", "cloud", *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["scale", "nova-api"], "'nova-api' is not SERVICE=N"),
+        (["scale", "nova-api=0"], "nova-api needs at least one copy"),
+        (["scale", "nova-api=11"], "more than there are places for"),
+        (["scale", "nova-api=2", "what=2"], "there is no service 'what'"),
+        (["scale"], "Missing argument"),
+        (["upgrade"], "there is no local cloud on this machine"),
+        (["upgrade", "--timeout", "0"], "--timeout"),
+    ],
+)
+def test_bad_input_ends_with_2_and_changes_nothing(tmp_path, words, message):
+    done = run(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_choice_is_kept_before_there_is_a_cloud(tmp_path):
+    done = run("scale", "nova-api=3", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "`provision cloud up` will start it" in done.stderr
+    assert (tmp_path / ".local/state/provision/local/choices.json").stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import multiprocessing
+
+from provision.base import paths
+from provision.base.progress import Silent
+from provision.workflows import stack_config
+from provision.workflows.stack_images import contexts
+
+
+def test_an_installation_of_an_older_version_gets_the_values_that_it_lacks(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert stack_config.control().values == {}
+    every = stack_config.this_checkout()
+    assert every["COPY"] == "1"
+    old = {key: value for key, value in every.items() if not key.endswith(("COPY", "_COPIES"))}
+    paths.stack_dir().mkdir(parents=True)
+    (paths.stack_dir() / "compose.env").write_text("".join(f"{key}={value}\n" for key, value in old.items()))
+    lacking = stack_config.control().values
+    assert set(lacking) == set(every) - set(old)
+    assert lacking["KEYSTONE_COPIES"] == "1"
+
+
+def test_what_this_checkout_gives_is_what_is_written(monkeypatch, tmp_path):
+    from provision.pure.stack import env_file, image_tags
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(stack_config.host, "capabilities", lambda: 0)
+    made = stack_config.ensure_files(image_tags(contexts()))
+    assert made.first
+    assert (paths.stack_dir() / "compose.env").read_text() == env_file(stack_config.this_checkout())
+    assert not stack_config.ensure_files(image_tags(contexts())).first
+    assert made.copies["nova-api"] == 1
+
+
+def _hold(folder, ready, release):
+    import os
+
+    os.environ["XDG_STATE_HOME"] = folder
+    with stack_config.alone(Silent()):
+        ready.set()
+        release.wait(10)
+
+
+def test_one_command_at_a_time(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    ready, release = multiprocessing.Event(), multiprocessing.Event()
+    other = multiprocessing.Process(target=_hold, args=(str(tmp_path), ready, release))
+    other.start()
+    assert ready.wait(10)
+    said = []
+
+    class Listener(Silent):
+        def note(self, text):
+            said.append(text)
+            release.set()
+
+    with stack_config.alone(Listener()):
+        assert said == ["another `provision cloud` is at work: waiting"]
+    other.join(10)

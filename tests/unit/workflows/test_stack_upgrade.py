@@ -1,0 +1,166 @@
+"""An upgrade on a machine that only pretends: schemas before and after, Nova's own order, and what is left."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from provision.base.errors import ProvisionError, UsageError
+from provision.pure.stack import MIGRATED
+from provision.pure.stack_copies import COPIED
+from provision.workflows import stack_copies, stack_upgrade
+from provision.workflows.stack_copies import Copies
+
+from .copies_world import FakeCompose, Machine
+
+HYPERVISOR = "provision-compute-1"
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    machine = Machine(migrated=dict.fromkeys(MIGRATED, "old"))
+    monkeypatch.setattr(stack_copies, "time", machine)
+    monkeypatch.setattr(stack_upgrade, "time", machine)
+    return machine
+
+
+def installation(machine, **compose):
+    control = FakeCompose(machine, **compose)
+    return SimpleNamespace(
+        control=control,
+        hypervisors=(FakeCompose(machine, project=HYPERVISOR),),
+        copies={each.service: 1 for each in COPIED},
+        inputs=dict.fromkeys(MIGRATED, "new"),
+        settings=None,
+    )
+
+
+def renew(machine, services=None, limit=20.0, **compose):
+    here = installation(machine, **compose)
+    copies = Copies(here.control, machine, machine, machine, machine, limit=limit)
+    every = (*here.copies, *stack_upgrade.AGENTS)
+    stack_upgrade.renew(machine, here, copies, machine, services or every)
+
+
+def everything(machine, tag="old"):
+    for each in COPIED:
+        machine.put(each.service, 1, tag)
+    for agent in ("nova-compute", "metadata-agent", "libvirt"):
+        machine.put(agent, 1, tag, project=HYPERVISOR)
+
+
+def order(machine, *words):
+    """Show the effects that begin with one of these words."""
+    return [line for line in machine.log if line.split()[0] in words]
+
+
+def test_a_whole_upgrade_in_its_order(machine):
+    everything(machine)
+    renew(machine)
+    runs = [line for line in machine.log if line.startswith("run")]
+    assert sorted(runs[:5]) == sorted(f"run {family}-migrate expand" for family in MIGRATED)
+    assert sorted(runs[5:]) == sorted(f"run {family}-migrate contract" for family in MIGRATED)
+    starts = order(machine, "start")
+    assert starts == [f"start {each.service} 1 new" for each in COPIED]
+    places = {line: place for place, line in enumerate(machine.log)}
+    assert max(places[line] for line in runs[:5]) < places[starts[0]]
+    assert places["end neutron-ovn-maintenance 1 old 0"] < places[f"up {HYPERVISOR} nova-compute metadata-agent"]
+    assert places[f"up {HYPERVISOR} nova-compute metadata-agent"] < min(places[line] for line in runs[5:])
+
+
+def test_what_carries_guests_is_never_replaced_under_them(machine):
+    everything(machine)
+    renew(machine)
+    assert not [line for line in order(machine, "up") if "libvirt" in line]
+
+
+def test_nothing_to_do_does_nothing(machine):
+    everything(machine, "new")
+    machine.migrated = dict.fromkeys(MIGRATED, "new")
+    renew(machine)
+    assert machine.log == []
+
+
+def test_one_service_brings_half_of_its_schema_until_the_rest_of_its_family_follows(machine):
+    everything(machine)
+    renew(machine, ["nova-api"])
+    assert order(machine, "run", "start", "up") == ["run nova-migrate expand", "start nova-api 1 new"]
+    machine.log.clear()
+    renew(machine, ["nova-conductor", "nova-scheduler", "nova-metadata"])
+    assert order(machine, "run") == ["run nova-migrate expand", "run nova-migrate contract"]
+
+
+def test_a_schema_that_is_there_needs_no_half(machine):
+    everything(machine)
+    machine.migrated["keystone"] = "new"
+    renew(machine, ["keystone"])
+    assert not order(machine, "run")
+
+
+def test_a_copy_that_does_not_work_stops_the_upgrade_before_the_schemas_second_half(machine):
+    everything(machine)
+    machine.next["nova-conductor"] = {"works": None}
+    with pytest.raises(ProvisionError, match="new copy 1 of nova-conductor"):
+        renew(machine)
+    assert order(machine, "start") == [
+        "start keystone 1 new", "start glance 1 new", "start placement 1 new", "start nova-conductor 1 new",
+    ]  # fmt: skip
+    assert not [line for line in machine.log if "contract" in line]
+    assert machine.running("nova-conductor") == [(1, "old", "provision-nova-conductor-1")]
+
+
+def test_a_schema_that_cannot_be_expanded_stops_it_before_anything(machine):
+    everything(machine)
+    with pytest.raises(ProvisionError, match="migrate failed"):
+        renew(machine, failing=("expand",))
+    assert not order(machine, "start", "end", "leave")
+
+
+def test_an_agent_that_does_not_come_back_is_said(machine):
+    everything(machine, "new")
+    machine.put("nova-compute", 1, "old", project=HYPERVISOR, works=None)
+    with pytest.raises(ProvisionError, match="does not work after it was replaced") as caught:
+        renew(machine)
+    assert caught.value.detail == "last words of nova-compute"
+
+
+@pytest.mark.parametrize(
+    ("named", "problem"),
+    [
+        (["nova"], "there is no service 'nova'"),
+        (["keystone", "nothing"], "there is no service 'nothing'"),
+        (["libvirt"], "carries the guests of its hypervisor"),
+    ],
+)
+def test_services_that_cannot_be_upgraded_are_refused_before_anything(monkeypatch, named, problem):
+    monkeypatch.setattr(stack_upgrade, "is_installed", lambda: True)
+    monkeypatch.setattr(stack_upgrade, "Engine", None)
+    with pytest.raises(UsageError, match=problem) as caught:
+        stack_upgrade.upgrade(None, named)
+    assert caught.value.hint
+
+
+def test_without_a_cloud_there_is_nothing_to_upgrade(monkeypatch):
+    monkeypatch.setattr(stack_upgrade, "is_installed", lambda: False)
+    with pytest.raises(UsageError, match="no local cloud"):
+        stack_upgrade.upgrade(None, [])
+
+
+def test_what_cannot_stand_beside_itself_is_replaced_when_it_is_named(machine, monkeypatch):
+    machine.put("mariadb", 1, "old")
+    here = installation(machine)
+    copies = Copies(here.control, machine, machine, machine, machine)
+    stack_upgrade._replace(machine, here.control, copies, "mariadb", 20)
+    assert machine.log == ["up provision mariadb"]
+
+
+def test_what_is_left_is_named(machine):
+    everything(machine)
+    machine.put("mariadb", 1, "old")
+    stack_upgrade._say_rest(machine, installation(machine), machine)
+    assert machine.lines == [
+        "Out of date, and left: replacing it is a pause of seconds. `provision cloud upgrade mariadb`",
+        f"Out of date, and left: libvirt of {HYPERVISOR} carry guests. "
+        "`provision cloud down` and `provision cloud up` replace them.",
+    ]
