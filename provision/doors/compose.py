@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from provision.base.errors import ProvisionError, UsageError
-from provision.doors.process import must, run, stream
+from provision.doors.process import must, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
@@ -83,11 +83,6 @@ class Compose:
         more = ["--volumes"] if volumes else []
         argv = self._argv("--profile", "*", "down", "--remove-orphans", *more)
         must(argv, what=f"stopping the project {self.project}", env=self._env(), timeout=300)
-
-    def logs(self, line: Callable[[str], None], services: Sequence[str], *, follow: bool, tail: int) -> int:
-        """Hand over log lines as they come; returns when they end, or never when followed."""
-        more = ["--follow"] if follow else []
-        return stream(self._argv("logs", "--tail", str(tail), *more, *services), line, env=self._env())
 
     def services(self) -> list[str]:
         """List the services that run for good, one-shots left out."""
