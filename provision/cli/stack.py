@@ -59,5 +59,5 @@ def down(*, purge: bool, yes: bool) -> None:
     stop_stack(TerminalProgress(), purge=purge)
 
 
-for each in (stack_ops.logs,):
+for each in (stack_ops.logs, stack_ops.doctor):
     cloud.add_command(each)

@@ -1,4 +1,4 @@
-"""What operators do with the running `local` cloud: read its logs."""
+"""What operators do with the running `local` cloud: read its logs, have it looked at."""
 
 from __future__ import annotations
 
@@ -93,3 +93,23 @@ def painter() -> Callable[[str, str], str]:
         return click.style(text, fg=colour, bold=bold)
 
     return paint
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(*, as_json: bool) -> None:
+    """Say what is wrong with it and what to do; 1 when something is."""
+    from dataclasses import asdict
+
+    from provision.cli.terminal import print_json
+    from provision.pure.doctor import diagnose
+    from provision.pure.finding import text
+    from provision.workflows.stack_doctor import observe
+
+    findings = diagnose(observe())
+    if as_json:
+        print_json({"healthy": not findings, "findings": [asdict(each) for each in findings]})
+    else:
+        click.echo(text(findings))
+    if findings:
+        raise click.exceptions.Exit(1)

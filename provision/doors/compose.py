@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -88,6 +89,15 @@ class Compose:
         """List the services that run for good, one-shots left out."""
         text = must(self._argv("config", "--services"), what="reading the Compose files", env=self._env())
         return text.split()
+
+    def replicas(self) -> dict[str, int]:
+        """Say how many containers each service that runs for good shall have."""
+        argv = self._argv("config", "--format", "json")
+        document = json.loads(must(argv, what="reading the Compose files", env=self._env()))
+        return {
+            name: int((body.get("deploy") or {}).get("replicas", body.get("scale", 1)))
+            for name, body in document["services"].items()
+        }
 
 
 def _hint(text: str) -> str:
