@@ -68,7 +68,7 @@ class Look:
         out, err = ((each or b"").decode(errors="replace") for each in streams)
         if done.exit_code:
             late = done.exit_code == 124  # timeout(1)'s own word for it
-            why = f"no answer within {seconds} s" if late else (err or out).strip().rpartition("\n")[2]
+            why = f"no answer within {seconds} s" if late else (err or out).strip().partition("\n")[0]
             raise ProvisionError(f"{argv[0]} in {unit.name}: {why or f'code {done.exit_code}'}")
         return out
 

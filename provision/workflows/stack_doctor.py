@@ -44,12 +44,12 @@ _DATA: Final = {
     "compute": {"/var/lib/nova": "the guests' disks"},
 }
 _GALERA: Final = "SHOW GLOBAL STATUS LIKE 'wsrep\\_%'; SELECT 'clock', UNIX_TIMESTAMP(NOW(6));"
-# The node's name is the server's own business: whatever it was started with.
+# The node's name is what the server was started with: its own user may read that.
 _QUEUES: Final = (
-    'node=$(tr "\\0" "\\n" <"/proc/$(pidof -s beam.smp)/cmdline" | grep -A1 -E "^-s?name$" | tail -n 1); '
-    'case $node in *.*) long=--longnames ;; esac; '
-    'exec rabbitmqctl -q -n "$node" ${long:-} list_queues --formatter json name messages consumers'
-)  # fmt: skip
+    "exec env $(setpriv --reuid=rabbitmq --regid=rabbitmq --clear-groups cat /proc/$(pidof -s beam.smp)/environ | tr '\\0' '\\n' "
+    "| grep -E '^RABBITMQ_(NODENAME|USE_LONGNAME)=') "
+    "rabbitmqctl -q list_queues --formatter json name messages consumers"
+)
 
 Part = dict[str, Any]
 """Some fields of Observed."""
