@@ -59,5 +59,5 @@ def down(*, purge: bool, yes: bool) -> None:
     stop_stack(TerminalProgress(), purge=purge)
 
 
-for each in (stack_ops.logs, stack_ops.doctor):
+for each in (stack_ops.logs, stack_ops.doctor, stack_ops.backup, stack_ops.restore):
     cloud.add_command(each)

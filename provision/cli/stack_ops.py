@@ -1,10 +1,11 @@
-"""What operators do with the running `local` cloud: read its logs, have it looked at."""
+"""What operators do with the `local` cloud: read its logs, have it looked at, keep its data and put it back."""
 
 from __future__ import annotations
 
 import os
 import sys
 from itertools import cycle
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -113,3 +114,43 @@ def doctor(*, as_json: bool) -> None:
         click.echo(text(findings))
     if findings:
         raise click.exceptions.Exit(1)
+
+
+@click.command()
+@click.option(
+    "--images", is_flag=True, help="Glance's image files too: without them, images have to be uploaded again."
+)
+@click.argument("file", type=click.Path(path_type=Path))
+def backup(*, file: Path, images: bool) -> None:
+    """Keep its data in FILE: databases, Keystone's keys, passwords. It holds secrets: guard it as you guard them.
+
+    The cloud goes on meanwhile. The disks of VMs are not in it.
+    """
+    from provision.cli.terminal import TerminalProgress
+    from provision.workflows.stack_backup import backup as run
+
+    progress = TerminalProgress()
+    run(progress, file, images=images)
+    progress.note(f"{file}: {file.stat().st_size / (1 << 20):.1f} MiB. `provision cloud restore` puts it back.")
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.argument("file", type=click.Path(path_type=Path))
+def restore(*, file: Path, yes: bool) -> None:
+    """Put the data of FILE (made by `backup`) in the place of its own; then `provision cloud up` starts it."""
+    from provision.base.errors import UsageError
+    from provision.cli.terminal import TerminalProgress
+    from provision.workflows.stack_backup import restore as run
+
+    def sure() -> None:
+        if yes:
+            return
+        if not sys.stdin.isatty():
+            raise UsageError(
+                "there is a local cloud here already, and restoring replaces all its data",
+                "say so with --yes; `provision cloud backup` keeps what is there now",
+            )
+        click.confirm("Replace all data of the local cloud that is here?", abort=True, err=True)
+
+    run(TerminalProgress(), file, sure)

@@ -67,6 +67,16 @@ class Compose:
                 result.stderr or result.stdout,
             )
 
+    def create(self, services: Sequence[str]) -> None:
+        """Make containers, their volumes and networks, and start none of them; one-shot services may be among them."""
+        must(
+            self._argv("--profile", "*", "create", "--no-build", "--pull", "never", *services),
+            what=f"making the containers of {', '.join(services)}",
+            hint="the lines above are Docker's own; after mending the cause, run the same command again",
+            env=self._env(),
+            timeout=300,
+        )
+
     def run_once(self, service: str) -> None:
         """Run a one-shot service to its end; raises ProvisionError with its last lines when it fails."""
         must(

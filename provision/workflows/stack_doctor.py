@@ -46,8 +46,8 @@ _DATA: Final = {
 _GALERA: Final = "SHOW GLOBAL STATUS LIKE 'wsrep\\_%'; SELECT 'clock', UNIX_TIMESTAMP(NOW(6));"
 # The node's name is what the server was started with: its own user may read that.
 _QUEUES: Final = (
-    "exec env $(setpriv --reuid=rabbitmq --regid=rabbitmq --clear-groups cat /proc/$(pidof -s beam.smp)/environ | tr '\\0' '\\n' "
-    "| grep -E '^RABBITMQ_(NODENAME|USE_LONGNAME)=') "
+    "exec env $(setpriv --reuid=rabbitmq --regid=rabbitmq --clear-groups cat /proc/$(pidof -s beam.smp)/environ "
+    "| tr '\\0' '\\n' | grep -E '^RABBITMQ_(NODENAME|USE_LONGNAME)=') "
     "rabbitmqctl -q list_queues --formatter json name messages consumers"
 )
 

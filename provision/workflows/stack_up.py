@@ -15,7 +15,7 @@ from provision.doors.openstack_admin import Admin
 from provision.pure.stack import EARLY, INFRASTRUCTURE, NEED_ACCOUNTS, PROJECT, apis, bridges
 from provision.pure.stack_host import ServiceState, failed
 from provision.workflows import preflight, stack_bootstrap
-from provision.workflows.stack_config import Installation, ensure_files
+from provision.workflows.stack_config import Installation, ensure_files, require_whole_data
 from provision.workflows.stack_images import ensure_images
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ _LIMIT: Final = 420
 
 def ensure_stack(progress: Progress) -> None:
     """Make the `local` cloud run and answer; a second call finds nothing to do and changes nothing."""
+    require_whole_data()
     preflight.require(progress)
     engine = Engine()
     compose.require()

@@ -54,3 +54,33 @@ def test_interrupting_ends_without_a_word():
     with pytest.raises(click.exceptions.Exit) as ended:
         stack_ops._print(lines())
     assert ended.value.exit_code == 130
+
+
+@pytest.mark.parametrize(
+    ("options", "terminal", "answer", "expected"),
+    [
+        (["--yes"], False, "", "done"),
+        ([], False, "", UsageError),
+        ([], True, "y\n", "done"),
+        ([], True, "n\n", "aborted"),
+    ],
+)
+def test_a_cloud_is_overwritten_only_when_somebody_says_so(options, terminal, answer, expected, monkeypatch):
+    from provision.workflows import stack_backup
+
+    monkeypatch.setattr(stack_backup, "restore", lambda progress, file, sure: (sure(), click.echo("done")))
+
+    @click.command()
+    @click.pass_context
+    def outer(context):
+        monkeypatch.setattr(sys.stdin, "isatty", lambda: terminal, raising=False)
+        stack_ops.restore.main(["file", *options], standalone_mode=False)
+
+    runner = CliRunner()
+    if expected is UsageError:
+        with pytest.raises(UsageError, match="replaces all its data"):
+            runner.invoke(outer, [], input=answer, catch_exceptions=False)
+        return
+    result = runner.invoke(outer, [], input=answer)
+    assert ("done" in result.output) == (expected == "done")
+    assert (result.exit_code == 0) == (expected == "done")
