@@ -189,16 +189,13 @@ def _own_port(endpoint: Endpoint) -> int | None:
 
 def _no_backend(seen: Observed, api: Api) -> tuple[str, str] | None:
     mine = [check for check in seen.checks or () if check.service == api.name]
-    healthy = any(check.passing for check in mine)
-    if seen.checks is not None and not healthy:
+    if seen.checks is not None and not mine:
         return (
-            _all_fail(api, mine)
-            if mine
-            else (
-                "has no copy in Consul, so nobody is served",
-                f"{UP} starts it; if it runs, the Registrator is the one to ask: {logs('registrator')}",
-            )
+            "has no copy in Consul, so nobody is served",
+            f"{UP} starts it; if it runs, the Registrator is the one to ask: {logs('registrator')}",
         )
+    if mine and not any(check.passing for check in mine):
+        return _all_fail(api.name, mine)
     if seen.backends is not None and not seen.backends.get(api.name):
         return (
             "has no copy that HAProxy sends requests to, though Consul finds it healthy",
@@ -207,12 +204,23 @@ def _no_backend(seen: Observed, api: Api) -> tuple[str, str] | None:
     return None
 
 
-def _all_fail(api: Api, checks: list[Check]) -> tuple[str, str]:
+def _all_fail(name: str, checks: list[Check]) -> tuple[str, str]:
     count = "its only copy fails" if len(checks) == 1 else f"all its {len(checks)} copies fail"
     said = next((check.output for check in checks if check.output), "")
     why = f": {said[:160]}" if said else ""
-    service = "neutron-api" if api.name == "neutron" else api.name
+    service = "neutron-api" if name == "neutron" else name
     return f"{count} the health check{why}", f"{logs(service)} says why; one that has just started needs a minute"
+
+
+def unfound(seen: Observed) -> Iterator[Finding]:
+    """What the services themselves need (a database, a broker) is in Consul, and no copy of it is healthy."""
+    listed = {api.name for api in seen.apis if api.type}
+    by_name: dict[str, list[Check]] = {}
+    for check in seen.checks or ():
+        by_name.setdefault(check.service, []).append(check)
+    for name, checks in sorted(by_name.items()):
+        if name not in listed and not any(check.passing for check in checks):
+            yield Finding("catalogue", f"the service {name}", *_all_fail(name, checks))
 
 
 def down(seen: Observed) -> Iterator[Finding]:
@@ -285,6 +293,7 @@ RULES: Final[tuple[Callable[[Observed], Iterator[Finding]], ...]] = (
     skewed,
     unsynced,
     unregistered,
+    unfound,
     unserved,
     unread,
     down,

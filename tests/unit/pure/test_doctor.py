@@ -226,6 +226,17 @@ def test_a_service_of_the_catalogue_without_a_healthy_copy(fields, wrong, do):
     assert do in advice
 
 
+def test_a_service_of_the_services_without_a_healthy_copy():
+    failing = Check("rabbitmq", "vm:provision-rabbitmq-1:5672", False, "dial tcp: connection refused")
+    ((where, wrong, do),) = changed(checks=(*WELL.checks, failing))
+    assert (where, wrong) == (
+        "the service rabbitmq",
+        "its only copy fails the health check: dial tcp: connection refused",
+    )
+    assert do.startswith("`provision cloud logs rabbitmq` says why")
+    assert changed(checks=(*WELL.checks, failing, replace(failing, id="other", passing=True))) == []
+
+
 def test_one_healthy_copy_is_enough():
     assert changed(checks=(*WELL.checks, Check("glance", "vm:provision-glance-2:9292", False, "HTTP 500"))) == []
 
