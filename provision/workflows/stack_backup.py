@@ -34,6 +34,8 @@ _NOVA: Final = "/var/lib/nova"
 _IDENTITY: Final = "compute_id"
 _ITS_OWN: Final = {"information_schema", "mysql", "performance_schema", "sys"}
 """Databases of the server itself: accounts come from templates/openstack/mariadb.sql.j2."""
+_OURS: Final = "provision"
+"""Says what the others were migrated with."""
 _LIMIT: Final = 300
 """Seconds that an empty database may take to start."""
 _GALERA: Final = "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_cluster_size', 'wsrep_local_state_comment')"
@@ -54,8 +56,8 @@ def backup(progress: Progress, path: Path, *, images: bool) -> Manifest:
         inputs = dict(data.query(source, "SELECT family, inputs FROM provision.migrated"))
         names = {row[0] for row in data.query(source, "SHOW DATABASES")} - _ITS_OWN
         progress.update("databases", f"{len(names)}, from {source}")
-        # Ours comes last: until it is back, nothing counts as migrated.
-        writer.add(DATABASES, data.dump(source, sorted(names, key=lambda name: (name == PROJECT, name))))
+        # Ours is the last: until it is back, nothing counts as migrated.
+        writer.add(DATABASES, data.dump(source, sorted(names, key=lambda name: (name == _OURS, name))))
         progress.update("databases", _size(writer, DATABASES))
         _keep_files(data, writer, units)
         progress.update("keys and passwords", f"{len(writer.files) - 1} files")
