@@ -111,6 +111,11 @@ wsgi-manage-chunked-input = true
 close-on-exec = true
 need-app = true
 paste-logger = true
+# Health checks come every second or two, and say nothing when they succeed.
+route-user-agent = ^(Consul|HAProxy) donotlog:
+# The id of the request that has caused this one: \`provision cloud logs --request-id\` finds it here in services, such as
+# Keystone, that write no line of their own.
+log-format = %(addr) "%(method) %(uri)" status: %(status) len: %(rsize) time: %(msecs) ms [%(var.HTTP_X_OPENSTACK_REQUEST_ID)]
 uid = $user
 gid = $user
 chdir = /var/lib/$user

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from provision.cli import stack_ops
 from provision.pure.stack_copies import PATIENCE
 
 
@@ -97,17 +98,6 @@ def upgrade(*, services: tuple[str, ...], timeout: int, grace: int | None) -> No
 
 
 @cloud.command()
-@click.option("-f", "--follow", is_flag=True, help="Go on as new lines come.")
-@click.option("-n", "--tail", type=click.IntRange(min=0), default=50, show_default=True, help="Lines per service.")
-@click.argument("services", nargs=-1)
-def logs(*, services: tuple[str, ...], follow: bool, tail: int) -> None:
-    """Show the log of SERVICES (all of them by default)."""
-    from provision.workflows.stack_status import stack_logs
-
-    stack_logs(click.echo, services, follow=follow, tail=tail)
-
-
-@cloud.command()
 @click.option("--purge", is_flag=True, help="Remove its data, images and files too.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def down(*, purge: bool, yes: bool) -> None:
@@ -123,3 +113,7 @@ def down(*, purge: bool, yes: bool) -> None:
             raise UsageError("--purge removes every VM, image and network of the local cloud", "say so with --yes")
         click.confirm("Remove the local cloud with all its VMs, images and data?", abort=True, err=True)
     stop_stack(TerminalProgress(), purge=purge)
+
+
+for each in (stack_ops.logs, stack_ops.doctor, stack_ops.backup, stack_ops.restore):
+    cloud.add_command(each)

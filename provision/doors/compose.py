@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from provision.base.errors import ProvisionError, UsageError
-from provision.doors.process import must, run, stream
+from provision.doors.process import must, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
@@ -97,6 +97,16 @@ class Compose:
                 result.stderr or result.stdout,
             )
 
+    def create(self, services: Sequence[str]) -> None:
+        """Make containers, their volumes and networks, and start none of them; one-shot services may be among them."""
+        must(
+            self._argv("--profile", "*", "create", "--no-build", "--pull", "never", *services),
+            what=f"making the containers of {', '.join(services)}",
+            hint="the lines above are Docker's own; after mending the cause, run the same command again",
+            env=self._env(),
+            timeout=300,
+        )
+
     def run_once(self, service: str, *command: str) -> None:
         """Run a one-shot service, or it with another command, to its end.
 
@@ -117,15 +127,19 @@ class Compose:
         argv = self._argv("--profile", "*", "down", "--remove-orphans", *more)
         must(argv, what=f"stopping the project {self.project}", env=self._env(), timeout=300)
 
-    def logs(self, line: Callable[[str], None], services: Sequence[str], *, follow: bool, tail: int) -> int:
-        """Hand over log lines as they come; returns when they end, or never when followed."""
-        more = ["--follow"] if follow else []
-        return stream(self._argv("logs", "--tail", str(tail), *more, *services), line, env=self._env())
-
     def services(self) -> list[str]:
         """List the services that run for good, one-shots left out."""
         text = must(self._argv("config", "--services"), what="reading the Compose files", env=self._env())
         return text.split()
+
+    def replicas(self) -> dict[str, int]:
+        """Say how many containers each service that runs for good shall have."""
+        argv = self._argv("config", "--format", "json")
+        document = json.loads(must(argv, what="reading the Compose files", env=self._env()))
+        return {
+            name: int((body.get("deploy") or {}).get("replicas", body.get("scale", 1)))
+            for name, body in document["services"].items()
+        }
 
 
 def _hint(text: str) -> str:

@@ -59,6 +59,20 @@ class Catalogue:
         id_, why = quote(service_id, safe=""), quote(reason, safe="")
         self.call("PUT", f"/v1/agent/service/maintenance/{id_}?enable=true&reason={why}")
 
+    def states(self) -> list[dict[str, Any]]:
+        """Return every check of every member: Node, ServiceID, ServiceName, Status, Output."""
+        found: list[dict[str, Any]] = self.call("GET", "/v1/health/state/any").json()
+        return found
+
+    def members(self) -> list[dict[str, Any]]:
+        """Return Consul's members as this one knows them: Name, Addr, Status (1: it answers)."""
+        found: list[dict[str, Any]] = self.call("GET", "/v1/agent/members").json()
+        return found
+
+    def date(self) -> str:
+        """Return the agent's own time, as HTTP writes it."""
+        return str(self.call("GET", "/v1/status/leader").headers.get("Date", ""))
+
     def address(self) -> str:
         """Return the agent's own address: its host's, for ports published on every address."""
         return str(self.call("GET", "/v1/agent/self").json()["Member"]["Addr"])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from provision.base import paths
+from provision.base.errors import UsageError
 from provision.doors import files, host
 from provision.doors.compose import Compose
 from provision.doors.consul import Catalogue
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _PASSWORDS: Final = "passwords.json"
 _CHOICES: Final = "choices.json"
+_RESTORING: Final = "restoring"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,38 @@ def new_password(name: str) -> str:
     if name == "consul_gossip":
         return base64.b64encode(secrets.token_bytes(32)).decode()
     return str(uuid.uuid4()) if name.startswith("consul_") else secrets.token_urlsafe(24)
+
+
+def passwords_text() -> str:
+    """Return the file of the installation's passwords as it is."""
+    return (paths.stack_dir() / _PASSWORDS).read_text()
+
+
+def write_passwords(text: str) -> None:
+    """Put other passwords in the place of the installation's."""
+    ensure_private(paths.stack_dir() / _PASSWORDS, text)
+
+
+def begin_restoring(file: Path) -> None:
+    """Note that the data is not whole until `end_restoring`."""
+    ensure_private(paths.stack_dir() / _RESTORING, str(file))
+
+
+def end_restoring() -> None:
+    """Note that the data is whole."""
+    (paths.stack_dir() / _RESTORING).unlink(missing_ok=True)
+
+
+def require_whole_data() -> None:
+    """Raise UsageError where a restore was broken off: what is there is half of the old and half of the new."""
+    try:
+        file = (paths.stack_dir() / _RESTORING).read_text()
+    except FileNotFoundError:
+        return
+    raise UsageError(
+        f"restoring {file} was broken off, and the cloud's data is not whole",
+        f"run `provision cloud restore {file}` again; `provision cloud down --purge` begins anew",
+    )
 
 
 def _ensure_passwords(path: Path) -> dict[str, str]:

@@ -1,13 +1,11 @@
-"""What the `local` cloud says of itself, and its logs."""
+"""What the `local` cloud says of itself."""
 
 from __future__ import annotations
 
-import threading
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from provision.base import paths
-from provision.base.errors import ProvisionError, UsageError
+from provision.base.errors import ProvisionError
 from provision.doors.docker import Engine
 from provision.doors.openstack_admin import Admin
 from provision.pure.stack import PROJECT, apis
@@ -18,7 +16,7 @@ from provision.workflows import stack_bootstrap
 from provision.workflows.stack_config import catalogue, chosen, control, hypervisors, read_passwords, this_checkout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from provision.pure.stack import Settings
     from provision.pure.stack_host import ServiceState
@@ -106,25 +104,3 @@ def _services(engine: Engine, settings: Settings, states: Sequence[ServiceState]
             ]
             lines.append(service_line(name, wanted, of_service, known=known, drifts=drifts, host=host))
     return tuple(lines)
-
-
-def stack_logs(line: Callable[[str], None], services: Sequence[str], *, follow: bool, tail: int) -> None:
-    """Hand over the log lines of some services, or of all; raises UsageError for a service that there is not."""
-    if not (paths.stack_dir() / "compose.env").exists():
-        raise UsageError("there is no local cloud on this machine", "start it with `provision cloud up`")
-    projects = [control(), *hypervisors(chosen())]
-    named = {project.project: project.services() for project in projects}
-    known = {service for names in named.values() for service in names}
-    for service in services:
-        if service not in known:
-            raise UsageError(f"there is no service {service!r}", f"one of: {', '.join(sorted(known))}")
-    asked = [(project, [one for one in services if one in named[project.project]]) for project in projects]
-    threads = [
-        threading.Thread(target=project.logs, args=(line, chosen), kwargs={"follow": follow, "tail": tail}, daemon=True)
-        for project, chosen in asked
-        if chosen or not services
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()

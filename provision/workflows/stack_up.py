@@ -16,7 +16,7 @@ from provision.pure.stack_copies import COPIED
 from provision.pure.stack_host import ServiceState, failed
 from provision.workflows import preflight, stack_bootstrap, stack_schema, stack_tls
 from provision.workflows.stack_access import ensure_access
-from provision.workflows.stack_config import Installation, alone, chosen, ensure_files
+from provision.workflows.stack_config import Installation, alone, chosen, ensure_files, require_whole_data
 from provision.workflows.stack_images import ensure_images
 from provision.workflows.stack_scale import copies_of
 from provision.workflows.stack_upgrade import AGENTS, renew
@@ -37,6 +37,7 @@ def ensure_stack(progress: Progress) -> None:
 
     What runs and is out of date is replaced copy by copy (stack_upgrade.py::renew): its APIs go on answering.
     """
+    require_whole_data()
     preflight.require(progress)
     engine = Engine()
     compose.require()

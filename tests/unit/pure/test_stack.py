@@ -21,7 +21,8 @@ from provision.pure.stack_host import ServiceState
 PASSWORDS = {name: f"the-{name}-SECRET" for name in stack.PASSWORDS}
 CONTEXTS = {family.name: {"Dockerfile": family.name.encode()} for family in stack.FAMILIES}
 TAGS = stack.image_tags(CONTEXTS)
-ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b")
+# IPv4, and IPv6 as a URL or a server list writes it.
+ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b|\[[0-9a-f]*:[0-9a-f:]*\]")
 
 
 @pytest.fixture(name="rendered", scope="module")
@@ -34,21 +35,33 @@ def compose_values(settings: Settings = Settings()) -> dict[str, str]:  # noqa: 
     return stack.environment(settings, TAGS, stack.documents(settings, PASSWORDS), inputs, Path("/etc-folder"))
 
 
-def test_only_ovn_and_dns_are_named_by_address(rendered):
+OTHER_NETWORK = IPv4Network("10.99.0.0/24")
+
+
+@pytest.mark.parametrize("settings", [Settings(), Settings(management=OTHER_NETWORK, ha=True, copies={"nova-api": 3})])
+def test_only_ovn_and_dns_are_named_by_address(settings):
     found = {
         (name, line.strip(), address)
-        for name, text in rendered.items()
+        for name, text in stack.documents(settings, PASSWORDS).items()
         for line in text.splitlines()
         for address in ADDRESS.findall(line)
         if address not in ("0.0.0.0", "127.0.0.1", "127.0.0.11")
     }
     for name, line, address in found:
         if name.startswith(("consul/", "haproxy/")):
-            assert address == str(Settings().consul), line
+            assert address == str(settings.consul), line
         else:
-            assert (name.split("/")[0], address) == ("neutron", str(Settings().ovn)), line
+            assert (name.split("/")[0], address) == ("neutron", str(settings.ovn)), line
             assert re.match(r"ovn_[ns]b_connection = tcp:", line)
     assert any(name == "neutron/ml2_conf.ini" for name, _, _ in found)
+
+
+def test_openstack_names_its_peers_as_consul_does(rendered):
+    # In URLs (after the account, where there is one) and in lists of memcached's servers.
+    host = re.compile(r"(?:@|://|memcache\w* = )([^/@:\s]+)(?::\d+)?(?:/|$)", re.MULTILINE)
+    families = ("keystone", "glance", "placement", "nova", "neutron")
+    named = {found for name, text in rendered.items() if name.startswith(families) for found in host.findall(text)}
+    assert named == {f"{name}.service.consul" for name in ("mariadb", "rabbitmq", "memcached", "haproxy")}
 
 
 @pytest.mark.parametrize(

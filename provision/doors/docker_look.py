@@ -1,0 +1,83 @@
+"""The door to the Docker engine for those who look: what runs, how it fares, what a program in a container answers."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import docker
+import requests
+from docker.errors import DockerException, NotFound
+from urllib3.exceptions import HTTPError
+
+from provision.base.errors import ProvisionError, UsageError
+from provision.pure.observed import Clock, Unit, read_moment, read_unit
+from provision.pure.stack import LABEL, PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_PROJECT: Final = "com.docker.compose.project"
+
+
+class Look:
+    """The Docker engine of this machine; every call is bounded by `timeout` seconds."""
+
+    def __init__(self, timeout: int = 30) -> None:
+        try:
+            self._client = docker.from_env(timeout=timeout)
+            self._client.ping()
+        except (DockerException, requests.RequestException) as error:
+            raise UsageError(
+                "Docker does not answer", "start it (`systemctl start docker`), or set DOCKER_HOST", str(error)
+            ) from None
+
+    @property
+    def url(self) -> str:
+        """Where the engine is."""
+        return str(self._client.api.base_url)
+
+    def units(self) -> tuple[Unit, ...]:
+        """Look at every container of the stack, one-shots left out, by name."""
+        filters: dict[str, Any] = {"label": [LABEL, _PROJECT]}
+        with _engine_errors():
+            found = self._client.containers.list(all=True, filters=filters, ignore_removed=True)
+        lasting = (each for each in found if each.labels.get("com.docker.compose.oneoff") != "True")
+        units = (read_unit(each.attrs, (each.name or "").removeprefix(f"{PROJECT}-")) for each in lasting)
+        return tuple(sorted(units, key=lambda unit: unit.name))
+
+    def clock(self) -> Clock:
+        """Compare the engine's clock with ours."""
+        with _engine_errors():
+            before = time.time()
+            info = self._client.info()
+            after = time.time()
+        theirs = read_moment(str(info["SystemTime"]))
+        return Clock(f"Docker's host {info['Name']}", theirs - (before + after) / 2, (after - before) / 2)
+
+    def answer(self, unit: Unit, argv: Sequence[str], seconds: int = 20) -> str:
+        """Run a program in a container and return its output; raises ProvisionError when it fails, or takes longer."""
+        with _engine_errors():
+            try:
+                container = self._client.containers.get(f"{PROJECT}-{unit.name}")
+            except NotFound:
+                raise ProvisionError(f"{unit.name} is gone") from None
+            done = container.exec_run(["timeout", str(seconds), *argv], demux=True)
+        streams = cast("tuple[bytes | None, bytes | None]", done.output)
+        out, err = ((each or b"").decode(errors="replace") for each in streams)
+        if done.exit_code:
+            late = done.exit_code == 124  # timeout(1)'s own word for it
+            why = f"no answer within {seconds} s" if late else (err or out).strip().partition("\n")[0]
+            raise ProvisionError(f"{argv[0]} in {unit.name}: {why or f'code {done.exit_code}'}")
+        return out
+
+
+@contextmanager
+def _engine_errors() -> Iterator[None]:
+    try:
+        yield
+    except (DockerException, requests.RequestException, HTTPError) as error:
+        raise ProvisionError(
+            "Docker refused or broke off", "see Docker's own log (`journalctl -u docker`)", str(error)
+        ) from error

@@ -1,0 +1,239 @@
+"""Keep the `local` cloud's data in one file, and put it back: databases, and what they are worth nothing without."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from provision import __version__
+from provision.base.errors import ProvisionError, UsageError
+from provision.doors import archive, compose
+from provision.doors.docker import Engine
+from provision.doors.docker_look import Look
+from provision.doors.stack_data import Data, Place
+from provision.pure import backup as its
+from provision.pure.backup import DATABASES, IDENTITIES, IMAGES, KEY_FOLDERS, KEYS, PASSWORDS, Manifest
+from provision.pure.stack import INFRASTRUCTURE, PROJECT, bridges
+from provision.workflows import preflight, stack_config
+from provision.workflows.stack_down import stop_stack
+from provision.workflows.stack_images import ensure_images
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from provision.base.progress import Progress
+    from provision.doors.archive import Writer
+    from provision.pure.observed import Unit
+    from provision.workflows.stack_config import Installation
+
+_KEYSTONE: Final = "/var/lib/keystone"
+_GLANCE: Final = "/var/lib/glance"
+_NOVA: Final = "/var/lib/nova"
+_IDENTITY: Final = "compute_id"
+_ITS_OWN: Final = {"information_schema", "mysql", "performance_schema", "sys"}
+"""Databases of the server itself: accounts come from templates/openstack/mariadb.sql.j2."""
+_OURS: Final = "provision"
+"""Says what the others were migrated with."""
+_LIMIT: Final = 300
+"""Seconds that an empty database may take to start."""
+_GALERA: Final = "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_cluster_size', 'wsrep_local_state_comment')"
+
+
+def backup(progress: Progress, path: Path, *, images: bool) -> Manifest:
+    """Write all data into a new file, as it is at one moment; services go on meanwhile.
+
+    Raises UsageError where the file can't be or no cloud is; ProvisionError, and no file, where something fails.
+    """
+    archive.refuse_existing(path)
+    units = Look().units()
+    if not units:
+        raise UsageError("there is no local cloud on this machine", "start it with `provision cloud up`")
+    data = Data()
+    source = _synced(data, units)
+    with progress.phase(f"backup into {path}"), archive.writing(path) as writer:
+        inputs = dict(data.query(source, "SELECT family, inputs FROM provision.migrated"))
+        names = {row[0] for row in data.query(source, "SHOW DATABASES")} - _ITS_OWN
+        progress.update("databases", f"{len(names)}, from {source}")
+        # Ours is the last: until it is back, nothing counts as migrated.
+        writer.add(DATABASES, data.dump(source, sorted(names, key=lambda name: (name == _OURS, name))))
+        progress.update("databases", _size(writer, DATABASES))
+        _keep_files(data, writer, units)
+        progress.update("keys and passwords", f"{len(writer.files) - 1} files")
+        if images:
+            _keep_images(data, writer, units, progress)
+        manifest = Manifest(datetime.now(UTC).isoformat(timespec="seconds"), __version__, inputs, dict(writer.files))
+        writer.finish(manifest)
+    return manifest
+
+
+def _synced(data: Data, units: tuple[Unit, ...]) -> str:
+    """Choose a database that is in step: alone, or a Synced member. A dump needs no more of it than any reader."""
+    problem = ProvisionError("no database runs", "`provision cloud up` starts it")
+    for unit in units:
+        if unit.family != "mariadb" or unit.state != "running":
+            continue
+        container = f"{PROJECT}-{unit.name}"
+        try:
+            known = dict(data.query(container, _GALERA))
+        except ProvisionError as error:
+            problem = error
+            continue
+        if known.get("wsrep_cluster_size", "0") == "0" or known.get("wsrep_local_state_comment") == "Synced":
+            return container
+        problem = ProvisionError(f"{unit.name} is not in step with its cluster", "`provision cloud doctor` says more")
+    raise problem
+
+
+def _keep_files(data: Data, writer: Writer, units: tuple[Unit, ...]) -> None:
+    keystone = _container(units, "keystone")
+    for folder in KEY_FOLDERS:
+        for name, content, size in data.files(keystone, f"{_KEYSTONE}/{folder}"):
+            writer.add_file(f"{KEYS}{folder}/{name}", content, size)
+        if not any(name.startswith(f"{KEYS}{folder}/") for name in writer.files):
+            raise ProvisionError(f"Keystone has no {folder}", "`provision cloud up` ends when it has them")
+    for unit in units:
+        if unit.service == "nova-compute":
+            for _, content, size in data.files(f"{PROJECT}-{unit.name}", f"{_NOVA}/{_IDENTITY}"):
+                writer.add_file(f"{IDENTITIES}{unit.hypervisor}/{_IDENTITY}", content, size)
+    writer.add(PASSWORDS, [stack_config.passwords_text().encode()])
+
+
+def _keep_images(data: Data, writer: Writer, units: tuple[Unit, ...], progress: Progress) -> None:
+    for name, content, size in data.files(_container(units, "glance"), f"{_GLANCE}/images"):
+        if its.belongs(IMAGES + name):
+            progress.update("images", f"{name}, {size >> 20} MiB")
+            writer.add_file(IMAGES + name, content, size)
+    progress.update("images", f"{sum(name.startswith(IMAGES) for name in writer.files)} files")
+
+
+def _container(units: tuple[Unit, ...], service: str) -> str:
+    for unit in units:
+        if unit.service == service:
+            return f"{PROJECT}-{unit.name}"
+    raise ProvisionError(f"{service} has no container", "`provision cloud up` makes it")
+
+
+def _size(writer: Writer, name: str) -> str:
+    return f"{writer.files[name].size / (1 << 20):.1f} MiB"
+
+
+def restore(progress: Progress, path: Path, sure: Callable[[], None]) -> None:
+    """Put a backup's data in the place of all that is there; `sure` is called first where anything is.
+
+    Raises UsageError, before anything is changed, for a file that is no whole backup. Broken off, it can be run again.
+    """
+    with progress.phase("checking the file"):
+        manifest = archive.verified(path)
+        progress.update(str(path), f"made {manifest.created} by version {manifest.version}")
+    preflight.require(progress)
+    compose.require()
+    engine, data = Engine(), Data()
+    if engine.states() or data.volumes() or stack_config.read_passwords():
+        sure()
+    with progress.phase("images"):
+        tags = ensure_images(engine, progress, stack_config.chosen().families)
+    stop_stack(progress, purge=False)
+    stack_config.begin_restoring(path.absolute())
+    files = _small(path)
+    with progress.phase("databases"):
+        _clear(data, keep_images=not manifest.images)
+        stack_config.write_passwords(files[PASSWORDS].decode())
+        installation = stack_config.ensure_files(tags)
+        installation.control.up(INFRASTRUCTURE)
+        target = _await_database(data, progress)
+        progress.update("databases", "loading")
+        for name, content in archive.members(path):
+            if name == DATABASES:
+                data.load(target, archive.chunks(content), manifest.files[name].size)
+        progress.update("databases", "loaded")
+    with progress.phase("keys and images"):
+        _put_keys(data, installation, files)
+        _put_identities(engine, data, installation, files)
+        _put_images(data, installation, path, manifest, progress)
+    stack_config.end_restoring()
+    _say_what_is_left(data, target, installation, manifest, progress)
+
+
+def _small(path: Path) -> dict[str, bytes]:
+    """Read what a backup holds beside databases and images."""
+    big = (DATABASES, IMAGES)
+    return {name: content.read() for name, content in archive.members(path) if not name.startswith(big)}
+
+
+def _clear(data: Data, *, keep_images: bool) -> None:
+    """Remove the control plane's volumes: what is in no backup would not fit to what is. Guests' disks stay."""
+    kept = {f"{PROJECT}_glance"} if keep_images else set()
+    for name in data.volumes():
+        if name.startswith(f"{PROJECT}_") and name not in kept:
+            data.remove_volume(name)
+
+
+def _await_database(data: Data, progress: Progress) -> str:
+    """Wait until an empty database answers, and has its accounts."""
+    deadline = time.monotonic() + _LIMIT
+    while True:
+        progress.update("database", "starting")
+        try:
+            source = _synced(data, Look().units())
+            data.query(source, "SELECT COUNT(*) FROM provision.migrated")
+        except ProvisionError as error:
+            if time.monotonic() > deadline:
+                raise ProvisionError(
+                    f"the database does not answer after {_LIMIT} s", "see `provision cloud logs mariadb`", error.detail
+                ) from error
+            time.sleep(1)
+        else:
+            progress.update("database", "answers")
+            return source
+
+
+def _put_keys(data: Data, installation: Installation, files: dict[str, bytes]) -> None:
+    # The migration's container has the volume too, and is nobody's copy.
+    service = "keystone-migrate"
+    installation.control.create([service])
+    for name, text in files.items():
+        if name.startswith(KEYS):
+            place = Place(_KEYSTONE, name.removeprefix(KEYS), "keystone")
+            data.put(f"{PROJECT}-{service}-1", place, [text], len(text))
+    data.remove(f"{PROJECT}-{service}-1")
+
+
+def _put_identities(engine: Engine, data: Data, installation: Installation, files: dict[str, bytes]) -> None:
+    for bridge in bridges(installation.settings):
+        engine.ensure_bridge(bridge)
+    for hypervisor in installation.hypervisors:
+        name = hypervisor.project.removeprefix(f"{PROJECT}-")
+        text = files.get(f"{IDENTITIES}{name}/{_IDENTITY}")
+        if text is not None:
+            hypervisor.create(["nova-compute"])
+            data.put(f"{hypervisor.project}-nova-compute-1", Place(_NOVA, _IDENTITY, "root"), [text], len(text))
+
+
+def _put_images(data: Data, installation: Installation, path: Path, manifest: Manifest, progress: Progress) -> None:
+    if not manifest.images:
+        return
+    service = "glance-migrate"
+    installation.control.create([service])
+    for name, content in archive.members(path):
+        if name.startswith(IMAGES):
+            size = manifest.files[name].size
+            progress.update("images", f"{name.removeprefix(IMAGES)}, {size >> 20} MiB")
+            data.put(f"{PROJECT}-{service}-1", Place(_GLANCE, name, "glance"), archive.chunks(content), size)
+    data.remove(f"{PROJECT}-{service}-1")
+
+
+def _say_what_is_left(
+    data: Data, target: str, installation: Installation, manifest: Manifest, progress: Progress
+) -> None:
+    migrated = its.outdated(manifest, installation.inputs)
+    also = f" It first migrates what this backup has of an older version: {', '.join(migrated)}." if migrated else ""
+    progress.note(f"The data is back. `provision cloud up` starts the cloud with it.{also}")
+    there = data.query(target, "SELECT name FROM glance.images WHERE deleted = 0 AND status = 'active'")
+    if there and not manifest.images:
+        names = ", ".join(row[0] for row in there)
+        progress.note(
+            f"The backup was made without --images. If their files are not here from before, these images are empty: "
+            f"{names}. Delete such an image (`openstack image delete`) and upload it again."
+        )

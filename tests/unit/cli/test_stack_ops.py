@@ -1,0 +1,86 @@
+"""The operators' commands' own part: options, colours, and the ways a command ends."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from provision.base.errors import UsageError
+from provision.cli import stack_ops
+
+
+@pytest.mark.parametrize(
+    "options", [["--grep", "("], ["--since", "soon"], ["--request-id", "abc"], ["--since", "10m", "--grep", "[x"]]
+)
+def test_bad_options_of_logs_are_bad_usage_before_docker_is_asked(options, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere")
+    with pytest.raises(UsageError, match="--"):
+        CliRunner().invoke(stack_ops.logs, options, catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("terminal", "variables", "coloured"),
+    [
+        (True, {}, True),
+        (False, {}, False),
+        (True, {"NO_COLOR": "1"}, False),
+        (True, {"NO_COLOR": ""}, True),
+        (True, {"TERM": "dumb"}, False),
+    ],
+)
+def test_services_are_coloured_in_a_terminal_only(terminal, variables, coloured, monkeypatch):
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    paint = stack_ops.painter()
+    first, again, other = paint("nova-api", "nova-api-1"), paint("nova-api", "nova-api-1"), paint("glance", "glance-1")
+    assert (first != "nova-api-1") == coloured
+    assert first == again
+    assert click.unstyle(other) == "glance-1"
+    if coloured:
+        assert first.partition("nova")[0] != other.partition("glance")[0]
+
+
+def test_interrupting_ends_without_a_word():
+    def lines():
+        yield "one"
+        raise KeyboardInterrupt
+
+    with pytest.raises(click.exceptions.Exit) as ended:
+        stack_ops._print(lines())
+    assert ended.value.exit_code == 130
+
+
+@pytest.mark.parametrize(
+    ("options", "terminal", "answer", "expected"),
+    [
+        (["--yes"], False, "", "done"),
+        ([], False, "", UsageError),
+        ([], True, "y\n", "done"),
+        ([], True, "n\n", "aborted"),
+    ],
+)
+def test_a_cloud_is_overwritten_only_when_somebody_says_so(options, terminal, answer, expected, monkeypatch):
+    from provision.workflows import stack_backup
+
+    monkeypatch.setattr(stack_backup, "restore", lambda progress, file, sure: (sure(), click.echo("done")))
+
+    @click.command()
+    @click.pass_context
+    def outer(context):
+        monkeypatch.setattr(sys.stdin, "isatty", lambda: terminal, raising=False)
+        stack_ops.restore.main(["file", *options], standalone_mode=False)
+
+    runner = CliRunner()
+    if expected is UsageError:
+        with pytest.raises(UsageError, match="replaces all its data"):
+            runner.invoke(outer, [], input=answer, catch_exceptions=False)
+        return
+    result = runner.invoke(outer, [], input=answer)
+    assert ("done" in result.output) == (expected == "done")
+    assert (result.exit_code == 0) == (expected == "done")
