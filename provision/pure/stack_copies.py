@@ -50,8 +50,8 @@ COPIED: Final = (
     Copied("nova-metadata", "nova"),
     Copied("neutron-api", "neutron"),
     Copied("neutron-rpc", "neutron", peer=5672),
-    # A second one has nothing to do: they work by a clock, or hold a lock of OVN's.
-    Copied("neutron-periodic", "neutron", peer=5672, most=1),
+    # A second one has nothing to do: they work by a clock, with the database, or hold a lock of OVN's.
+    Copied("neutron-periodic", "neutron", peer=3306, most=1),
     Copied("neutron-ovn-maintenance", "neutron", peer=6641, most=1),
     Copied("horizon", "horizon", least=0),
 )

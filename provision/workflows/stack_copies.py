@@ -73,9 +73,8 @@ class Copies:
         known = {state.id for state in before}
         new = [state for state in self.states(copies) if state.id not in known]
         for state in new:
-            self._progress.update(_item(state), state.state)
             self._name(state)
-        return new
+        return sorted(new, key=lambda each: (each.service, each.number))
 
     def drop_broken(self, copies: Mapping[str, int], patience: float = 30) -> None:
         """Remove the copies of a service that are out of date where none works, even after `patience` seconds.

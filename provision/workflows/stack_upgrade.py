@@ -58,7 +58,7 @@ def upgrade(
             installation.control, engine, installation.settings, progress, limit=limit, patience=patience
         )
         for name in named:
-            if name not in _NAMES:
+            if name not in _NAMES and _is_old(engine, installation.control, name):
                 with progress.phase(name):
                     _replace(engine, installation.control, copies, name, limit)
         renew(engine, installation, copies, progress, named)
@@ -77,24 +77,22 @@ def renew(
     wanted = {name: count for name, count in installation.copies.items() if name in services}
     old = outdated(copies.definitions(wanted), copies.states(wanted))
     todo = [name for name in wanted if any(state.service == name for state in old)]
-    agents = [name for name in AGENTS if name in services]
-    if not todo:
-        _renew_agents(engine, installation.hypervisors, agents, progress)
-        return
-    touched = {_FAMILIES[name] for name in todo}
     lacking = stack_schema.pending(engine, installation)
     if lacking is None:
         raise ProvisionError("the database does not answer", "see `provision cloud status` and `cloud logs mariadb`")
-    halves = [family for family in lacking if family in touched]
+    # Also where nothing runs that is old: an upgrade may have broken off before its last step.
+    families = {_FAMILIES[name] for name in wanted}
+    halves = [family for family in lacking if family in families]
     if halves:
         with progress.phase("schemas, before"):
             stack_schema.run(engine, installation, halves, "expand", progress.update)
     for name in todo:
         with progress.phase(name):
             copies.roll(name, wanted[name])
-    _renew_agents(engine, installation.hypervisors, agents, progress)
-    every = copies.definitions(installation.copies)
-    still = {_FAMILIES[state.service] for state in outdated(every, copies.states())}
+    _renew_agents(engine, installation.hypervisors, [name for name in AGENTS if name in services], progress)
+    if not halves:
+        return
+    still = {_FAMILIES[state.service] for state in outdated(copies.definitions(installation.copies), copies.states())}
     if done := [family for family in halves if family not in still]:
         with progress.phase("schemas, after"):
             stack_schema.run(engine, installation, done, "contract", progress.update)
@@ -114,6 +112,13 @@ def _known(services: Sequence[str]) -> list[str]:
         if service not in every:
             raise UsageError(f"there is no service {service!r}", f"one of: {', '.join(every)}")
     return [name for name in every if name in services]
+
+
+def _is_old(engine: Engine, control: Compose, name: str) -> bool:
+    """Whether a service that has no copies is out of date, or not there."""
+    made_from, definition = control.made_from().get(name), control.definitions().get(name, "")
+    states = [state for state in engine.states(control.project) if state.service == name]
+    return not states or any(drift(state, made_from, definition) for state in states)
 
 
 def _replace(engine: Engine, control: Compose, copies: Copies, name: str, limit: float) -> None:

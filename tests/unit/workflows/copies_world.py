@@ -204,7 +204,7 @@ class FakeCompose:
         return replace(self, values={**self.values, **values})
 
     def definitions(self):
-        return {each.service: f"{each.service}-{self.machine.tag}-{self.values['COPY']}" for each in COPIED}
+        return {each.service: f"{each.service}-{self.machine.tag}-{self.values.get('COPY', 1)}" for each in COPIED}
 
     def made_from(self):
         every = (*(each.service for each in COPIED), "nova-compute", "metadata-agent", "libvirt", "mariadb")

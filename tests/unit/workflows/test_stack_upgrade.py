@@ -110,6 +110,15 @@ def test_a_copy_that_does_not_work_stops_the_upgrade_before_the_schemas_second_h
     assert machine.running("nova-conductor") == [(1, "old", "provision-nova-conductor-1")]
 
 
+def test_an_upgrade_that_broke_off_before_its_last_step_takes_it_the_next_time(machine):
+    everything(machine, "new")
+    machine.migrated = dict.fromkeys(MIGRATED, "new") | {"nova": "old"}
+    renew(machine)
+    assert machine.log == [
+        "phase schemas, before", "run nova-migrate expand", "phase schemas, after", "run nova-migrate contract",
+    ]  # fmt: skip
+
+
 def test_a_schema_that_cannot_be_expanded_stops_it_before_anything(machine):
     everything(machine)
     with pytest.raises(ProvisionError, match="migrate failed"):
@@ -147,12 +156,14 @@ def test_without_a_cloud_there_is_nothing_to_upgrade(monkeypatch):
         stack_upgrade.upgrade(None, [])
 
 
-def test_what_cannot_stand_beside_itself_is_replaced_when_it_is_named(machine, monkeypatch):
+def test_what_cannot_stand_beside_itself_is_replaced_when_it_is_named(machine):
     machine.put("mariadb", 1, "old")
     here = installation(machine)
     copies = Copies(here.control, machine, machine, machine, machine)
+    assert stack_upgrade._is_old(machine, here.control, "mariadb")
     stack_upgrade._replace(machine, here.control, copies, "mariadb", 20)
     assert machine.log == ["up provision mariadb"]
+    assert not stack_upgrade._is_old(machine, here.control, "mariadb")
 
 
 def test_what_is_left_is_named(machine):
