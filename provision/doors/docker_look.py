@@ -12,6 +12,7 @@ from docker.errors import DockerException, NotFound
 from urllib3.exceptions import HTTPError
 
 from provision.base.errors import ProvisionError, UsageError
+from provision.pure.containers import Container, parse_container
 from provision.pure.observed import Clock, Unit, read_moment, read_unit
 from provision.pure.stack import LABEL, PROJECT
 
@@ -33,10 +34,15 @@ class Look:
                 "Docker does not answer", "start it (`systemctl start docker`), or set DOCKER_HOST", str(error)
             ) from None
 
-    @property
-    def url(self) -> str:
-        """Where the engine is."""
-        return str(self._client.api.base_url)
+    def host(self) -> str:
+        """Return the host's name as the engine knows it."""
+        with _engine_errors():
+            return str(self._client.info()["Name"])
+
+    def serving(self) -> tuple[Container, ...]:
+        """Look at every container that runs, whoever made it, as the Registrator does."""
+        with _engine_errors():
+            return tuple(parse_container(each.attrs) for each in self._client.containers.list(ignore_removed=True))
 
     def units(self) -> tuple[Unit, ...]:
         """Look at every container of the stack, one-shots left out, by name."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provision.base import paths
 from provision.base.errors import ProvisionError
-from provision.doors.docker_events import Engine
 from provision.doors.docker_look import Look
 from provision.doors.expiries import certificates
 from provision.doors.openstack_look import OpenStack
@@ -129,9 +128,8 @@ def _consul(settings: Settings, look: Look) -> Part:
 
 def _differences(catalogue: Catalogue, look: Look) -> tuple[set[str], set[str]]:
     """Name what the Registrator has still to register, and to remove."""
-    engine = Engine(look.url)
-    host = engine.name()
-    wanted = wanted_services(engine.containers(), Registration(host, internal=True, network=NETWORK))
+    host = look.host()
+    wanted = wanted_services(look.serving(), Registration(host, internal=True, network=NETWORK))
     changes = plan_changes(wanted, catalogue.services(), host)
     return {service.id for service in changes.register}, set(changes.deregister)
 

@@ -33,8 +33,6 @@ NAMES = [api.name for api in apis(Settings()) if api.type]
 
 
 class FakeLook:
-    url = "unix:///nowhere"
-
     def __init__(self):
         self.answers = {
             "mariadb": f"wsrep_cluster_size\t0\nclock\t{time.time()}\n",
@@ -48,6 +46,12 @@ class FakeLook:
 
     def units(self):
         return tuple(self.running)
+
+    def host(self):
+        return "vm"
+
+    def serving(self):
+        return (CONTAINER,)
 
     def clock(self):
         return Clock("Docker's host", 0.0, 0.0)
@@ -106,11 +110,9 @@ def _look(monkeypatch, tmp_path):
     (paths.stack_dir() / "compose.env").write_text("")
     look = FakeLook()
     project = SimpleNamespace(project="provision", replicas=lambda: {each.service: 1 for each in look.running})
-    engine = SimpleNamespace(name=lambda: "vm", containers=lambda: (CONTAINER,))
     monkeypatch.setattr(workflow, "Look", lambda: look)
     monkeypatch.setattr(workflow, "catalogue", FakeConsul)
     monkeypatch.setattr(workflow, "OpenStack", FakeCloud)
-    monkeypatch.setattr(workflow, "Engine", lambda url: engine)
     monkeypatch.setattr(workflow, "control", lambda: project)
     monkeypatch.setattr(workflow, "hypervisors", lambda settings: ())
     monkeypatch.setattr(workflow, "image_tags", lambda contexts: TAGS)
