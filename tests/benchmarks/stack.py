@@ -1,7 +1,7 @@
 """The local cloud's APIs under 20 reads per second while copies join, are killed and are all upgraded.
 
-Run, with the cloud up:  python tests/benchmarks/stack.py scale [TIMES]      (default: 5, with nova-api)
-                         python tests/benchmarks/stack.py upgrade            (every copied service, there and back)
+Run, with the cloud up:  python tests/benchmarks/stack.py scale      (--times 5, with nova-api)
+                         python tests/benchmarks/stack.py upgrade    (every copied service, there and back)
 
 Every read that is not answered below 400 within a minute counts as failed. HAProxy repeats reads that a dying copy did
 not answer, so a killed copy costs none; an upgrade does not need that (tests/integration/test_copies.py writes).
@@ -9,6 +9,7 @@ not answer, so a killed copy costs none; an upgrade does not need that (tests/in
 
 from __future__ import annotations
 
+import argparse
 import concurrent.futures
 import itertools
 import json
@@ -45,15 +46,16 @@ READS = {
 }
 SETTINGS = Settings()
 CATALOGUE = catalogue(SETTINGS)
-PROXY = Proxy(SETTINGS.public_url(SETTINGS.ports.haproxy_stats))
+PROXY = Proxy(SETTINGS.local_url(SETTINGS.ports.haproxy_stats))
 
 
 class Reads:
     """Reads at a steady pace, each API in turn, answered or not: a slow answer holds back no other request."""
 
-    def __init__(self, per_second=20):
-        token = openstack.connect(cloud="local").auth_token
-        self.headers = {"X-Auth-Token": token, "Connection": "close"}
+    def __init__(self, per_second):
+        cloud = openstack.connect(cloud="local")
+        self.headers = {"X-Auth-Token": cloud.auth_token, "Connection": "close"}
+        self.authority = cloud.session.verify
         urls = {api.name: SETTINGS.public_url(api.port, READS[api.name]) for api in apis(SETTINGS) if api.name in READS}
         self.urls = itertools.cycle(urls.items())
         self.pause = 1 / per_second
@@ -81,7 +83,7 @@ class Reads:
     def _one(self, name, url):
         began = time.monotonic()
         try:
-            answer = requests.get(url, headers=self.headers, timeout=60)
+            answer = requests.get(url, headers=self.headers, verify=self.authority, timeout=60)
             problem = "" if answer.status_code < 400 else f"{answer.status_code} {answer.text[:80]}"
         except requests.RequestException as error:
             problem = repr(error)
@@ -158,9 +160,10 @@ def provision(*words, checkout=None):
 
 
 def address_of(container):
-    container.reload()
-    (network,) = container.attrs["NetworkSettings"]["Networks"].values()
-    return f"{network['IPAddress']}:{SETTINGS.ports.nova_api}"
+    """Ask Consul where a container serves."""
+    known = instances(CATALOGUE.services(), CATALOGUE.checks())
+    (address,) = {each.address for each in known if container.id.startswith(each.container)}
+    return address
 
 
 def until(condition, seconds=60):
@@ -171,10 +174,10 @@ def until(condition, seconds=60):
         time.sleep(0.05)
 
 
-def measure_scale(times):
+def measure_scale(times, rate):
     engine = docker.from_env()
     joins, lasts, outs = [], [], []
-    reads, watch = Reads(), Watch(SERVICE)
+    reads, watch = Reads(rate), Watch(SERVICE)
     provision("scale", f"{SERVICE}=2")
     with reads.running(), watch.running():
         for _ in range(times):
@@ -213,12 +216,12 @@ def other_checkout(folder):
     return folder
 
 
-def measure_upgrade():
+def measure_upgrade(rate):
     services = [each.service for each in COPIED]
     with tempfile.TemporaryDirectory() as folder:
         for name, checkout in (("there", other_checkout(Path(folder))), ("back", None)):
             before = {each.id for each in docker.from_env().containers.list(filters={"label": "provision.copy"})}
-            reads = Reads()
+            reads = Reads(rate)
             with reads.running():
                 took = provision("upgrade", *services, checkout=checkout)
             after = {each.id for each in docker.from_env().containers.list(filters={"label": "provision.copy"})}
@@ -228,15 +231,18 @@ def measure_upgrade():
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["scale", "upgrade"])
+    parser.add_argument("--times", type=int, default=5)
+    parser.add_argument("--rate", type=float, default=20, help="reads per second")
+    asked = parser.parse_args()
     found = stack_status()
     if not found.up:
         sys.exit(f"the local cloud is not up:\n{found.text()}")
-    if sys.argv[1:2] == ["scale"]:
-        measure_scale(int(sys.argv[2]) if len(sys.argv) > 2 else 5)
-    elif sys.argv[1:] == ["upgrade"]:
-        measure_upgrade()
+    if asked.what == "scale":
+        measure_scale(asked.times, asked.rate)
     else:
-        sys.exit(__doc__)
+        measure_upgrade(asked.rate)
 
 
 if __name__ == "__main__":
