@@ -188,12 +188,12 @@ class Apply:
 
     def _gone(self) -> None:
         """Wait for deleted VMs to vanish: their names, ports and quota are needed."""
-        await_gone(self.cloud, self.wanted.name, self._leaving, self.progress)
+        await_gone(self.cloud, self.wanted.name, self._leaving, self.progress, time.sleep)
         self._leaving.clear()
 
 
 def await_gone(
-    cloud: Cloud, name: str, leaving: Iterable[str], progress: Progress, sleep: Callable[[float], None] = time.sleep
+    cloud: Cloud, name: str, leaving: Iterable[str], progress: Progress, sleep: Callable[[float], None]
 ) -> None:
     """Wait until the servers with these ids are gone; raises ProvisionError when one does not go."""
     left = set(leaving)

@@ -111,7 +111,7 @@ class Site:
         return Copies(
             self.compose.having({"VERSION": version}),
             self.engine,
-            Catalogue(f"http://{self.world.consul_address}:8500"),
+            Catalogue(f"http://{self.world.consul_address}:8500", self.world.passwords["consul_management"]),
             Proxy(f"http://{self.world.address(self.proxy)}:8404"),
             Silent(),
             **{"limit": 60, **options},
