@@ -101,8 +101,9 @@ def shut_down_kernels(page: Page, user: str) -> None:
     """Shut all of the user's kernels down, as the menu does: through the notebook server's own API."""
     code = """async (base) => {
         const xsrf = document.cookie.split('; ').find(one => one.startsWith('_xsrf=')).slice(6);
-        const kernels = await (await fetch(base)).json();
-        const ends = kernels.map(one => fetch(`${base}/${one.id}`, {method: 'DELETE', headers: {'X-XSRFToken': xsrf}}));
-        return (await Promise.all(ends)).map(end => end.status);
+        const ask = (path, method) => fetch(base + path, {method, headers: {'X-XSRFToken': xsrf}});
+        const kernels = await (await ask('', 'GET')).json();
+        const ends = await Promise.all(kernels.map(one => ask(`/${one.id}`, 'DELETE')));
+        return ends.map(end => end.status);
     }"""
     assert page.evaluate(code, f"/user/{user}/api/kernels") == [204]
