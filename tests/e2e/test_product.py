@@ -132,7 +132,6 @@ def test_a_second_up_has_nothing_to_do(product) -> None:
     assert product.json("plan")["steps"] == []
 
 
-@pytest.mark.live
 def test_a_notebook_computes_on_both_workers(product, hub_url, tmp_path) -> None:
     with browser.user_at(hub_url, tmp_path) as page:
         browser.log_in(page, "alice", passwords(product)["alice"])
@@ -150,13 +149,11 @@ def test_a_notebook_computes_on_both_workers(product, hub_url, tmp_path) -> None
     assert "worker-2" in hosts
 
 
-@pytest.mark.live
 def test_verify_passes(product) -> None:
     done = product.run("verify")
     assert int(re.search(r"(\d+) passed", done.output)[1]) >= 40
 
 
-@pytest.mark.live
 def test_thirty_megabytes_pass_from_here_to_a_vm_and_between_vms(product) -> None:
     blob = os.urandom(MEGABYTES << 20)
     wanted = hashlib.sha256(blob).hexdigest()
@@ -179,7 +176,6 @@ def test_thirty_megabytes_pass_from_here_to_a_vm_and_between_vms(product) -> Non
     assert fetched.output.count(wanted) == 2
 
 
-@pytest.mark.live
 def test_site_yml_changes_nothing_and_mends_a_hand_made_change(product) -> None:
     changed, failed = playbook(product, "site.yml")
     assert set(changed.values()) == {0}
@@ -194,7 +190,6 @@ def test_site_yml_changes_nothing_and_mends_a_hand_made_change(product) -> None:
     assert "spark.ui.enabled" not in asked.stdout
 
 
-@pytest.mark.live
 def test_users_yml_adds_a_user_who_logs_in(product, hub_url, tmp_path) -> None:
     (product.folder / "cluster.yaml").write_text("name: analytics\nhub: {users: [alice, carol]}\n")
     _, failed = playbook(product, "users.yml")
@@ -206,7 +201,6 @@ def test_users_yml_adds_a_user_who_logs_in(product, hub_url, tmp_path) -> None:
     assert product.run("ssh", "--", "id carol", code=None).code != 0
 
 
-@pytest.mark.live
 def test_verify_names_the_worker_and_the_unit_that_is_down(product) -> None:
     product.run("ssh", "analytics-worker-2", "--", "sudo systemctl stop spark-worker")
     failed = product.run("verify", "-k", "unit", code=1)
@@ -214,7 +208,6 @@ def test_verify_names_the_worker_and_the_unit_that_is_down(product) -> None:
     product.run("ssh", "analytics-worker-2", "--", "sudo systemctl start spark-worker")
 
 
-@pytest.mark.live
 def test_horizon_shows_the_instances_of_the_project(product, tmp_path) -> None:
     product.run("cloud", "scale", "horizon=1")
     login = yaml.safe_load((product.home / "clouds.yaml").read_text())["clouds"]["local"]["auth"]
