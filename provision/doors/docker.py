@@ -5,46 +5,41 @@ from __future__ import annotations
 import io
 import tarfile
 import tempfile
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import IPAMConfig, IPAMPool
 
-from provision.base.errors import ProvisionError, UsageError
+from provision.base.errors import ProvisionError
+from provision.doors.docker_client import connect, engine_errors
 from provision.doors.process import run
+from provision.pure.containers import COMPOSE_ONEOFF, COMPOSE_PROJECT, COMPOSE_SERVICE
 from provision.pure.stack import BASE_IMAGE, FAMILY_LABEL, LABEL, SUITE
 from provision.pure.stack_copies import COPY_LABEL
 from provision.pure.stack_host import ServiceState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from docker.models.containers import Container
 
     from provision.pure.stack import Bridge
 
 _FAILED_TAIL = 30
-_PROJECT = "com.docker.compose.project"
 
 
 class Engine:
     """The Docker engine of this machine."""
 
     def __init__(self) -> None:
-        try:
-            self._client = docker.from_env(timeout=600)
-            self._client.ping()
-        except (DockerException, requests.RequestException) as error:
-            raise UsageError("Docker does not answer", _away_hint(str(error)), str(error)) from None
+        self._client = connect(600)
 
     def images(self) -> set[str]:
         """Return the names with tags of all images here."""
-        with _engine_errors():
+        with engine_errors():
             return {tag for image in self._client.api.images() for tag in image.get("RepoTags") or ()}
 
     def build(
@@ -61,7 +56,7 @@ class Engine:
         Raises ProvisionError with the last lines when a step fails.
         """
         lines: list[str] = []
-        with _engine_errors():
+        with engine_errors():
             for event in self._client.api.build(
                 fileobj=io.BytesIO(_tar(context)),
                 custom_context=True,
@@ -86,7 +81,7 @@ class Engine:
 
     def drop_superseded(self, families: Collection[str], current: Collection[str]) -> None:
         """Remove images of these families that are not in `current`, those that containers still use left out."""
-        with _engine_errors():
+        with engine_errors():
             for image in self._client.images.list(filters={"label": FAMILY_LABEL}):
                 if image.labels.get(FAMILY_LABEL) not in families or set(image.tags) & set(current):
                     continue
@@ -121,14 +116,14 @@ class Engine:
                     "install the package mmdebstrap, or let Docker reach an image registry",
                     f"{problem}\n{made.stderr}",
                 )
-            with _engine_errors():
+            with engine_errors():
                 self._client.api.import_image_from_file(
                     str(archive), repository, tag, changes=[f"LABEL {FAMILY_LABEL}=debian", 'CMD ["bash"]']
                 )
 
     def ensure_bridge(self, bridge: Bridge) -> bool:
         """Have a network here; return whether it was made. Raises ProvisionError when its addresses are in use."""
-        with _engine_errors():
+        with engine_errors():
             if self._client.networks.list(names=[f"^{bridge.name}$"]):
                 return False
             pool = IPAMPool(
@@ -148,27 +143,27 @@ class Engine:
 
     def remove_bridge(self, bridge: Bridge) -> None:
         """Remove a network, if it is there."""
-        with _engine_errors():
+        with engine_errors():
             for network in self._client.networks.list(names=[f"^{bridge.name}$"]):
                 _gone(network.remove)
 
     def host(self) -> str:
         """Return this machine's name as Docker knows it."""
-        with _engine_errors():
+        with engine_errors():
             return str(self._client.info()["Name"])
 
     def states(self, project: str = "") -> list[ServiceState]:
         """Look at every container of the stack, or of one Compose project, one-shots left out."""
         # Those of Compose: a bake carries our label too, and comes to an end as it should.
-        of_project = f"{_PROJECT}={project}"
-        filters: dict[str, Any] = {"label": [of_project] if project else [LABEL, _PROJECT]}
-        with _engine_errors():
+        of_project = f"{COMPOSE_PROJECT}={project}"
+        filters: dict[str, Any] = {"label": [of_project] if project else [LABEL, COMPOSE_PROJECT]}
+        with engine_errors():
             found = self._client.containers.list(all=True, filters=filters, ignore_removed=True)
-            return [_state(each) for each in found if each.labels.get("com.docker.compose.oneoff") != "True"]
+            return [_state(each) for each in found if each.labels.get(COMPOSE_ONEOFF) != "True"]
 
     def state(self, container: str) -> ServiceState | None:
         """Look at one container, by id or name; None when there is no such container."""
-        with _engine_errors():
+        with engine_errors():
             try:
                 return _state(self._client.containers.get(container))
             except NotFound:
@@ -176,12 +171,12 @@ class Engine:
 
     def rename(self, container: str, name: str) -> None:
         """Give a container another name."""
-        with _engine_errors():
+        with engine_errors():
             self._client.api.rename(container, name)
 
     def end(self, container: str, patience: int = 10) -> None:
         """Stop a container, by force after `patience` seconds, and remove it; one that is gone is no problem."""
-        with _engine_errors():
+        with engine_errors():
             try:
                 found = self._client.containers.get(container)
             except NotFound:
@@ -191,7 +186,7 @@ class Engine:
 
     def last_lines(self, container: str, count: int = _FAILED_TAIL) -> str:
         """Return the end of a container's log."""
-        with _engine_errors():
+        with engine_errors():
             text: bytes = self._client.api.logs(container, tail=count)
             return text.decode(errors="replace")
 
@@ -226,7 +221,7 @@ class Engine:
 
     def purge(self, line: Callable[[str], None]) -> None:
         """Remove every container, volume, network and image with our label; what is gone already is no problem."""
-        with _engine_errors():
+        with engine_errors():
             for container in self._client.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True):
                 _gone(partial(container.remove, force=True, v=True))
             for network in self._client.networks.list(filters={"label": LABEL}):
@@ -252,23 +247,6 @@ def _gone(remove: Callable[[], object]) -> None:
         return
 
 
-@contextmanager
-def _engine_errors() -> Iterator[None]:
-    try:
-        yield
-    except (DockerException, requests.RequestException) as error:
-        hint = "see Docker's own log (`journalctl -u docker`)"
-        if "overlap" in str(error):
-            hint = "another network uses the cloud's addresses: see `docker network ls` and `ip route`"
-        raise ProvisionError("Docker refused or broke off", hint, str(error)) from error
-
-
-def _away_hint(problem: str) -> str:
-    if "Permission denied" in problem or "PermissionError" in problem:
-        return "run this as root or with sudo, or have your account put into the group `docker`"
-    return "start Docker (`systemctl start docker`), or set DOCKER_HOST"
-
-
 def _tar(files: Mapping[str, bytes]) -> bytes:
     """Pack files so that the same files always give the same bytes: Docker's cache then knows them again."""
     out = io.BytesIO()
@@ -287,7 +265,7 @@ def _state(container: Container) -> ServiceState:
     labels: dict[str, str] = container.labels
     environment = dict(each.partition("=")[::2] for each in attributes["Config"].get("Env") or ())
     return ServiceState(
-        service=labels.get("com.docker.compose.service", container.name or ""),
+        service=labels.get(COMPOSE_SERVICE, container.name or ""),
         container=container.name or "",
         state=state["Status"],
         exit_code=int(state.get("ExitCode", 0)),
@@ -295,7 +273,7 @@ def _state(container: Container) -> ServiceState:
         image=attributes["Config"]["Image"],
         started=state.get("StartedAt", ""),
         id=container.id or "",
-        project=labels.get(_PROJECT, ""),
+        project=labels.get(COMPOSE_PROJECT, ""),
         number=int(labels.get(COPY_LABEL) or labels.get("com.docker.compose.container-number") or 1),
         created=attributes.get("Created", ""),
         digest=attributes.get("Image", ""),

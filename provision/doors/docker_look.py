@@ -3,59 +3,48 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import docker
-import requests
-from docker.errors import DockerException, NotFound
-from urllib3.exceptions import HTTPError
+from docker.errors import NotFound
 
-from provision.base.errors import ProvisionError, UsageError
-from provision.pure.containers import Container, parse_container
+from provision.base.errors import ProvisionError
+from provision.doors.docker_client import connect, engine_errors
+from provision.pure.containers import COMPOSE_ONEOFF, COMPOSE_PROJECT, Container, parse_container
 from provision.pure.observed import Clock, Unit, read_moment, read_unit
 from provision.pure.stack import LABEL, PROJECT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-_PROJECT: Final = "com.docker.compose.project"
+    from collections.abc import Sequence
 
 
 class Look:
     """The Docker engine of this machine; every call is bounded by `timeout` seconds."""
 
     def __init__(self, timeout: int = 30) -> None:
-        try:
-            self._client = docker.from_env(timeout=timeout)
-            self._client.ping()
-        except (DockerException, requests.RequestException) as error:
-            raise UsageError(
-                "Docker does not answer", "start it (`systemctl start docker`), or set DOCKER_HOST", str(error)
-            ) from None
+        self._client = connect(timeout)
 
     def host(self) -> str:
         """Return the host's name as the engine knows it."""
-        with _engine_errors():
+        with engine_errors():
             return str(self._client.info()["Name"])
 
     def serving(self) -> tuple[Container, ...]:
         """Look at every container that runs, whoever made it, as the Registrator does."""
-        with _engine_errors():
+        with engine_errors():
             return tuple(parse_container(each.attrs) for each in self._client.containers.list(ignore_removed=True))
 
     def units(self) -> tuple[Unit, ...]:
         """Look at every container of the stack, one-shots left out, by name."""
-        filters: dict[str, Any] = {"label": [LABEL, _PROJECT]}
-        with _engine_errors():
+        filters: dict[str, Any] = {"label": [LABEL, COMPOSE_PROJECT]}
+        with engine_errors():
             found = self._client.containers.list(all=True, filters=filters, ignore_removed=True)
-        lasting = (each for each in found if each.labels.get("com.docker.compose.oneoff") != "True")
+        lasting = (each for each in found if each.labels.get(COMPOSE_ONEOFF) != "True")
         units = (read_unit(each.attrs, (each.name or "").removeprefix(f"{PROJECT}-")) for each in lasting)
         return tuple(sorted(units, key=lambda unit: unit.name))
 
     def clock(self) -> Clock:
         """Compare the engine's clock with ours."""
-        with _engine_errors():
+        with engine_errors():
             before = time.time()
             info = self._client.info()
             after = time.time()
@@ -64,7 +53,7 @@ class Look:
 
     def answer(self, unit: Unit, argv: Sequence[str], seconds: int = 20) -> str:
         """Run a program in a container and return its output; raises ProvisionError when it fails, or takes longer."""
-        with _engine_errors():
+        with engine_errors():
             try:
                 container = self._client.containers.get(f"{PROJECT}-{unit.name}")
             except NotFound:
@@ -77,13 +66,3 @@ class Look:
             why = f"no answer within {seconds} s" if late else (err or out).strip().partition("\n")[0]
             raise ProvisionError(f"{argv[0]} in {unit.name}: {why or f'code {done.exit_code}'}")
         return out
-
-
-@contextmanager
-def _engine_errors() -> Iterator[None]:
-    try:
-        yield
-    except (DockerException, requests.RequestException, HTTPError) as error:
-        raise ProvisionError(
-            "Docker refused or broke off", "see Docker's own log (`journalctl -u docker`)", str(error)
-        ) from error

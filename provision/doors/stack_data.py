@@ -5,16 +5,13 @@ from __future__ import annotations
 import io
 import tarfile
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
-import docker
-import requests
-from docker.errors import DockerException, NotFound
-from urllib3.exceptions import HTTPError
+from docker.errors import NotFound
 
 from provision.base.errors import ProvisionError
+from provision.doors.docker_client import connect, engine_errors
 from provision.pure.backup import user_id
 from provision.pure.stack import LABEL
 
@@ -42,9 +39,8 @@ class Data:
     """The containers' data, by container name; they need not run where only files are concerned."""
 
     def __init__(self) -> None:
-        with _engine_errors():
-            # A dump or an image takes as long as it takes.
-            self._client = docker.from_env(timeout=3600)
+        # A dump or an image takes as long as it takes.
+        self._client = connect(3600)
 
     def query(self, container: str, sql: str) -> list[list[str]]:
         """Ask a database; return rows of texts. Raises ProvisionError when it does not answer."""
@@ -67,7 +63,7 @@ class Data:
 
     def files(self, container: str, folder: str) -> Iterator[tuple[str, IO[bytes], int]]:
         """Yield name (below `folder`), content and size of each plain file; none where there is no such folder."""
-        with _engine_errors():
+        with engine_errors():
             try:
                 stream, _ = self._client.api.get_archive(container, folder)
             except NotFound:
@@ -86,17 +82,17 @@ class Data:
             owner = user_id(passwd.decode(), place.user)
         except KeyError:
             raise ProvisionError(f"{container} has no user {place.user}", "its image is not one of ours") from None
-        with _engine_errors():
+        with engine_errors():
             self._client.api.put_archive(container, place.folder, cast("Any", _tar(place, owner, content, size)))
 
     def volumes(self) -> list[str]:
         """Name all volumes of the cloud."""
-        with _engine_errors():
+        with engine_errors():
             return sorted(str(each.name) for each in self._client.volumes.list(filters={"label": LABEL}))
 
     def remove(self, container: str) -> None:
         """Remove a container; one that is gone is no problem."""
-        with _engine_errors():
+        with engine_errors():
             try:
                 self._client.api.remove_container(container, force=True)
             except NotFound:
@@ -104,7 +100,7 @@ class Data:
 
     def remove_volume(self, name: str) -> None:
         """Remove a volume; one that is gone is no problem."""
-        with _engine_errors():
+        with engine_errors():
             try:
                 self._client.volumes.get(name).remove(force=True)
             except NotFound:
@@ -113,7 +109,7 @@ class Data:
     def _run(self, container: str, argv: Sequence[str]) -> Iterator[bytes]:
         """Run a program in a container and yield its output; raises ProvisionError with its errors when it fails."""
         api, errors = self._client.api, b""
-        with _engine_errors():
+        with engine_errors():
             id_ = api.exec_create(container, list(argv))["Id"]
             for out, err in cast("Iterable[tuple[bytes, bytes]]", api.exec_start(id_, stream=True, demux=True)):
                 errors += err or b""
@@ -169,13 +165,3 @@ class _Stream(io.RawIOBase):
         cut = len(whole) if size < 0 else size
         self._rest = whole[cut:]
         return whole[:cut]
-
-
-@contextmanager
-def _engine_errors() -> Iterator[None]:
-    try:
-        yield
-    except (DockerException, requests.RequestException, HTTPError) as error:
-        raise ProvisionError(
-            "Docker refused or broke off", "see Docker's own log (`journalctl -u docker`)", str(error)
-        ) from error

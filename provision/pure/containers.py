@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+COMPOSE_PROJECT: Final = "com.docker.compose.project"
+COMPOSE_SERVICE: Final = "com.docker.compose.service"
+COMPOSE_ONEOFF: Final = "com.docker.compose.oneoff"
 PREFIX: Final = "SERVICE_"
 """Of every key, in labels and in the environment, that speaks to the Registrator."""
 
@@ -92,7 +95,7 @@ def parse_container(inspect: Mapping[str, Any]) -> Container:
         serving=bool(state["Running"]) and not state.get("Paused") and not state.get("Restarting"),
         env=tuple(_pair(text) for text in config.get("Env") or () if text.startswith(PREFIX)),
         labels=tuple((key, value) for key, value in sorted(labels.items()) if key.startswith(PREFIX)),
-        project=labels.get("com.docker.compose.project") or labels.get("com.docker.stack.namespace") or "",
+        project=labels.get(COMPOSE_PROJECT) or labels.get("com.docker.stack.namespace") or "",
         network_mode=(inspect.get("HostConfig") or {}).get("NetworkMode") or "default",
         networks=tuple(
             Network(name, net.get("NetworkID") or "", net.get("IPAddress") or "", net.get("GlobalIPv6Address") or "")

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from provision.pure.containers import COMPOSE_PROJECT, COMPOSE_SERVICE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -166,9 +168,9 @@ def read_unit(inspect: Mapping[str, Any], name: str) -> Unit:
     """Read a container from Docker's inspect document."""
     state, labels = inspect["State"], inspect["Config"].get("Labels") or {}
     return Unit(
-        service=labels.get("com.docker.compose.service", name),
+        service=labels.get(COMPOSE_SERVICE, name),
         name=name,
-        project=labels.get("com.docker.compose.project", ""),
+        project=labels.get(COMPOSE_PROJECT, ""),
         state=state["Status"],
         image=inspect["Config"]["Image"],
         exit_code=int(state.get("ExitCode") or 0),
