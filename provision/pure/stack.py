@@ -169,8 +169,6 @@ class Settings:
     tunnel: IPv4Network = TUNNEL_NETWORK
     ports: StackPorts = STACK_PORTS
     hypervisors: tuple[str, ...] = ("compute-1",)
-    ha: bool = False
-    """Three members of what keeps data (MariaDB, RabbitMQ) and of memcached, not one."""
     copies: Mapping[str, int] = field(default_factory=dict)
     """How many copies of a service run, where it is not one."""
     tls: GivenTls | None = None

@@ -65,13 +65,13 @@ def chosen() -> Settings:
     tls = given and GivenTls(
         given["host"], Path(given["cert"]), Path(given["key"]), given["authority"] and Path(given["authority"])
     )
-    return Settings(ha=known.get("ha", False), copies=known.get("copies", {}), tls=tls)
+    return Settings(copies=known.get("copies", {}), tls=tls)
 
 
 def choose(settings: Settings) -> None:
     """Keep what the user has chosen, for every command that comes."""
     tls = settings.tls and asdict(settings.tls)
-    known = {"ha": settings.ha, "copies": dict(settings.copies), "tls": tls}
+    known = {"copies": dict(settings.copies), "tls": tls}
     ensure_private(paths.stack_dir() / _CHOICES, json.dumps(known, indent=1, default=str) + "\n")
 
 

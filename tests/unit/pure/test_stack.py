@@ -38,7 +38,7 @@ def compose_values(settings: Settings = Settings()) -> dict[str, str]:  # noqa: 
 OTHER_NETWORK = IPv4Network("10.99.0.0/24")
 
 
-@pytest.mark.parametrize("settings", [Settings(), Settings(management=OTHER_NETWORK, ha=True, copies={"nova-api": 3})])
+@pytest.mark.parametrize("settings", [Settings(), Settings(management=OTHER_NETWORK, copies={"nova-api": 3})])
 def test_only_ovn_and_dns_are_named_by_address(settings):
     found = {
         (name, line.strip(), address)

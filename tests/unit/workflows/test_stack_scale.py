@@ -74,9 +74,11 @@ def test_a_cloud_that_does_not_run_keeps_the_choice_for_its_start(machine):
 def test_other_choices_stay(machine):
     folder = paths.stack_dir()
     folder.mkdir(parents=True)
-    (folder / "choices.json").write_text(json.dumps({"ha": True, "copies": {"glance": 2}}))
+    tls = {"host": "cloud.example", "cert": "/cert", "key": "/key", "authority": None}
+    (folder / "choices.json").write_text(json.dumps({"tls": tls, "copies": {"glance": 2}}))
     stack_scale.scale(machine, ["keystone=2"])
-    assert (chosen().ha, chosen().copies) == (True, {"glance": 2, "keystone": 2})
+    assert chosen().tls.host == "cloud.example"
+    assert chosen().copies == {"glance": 2, "keystone": 2}
 
 
 @pytest.mark.parametrize("words", [["nova-api"], ["nova-api=0"], ["nova-api=11"], ["mariadb=3"], ["what=2"]])
