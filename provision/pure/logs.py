@@ -44,20 +44,36 @@ class Line:
 _STEERING: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
+# An unfinished line with so many parts of others behind it was cut off: its container ended, and was started again.
+_CUT_OFF: Final = 32
+
+
 def lines_of(copy: Copy, frames: Iterable[bytes]) -> Iterator[Line]:
-    """Read what Docker sends for a copy: `TIME TEXT` a line; a long line comes in parts, each with a time before it."""
-    time, parts = "", list[str]()
-    for frame in frames:
+    """Read what Docker sends for a copy: `TIME TEXT` a line.
+
+    A long line comes in parts of 16 KiB, each with the time of the first before it. A container's output and its
+    errors reach Docker by two pipes, so another line may stand between two parts.
+    """
+    unfinished: dict[bytes, list[bytes]] = {}
+    newest: dict[bytes, int] = {}
+    for count, part in enumerate(part for frame in frames for part in io.BytesIO(frame)):
         # Not splitlines(): a carriage return ends no line here.
-        for each in io.BytesIO(frame):
-            stamp, _, text = each.decode(errors="replace").partition(" ")
-            time = time or stamp
-            parts.append(text)
-            if each.endswith(b"\n"):
-                yield Line(time.rstrip(), copy.name, _plain("".join(parts)), copy.service)
-                time, parts = "", []
-    if time:
-        yield Line(time.rstrip(), copy.name, _plain("".join(parts)), copy.service)
+        stamp, _, text = part.partition(b" ")
+        unfinished.setdefault(stamp, []).append(text)
+        newest[stamp] = count
+        ended = [each for each in unfinished if count - newest[each] >= _CUT_OFF]
+        if part.endswith(b"\n"):
+            ended.append(stamp)
+        for each in ended:
+            yield _line(copy, each, unfinished.pop(each))
+            del newest[each]
+    for each, parts in unfinished.items():
+        yield _line(copy, each, parts)
+
+
+def _line(copy: Copy, stamp: bytes, parts: list[bytes]) -> Line:
+    text = b"".join(parts).decode(errors="replace")
+    return Line(stamp.decode().rstrip(), copy.name, _plain(text), copy.service)
 
 
 def _plain(text: str) -> str:

@@ -30,13 +30,21 @@ def test_a_frame_is_a_line_with_dockers_time():
     assert {line.service for line in logs.lines_of(API, frames)} == {"nova-api"}
 
 
-def test_a_long_line_in_parts_is_one_line_with_its_first_time():
-    frames = [b"T1 " + b"a" * 10, b"T2 " + b"b" * 10, b"T3 c\n", b"T4 next\n", b"T5 cut off"]
+def test_a_long_line_in_parts_is_one_line_although_another_pipes_line_stands_between():
+    # A part may end inside a character.
+    frames = [b"T1 " + b"a" * 10 + b"\xc3", b"T2 error\n", b"T1 \xa9b", b"T1 c\n", b"T4 next\n", b"T5 cut off"]
     assert [(line.time, line.text) for line in logs.lines_of(API, frames)] == [
-        ("T1", "a" * 10 + "b" * 10 + "c"),
+        ("T2", "error"),
+        ("T1", "a" * 10 + "ébc"),
         ("T4", "next"),
         ("T5", "cut off"),
     ]
+
+
+def test_a_line_that_was_cut_off_by_a_restart_stays_near_its_place():
+    frames = [b"T000 cut off", *(b"T%03d line\n" % number for number in range(1, 100))]
+    times = [line.time for line in logs.merged([logs.lines_of(API, frames)])]
+    assert times == [f"T{number:03}" for number in range(100)]
 
 
 def test_an_empty_line_stays_one():
