@@ -11,13 +11,14 @@ def cloud() -> None:
 
 
 @cloud.command()
-def up() -> None:
+@click.option("--ha/--no-ha", default=None, help="Three members of what keeps state, or one; kept for the next time.")
+def up(*, ha: bool | None) -> None:
     """Start it (building what is missing), and wait until every API, compute service and network agent is up."""
     from provision.cli.terminal import TerminalProgress, duration
     from provision.workflows.stack_up import ensure_stack
 
     progress = TerminalProgress()
-    ensure_stack(progress)
+    ensure_stack(progress, ha=ha)
     for depth, name, seconds in progress.phases:
         progress.note(f"  {'  ' * depth}{name}: {duration(seconds)}")
     progress.note("The cloud `local` is up: `openstack --os-cloud local` and `provision up` work with it.")

@@ -84,6 +84,15 @@ class Compose:
         argv = self._argv("--profile", "*", "down", "--remove-orphans", *more)
         must(argv, what=f"stopping the project {self.project}", env=self._env(), timeout=300)
 
+    def stop(self, services: Sequence[str]) -> None:
+        """Stop some services' containers in order; they stay as they are."""
+        must(self._argv("stop", *services), what=f"stopping {', '.join(services)}", env=self._env(), timeout=300)
+
+    def remove(self, services: Sequence[str]) -> None:
+        """Remove some services' containers, their data left."""
+        argv = self._argv("rm", "--stop", "--force", *services)
+        must(argv, what=f"removing {', '.join(services)}", env=self._env(), timeout=300)
+
     def logs(self, line: Callable[[str], None], services: Sequence[str], *, follow: bool, tail: int) -> int:
         """Hand over log lines as they come; returns when they end, or never when followed."""
         more = ["--follow"] if follow else []

@@ -21,7 +21,7 @@ from provision.pure.stack import BASE_IMAGE, FAMILY_LABEL, LABEL, SUITE
 from provision.pure.stack_host import ServiceState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from docker.models.containers import Container
 
@@ -157,6 +157,20 @@ class Engine:
             filters: dict[str, Any] = {"label": [LABEL, "com.docker.compose.project"]}
             found = self._client.containers.list(all=True, filters=filters, ignore_removed=True)
             return [_state(each) for each in found if each.labels.get("com.docker.compose.oneoff") != "True"]
+
+    def container_id(self, name: str) -> str:
+        """Return a container's id, or an empty text where there is no such container."""
+        with _engine_errors():
+            try:
+                return self._client.containers.get(name).id or ""
+            except NotFound:
+                return ""
+
+    def remove_volumes(self, names: Iterable[str]) -> None:
+        """Remove volumes with all that they hold; one that is not there is no problem."""
+        with _engine_errors():
+            for name in names:
+                _gone(partial(self._client.api.remove_volume, name))
 
     def last_lines(self, container: str, count: int = _FAILED_TAIL) -> str:
         """Return the end of a container's log."""

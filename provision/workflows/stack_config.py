@@ -72,7 +72,8 @@ def ensure_files(tags: Mapping[str, str]) -> Installation:
 def control() -> Compose:
     """Return the control plane's Compose project."""
     folder = paths.stack_dir()
-    return Compose(stack.PROJECT, (paths.COMPOSE / "stack.yaml",), folder / "compose.env", {})
+    files = ("stack.yaml", "ha.yaml") if chosen().ha else ("stack.yaml",)
+    return Compose(stack.PROJECT, tuple(paths.COMPOSE / name for name in files), folder / "compose.env", {})
 
 
 def hypervisors(settings: Settings) -> tuple[Compose, ...]:

@@ -10,11 +10,12 @@ from provision.base import paths
 from provision.base.errors import ProvisionError
 from provision.base.facts import LOCAL_CLOUD
 from provision.doors import clouds_yaml, compose
+from provision.doors.consul_keys import Keys
 from provision.doors.docker import Engine
 from provision.doors.openstack_admin import Admin
-from provision.pure.stack import EARLY, INFRASTRUCTURE, NEED_ACCOUNTS, PROJECT, apis, bridges
+from provision.pure.stack import EARLY, NEED_ACCOUNTS, PROJECT, apis, bridges
 from provision.pure.stack_host import ServiceState, failed
-from provision.workflows import preflight, stack_bootstrap
+from provision.workflows import preflight, stack_bootstrap, stack_members
 from provision.workflows.stack_config import Installation, ensure_files
 from provision.workflows.stack_images import ensure_images
 
@@ -29,18 +30,23 @@ _LIMIT: Final = 420
 """Seconds that all waiting may take in the end; a container that fails is reported long before."""
 
 
-def ensure_stack(progress: Progress) -> None:
-    """Make the `local` cloud run and answer; a second call finds nothing to do and changes nothing."""
+def ensure_stack(progress: Progress, *, ha: bool | None = None) -> None:
+    """Make the `local` cloud run and answer; a second call finds nothing to do and changes nothing.
+
+    `ha` is whether there shall be three members of what keeps state, from now on; None: as it was.
+    """
     preflight.require(progress)
     engine = Engine()
     compose.require()
+    stack_members.ensure_choice(engine, progress, ha)
     with progress.phase("images"):
         tags = ensure_images(engine, progress)
     with progress.phase("configuration"):
         installation = ensure_files(tags)
     watch = _Watch(engine, progress)
     with progress.phase("databases"):
-        installation.control.up(INFRASTRUCTURE)
+        keys = Keys(installation.settings.public_url(installation.settings.ports.consul))
+        stack_members.start(engine, installation.control, keys, installation.settings, watch.until)
         for bridge in bridges(installation.settings):
             engine.ensure_bridge(bridge)
         fresh = _migrate(engine, installation, watch)
