@@ -56,17 +56,21 @@ while True:
 class Members:
     """MariaDB, RabbitMQ and memcached with three members, and what they find each other by."""
 
-    def __init__(self, folder, *, ha=True):
+    def __init__(self, folder, families=FAMILIES):
         self.docker = docker.from_env()
+        self.folder = folder
         self.run = f"it-{uuid.uuid4().hex[:8]}"
-        tags = ensure_images(Engine(), Silent(), FAMILIES)
-        self.images = {family: stack.image_name(family, tags) for family in FAMILIES}
+        tags = ensure_images(Engine(), Silent(), families)
+        self.images = {family: stack.image_name(family, tags) for family in families}
         base = f"10.214.{random.randrange(256)}"
-        self.settings = stack.Settings(management=IPv4Network(f"{base}.0/24"), ports=StackPorts(*_free_ports(8)), ha=ha)
+        self.settings = stack.Settings(
+            management=IPv4Network(f"{base}.0/24"), ports=StackPorts(*_free_ports(8)), ha=True
+        )
         self.passwords = dict.fromkeys(stack.PASSWORDS, "not-so-secret")
-        self.compose = self._compose(folder, tags)
+        self.compose = self._compose(tags)
 
-    def _compose(self, folder, tags):
+    def _compose(self, tags):
+        folder = self.folder
         rendered = stack.documents(self.settings, self.passwords)
         for name, text in rendered.items():
             place = folder / "etc" / name
@@ -75,7 +79,7 @@ class Members:
         inputs = stack.migration_inputs(self.settings, tags, self.passwords)
         values = stack.environment(self.settings, tags, rendered, inputs, folder / "etc")
         (folder / "env").write_text(stack.env_file(values))
-        files = (paths.COMPOSE / "stack.yaml", *((paths.COMPOSE / "ha.yaml",) if self.settings.ha else ()))
+        files = (paths.COMPOSE / "stack.yaml", paths.COMPOSE / "ha.yaml")
         plain = Compose(self.run, files, folder / "env", {})
         (folder / "override.json").write_text(json.dumps(self._override(plain)))
         return Compose(self.run, (*files, folder / "override.json"), folder / "env", {})
