@@ -19,13 +19,14 @@ _FILE = click.Path(path_type=Path, resolve_path=True)
 
 
 @cloud.command()
+@click.option("--ha/--no-ha", default=None, help="Three members of what keeps state, or one; kept for the next time.")
 @click.option("--tls-cert", "cert", type=_FILE, help="A certificate (PEM, with its chain) of your own for the APIs.")
 @click.option("--tls-key", "key", type=_FILE, help="Its key.")
 @click.option(
     "--tls-authority", "authority", type=_FILE, help="The certificate of what signed it, if that is your own."
 )
 @click.option("--own-tls", is_flag=True, help="Go back to the certificate that the installation makes itself.")
-def up(*, cert: Path | None, key: Path | None, authority: Path | None, own_tls: bool) -> None:
+def up(*, ha: bool | None, cert: Path | None, key: Path | None, authority: Path | None, own_tls: bool) -> None:
     """Start it (building what is missing), and wait until every API, compute service and network agent is up.
 
     A certificate that is given is kept as a choice, and read anew at every start.
@@ -43,7 +44,7 @@ def up(*, cert: Path | None, key: Path | None, authority: Path | None, own_tls: 
     elif own_tls:
         choose_tls(None)
     progress = TerminalProgress()
-    ensure_stack(progress)
+    ensure_stack(progress, ha=ha)
     for depth, name, seconds in progress.phases:
         progress.note(f"  {'  ' * depth}{name}: {duration(seconds)}")
     progress.note("The cloud `local` is up: `openstack --os-cloud local` and `provision up` work with it.")

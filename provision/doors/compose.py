@@ -127,6 +127,15 @@ class Compose:
         argv = self._argv("--profile", "*", "down", "--remove-orphans", *more)
         must(argv, what=f"stopping the project {self.project}", env=self._env(), timeout=300)
 
+    def stop(self, services: Sequence[str]) -> None:
+        """Stop some services' containers in order; they stay as they are."""
+        must(self._argv("stop", *services), what=f"stopping {', '.join(services)}", env=self._env(), timeout=300)
+
+    def remove(self, services: Sequence[str]) -> None:
+        """Remove some services' containers, their data left."""
+        argv = self._argv("rm", "--stop", "--force", *services)
+        must(argv, what=f"removing {', '.join(services)}", env=self._env(), timeout=300)
+
     def services(self) -> list[str]:
         """List the services that run for good, one-shots left out."""
         text = must(self._argv("config", "--services"), what="reading the Compose files", env=self._env())

@@ -22,7 +22,7 @@ from provision.pure.stack_copies import COPY_LABEL
 from provision.pure.stack_host import ServiceState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from docker.models.containers import Container
 
@@ -183,6 +183,20 @@ class Engine:
                 return
             _gone(partial(found.stop, timeout=patience))
             _gone(partial(found.remove, force=True, v=True))
+
+    def container_id(self, name: str) -> str:
+        """Return a container's id, or an empty text where there is no such container."""
+        with engine_errors():
+            try:
+                return self._client.containers.get(name).id or ""
+            except NotFound:
+                return ""
+
+    def remove_volumes(self, names: Iterable[str]) -> None:
+        """Remove volumes with all that they hold; one that is not there is no problem."""
+        with engine_errors():
+            for name in names:
+                _gone(partial(self._client.api.remove_volume, name))
 
     def last_lines(self, container: str, count: int = _FAILED_TAIL) -> str:
         """Return the end of a container's log."""

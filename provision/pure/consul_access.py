@@ -51,13 +51,11 @@ ACCESSES: Final = (
     # DNS questions carry no token, so what they are answered from is open to all that reach Consul.
     Access("anybody", _may(node="read", service="read")),
     Access("registrator", _may(agent="read", node="read", service="write")),
-    # Locks are keys held by sessions.
-    Access("mariadb", _may(agent="read", node="read", service="read", session="write", key="write galera/")),
-    # Its own discovery plugin registers it.
+    # Locks are keys held by sessions; a member itself says whether it serves.
     Access(
-        "rabbitmq",
-        _may(agent="read", node="read", service="read", session="write", key="write rabbitmq/")
-        + '\nservice_prefix "rabbitmq" { policy = "write" }',
+        "mariadb",
+        _may(agent="read", node="read", service="read", session="write", key="write galera/")
+        + '\nservice "mariadb" { policy = "write" }',
     ),
 )
 

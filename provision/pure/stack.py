@@ -39,16 +39,19 @@ MIGRATED: Final = ("keystone", "placement", "glance", "nova", "neutron")
 """Families with a database, in the order in which they are brought to their schema."""
 INFRASTRUCTURE: Final = ("consul", "registrator", "mariadb", "rabbitmq", "memcached", "haproxy", "ovn")
 """What has to run before a migration can."""
+CLUSTERED: Final = ("mariadb", "rabbitmq", "memcached")
+"""What has three members when that is asked for (compose/ha.yaml); their names are these with a number."""
+MEMBERS: Final = 3
 NEED_ACCOUNTS: Final = ("nova-conductor",)
 """What logs in to Keystone when it starts, and ends when it can't."""
 EARLY: Final = ("netns", "switch", "libvirt")
 """What of a hypervisor needs nothing of the control plane but OVN's databases."""
 
-CONSUL_CLIENTS: Final = ("registrator", "mariadb", "rabbitmq")
+CONSUL_CLIENTS: Final = ("registrator", "mariadb")
 """Families that write to Consul: each has a token of its own (pure/consul_access.py) as /config/consul-token."""
 PASSWORDS: Final = (
     "keystone_db", "glance_db", "placement_db", "nova_db", "neutron_db", "rabbitmq", "metadata",
-    "admin", "glance", "placement", "nova", "neutron", "provision", "horizon",
+    "admin", "glance", "placement", "nova", "neutron", "provision", "horizon", "erlang_cookie",
     "consul_gossip", "consul_management", *(f"consul_{family}" for family in CONSUL_CLIENTS),
 )  # fmt: skip
 """What is generated once per installation, one secret each."""
@@ -78,12 +81,22 @@ _REGISTRATOR: Final = (
     "provision/cli/__init__.py", "provision/cli/main.py", "provision/cli/registrator.py",
 )  # fmt: skip
 
+# A member of the MariaDB cluster finds its way with a program of its own.
+_GALERA: Final = (
+    "provision/__init__.py", "provision/base", "provision/pure/__init__.py",
+    "provision/pure/galera.py", "provision/pure/services.py", "provision/pure/containers.py",
+    "provision/doors/__init__.py", "provision/doors/consul.py", "provision/doors/consul_keys.py",
+    "provision/doors/mariadb.py", "provision/doors/process.py",
+    "provision/workflows/__init__.py", "provision/workflows/galera.py",
+    "provision/cli/__init__.py", "provision/cli/galera.py",
+)  # fmt: skip
+
 FAMILIES: Final = (
     Family("base", BASE_IMAGE, ()),
     Family("consul", extra=()),
     Family("registrator", extra=_REGISTRATOR),
     Family("haproxy", extra=()),
-    Family("mariadb"),
+    Family("mariadb", extra=("compose/base/common.sh", *_GALERA)),
     Family("rabbitmq"),
     Family("memcached"),
     Family("ovn"),
@@ -173,6 +186,8 @@ class Settings:
     """How many copies of a service run, where it is not one."""
     tls: GivenTls | None = None
     """The user's own certificate; None: the installation makes its own."""
+    ha: bool = False
+    """Whether what keeps state has three members, on this machine or several."""
 
     @property
     def families(self) -> frozenset[str]:
@@ -289,11 +304,33 @@ def peer(service: str) -> str:
     return f"{service}.service.consul"
 
 
+def members(settings: Settings, service: str) -> tuple[str, ...]:
+    """Name a clustered service's members: the first is always there."""
+    return tuple(f"{service}-{number}" for number in range(1, (MEMBERS if settings.ha else 1) + 1))
+
+
+def member_services(settings: Settings) -> tuple[str, ...]:
+    """Name the Compose services of all members but the first, which has its service's own name."""
+    return tuple(name for service in CLUSTERED for name in members(settings, service)[1:])
+
+
+def _peers(settings: Settings) -> dict[str, object]:
+    """Name what is reached by name: with several members of MariaDB, HAProxy sends everybody to the same one."""
+    alone = {name: peer(name) for name in ("mariadb", "rabbitmq", "memcached", "haproxy")}
+    caches = [f"{number}.{peer('memcached')}" for number in range(1, MEMBERS + 1)]
+    return alone | {
+        "database": peer("haproxy" if settings.ha else "mariadb"),
+        "caches": caches if settings.ha else [alone["memcached"]],
+        "brokers": [peer(name) for name in members(settings, "rabbitmq")],
+    }
+
+
 def documents(settings: Settings, passwords: Mapping[str, str]) -> dict[str, str]:
     """Render every configuration file: `<family>/<file>`, as it lies in the folder that containers see as /config."""
     context: dict[str, Any] = {
         "passwords": passwords,
-        "peer": {name: peer(name) for name in ("mariadb", "rabbitmq", "memcached", "haproxy")},
+        "ha": settings.ha,
+        "peer": _peers(settings),
         "ports": settings.ports,
         "identity_url": settings.internal_url(settings.ports.keystone, "/v3"),
         "ovn_address": settings.ovn,
@@ -315,10 +352,14 @@ def documents(settings: Settings, passwords: Mapping[str, str]) -> dict[str, str
         ),
         **{f"{family}/consul-token": passwords[f"consul_{family}"] for family in CONSUL_CLIENTS},
         "haproxy/haproxy.cfg": one(
-            "haproxy.cfg", consul_address=settings.consul, services=[_proxied(api) for api in apis(settings)]
+            "haproxy.cfg",
+            consul_address=settings.consul,
+            services=[_proxied(api) for api in apis(settings)],
+            members=MEMBERS if settings.ha else 0,
         ),
         "mariadb/mariadb.sql": one("mariadb.sql", databases=_DATABASES),
         "rabbitmq/rabbitmq.conf": one("rabbitmq.conf"),
+        "rabbitmq/erlang-cookie": passwords["erlang_cookie"],
         "rabbitmq/definitions.json": one("rabbitmq.json", rabbitmq_hash=rabbitmq_hash(passwords["rabbitmq"])),
         "keystone/keystone.conf": one("keystone.conf"),
         "keystone/admin-password": passwords["admin"],
@@ -390,6 +431,8 @@ def environment(
         "PEER_CONSUL": peer("consul"),
         "PEER_MARIADB": peer("mariadb"),
         "PEER_RABBITMQ": peer("rabbitmq"),
+        "MARIADB_MEMBERS": ",".join(members(settings, "mariadb")),
+        "RABBITMQ_MEMBERS": ",".join(members(settings, "rabbitmq")),
         "KEYSTONE_PUBLIC_URL": settings.public_url(settings.ports.keystone, "/v3/"),
         "KEYSTONE_INTERNAL_URL": settings.internal_url(settings.ports.keystone, "/v3/"),
         "PLACEMENT_INTERNAL_URL": settings.internal_url(settings.ports.placement, "/"),

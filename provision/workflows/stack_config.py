@@ -65,13 +65,13 @@ def chosen() -> Settings:
     tls = given and GivenTls(
         given["host"], Path(given["cert"]), Path(given["key"]), given["authority"] and Path(given["authority"])
     )
-    return Settings(copies=known.get("copies", {}), tls=tls)
+    return Settings(copies=known.get("copies", {}), tls=tls, ha=known.get("ha", False))
 
 
 def choose(settings: Settings) -> None:
     """Keep what the user has chosen, for every command that comes."""
     tls = settings.tls and asdict(settings.tls)
-    known = {"copies": dict(settings.copies), "tls": tls}
+    known = {"copies": dict(settings.copies), "tls": tls, "ha": settings.ha}
     ensure_private(paths.stack_dir() / _CHOICES, json.dumps(known, indent=1, default=str) + "\n")
 
 
@@ -125,7 +125,8 @@ def this_checkout() -> dict[str, str]:
 def control() -> Compose:
     """Return the control plane's Compose project."""
     folder = paths.stack_dir()
-    return Compose(stack.PROJECT, (paths.COMPOSE / "stack.yaml",), folder / "compose.env", _unwritten())
+    files = ("stack.yaml", "ha.yaml") if chosen().ha else ("stack.yaml",)
+    return Compose(stack.PROJECT, tuple(paths.COMPOSE / name for name in files), folder / "compose.env", _unwritten())
 
 
 def hypervisors(settings: Settings) -> tuple[Compose, ...]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from provision.base import paths
 from provision.base.errors import ProvisionError
 from provision.base.facts import LOCAL_CLOUD
 from provision.doors import clouds_yaml, compose
+from provision.doors.consul_keys import Keys
 from provision.doors.docker import Engine
 from provision.doors.openstack_admin import Admin
-from provision.pure.stack import EARLY, INFRASTRUCTURE, NEED_ACCOUNTS, PROJECT, apis, bridges
+from provision.pure.stack import EARLY, NEED_ACCOUNTS, PROJECT, apis, bridges
 from provision.pure.stack_copies import COPIED
 from provision.pure.stack_host import ServiceState, failed
-from provision.workflows import preflight, stack_bootstrap, stack_schema, stack_tls
+from provision.workflows import preflight, stack_bootstrap, stack_members, stack_schema, stack_tls
 from provision.workflows.stack_access import ensure_access
 from provision.workflows.stack_config import Installation, alone, chosen, ensure_files, require_whole_data
 from provision.workflows.stack_images import ensure_images
@@ -32,16 +34,18 @@ _LIMIT: Final = 420
 """Seconds that all waiting may take in the end; a container that fails is reported long before."""
 
 
-def ensure_stack(progress: Progress) -> None:
+def ensure_stack(progress: Progress, *, ha: bool | None = None) -> None:
     """Make the `local` cloud run and answer; a second call finds nothing to do and changes nothing.
 
-    What runs and is out of date is replaced copy by copy (stack_upgrade.py::renew): its APIs go on answering.
+    What runs and is out of date is replaced copy by copy (stack_upgrade.py::renew): its APIs go on answering. `ha` is
+    whether there shall be three members of what keeps state, from now on; None: as it was.
     """
     require_whole_data()
     preflight.require(progress)
     engine = Engine()
     compose.require()
     with alone(progress):
+        stack_members.ensure_choice(engine, progress, ha)
         with progress.phase("images"):
             tags = ensure_images(engine, progress, chosen().families)
         with progress.phase("configuration"):
@@ -62,11 +66,12 @@ def _start(engine: Engine, installation: Installation, progress: Progress) -> No
     running = {_FAMILIES[state.service] for state in copies.sweep()}
     watch = _Watch(engine, progress)
     with progress.phase("databases"):
-        control.up(INFRASTRUCTURE)
+        consul = settings.local_url(settings.ports.consul)
+        rights = partial(ensure_access, consul, installation.passwords)
+        wait = partial(watch.until, every=0.5)
+        stack_members.start(engine, control, Keys(consul), settings, wait=wait, rights=rights)
         for bridge in bridges(settings):
             engine.ensure_bridge(bridge)
-        consul = settings.local_url(settings.ports.consul)
-        watch.until(lambda: ensure_access(consul, installation.passwords), every=0.5)
         fresh = _migrate(engine, installation, watch, running)
     admin = Admin(stack_bootstrap.admin_login(settings, installation.passwords["admin"]))
     made: list[str] = []

@@ -38,7 +38,9 @@ def compose_values(settings: Settings = Settings()) -> dict[str, str]:  # noqa: 
 OTHER_NETWORK = IPv4Network("10.99.0.0/24")
 
 
-@pytest.mark.parametrize("settings", [Settings(), Settings(management=OTHER_NETWORK, copies={"nova-api": 3})])
+@pytest.mark.parametrize(
+    "settings", [Settings(), Settings(management=OTHER_NETWORK, copies={"nova-api": 3}), Settings(ha=True)]
+)
 def test_only_ovn_and_dns_are_named_by_address(settings):
     found = {
         (name, line.strip(), address)
@@ -58,7 +60,7 @@ def test_only_ovn_and_dns_are_named_by_address(settings):
 
 def test_openstack_names_its_peers_as_consul_does(rendered):
     # In URLs (after the account, where there is one) and in lists of memcached's servers.
-    host = re.compile(r"(?:@|://|memcache\w* = )([^/@:\s]+)(?::\d+)?(?:/|$)", re.MULTILINE)
+    host = re.compile(r"(?:@|://|memcached?_servers = )([^/@:\s]+)(?::\d+)?(?:/|$)", re.MULTILINE)
     families = ("keystone", "glance", "placement", "nova", "neutron")
     named = {found for name, text in rendered.items() if name.startswith(families) for found in host.findall(text)}
     assert named == {f"{name}.service.consul" for name in ("mariadb", "rabbitmq", "memcached", "haproxy")}
@@ -149,6 +151,62 @@ def test_no_secret_reaches_compose():
     assert "SECRET" not in text
 
 
+HA = Settings(ha=True)
+
+
+def test_with_one_member_each_everything_is_asked_for_by_its_service_s_name(rendered):
+    assert "@mariadb.service.consul/keystone" in rendered["keystone/keystone.conf"]
+    assert "memcache_servers = memcached.service.consul:11211\n" in rendered["keystone/keystone.conf"]
+    assert "rabbit_quorum_queue = false" in rendered["nova/nova.conf"]
+    assert "cluster_formation" not in rendered["rabbitmq/rabbitmq.conf"]
+    assert "3306" not in rendered["haproxy/haproxy.cfg"]
+
+
+def test_with_three_members_each_is_known_and_none_is_named_by_address():
+    rendered = stack.documents(HA, PASSWORDS)
+    caches = ",".join(f"{number}.memcached.service.consul:11211" for number in (1, 2, 3))
+    for name in ("keystone", "glance", "placement", "nova", "neutron"):
+        text = rendered[f"{name}/{name}.conf"]
+        # One writer at a time: HAProxy sends all to the same member.
+        assert "@haproxy.service.consul/" in text
+        assert "mariadb.service.consul" not in text
+        assert caches in text
+    assert "bind :::3306" in rendered["haproxy/haproxy.cfg"]
+    assert "server-template mariadb 3 _mariadb._tcp.service.consul" in rendered["haproxy/haproxy.cfg"]
+    for number in (1, 2, 3):
+        node = f"classic_config.nodes.{number} = rabbit@rabbitmq-{number}.service.consul"
+        assert node in rendered["rabbitmq/rabbitmq.conf"]
+    for name in ("nova/nova.conf", "neutron/neutron.conf"):
+        assert "rabbit_quorum_queue = true" in rendered[name]
+        assert "rabbit_transient_quorum_queue = true" in rendered[name]
+
+
+def test_each_member_has_a_name_and_a_volume_of_its_own():
+    plain = yaml.safe_load((paths.COMPOSE / "stack.yaml").read_text())
+    more = yaml.safe_load((paths.COMPOSE / "ha.yaml").read_text())
+    services = plain["services"] | more["services"]
+    assert set(more["services"]) == {*stack.CLUSTERED, *stack.member_services(HA)}
+    volumes = []
+    for family, folder in (("mariadb", "/var/lib/mysql"), ("rabbitmq", "/var/lib/rabbitmq")):
+        names = stack.members(HA, family)
+        for service, name in zip((family, *names[1:]), names, strict=True):
+            body = more["services"][service]
+            assert body["environment"]["MEMBER"] == name
+            assert name in {body["labels"].get("SERVICE_3306_ID"), body["labels"].get("SERVICE_25672_NAME")}
+            mounts = [*plain["services"].get(service, {}).get("volumes", ()), *body.get("volumes", ())]
+            volumes += [mount.partition(":")[0] for mount in mounts if mount.endswith(f":{folder}")]
+    assert len(volumes) == len(set(volumes)) == 6
+    assert set(volumes) <= set(plain["volumes"]) | set(more["volumes"])
+    tags = [services[name]["labels"]["SERVICE_11211_TAGS"] for name in ("memcached", "memcached-2", "memcached-3")]
+    assert tags == ["1", "2", "3"]
+    for body in more["volumes"].values():
+        assert body["labels"]["provision.stack"] == "local"
+
+
+def test_only_the_broker_gets_the_key_of_the_brokers(rendered):
+    assert [name for name, text in rendered.items() if PASSWORDS["erlang_cookie"] in text] == ["rabbitmq/erlang-cookie"]
+
+
 def test_emulated_guests_have_a_bounded_translation_cache_and_kvm_guests_the_hosts_processor(rendered):
     qemu, kvm = (rendered[f"nova/nova-compute-{kind}.conf"] for kind in ("qemu", "kvm"))
     assert "virt_type = qemu" in qemu
@@ -171,7 +229,7 @@ def variables(text: str) -> set[str]:
     return set(re.findall(r"\$\{([A-Z_]+)", text))
 
 
-@pytest.mark.parametrize("name", ["stack.yaml", "compute.yaml"])
+@pytest.mark.parametrize("name", ["stack.yaml", "ha.yaml", "compute.yaml"])
 def test_compose_files_ask_for_nothing_that_they_do_not_get(name):
     text = (paths.COMPOSE / name).read_text()
     yaml.safe_load(text)
@@ -180,7 +238,7 @@ def test_compose_files_ask_for_nothing_that_they_do_not_get(name):
 
 
 def test_every_value_for_compose_is_used():
-    used = variables("".join((paths.COMPOSE / name).read_text() for name in ("stack.yaml", "compute.yaml")))
+    used = variables("".join((paths.COMPOSE / name).read_text() for name in ("stack.yaml", "ha.yaml", "compute.yaml")))
     unused = set(compose_values()) - used
     assert unused <= {"BASE_TAG", "OS_TAG", "BAKE_TAG"}
 

@@ -1,0 +1,65 @@
+"""`python -m provision.cli.galera`: what MariaDB's container runs, with all that it needs from its environment.
+
+MEMBER is this member's name, MEMBERS all their names, CONSUL_HTTP_ADDR where Consul answers, CONSUL_HTTP_TOKEN_FILE
+where the token for it is.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from provision.base.errors import ProvisionError
+from provision.doors.mariadb import Server
+
+ACCOUNTS: Final = Path("/run/mysqld/init.sql")
+"""The databases and accounts, one statement a line."""
+
+
+def main() -> int:
+    """Run one member and return the code to end with."""
+    name = os.environ.get("MEMBER", "mariadb-1")
+    members = os.environ.get("MEMBERS", name).split(",")
+    server = Server(durable=len(members) > 1)
+    try:
+        if members == [name]:
+            serve_alone(name, server)
+        return serve(name, members, server)
+    except ProvisionError as error:
+        say(" - ".join(filter(None, (error.message, error.hint, error.detail))))
+        return error.exit_code
+
+
+def serve_alone(name: str, server: Server) -> None:
+    """Become the server: an only member asks nobody, and needs nobody beside it."""
+    position = server.position()
+    if position is None:
+        server.install()
+    server.allow_start()
+    # Before the first connection, and replicated to nobody.
+    server.become([*server.argv(name, "", position, ()), f"--init-file={ACCOUNTS}"])
+
+
+def serve(name: str, members: list[str], server: Server) -> int:
+    """Be one of several members."""
+    from provision.doors.consul_keys import Keys
+    from provision.workflows.galera import Member
+
+    keys = Keys(os.environ["CONSUL_HTTP_ADDR"], Path(os.environ["CONSUL_HTTP_TOKEN_FILE"]).read_text().strip())
+    member = Member(name, members, server, keys, accounts=ACCOUNTS.read_text(), say=say)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: member.stop())
+    return member.run()
+
+
+def say(text: str) -> None:
+    """Write one line into the container's log."""
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} galera: {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
