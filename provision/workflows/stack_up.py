@@ -29,7 +29,12 @@ if TYPE_CHECKING:
     from provision.base.progress import Progress
 
 _FAMILIES: Final = {each.service: each.family for each in COPIED}
-_SCHEDULER: Final = f"{PROJECT}-nova-scheduler-1"
+_LAST_STEPS: Final = {
+    " OVN metadata": (f"{PROJECT}-ovn-1", ["ovn-nbctl", "--timeout=5", "--wait=sb", "sync"]),
+    " hypervisor": (f"{PROJECT}-nova-scheduler-1", ["nova-manage", "cell_v2", "discover_hosts"]),
+}
+"""What is still missing when a hypervisor's services run, and what ends that at once: Neutron asks OVN's agents for a
+sign of life every 37 s, and Nova looks for new hypervisors every 30 s."""
 _LIMIT: Final = 420
 """Seconds that all waiting may take in the end; a container that fails is reported long before."""
 
@@ -212,11 +217,13 @@ def _wait_for_hypervisors(engine: Engine, installation: Installation, admin: Adm
         lacks = admin.lacking(names, installation.settings.copies)
         for item, state in lacks.items():
             watch.say(item, state)
-        unmapped = [item for item, state in lacks.items() if state == "not yet in a cell"]
-        # Nova's own look for new hypervisors comes every 30 s: no need to wait for it.
-        if unmapped and len(unmapped) == len(lacks) and (not asked or time.monotonic() - asked[-1] > 10):
+        if all(item.endswith(tuple(_LAST_STEPS)) for item in lacks) and (
+            not asked or time.monotonic() - asked[-1] > 10
+        ):
             asked.append(time.monotonic())
-            engine.execute(_SCHEDULER, ["nova-manage", "cell_v2", "discover_hosts"])
+            for end, step in _LAST_STEPS.items():
+                if any(item.endswith(end) for item in lacks):
+                    engine.execute(*step)
         return ", ".join(f"{item} ({state})" for item, state in lacks.items())
 
     watch.until(missing)
