@@ -14,6 +14,8 @@ from .world import CHECK, PATIENCE, SOON, WEB_PORT, resolve, until
 
 pytestmark = pytest.mark.integration
 
+KILLS = 50
+
 
 def test_a_container_s_whole_life_is_followed_within_seconds(world):
     container = world.sleeper("life", {"SERVICE_NAME": "life"})
@@ -238,14 +240,14 @@ class Churn:
 def test_killed_and_restarted_in_the_middle_of_everything(world):
     registrator = world.docker.containers.get(f"{world.run}-registrator")
     with Churn(world, seed=1) as churn:
-        for _ in range(10):
+        for _ in range(KILLS):
             registrator.kill()
             time.sleep(churn.random.uniform(0, 0.4))
             registrator.start()
             time.sleep(churn.random.uniform(0, 1.0))
     world.settled()
-    print(f"{churn.acts} changes during 10 kills")
-    assert churn.acts > 20
+    print(f"{churn.acts} changes during {KILLS} kills")
+    assert churn.acts > 2 * KILLS
     assert not churn.missing
 
 
