@@ -59,6 +59,8 @@ class Container:
     """Running, and neither paused nor restarting."""
     env: tuple[tuple[str, str], ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
+    swarm: bool = False
+    """Whether it is a copy of a Swarm's service, which can expose no port beyond its image's."""
     project: str = ""
     """The Compose project or Swarm stack: networks of its own carry it as their prefix."""
     network_mode: str = "default"
@@ -95,6 +97,7 @@ def parse_container(inspect: Mapping[str, Any]) -> Container:
         serving=bool(state["Running"]) and not state.get("Paused") and not state.get("Restarting"),
         env=tuple(_pair(text) for text in config.get("Env") or () if text.startswith(PREFIX)),
         labels=tuple((key, value) for key, value in sorted(labels.items()) if key.startswith(PREFIX)),
+        swarm="com.docker.swarm.service.id" in labels,
         project=labels.get(COMPOSE_PROJECT) or labels.get("com.docker.stack.namespace") or "",
         network_mode=(inspect.get("HostConfig") or {}).get("NetworkMode") or "default",
         networks=tuple(

@@ -184,7 +184,7 @@ def _services_of(
         if owner.shares_with not in known:
             return [], [f"{container.name}: the container whose network it uses is not running"]
         owner = known[owner.shares_with]
-    if owner is not container:
+    if owner is not container or container.swarm:
         # Docker lets no such container expose a port: it names its ports in its SERVICE_<port>_* keys.
         claimed |= _named_ports(container)
     places, problem = _places(container, owner, sorted(claimed), settings)

@@ -45,6 +45,14 @@ def extra(registration):
     return {k: v for k, v in registration["Meta"].items() if k not in ("registrator", "container", "registration")}
 
 
+def test_a_copy_of_a_swarm_s_service_names_the_ports_that_swarm_does_not_expose():
+    labels = {"SERVICE_5000_NAME": "keystone", "SERVICE_5000_CHECK_HTTP": "/v3"}
+    found = one(exposed=(), labels=labels, swarm=True)
+    assert (found["Name"], found["Address"], found["Port"]) == ("keystone", NET.ipv4, 5000)
+    assert found["Check"]["HTTP"] == "http://10.0.0.5:5000/v3"
+    assert services(container(exposed=(), labels=labels)) == []
+
+
 # --- names, ids, tags, metadata -------------------------------------------------------------------------------------
 
 TWO = {"exposed": (Port(80), Port(443))}
