@@ -88,6 +88,8 @@ class StackPorts:
     horizon: int = 8443
     haproxy_stats: int = 8404
     consul: int = 8500
+    registry: int = 5001
+    """On every host of a Swarm; nobody has it on one machine."""
 
     def published(self) -> tuple[int, ...]:
         """Return the ports that must be free on this machine's loopback address."""

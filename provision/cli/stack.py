@@ -34,8 +34,9 @@ def up(*, ha: bool | None, cert: Path | None, key: Path | None, authority: Path 
     from provision.base.errors import UsageError
     from provision.cli.terminal import TerminalProgress, duration
     from provision.pure.stack import GivenTls
-    from provision.workflows.stack_config import choose_tls
+    from provision.workflows.stack_config import choose_tls, chosen
     from provision.workflows.stack_up import ensure_stack
+    from provision.workflows.swarm_up import ensure_swarm
 
     if (cert is None) != (key is None) or (authority and not cert) or (own_tls and cert):
         raise UsageError("--tls-cert and --tls-key belong together, and exclude --own-tls")
@@ -44,7 +45,12 @@ def up(*, ha: bool | None, cert: Path | None, key: Path | None, authority: Path 
     elif own_tls:
         choose_tls(None)
     progress = TerminalProgress()
-    ensure_stack(progress, ha=ha)
+    if chosen().swarm:
+        if ha is False:
+            raise UsageError("on several hosts what keeps state has three members", "leave out --no-ha")
+        ensure_swarm(progress)
+    else:
+        ensure_stack(progress, ha=ha)
     for depth, name, seconds in progress.phases:
         progress.note(f"  {'  ' * depth}{name}: {duration(seconds)}")
     progress.note("The cloud `local` is up: `openstack --os-cloud local` and `provision up` work with it.")
@@ -55,9 +61,11 @@ def up(*, ha: bool | None, cert: Path | None, key: Path | None, authority: Path 
 def status(*, as_json: bool) -> None:
     """Show its containers, APIs, hypervisors and agents; 1 when something is not up."""
     from provision.cli.terminal import print_json
+    from provision.workflows.stack_config import chosen
     from provision.workflows.stack_status import stack_status
+    from provision.workflows.swarm_status import swarm_status
 
-    found = stack_status()
+    found = swarm_status() if chosen().swarm else stack_status()
     if as_json:
         print_json(found.document())
     else:
@@ -81,9 +89,14 @@ _GRACE = click.option(
 def scale(*, copies: tuple[str, ...], timeout: int, grace: int | None) -> None:
     """Run N copies of each SERVICE, now and from now on."""
     from provision.cli.terminal import TerminalProgress
+    from provision.workflows.stack_config import chosen
     from provision.workflows.stack_scale import scale as run
+    from provision.workflows.swarm_up import scale as spread
 
-    run(TerminalProgress(), copies, limit=timeout, patience=grace)
+    if chosen().swarm:
+        spread(TerminalProgress(), copies)
+    else:
+        run(TerminalProgress(), copies, limit=timeout, patience=grace)
 
 
 @cloud.command()
@@ -94,7 +107,9 @@ def upgrade(*, services: tuple[str, ...], timeout: int, grace: int | None) -> No
     """Make SERVICES what this checkout gives, one copy at a time; by default all that can be without a pause."""
     from provision.cli.terminal import TerminalProgress
     from provision.workflows.stack_upgrade import upgrade as run
+    from provision.workflows.swarm_files import refuse_swarm
 
+    refuse_swarm("upgrade", "`provision cloud up` replaces what is out of date, one copy at a time")
     run(TerminalProgress(), services, limit=timeout, patience=grace)
 
 
@@ -107,13 +122,53 @@ def down(*, purge: bool, yes: bool) -> None:
 
     from provision.base.errors import UsageError
     from provision.cli.terminal import TerminalProgress
+    from provision.workflows.stack_config import chosen
     from provision.workflows.stack_down import stop_stack
+    from provision.workflows.swarm_down import stop_swarm
 
     if purge and not yes:
         if not sys.stdin.isatty():
             raise UsageError("--purge removes every VM, image and network of the local cloud", "say so with --yes")
         click.confirm("Remove the local cloud with all its VMs, images and data?", abort=True, err=True)
-    stop_stack(TerminalProgress(), purge=purge)
+    if chosen().swarm:
+        stop_swarm(TerminalProgress(), purge=purge)
+    else:
+        stop_stack(TerminalProgress(), purge=purge)
+
+
+@cloud.command("init")
+@click.option("--advertise-addr", "address", required=True, help="Where the other hosts reach this one.")
+def begin(*, address: str) -> None:
+    """Begin a control plane on several hosts with this one (a Docker Swarm); print what the others join it with."""
+    from provision.cli.terminal import TerminalProgress
+    from provision.workflows.swarm_hosts import begin as run
+
+    progress = TerminalProgress()
+    token = run(progress, address)
+    progress.note("On each of the other hosts (three in all, or more), with the same checkout:")
+    click.echo(f"provision cloud join {token} {address}")
+    progress.note("Then here, or on any of them: `provision cloud up`. Whoever has that line has everything.")
+
+
+@cloud.command()
+@click.option("--advertise-addr", "own", default="", help="Where the other hosts reach this one.")
+@click.argument("token")
+@click.argument("address")
+def join(*, token: str, address: str, own: str) -> None:
+    """Take this host into the control plane of the one at ADDRESS, which has printed TOKEN."""
+    from provision.cli.terminal import TerminalProgress
+    from provision.workflows.swarm_hosts import join as run
+
+    run(TerminalProgress(), token, address, own)
+
+
+@cloud.command()
+def leave() -> None:
+    """Take this host out of its control plane; its data stays on it."""
+    from provision.cli.terminal import TerminalProgress
+    from provision.workflows.swarm_hosts import leave as run
+
+    run(TerminalProgress())
 
 
 for each in (stack_ops.logs, stack_ops.doctor, stack_ops.backup, stack_ops.restore):

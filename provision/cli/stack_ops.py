@@ -51,7 +51,9 @@ def logs(
     from provision.doors.docker_logs import Logs
     from provision.pure.logs import read_since, read_wish
     from provision.workflows.stack_logs import Query, copies_of, stack_logs
+    from provision.workflows.swarm_files import refuse_swarm
 
+    refuse_swarm("logs", "`docker service logs provision_nova-api` shows all copies of a service")
     wish = read_wish(pattern, request_id)
     moment = read_since(since, datetime.now().astimezone()) if since else None
     if tail is None and not wish and moment is None:
@@ -106,7 +108,9 @@ def doctor(*, as_json: bool) -> None:
     from provision.pure.doctor import diagnose
     from provision.pure.finding import text
     from provision.workflows.stack_doctor import observe
+    from provision.workflows.swarm_files import refuse_swarm
 
+    refuse_swarm("doctor", "`provision cloud status` says what does not run, and on which host")
     findings = diagnose(observe())
     if as_json:
         print_json({"healthy": not findings, "findings": [asdict(each) for each in findings]})
@@ -128,7 +132,9 @@ def backup(*, file: Path, images: bool) -> None:
     """
     from provision.cli.terminal import TerminalProgress
     from provision.workflows.stack_backup import backup as run
+    from provision.workflows.swarm_files import refuse_swarm
 
+    refuse_swarm("backup", "`mariadb-dump` in a member's container writes the databases down")
     progress = TerminalProgress()
     run(progress, file, images=images)
     progress.note(f"{file}: {file.stat().st_size / (1 << 20):.1f} MiB. `provision cloud restore` puts it back.")
@@ -142,6 +148,9 @@ def restore(*, file: Path, yes: bool) -> None:
     from provision.base.errors import UsageError
     from provision.cli.terminal import TerminalProgress
     from provision.workflows.stack_backup import restore as run
+    from provision.workflows.swarm_files import refuse_swarm
+
+    refuse_swarm("restore", "restore it on a machine of its own")
 
     def sure() -> None:
         if yes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from provision.base.errors import ProvisionError, UsageError
 from provision.doors.process import must, run
@@ -78,6 +78,12 @@ class Compose:
         """Return Compose's hash of all that each service's containers are made from (their number is no part of it)."""
         text = must(self._argv("config", "--hash", "*"), what="reading the Compose files", env=self._env())
         return dict(line.split() for line in text.splitlines() if line.strip())
+
+    def document(self) -> dict[str, Any]:
+        """Return the project as Compose reads it, one-shots included."""
+        argv = self._argv("--profile", "*", "config", "--format", "json")
+        found: dict[str, Any] = json.loads(must(argv, what="reading the Compose files", env=self._env()))
+        return found
 
     def made_from(self) -> dict[str, tuple[str, str]]:
         """Return each service's image and the digest of its configuration, as containers made now would have them."""

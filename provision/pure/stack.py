@@ -16,7 +16,7 @@ from provision.base.facts import (
     TUNNEL_NETWORK,
     StackPorts,
 )
-from provision.pure.stack_copies import COPIED, MOST_COPIES, SCALABLE, count, variable
+from provision.pure.stack_copies import COPIED, MOST_COPIES, SCALABLE, SPREAD, count, variable
 from provision.pure.templating import render
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ PASSWORDS: Final = (
     "keystone_db", "glance_db", "placement_db", "nova_db", "neutron_db", "rabbitmq", "metadata",
     "admin", "glance", "placement", "nova", "neutron", "provision", "horizon", "erlang_cookie",
     "consul_gossip", "consul_management", *(f"consul_{family}" for family in CONSUL_CLIENTS),
+    # Of several hosts only: what every copy of Keystone has to have, and the registry's own.
+    "keystone_fernet", "keystone_credential", "registry",
 )  # fmt: skip
 """What is generated once per installation, one secret each."""
 
@@ -100,6 +102,7 @@ FAMILIES: Final = (
     Family("rabbitmq"),
     Family("memcached"),
     Family("ovn"),
+    Family("registry"),
     Family("os", extra=()),
     Family("keystone", "os"),
     Family("glance", "os"),
@@ -188,16 +191,20 @@ class Settings:
     """The user's own certificate; None: the installation makes its own."""
     ha: bool = False
     """Whether what keeps state has three members, on this machine or several."""
+    swarm: bool = False
+    """Whether the control plane is spread over the hosts of a Swarm (pure/swarm.py)."""
 
     @property
     def families(self) -> frozenset[str]:
         """The kinds of image that the cloud itself runs."""
         idle = {each.family for each in COPIED if not each.least and not self.copies_of(each.service)}
-        return frozenset(family.name for family in FAMILIES) - {"bake"} - idle
+        # OVN's databases have no second host to go to yet, and the rest of these stands on them.
+        elsewhere = {"ovn", "neutron", "horizon", "compute"} if self.swarm else {"registry"}
+        return frozenset(family.name for family in FAMILIES) - {"bake"} - idle - elsewhere
 
     def copies_of(self, service: str) -> int:
-        """Say how many copies of a service shall run."""
-        return count(service, self.copies)
+        """Say how many copies of a service shall run: on several hosts two, unless the user wants another number."""
+        return count(service, dict.fromkeys(SPREAD, 2) | dict(self.copies) if self.swarm else self.copies)
 
     @property
     def consul(self) -> IPv4Address:
@@ -293,9 +300,9 @@ def apis(settings: Settings) -> tuple[Api, ...]:
         Api("placement", ports.placement, "/", "placement", "placement"),
         Api("nova-api", ports.nova_api, "/", "compute", "nova", "/v2.1"),
         Api("nova-metadata", ports.nova_metadata, "/", public=False),
-        Api("neutron", ports.neutron, "/", "network", "neutron"),
+        Api("neutron", ports.neutron, "/", "network", "neutron", idle=settings.swarm),
         # Its first page sends everybody on to the login page: it costs little, and all of Django is asked.
-        Api("horizon", ports.horizon, "/", private=False, idle=not settings.copies_of("horizon")),
+        Api("horizon", ports.horizon, "/", private=False, idle=settings.swarm or not settings.copies_of("horizon")),
     )
 
 
@@ -344,16 +351,13 @@ def documents(settings: Settings, passwords: Mapping[str, str]) -> dict[str, str
     return {
         # 127.0.0.11 is Docker's own resolver inside a container: it asks what the host asks.
         "consul/consul.json": one(
-            "consul.json",
-            node_name=PROJECT,
-            address=str(settings.consul),
-            recursors=["127.0.0.11"],
-            script_checks=False,
+            "consul.json", recursors=["127.0.0.11"], script_checks=False, **_consul_server(settings)
         ),
         **{f"{family}/consul-token": passwords[f"consul_{family}"] for family in CONSUL_CLIENTS},
         "haproxy/haproxy.cfg": one(
             "haproxy.cfg",
-            consul_address=settings.consul,
+            # On several hosts: the host's own, whose address it follows (compose/haproxy/entrypoint).
+            consul_address=None if settings.swarm else settings.consul,
             services=[_proxied(api) for api in apis(settings)],
             members=MEMBERS if settings.ha else 0,
         ),
@@ -372,6 +376,24 @@ def documents(settings: Settings, passwords: Mapping[str, str]) -> dict[str, str
         "neutron/ml2_conf.ini": one("ml2_conf.ini"),
         "neutron/metadata_agent.ini": one("metadata_agent.ini"),
         "horizon/local_settings.py": one("horizon.py"),
+        **(_shared(passwords) if settings.swarm else {}),
+    }
+
+
+def _consul_server(settings: Settings) -> dict[str, object]:
+    """Say who a server of Consul is: the only one, or one of a Swarm's, whose name is its host's (its entrypoint)."""
+    if not settings.swarm:
+        return {"node_name": PROJECT, "address": str(settings.consul)}
+    own = f'{{{{ GetAllInterfaces | include "network" "{settings.management}" | limit 1 | attr "address" }}}}'
+    return {"address": own, "servers": MEMBERS, "retry_join": ["consul"]}
+
+
+def _shared(passwords: Mapping[str, str]) -> dict[str, str]:
+    """Render what copies on several hosts cannot have from one volume."""
+    return {
+        "keystone/fernet-key": passwords["keystone_fernet"],
+        "keystone/credential-key": passwords["keystone_credential"],
+        "registry/password": passwords["registry"],
     }
 
 
@@ -437,6 +459,7 @@ def environment(
         "KEYSTONE_INTERNAL_URL": settings.internal_url(settings.ports.keystone, "/v3/"),
         "PLACEMENT_INTERNAL_URL": settings.internal_url(settings.ports.placement, "/"),
         "CONSUL_PORT": str(settings.ports.consul),
+        "REGISTRY_PORT": str(settings.ports.registry),
         "HAPROXY_STATS_PORT": str(settings.ports.haproxy_stats),
         # The number of the copy that is started next; Compose is told another where it is another.
         "COPY": "1",

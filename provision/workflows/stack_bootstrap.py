@@ -72,7 +72,7 @@ def ensure_accounts(
         for given in identity.role_assignments()
         if given.user and "project" in (given.scope or {})
     }
-    wanted = [(api.user, "service", ("admin", "service")) for api in apis(settings) if api.user]
+    wanted = [(api.user, "service", ("admin", "service")) for api in apis(settings) if api.user and not api.idle]
     for name, project, its_roles in (*wanted, (PROJECT, PROJECT, ("member", "reader"))):
         if name not in users:
             note(f"user {name}")
@@ -97,7 +97,7 @@ def _ensure_endpoints(identity: Proxy, settings: Settings, note: Callable[[str],
     services = {service.type: service for service in identity.services()}
     endpoints = {(each.service_id, each.interface): each for each in identity.endpoints()}
     for api in apis(settings):
-        if not api.user:
+        if not api.user or api.idle:
             # Keystone's own come from its migration.
             continue
         service = services.get(api.type) or identity.create_service(name=api.user, type=api.type)
@@ -117,11 +117,7 @@ def _ensure_endpoints(identity: Proxy, settings: Settings, note: Callable[[str],
 
 def ensure_resources(cloud: Connection, settings: Settings, note: Callable[[str], None]) -> None:
     """Make the flavors and the external network, as the administrator."""
-    have = {flavor.name for flavor in cloud.compute.flavors(details=False)}
-    for flavor in FLAVORS:
-        if flavor.name not in have:
-            note(f"flavor {flavor.name}")
-            cloud.compute.create_flavor(name=flavor.name, vcpus=flavor.vcpus, ram=flavor.ram, disk=flavor.disk)
+    ensure_flavors(cloud, note)
     network = cloud.network.find_network(EXTERNAL_NETWORK)
     if network is None:
         note(f"network {EXTERNAL_NETWORK}")
@@ -142,3 +138,12 @@ def ensure_resources(cloud: Connection, settings: Settings, note: Callable[[str]
             is_dhcp_enabled=False,
             allocation_pools=[{"start": str(first), "end": str(last)}],
         )
+
+
+def ensure_flavors(cloud: Connection, note: Callable[[str], None]) -> None:
+    """Make the flavors, as the administrator."""
+    have = {flavor.name for flavor in cloud.compute.flavors(details=False)}
+    for flavor in FLAVORS:
+        if flavor.name not in have:
+            note(f"flavor {flavor.name}")
+            cloud.compute.create_flavor(name=flavor.name, vcpus=flavor.vcpus, ram=flavor.ram, disk=flavor.disk)

@@ -65,13 +65,13 @@ def chosen() -> Settings:
     tls = given and GivenTls(
         given["host"], Path(given["cert"]), Path(given["key"]), given["authority"] and Path(given["authority"])
     )
-    return Settings(copies=known.get("copies", {}), tls=tls, ha=known.get("ha", False))
+    return Settings(copies=known.get("copies", {}), tls=tls, ha=known.get("ha", False), swarm=known.get("swarm", False))
 
 
 def choose(settings: Settings) -> None:
     """Keep what the user has chosen, for every command that comes."""
     tls = settings.tls and asdict(settings.tls)
-    known = {"copies": dict(settings.copies), "tls": tls, "ha": settings.ha}
+    known = {"copies": dict(settings.copies), "tls": tls, "ha": settings.ha, "swarm": settings.swarm}
     ensure_private(paths.stack_dir() / _CHOICES, json.dumps(known, indent=1, default=str) + "\n")
 
 
@@ -168,9 +168,11 @@ def read_passwords() -> dict[str, str]:
 
 
 def new_password(name: str) -> str:
-    """Make a secret in the form that its user takes: Consul wants UUIDs as tokens, and 32 bytes as its gossip key."""
+    """Make a secret in the form that its user takes: UUIDs as Consul's tokens, and 32 bytes wherever it is a key."""
     if name == "consul_gossip":
         return base64.b64encode(secrets.token_bytes(32)).decode()
+    if name in ("keystone_fernet", "keystone_credential"):
+        return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     return str(uuid.uuid4()) if name.startswith("consul_") else secrets.token_urlsafe(24)
 
 

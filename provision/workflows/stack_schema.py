@@ -24,9 +24,9 @@ _DOING: Final[dict[Step, str]] = {
 }
 
 
-def pending(engine: Engine, installation: Installation) -> list[str] | None:
+def pending(engine: Engine, installation: Installation, database: str = _DATABASE) -> list[str] | None:
     """Name the families whose database is not at their image's schema; None where the database does not answer."""
-    code, text = engine.execute(_DATABASE, ["mariadb", "-NBe", "SELECT family, inputs FROM provision.migrated"])
+    code, text = engine.execute(database, ["mariadb", "-NBe", "SELECT family, inputs FROM provision.migrated"])
     if code:
         return None
     found = dict(line.split("\t", 1) for line in text.splitlines() if "\t" in line)

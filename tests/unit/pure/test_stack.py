@@ -96,7 +96,7 @@ def test_each_service_has_only_the_secrets_it_needs(rendered):
 def test_horizon_runs_and_is_built_and_waited_for_only_when_copies_are_asked_for():
     idle, wanted = Settings(), Settings(copies={"horizon": 2})
     assert idle.families == wanted.families - {"horizon"}
-    assert {"bake"} == {family.name for family in stack.FAMILIES} - wanted.families
+    assert {"bake", "registry"} == {family.name for family in stack.FAMILIES} - wanted.families
     assert [compose_values(each)["HORIZON_COPIES"] for each in (idle, wanted)] == ["0", "2"]
     for settings, awaited in ((idle, False), (wanted, True)):
         (horizon,) = (api for api in stack.apis(settings) if api.name == "horizon")
@@ -229,7 +229,7 @@ def variables(text: str) -> set[str]:
     return set(re.findall(r"\$\{([A-Z_]+)", text))
 
 
-@pytest.mark.parametrize("name", ["stack.yaml", "ha.yaml", "compute.yaml"])
+@pytest.mark.parametrize("name", ["stack.yaml", "ha.yaml", "swarm.yaml", "compute.yaml"])
 def test_compose_files_ask_for_nothing_that_they_do_not_get(name):
     text = (paths.COMPOSE / name).read_text()
     yaml.safe_load(text)
@@ -238,7 +238,8 @@ def test_compose_files_ask_for_nothing_that_they_do_not_get(name):
 
 
 def test_every_value_for_compose_is_used():
-    used = variables("".join((paths.COMPOSE / name).read_text() for name in ("stack.yaml", "ha.yaml", "compute.yaml")))
+    names = ("stack.yaml", "ha.yaml", "swarm.yaml", "compute.yaml")
+    used = variables("".join((paths.COMPOSE / name).read_text() for name in names))
     unused = set(compose_values()) - used
     assert unused <= {"BASE_TAG", "OS_TAG", "BAKE_TAG"}
 

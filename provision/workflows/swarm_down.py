@@ -1,0 +1,37 @@
+"""Stop the control plane on several hosts: its data stays on each, or what this host has of it goes."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from provision.base import paths
+from provision.base.facts import LOCAL_CLOUD
+from provision.doors import clouds_yaml
+from provision.doors.docker import Engine
+from provision.workflows.stack_config import alone
+from provision.workflows.swarm_files import door, require_swarm
+from provision.workflows.swarm_hosts import until
+
+if TYPE_CHECKING:
+    from provision.base.progress import Progress
+
+
+def stop_swarm(progress: Progress, *, purge: bool) -> None:
+    """Remove all services but the registry's; with `purge` all of them, and this host's volumes, images and files."""
+    settings = require_swarm()
+    swarm = door(settings)
+    engine = Engine()
+    with alone(progress), progress.phase("stopping the control plane"):
+        if swarm.state() == ("active", True):
+            services = set(swarm.wanted()) - (set() if purge else {"registry", "mirror"})
+            swarm.remove(services)
+            until(lambda: ", ".join(sorted(set(map(swarm.container, services)) - {""})))
+            if purge:
+                swarm.drop_secrets(())
+                until(swarm.remove_network)
+        if purge:
+            engine.purge(lambda text: progress.update("removing", text))
+            clouds_yaml.remove_entry(paths.clouds_yaml(), LOCAL_CLOUD)
+            shutil.rmtree(paths.stack_dir(), ignore_errors=True)
+            progress.note("The same command removes what other hosts have; then `docker swarm leave --force`.")

@@ -1,0 +1,177 @@
+"""`provision cloud init`, `join` and `leave`: the hosts that one control plane runs on."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from provision.base import paths
+from provision.base.errors import ProvisionError, UsageError
+from provision.base.facts import LOCAL_CLOUD
+from provision.doors import clouds_yaml, compose
+from provision.doors.docker import Engine
+from provision.pure.stack import image_name
+from provision.pure.swarm import FIRST, absent_members, names, next_member, part
+from provision.workflows import stack_bootstrap, stack_config
+from provision.workflows.stack_config import alone, choose, chosen, is_installed
+from provision.workflows.stack_images import ensure_images
+from provision.workflows.swarm_files import door, ensure_built, ensure_stack_files, read_shared, require_swarm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from provision.base.progress import Progress
+    from provision.doors.swarm import Swarm
+    from provision.pure.stack import Settings
+    from provision.pure.swarm import Host
+
+_LIMIT: Final = 180
+"""Seconds that a host may take to be one of the Swarm's."""
+
+
+def until(done: Callable[[], str], limit: float | None = None, every: float = 1) -> None:
+    """Call `done` again and again until it returns an empty text: what is missing, in words."""
+    limit = _LIMIT if limit is None else limit
+    deadline = time.monotonic() + limit
+    while missing := done():
+        if time.monotonic() > deadline:
+            raise ProvisionError(
+                f"after {limit:.0f} s there still lacks: {missing}",
+                "see `provision cloud status` and `docker service ps --no-trunc`; running this again goes on from here",
+            )
+        time.sleep(every)
+
+
+def begin(progress: Progress, address: str) -> str:
+    """Begin a Swarm with this machine, reached by others at `address`; return what another one joins it with.
+
+    Raises UsageError on a machine that has a cloud of its own already: it would be left without its data.
+    """
+    compose.require()
+    engine = Engine()
+    with alone(progress):
+        settings = _enter()
+        swarm = door(settings)
+        state, manages = swarm.state()
+        if state == "inactive":
+            swarm.begin(address)
+        elif not manages:
+            raise UsageError(
+                f"Docker says that this machine's part in a Swarm is: {state}, not managing it",
+                "`docker swarm leave` makes it free for a Swarm of ours",
+            )
+        choose(settings)
+        _take_member(swarm)
+        swarm.ensure_network(settings.management)
+        with progress.phase("images"):
+            tags = _prepare(engine, swarm, progress)
+            stack_config.ensure_files(tags)
+            swarm = door(settings)
+            stack = ensure_stack_files(tags, names(settings, tags))
+            swarm.deploy(part(stack.file(), FIRST))
+            until(lambda: "" if swarm.registry_answers() else "the registry")
+            ensure_built(engine, swarm, progress, settings.families)
+        return swarm.token()
+
+
+def join(progress: Progress, token: str, address: str, own: str = "") -> None:
+    """Take this machine into the Swarm of the machine at `address`; `own` is where the others reach it."""
+    compose.require()
+    engine = Engine()
+    with alone(progress):
+        settings = _enter()
+        swarm = door(settings)
+        state, _ = swarm.state()
+        with progress.phase("image"):
+            # The way to the registry does not come from the registry.
+            _prepare(engine, swarm, progress)
+        if state == "inactive":
+            swarm.join(token, address, own)
+        with progress.phase("joining"):
+            until(lambda: "" if swarm.state() == ("active", True) else "a place among the Swarm's managers")
+            until(lambda: "" if _self(swarm).ready else "this host")
+            _require_own_name(swarm)
+            until(lambda: "" if read_shared(engine, swarm) else "the installation's files, which the Swarm hands over")
+            _take_member(swarm)
+        ensure_entry(progress, chosen())
+        progress.update("this host", f"carries member {_self(swarm).member or 'none'}")
+
+
+def leave(progress: Progress) -> None:
+    """Take this machine out of its Swarm; its data stays on it until it is purged.
+
+    Raises UsageError where it carries a member that the others would miss.
+    """
+    settings = require_swarm()
+    swarm = door(settings)
+    with alone(progress):
+        if swarm.state()[0] != "inactive":
+            mine = _self(swarm)
+            if mine.member and len(swarm.hosts()) > 1 and swarm.wanted().get("mariadb"):
+                raise UsageError(
+                    f"this host carries member {mine.member} of the databases, of which a majority has to run",
+                    "`provision cloud down` stops the whole control plane first",
+                )
+            swarm.leave()
+        choose(replace(settings, swarm=False))
+        progress.note("This machine belongs to no Swarm any more. `provision cloud down --purge` removes its data.")
+
+
+def ensure_entry(progress: Progress, settings: Settings) -> None:
+    """Write the cloud's entry for the users of this host: its APIs answer on every host."""
+    entry = stack_bootstrap.user_entry(settings, stack_config.read_passwords()["provision"])
+    if clouds_yaml.ensure_entry(paths.clouds_yaml(), LOCAL_CLOUD, entry):
+        progress.note(f"wrote the entry `{LOCAL_CLOUD}` into {paths.clouds_yaml()}")
+
+
+def lacking_hosts(swarm: Swarm) -> str:
+    """Say how many hosts have to join before there can be three members; nothing when there are enough."""
+    absent = absent_members(swarm.hosts())
+    return f"{len(absent)} more hosts have to join" if absent else ""
+
+
+def _enter() -> Settings:
+    """Return the settings of a machine that is in a Swarm from now on."""
+    settings = chosen()
+    if not settings.swarm and is_installed():
+        raise UsageError(
+            "this machine has a local cloud of its own, which would be left behind",
+            "keep its data with `provision cloud backup`, and remove it with `provision cloud down --purge`",
+        )
+    return replace(settings, ha=True, swarm=True)
+
+
+def _prepare(engine: Engine, swarm: Swarm, progress: Progress) -> dict[str, str]:
+    tags = ensure_images(engine, progress, ["registry"])
+    name = image_name("registry", tags)
+    swarm.tag(name)
+    swarm.prepare(name)
+    return tags
+
+
+def _self(swarm: Swarm) -> Host:
+    id_ = swarm.host_id()
+    return next(host for host in swarm.hosts() if host.id == id_)
+
+
+def _require_own_name(swarm: Swarm) -> None:
+    mine = _self(swarm)
+    if any(host.name == mine.name and host.id != mine.id for host in swarm.hosts()):
+        swarm.leave()
+        raise UsageError(
+            f"another host of the Swarm is called {mine.name} too", "give this machine a name of its own (hostname)"
+        )
+
+
+def _take_member(swarm: Swarm) -> None:
+    """Have this host carry a member where one is free; two that join at once must not carry the same."""
+    while True:
+        mine = _self(swarm)
+        twins = [host for host in swarm.hosts() if host.member == mine.member and host.id < mine.id]
+        if mine.member and not twins:
+            return
+        free = next_member(swarm.hosts())
+        if not free:
+            return
+        swarm.give_member(mine.id, free)

@@ -1,0 +1,94 @@
+"""What the control plane on several hosts says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from provision.doors.consul import Catalogue, CatalogueAwayError
+from provision.doors.openstack_admin import Admin
+from provision.pure.services import CONTAINER_KEY
+from provision.pure.stack import apis, image_tags
+from provision.pure.swarm import names
+from provision.pure.swarm_lines import SwarmLine, swarm_lines, table
+from provision.workflows import stack_bootstrap
+from provision.workflows.stack_config import read_passwords
+from provision.workflows.stack_images import contexts
+from provision.workflows.swarm_files import door, require_swarm
+
+if TYPE_CHECKING:
+    from provision.pure.swarm import Host
+
+
+@dataclass(frozen=True, slots=True)
+class SwarmStatus:
+    """Hosts, services, and the APIs through this host's HAProxy (an empty text: answers)."""
+
+    hosts: tuple[Host, ...]
+    services: tuple[SwarmLine, ...]
+    apis: dict[str, str]
+
+    @property
+    def up(self) -> bool:
+        """Whether everything is as `cloud up` leaves it."""
+        whole = all(host.ready for host in self.hosts) and all(each.up for each in self.services)
+        return bool(self.apis) and whole and not any(self.apis.values())
+
+    def document(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {
+            "up": self.up,
+            "hosts": [asdict(each) for each in self.hosts],
+            "services": [asdict(each) | {"up": each.up} for each in self.services],
+            "apis": {name: problem or "up" for name, problem in self.apis.items()},
+        }
+
+    def text(self) -> str:
+        """Write it for a person."""
+        width = max((len(host.name) for host in self.hosts), default=0)
+        lines = [
+            f"{host.name:{width}}  {host.address}  {'ready' if host.ready else 'away'}"
+            + (f"  member {host.member}" if host.member else "")
+            for host in self.hosts
+        ]
+        lines += ["", *table(self.services)]
+        lines += ["", *(f"{each.service}: {each.problem}" for each in self.services if each.problem)]
+        lines += [f"{name}  {problem or 'answers'}" for name, problem in self.apis.items()]
+        if not self.apis:
+            lines.append("The control plane is not running: `provision cloud up` starts it.")
+        if any(each.drift for each in self.services):
+            lines.append("Something is out of date: `provision cloud up` replaces it.")
+        return "\n".join([*lines, *(["Everything is up."] if self.up else [])])
+
+
+def swarm_status() -> SwarmStatus:
+    """Look at the control plane from this host; changes nothing."""
+    settings = require_swarm()
+    swarm = door(settings)
+    tags = image_tags(contexts())
+    wanted = swarm.wanted()
+    lines = swarm_lines(
+        wanted, swarm.tasks(), _registered(swarm.address("consul")), set(names(settings, tags).values())
+    )
+    admin = Admin(stack_bootstrap.admin_login(settings, read_passwords().get("admin", "")))
+    answers = {
+        api.name: admin.answers(settings.public_url(api.port, api.health)) for api in apis(settings) if api.awaited
+    }
+    return SwarmStatus(swarm.hosts(), lines, answers if "keystone" in wanted else {})
+
+
+def _registered(address: str) -> dict[str, bool]:
+    """Ask Consul for all containers that it is told of, and whether all that they are there for is healthy."""
+    if not address:
+        return {}
+    consul, found = Catalogue(f"http://{address}:8500"), dict[str, bool]()
+    try:
+        for service in consul.call("GET", "/v1/catalog/services").json():
+            for each in consul.call("GET", f"/v1/health/service/{service}").json():
+                container = (each["Service"].get("Meta") or {}).get(CONTAINER_KEY, "")
+                passing = all(check["Status"] == "passing" for check in each["Checks"])
+                if container:
+                    found[container] = found.get(container, True) and passing
+    except CatalogueAwayError:
+        return {}
+    return found

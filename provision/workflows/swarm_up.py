@@ -1,0 +1,271 @@
+"""Bring the control plane up on the hosts of a Swarm, and make it what this checkout gives, one copy at a time."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from provision.base.errors import ProvisionError, UsageError
+from provision.doors import compose
+from provision.doors.consul_keys import Keys
+from provision.doors.docker import Engine
+from provision.doors.openstack_admin import Admin
+from provision.pure.stack import CLUSTERED, INFRASTRUCTURE, MIGRATED, apis, members
+from provision.pure.stack_copies import COPIED, SPREAD, parse_copies
+from provision.pure.swarm import ABSENT, FIRST, job, part
+from provision.workflows import stack_bootstrap, stack_schema
+from provision.workflows.stack_access import ensure_access
+from provision.workflows.stack_config import alone, choose, chosen, require_whole_data
+from provision.workflows.stack_members import lacking
+from provision.workflows.swarm_files import door, ensure_built, ensure_stack_files, read_shared, require_swarm
+from provision.workflows.swarm_hosts import ensure_entry, lacking_hosts, until
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from provision.base.progress import Progress
+    from provision.doors.swarm import Swarm
+    from provision.pure.stack import Settings
+    from provision.workflows.swarm_files import Stack
+
+_EVERYWHERE: Final = ("consul", "registrator", "haproxy")
+_FAMILIES: Final = {each.service: each.family for each in COPIED if each.service not in ABSENT}
+_LIMIT: Final = 600
+"""Seconds for what hosts have to fetch first."""
+
+
+def ensure_swarm(progress: Progress, copies: Mapping[str, int] | None = None) -> None:
+    """Make the control plane run on all hosts and answer; a second call finds nothing to do and changes nothing.
+
+    `copies` is how many copies some services have from now on.
+    """
+    require_whole_data()
+    compose.require()
+    engine = Engine()
+    with alone(progress):
+        settings = current(engine)
+        if copies:
+            settings = replace(settings, copies=dict(settings.copies) | dict(copies))
+            choose(settings)
+        swarm = door(settings)
+        if missing := lacking_hosts(swarm):
+            raise UsageError(
+                f"a control plane on several hosts needs three: {missing}",
+                "`provision cloud init` prints what to run on each",
+            )
+        with progress.phase("images"):
+            until(lambda: "" if swarm.registry_answers() else "the registry")
+            tags, images = ensure_built(engine, swarm, progress, settings.families)
+        with progress.phase("configuration"):
+            stack = ensure_stack_files(tags, images)
+        Deployment(engine, swarm, stack, progress).run()
+    ensure_entry(progress, settings)
+
+
+def current(engine: Engine) -> Settings:
+    """Return the installation's settings as the Swarm has them now: another host's command may have changed them."""
+    settings = require_swarm()
+    return chosen() if read_shared(engine, door(settings)) else settings
+
+
+class Deployment:
+    """One stack file on its way to the hosts."""
+
+    def __init__(self, engine: Engine, swarm: Swarm, stack: Stack, progress: Progress) -> None:
+        self._engine = engine
+        self._swarm = swarm
+        self._stack = stack
+        self._progress = progress
+        self._file = stack.file()
+        self._settings = stack.installation.settings
+        self._admin = Admin(stack_bootstrap.admin_login(self._settings, stack.installation.passwords["admin"]))
+
+    def run(self) -> None:
+        """Deploy everything, in the order in which one stands on the other."""
+        with self._progress.phase("what all else stands on"):
+            self._everywhere()
+            self._members()
+        running = {_FAMILIES[name] for name, count in self._running().items() if name in _FAMILIES and count}
+        with self._progress.phase("databases"):
+            pending = self._pending()
+            self._migrate({family: "expand" if family in running else "migrate" for family in pending})
+        with self._progress.phase("services and accounts"):
+            self._deploy("keystone")
+            self._await_apis("keystone")
+            stack_bootstrap.ensure_accounts(
+                self._admin.connection, self._settings, self._stack.installation.passwords, self._made
+            )
+            self._deploy(*(name for name in self._file["services"] if name in _FAMILIES))
+            self._await_apis()
+            self._admin.renew()
+            stack_bootstrap.ensure_flavors(self._admin.connection, self._made)
+        self._migrate(dict.fromkeys((family for family in pending if family in running), "contract"))
+        self._admin.forget_services(self._stack.installation.copies)
+        self._swarm.drop_secrets({each["name"] for each in self._file["secrets"].values()})
+
+    def _everywhere(self) -> None:
+        # Every host has every image before it is needed: a host that is lost may be the registry's, and what leads to
+        # the registry cannot be fetched once it has stopped.
+        self._fetch()
+        self._deploy(*FIRST)
+        self._deploy(*_EVERYWHERE)
+        until(lambda: "" if self._swarm.address("consul") else "Consul on this host", _LIMIT)
+        until(lambda: ensure_access(self._consul(), self._stack.installation.passwords), _LIMIT)
+
+    def _consul(self) -> str:
+        return f"http://{self._swarm.address('consul')}:8500"
+
+    def _members(self) -> None:
+        """Start the members all at once; where they serve already, renew one at a time."""
+        missing = partial(self._lacking_members)
+        names = [
+            service if number == 1 else name
+            for service in CLUSTERED
+            for number, name in enumerate(members(self._settings, service), 1)
+        ]
+        if missing():
+            self._deploy(*names, wait=False)
+        else:
+            for name in names:
+                self._deploy(name)
+                until(missing, _LIMIT)
+        until(missing, _LIMIT)
+
+    def _lacking_members(self) -> str:
+        address = self._swarm.address("consul")
+        return lacking(Keys(f"http://{address}:8500"), self._settings) if address else "Consul on this host"
+
+    def _pending(self) -> list[str]:
+        found: list[str] = []
+
+        def asked() -> str:
+            database = next(filter(None, map(self._swarm.container, self._database_names())), "")
+            pending = stack_schema.pending(self._engine, self._stack.installation, database) if database else None
+            found[:] = pending or ()
+            return "a database on this host" if pending is None else ""
+
+        until(asked, _LIMIT)
+        return [family for family in found if family in _FAMILIES.values()]
+
+    def _database_names(self) -> tuple[str, ...]:
+        return ("mariadb", *members(self._settings, "mariadb")[1:])
+
+    def _migrate(self, steps: Mapping[str, str]) -> None:
+        for family in MIGRATED:
+            if family in steps:
+                self._progress.update(f"{family} database", steps[family])
+                self._once(f"{family}-migrate", steps[family])
+                self._progress.update(f"{family} database", "done")
+
+    def _once(self, service: str, command: str) -> None:
+        """Run a one-shot service on this host to its end; raises ProvisionError with its last lines when it fails."""
+        self._swarm.remove([service])
+        self._swarm.deploy(
+            job(
+                self._stack.compose, service, [command], self._stack.documents, self._stack.images,
+                etc=self._stack.etc, host=self._swarm.host_id(),
+            )
+        )  # fmt: skip
+        states: set[str] = set()
+
+        def ended() -> str:
+            states.clear()
+            states.update(task.state for task in self._swarm.tasks() if task.service == service)
+            return "" if states & {"complete", "failed", "rejected"} else f"the end of {service}"
+
+        until(ended, _LIMIT)
+        if "complete" not in states:
+            raise ProvisionError(
+                f"the one-shot run {service} failed", "run the same command again", self._swarm.last_lines(service)
+            )
+        self._swarm.remove([service])
+
+    def _fetch(self) -> None:
+        """Have every host fetch every image: one-shot runs that do nothing, and are gone afterwards."""
+        services = {f"fetch-{name.rpartition('/')[2].partition(':')[0]}": name for name in self._stack.images.values()}
+        if set(services.values()) <= self._swarm.images():
+            return
+        self._swarm.remove(services)
+        self._swarm.deploy(
+            {**self._file, "services": {name: _nothing(image) for name, image in services.items()}, "secrets": {}}
+        )
+
+        def fetching() -> str:
+            tasks = [task for task in self._swarm.tasks() if task.service in services and task.wanted]
+            for task in tasks:
+                if task.state in ("failed", "rejected"):
+                    raise ProvisionError(f"{task.host} cannot run {task.image}", detail=task.problem)
+            left = {(task.service, task.host) for task in tasks if task.state != "complete"}
+            there = {task.service for task in tasks}
+            if left:
+                self._progress.update("hosts", f"fetching: {len(left)} images left")
+            return "" if not left and there == set(services) else "images on every host"
+
+        until(fetching, 3 * _LIMIT)
+        self._swarm.remove(services)
+
+    def _deploy(self, *names: str, wait: bool = True) -> None:
+        """Make some services what they shall be; wait until their copies run, and none is an old one."""
+        self._swarm.deploy(part(self._file, names))
+        if wait:
+            # Swarm takes a moment to see that there is something to do.
+            time.sleep(1)
+            until(partial(self._unsettled, names), _LIMIT)
+
+    def _unsettled(self, names: tuple[str, ...]) -> str:
+        updates, wanted, running = self._swarm.updates(), self._swarm.wanted(), self._running()
+        for name in names:
+            state = updates.get(name, "")
+            if state.startswith(("rollback", "paused")):
+                raise ProvisionError(
+                    f"the new copies of {name} do not work: Swarm's word is {state}, and what ran before goes on",
+                    "the lines above are the last ones; after mending the cause, run the same command again",
+                    self._swarm.last_lines(name),
+                )
+        left = [
+            f"{name} ({running.get(name, 0)} of {wanted.get(name, 1)})"
+            for name in names
+            if updates.get(name) == "updating" or running.get(name, 0) < max(1, wanted.get(name, 1))
+        ]
+        for each in left:
+            self._progress.update(each.partition(" ")[0], each.partition(" ")[2])
+        return ", ".join(left)
+
+    def _running(self) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for task in self._swarm.tasks():
+            if task.wanted and task.state == "running":
+                counts[task.service] = counts.get(task.service, 0) + 1
+        return counts
+
+    def _await_apis(self, only: str = "") -> None:
+        waiting = [api for api in apis(self._settings) if api.awaited and only in ("", api.name)]
+
+        def missing() -> str:
+            urls = {api.name: self._settings.public_url(api.port, api.health) for api in waiting}
+            return ", ".join(name for name, url in urls.items() if self._admin.answers(url))
+
+        until(missing, _LIMIT)
+
+    def _made(self, text: str) -> None:
+        self._progress.update(text, "made")
+
+
+def _nothing(image: str) -> dict[str, object]:
+    return {
+        "image": image,
+        "entrypoint": ["true"],
+        "networks": ["management"],
+        "deploy": {"mode": "global-job", "endpoint_mode": "dnsrr", "restart_policy": {"condition": "none"}},
+    }
+
+
+def scale(progress: Progress, words: Sequence[str]) -> None:
+    """Run as many copies as the SERVICE=N words say, now and from now on; raises UsageError for what cannot be done."""
+    wanted = parse_copies(words, {*INFRASTRUCTURE, *(each.service for each in COPIED)})
+    if fixed := [service for service in wanted if service in (*ABSENT, "glance")]:
+        problem = f"{', '.join(fixed)} cannot have copies on several hosts yet"
+        raise UsageError(problem, f"these can: {', '.join(SPREAD)}")
+    ensure_swarm(progress, wanted)

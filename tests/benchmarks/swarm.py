@@ -1,0 +1,191 @@
+"""Three hosts (a Docker engine each, in a container) run one control plane; one is stopped hard, and comes back.
+
+Meanwhile on each surviving host a reader asks every API four times a second, and a writer commits to MariaDB without a
+pause. Reported are the longest time without an answer per API, without a commit, and until all is as wanted again.
+
+Run, as root: python tests/benchmarks/swarm.py [HOST…]     HOST: which are stopped, one after the other (default: 3 1)
+Ends with 1 when a commit is lost, an API or the database does not come back while the host is away (Glance excepted,
+when it is its host: its images are files there), the hosts run different images, or not all is as wanted in the end.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from integration.hosts import Hosts
+from integration.members import WRITER
+from integration.world import until
+
+AWAY = 90
+"""Seconds for which a host is away."""
+BACK = 600
+"""Seconds in which all has to be as wanted after its return."""
+# One login, then a question per API that its database has to answer. Printed: API, when it was asked, seconds, status.
+READER = """
+import sys, threading, time, openstack, requests
+cloud = openstack.connect(cloud="local")
+token, authority = cloud.auth_token, cloud.config.config["cacert"]
+URLS = {"keystone": "https://127.0.0.1:5000/v3/auth/projects", "glance": "https://127.0.0.1:9292/v2/images",
+        "placement": "https://127.0.0.1:8778/", "nova-api": "https://127.0.0.1:8774/v2.1/flavors"}
+def ask(name, url):
+    while True:
+        began = time.time()
+        try:
+            status = requests.get(url, headers={"X-Auth-Token": token, "User-Agent": "reader"}, timeout=60,
+                                  verify=authority, proxies={"https": ""}).status_code
+        except requests.RequestException as error:
+            status = type(error).__name__
+        # At once: the others write too.
+        sys.stdout.write(f"{name} {began} {time.time() - began} {status}\\n")
+        sys.stdout.flush()
+        time.sleep(max(0, began + 0.25 - time.time()))
+for each in URLS.items():
+    threading.Thread(target=ask, args=each).start()
+"""
+
+
+class Lines:
+    """A program's lines as they come, split into words."""
+
+    def __init__(self, process):
+        self.process, self.lines = process, []
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.append(line.split())
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(20)
+
+
+def read(host):
+    return Lines(host.inside(sys.executable, "-c", READER, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL))
+
+
+def write(host):
+    """Write from a host's own member through whichever HAProxy Consul names."""
+    member = next(filter(None, (host.container_of(name) for name in ("mariadb", "mariadb-2", "mariadb-3"))))
+    command = ["docker", "exec", member, "python3", "-uc", WRITER]
+    account = ["haproxy.service.consul", "nova", host.password("nova_db")]
+    return Lines(host.inside(*command, *account, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL))
+
+
+def gap(moments, since, until_):
+    """Return the longest time without a success that began after `since`, or just before it."""
+    points = sorted(moment for moment in moments if since - 5 < moment < until_)
+    return max((b - a for a, b in zip([*points[:1], *points], [*points, until_], strict=True)), default=until_ - since)
+
+
+def commits(writer):
+    return {int(words[0]): float(words[1]) for words in list(writer.lines) if words[0].isdigit()}
+
+
+def answers(reader, api):
+    """Return when each good answer of an API came."""
+    good = [words for words in list(reader.lines) if words[0] == api and words[3] == "200"]
+    return [float(words[1]) + float(words[2]) for words in good]
+
+
+def report(**words):
+    print(json.dumps(words), flush=True)
+
+
+def whole(host):
+    found = host.status()
+    return bool(found and found["up"])
+
+
+def lose(hosts, number):
+    """Stop one host hard for a while; return whether all that is claimed held."""
+    victim = hosts.all[number - 1]
+    survivors = [host for host in hosts.all if host is not victim]
+    glance = "host-1"
+    readers, writer = [read(host) for host in survivors], write(survivors[0])
+    apis = ("keystone", "glance", "placement", "nova-api")
+    until(lambda: all(answers(reader, api) for reader in readers for api in apis) and commits(writer), 120, "traffic")
+    time.sleep(5)
+    killed = time.time()
+    victim.kill()
+    time.sleep(AWAY)
+    returned = time.time()
+    claims = {}
+    gaps = {}
+    for api in apis:
+        moments = [answers(reader, api) for reader in readers]
+        gaps[api] = round(max(gap(each, killed, returned) for each in moments), 1)
+        claims[f"{api} answers"] = (victim.name == glance and api == "glance") or all(
+            each and each[-1] > returned - 10 for each in moments
+        )
+    done = commits(writer)
+    claims["commits go on"] = max(done.values()) > returned - 10
+    report(
+        stopped=victim.name, without_an_answer_s=gaps, without_a_commit_s=round(gap(done.values(), killed, returned), 1)
+    )
+    victim.start()
+    try:
+        until(lambda: all(whole(host) for host in hosts.all), BACK, "all as wanted")
+        claims["as wanted"] = True
+        report(returned=victim.name, as_wanted_after_s=round(time.time() - returned, 1))
+    except AssertionError:
+        claims["as wanted"] = False
+        report(returned=victim.name, not_as_wanted=survivors[0].provision("cloud", "status", check=False))
+    writer.stop()
+    for reader in readers:
+        reader.stop()
+    claims["nothing lost"] = kept(hosts, commits(writer))
+    report(stopped=victim.name, claims=claims)
+    return all(claims.values())
+
+
+def kept(hosts, acknowledged):
+    """Whether every member has every commit that was acknowledged."""
+    rows = {}
+    for host, member in zip(hosts.all, ("mariadb", "mariadb-2", "mariadb-3"), strict=True):
+        said = host.docker("exec", host.container_of(member), "mariadb", "-NBe", "SELECT number FROM nova.journal")
+        rows[member] = {int(line) for line in said.split()}
+        host.docker("exec", host.container_of(member), "true")
+    report(commits=len(acknowledged), rows={name: len(found) for name, found in rows.items()})
+    lost = set().union(*(set(acknowledged) - found for found in rows.values()))
+    hosts.all[0].docker(
+        "exec", hosts.all[0].container_of("mariadb"), "mariadb", "-e", "DROP TABLE IF EXISTS nova.journal"
+    )
+    return not lost
+
+
+def identical(hosts):
+    """Whether every service runs one image, the same on each host."""
+    services = hosts.all[0].status()["services"]
+    return all(len(each["digests"]) <= 1 for each in services) and any(each["digests"] for each in services)
+
+
+def main():
+    numbers = [int(word) for word in sys.argv[1:]] or [3, 1]
+    with tempfile.TemporaryDirectory(prefix="hosts-") as folder:
+        hosts = Hosts(folder)
+        try:
+            began = time.monotonic()
+            hosts.start()
+            report(engines_and_images_s=round(time.monotonic() - began, 1))
+            report(seconds=hosts.form())
+            until(lambda: whole(hosts.all[0]), BACK, "all as wanted")
+            print(hosts.all[0].provision("cloud", "status"), flush=True)
+            held = identical(hosts)
+            report(identical_images=held)
+            for number in numbers:
+                held = lose(hosts, number) and held
+            sys.exit(0 if held else 1)
+        finally:
+            hosts.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+
+import pytest
+import yaml
+
+from provision.base import paths
+from provision.pure import stack, swarm
+from provision.pure.stack import Settings
+from provision.pure.swarm import Host, Task
+from provision.pure.swarm_lines import swarm_lines, table
+
+ETC = "/state/etc"
+SETTINGS = Settings(ha=True, swarm=True)
+PASSWORDS = {name: f"the-{name}-SECRET" for name in stack.PASSWORDS}
+DOCUMENTS = {
+    "mariadb/mariadb.sql": "SELECT 1",
+    "mariadb/consul-token": "t",
+    "haproxy/haproxy.cfg": "global",
+    "ovn/x": "",
+}
+IMAGES = {"provision/mariadb:1": "127.0.0.1:5001/provision/mariadb:1@sha256:abc"}
+# As `docker compose config --format json` writes it.
+COMPOSE = {
+    "name": "provision",
+    "services": {
+        "mariadb": {
+            "image": "provision/mariadb:1",
+            "command": ["server"],
+            "restart": "unless-stopped",
+            "init": True,
+            "dns": ["172.28.0.2"],
+            "expose": ["3306"],
+            "hostname": "db-{{.Task.Slot}}",
+            "networks": {"management": {"ipv4_address": "172.28.0.9"}},
+            "labels": {"provision.copy": "{{.Task.Slot}}", "SERVICE_3306_NAME": "mariadb"},
+            "environment": {"MEMBER": "mariadb-1"},
+            "deploy": {"endpoint_mode": "dnsrr"},
+            "volumes": [
+                {"type": "bind", "source": f"{ETC}/mariadb", "target": "/config", "read_only": True, "bind": {}},
+                {"type": "volume", "source": "mariadb", "target": "/var/lib/mysql", "volume": {}},
+            ],
+        },
+        "haproxy": {
+            "image": "provision/haproxy:1",
+            "volumes": [{"type": "bind", "source": f"{ETC}/haproxy", "target": "/config"}],
+            "ports": [
+                {"mode": "ingress", "host_ip": "127.0.0.1", "target": 15000, "published": "5000", "protocol": "tcp"},
+                {"mode": "ingress", "host_ip": "127.0.0.1", "target": 8404, "published": "8404", "protocol": "tcp"},
+            ],
+        },
+        "registrator": {
+            "image": "provision/registrator:1",
+            "volumes": [{"type": "bind", "source": "/var/run/docker.sock", "target": "/var/run/docker.sock"}],
+        },
+        "ovn": {"image": "provision/ovn:1"},
+        "mariadb-migrate": {"image": "provision/mariadb:1", "profiles": ["migrate"], "command": ["migrate"]},
+    },
+    "volumes": {"mariadb": {"name": "provision_mariadb", "labels": {"provision.stack": "local"}}},
+}
+
+
+def made(compose=COMPOSE, documents=DOCUMENTS):
+    return swarm.stack_file(compose, documents, IMAGES, etc=ETC, local_ports={8404})
+
+
+def test_a_stack_has_what_runs_for_good_and_no_more():
+    assert set(made()["services"]) == {"mariadb", "haproxy", "registrator"}
+
+
+def test_what_a_stack_cannot_say_is_left_out_or_said_otherwise():
+    database = made()["services"]["mariadb"]
+    assert not {"restart", "dns", "expose", "profiles"} & set(database)
+    assert database["networks"] == ["management"]
+    # Swarm fills in slots in host names, not in labels.
+    assert database["labels"] == {"SERVICE_3306_NAME": "mariadb"}
+    assert database["hostname"] == "db-{{.Task.Slot}}"
+    assert database["image"] == "127.0.0.1:5001/provision/mariadb:1@sha256:abc"
+    assert database["environment"] == {"MEMBER": "mariadb-1"}
+
+
+def test_this_machine_s_files_become_secrets_and_other_mounts_stay():
+    document = made()
+    database = document["services"]["mariadb"]
+    assert [each["target"] for each in database["secrets"]] == ["/config/mariadb.sql", "/config/consul-token"]
+    assert {each["mode"] for each in database["secrets"]} == {0o400}
+    assert [each["source"] for each in database["volumes"]] == ["mariadb", "/var/lib/provision/resolv.conf"]
+    assert document["services"]["registrator"]["volumes"][0]["source"] == "/var/run/docker.sock"
+    files = {body["file"] for body in document["secrets"].values()}
+    assert files == {f"{ETC}/{name}" for name in DOCUMENTS if not name.startswith("ovn/")}
+    assert list(document["volumes"]) == ["mariadb"]
+
+
+def test_another_text_is_another_secret_and_the_same_text_is_the_same():
+    before = made()["services"]["mariadb"]["secrets"]
+    assert made(documents=dict(DOCUMENTS))["services"]["mariadb"]["secrets"] == before
+    after = made(documents=DOCUMENTS | {"mariadb/mariadb.sql": "SELECT 2"})["services"]["mariadb"]["secrets"]
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, True]
+
+
+def test_every_secret_has_a_name_that_docker_takes():
+    documents = stack.documents(SETTINGS, PASSWORDS)
+    compose = deepcopy(COMPOSE)
+    compose["services"]["mariadb"]["volumes"] = [
+        {"type": "bind", "source": f"{ETC}/{family}", "target": "/config"}
+        for family in {name.partition("/")[0] for name in documents}
+    ]
+    names = [body["name"] for body in made(compose, documents)["secrets"].values()]
+    assert len(set(names)) == len(documents)
+    assert all(len(name) <= 64 and name.replace("_", "").replace("-", "").replace(".", "").isalnum() for name in names)
+    assert not any(secret in name for name in names for secret in PASSWORDS.values())
+
+
+def test_a_containers_name_server_is_its_own_host_s_consul():
+    services = made()["services"]
+    resolved = {
+        name for name, body in services.items() if any(m["target"] == "/etc/resolv.conf" for m in body["volumes"])
+    }
+    assert resolved == {"mariadb"}
+
+
+def test_ports_are_the_host_s_own_and_the_operator_s_are_not_open():
+    assert made()["services"]["haproxy"]["ports"] == [
+        {"target": 15000, "published": 5000, "protocol": "tcp", "mode": "host"}
+    ]
+
+
+def test_a_part_has_what_its_services_need():
+    found = swarm.part(made(), ["haproxy"])
+    assert (set(found["services"]), set(found["volumes"]), len(found["secrets"])) == ({"haproxy"}, set(), 1)
+    assert found["networks"] == made()["networks"]
+
+
+def test_a_job_runs_once_on_one_host():
+    found = swarm.job(COMPOSE, "mariadb-migrate", ["expand"], DOCUMENTS, IMAGES, etc=ETC, host="abc")
+    (body,) = found["services"].values()
+    assert (body["command"], body["deploy"]["mode"]) == (["expand"], "replicated-job")
+    assert body["deploy"]["restart_policy"] == {"condition": "none"}
+    assert body["deploy"]["placement"] == {"constraints": ["node.id == abc"]}
+    assert COMPOSE["services"]["mariadb-migrate"]["profiles"] == ["migrate"]
+
+
+def test_the_override_places_every_service_that_runs_on_several_hosts():
+    documents = {name: yaml.safe_load((paths.COMPOSE / name).read_text()) for name in ("stack.yaml", "ha.yaml")}
+    wanted = {
+        name
+        for document in documents.values()
+        for name, body in document["services"].items()
+        if not name.endswith("-migrate") and name not in swarm.ABSENT
+    }
+    override = yaml.safe_load((paths.COMPOSE / "swarm.yaml").read_text())["services"]
+    assert set(override) == wanted | set(swarm.FIRST)
+    # Without IPVS there is no virtual address, and a service that has one is nowhere.
+    assert {body["deploy"]["endpoint_mode"] for body in override.values()} == {"dnsrr"}
+    for service in stack.CLUSTERED:
+        places = [
+            override[service if number == 1 else name]["deploy"]["placement"]["constraints"]
+            for number, name in enumerate(stack.members(SETTINGS, service), 1)
+        ]
+        assert places == [[f"node.labels.{swarm.MEMBER_LABEL} == {number}"] for number in (1, 2, 3)]
+
+
+def test_on_several_hosts_no_address_is_rendered_and_copies_share_their_keys():
+    documents = stack.documents(SETTINGS, PASSWORDS)
+    assert str(SETTINGS.consul) not in documents["haproxy/haproxy.cfg"]
+    assert "parse-resolv-conf" in documents["haproxy/haproxy.cfg"]
+    consul = json.loads(documents["consul/consul.json"])
+    assert (consul["bootstrap_expect"], consul["retry_join"]) == (3, ["consul"])
+    assert "node_name" not in consul
+    assert str(SETTINGS.management) in consul["bind_addr"]
+    assert documents["keystone/fernet-key"] == PASSWORDS["keystone_fernet"]
+    assert not {"keystone/fernet-key", "registry/password"} & set(stack.documents(Settings(), PASSWORDS))
+
+
+def test_apis_have_two_copies_unless_the_user_wants_another_number():
+    assert SETTINGS.copies_of("keystone") == 2
+    assert Settings(ha=True, swarm=True, copies={"keystone": 3}).copies_of("keystone") == 3
+    # Its images are files of one host.
+    assert SETTINGS.copies_of("glance") == 1
+    assert Settings().copies_of("keystone") == 1
+
+
+def test_what_has_no_second_host_to_go_to_is_neither_built_nor_awaited():
+    assert not {"ovn", "neutron", "compute", "horizon", "bake"} & SETTINGS.families
+    assert {"registry", "keystone", "nova", "mariadb"} <= SETTINGS.families
+    assert [api.name for api in stack.apis(SETTINGS) if api.awaited] == ["keystone", "glance", "placement", "nova-api"]
+
+
+def hosts(*members):
+    return [Host(f"id{number}", f"host-{number}", "a", True, member) for number, member in enumerate(members)]
+
+
+@pytest.mark.parametrize(
+    ("members", "following", "absent"),
+    [((), 1, [1, 2, 3]), ((1,), 2, [2, 3]), ((0, 1, 3), 2, [2]), ((1, 2, 3), 0, []), ((1, 2, 3, 0), 0, [])],
+)
+def test_the_first_three_hosts_carry_a_member(members, following, absent):
+    assert swarm.next_member(hosts(*members)) == following
+    assert swarm.absent_members(hosts(*members)) == absent
+
+
+def task(service, host, state="running", **more):
+    image = more.pop("image", "127.0.0.1:5001/provision/keystone:1@sha256:abcdef0123456789")
+    return Task(service, host, state, more.pop("wanted", True), image=image, **more)
+
+
+def test_a_line_says_where_each_copy_is_and_why_one_is_missing():
+    tasks = [
+        task("keystone", "host-2", container="a" * 64),
+        task("keystone", "host-1", container="b" * 64),
+        task("keystone", "host-3", "shutdown", wanted=False, problem="an old one"),
+        task("glance", "", "pending", problem="no suitable node"),
+    ]
+    registered = {"a" * 12: True, "b" * 12: False}
+    glance, keystone = swarm_lines(
+        {"keystone": 2, "glance": 1}, tasks, registered, {"127.0.0.1:5001/provision/keystone:1"}
+    )
+    assert (keystone.running, keystone.healthy, keystone.hosts) == (2, 1, ("host-1", "host-2"))
+    assert (keystone.drift, keystone.problem, keystone.up) == ("", "", False)
+    assert (glance.running, glance.healthy, glance.problem, glance.up) == (0, None, "no suitable node", False)
+    assert "host-1 host-2" in "\n".join(table([glance, keystone]))
+
+
+def test_copies_of_two_images_are_not_as_wanted():
+    two = [
+        task("keystone", "host-1"),
+        task("keystone", "host-2", image="127.0.0.1:5001/provision/keystone:2@sha256:ffff"),
+    ]
+    (line,) = swarm_lines({"keystone": 2}, two, {}, {"127.0.0.1:5001/provision/keystone:1"})
+    assert (line.drift, len(line.digests), line.up) == ("image", 2, False)
