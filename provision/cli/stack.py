@@ -163,11 +163,19 @@ def join(*, token: str, address: str, own: str) -> None:
 
 
 @cloud.command()
-def leave() -> None:
-    """Take this host out of its control plane; its data stays on it."""
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def leave(*, yes: bool) -> None:
+    """Take this host out of its control plane, and remove all data that is on it: the others have theirs."""
+    import sys
+
+    from provision.base.errors import UsageError
     from provision.cli.terminal import TerminalProgress
     from provision.workflows.swarm_hosts import leave as run
 
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("leaving removes all data of the cloud that is on this host", "say so with --yes")
+        click.confirm("Leave, and remove all data of the cloud that is on this host?", abort=True, err=True)
     run(TerminalProgress())
 
 

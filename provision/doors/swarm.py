@@ -75,7 +75,10 @@ class Swarm:
         with engine_errors():
             managers = [each for each in self._api.nodes() if each["Spec"]["Role"] == "manager"]
             if len(managers) > 1:
-                self._change(self.host_id(), Role="worker")
+                host = self.host_id()
+                labels = self._api.inspect_node(host)["Spec"].get("Labels") or {}
+                free = {key: value for key, value in labels.items() if key != MEMBER_LABEL}
+                self._change(host, Role="worker", Labels=free)
                 for _ in range(_DEMOTED):
                     if not self.state()[1]:
                         break

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
-from provision.base import paths
-from provision.base.facts import LOCAL_CLOUD
-from provision.doors import clouds_yaml
 from provision.doors.docker import Engine
 from provision.workflows.stack_config import alone
 from provision.workflows.swarm_files import door, require_swarm
-from provision.workflows.swarm_hosts import until
+from provision.workflows.swarm_hosts import forget, until
 
 if TYPE_CHECKING:
     from provision.base.progress import Progress
@@ -31,7 +27,5 @@ def stop_swarm(progress: Progress, *, purge: bool) -> None:
                 swarm.drop_secrets(())
                 until(swarm.remove_network)
         if purge:
-            engine.purge(lambda text: progress.update("removing", text))
-            clouds_yaml.remove_entry(paths.clouds_yaml(), LOCAL_CLOUD)
-            shutil.rmtree(paths.stack_dir(), ignore_errors=True)
+            forget(engine, progress)
             progress.note("The same command removes what other hosts have; then `docker swarm leave --force`.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -10,12 +11,14 @@ from provision.base import paths
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.facts import LOCAL_CLOUD
 from provision.doors import clouds_yaml, compose
+from provision.doors.consul_keys import Keys
 from provision.doors.docker import Engine
 from provision.pure.stack import image_name
 from provision.pure.swarm import FIRST, absent_members, names, next_member, part
 from provision.workflows import stack_bootstrap, stack_config
 from provision.workflows.stack_config import alone, choose, chosen, is_installed
 from provision.workflows.stack_images import ensure_images
+from provision.workflows.stack_members import lacking
 from provision.workflows.swarm_files import door, ensure_built, ensure_stack_files, read_shared, require_swarm
 
 if TYPE_CHECKING:
@@ -99,23 +102,41 @@ def join(progress: Progress, token: str, address: str, own: str = "") -> None:
 
 
 def leave(progress: Progress) -> None:
-    """Take this machine out of its Swarm; its data stays on it until it is purged.
+    """Take this machine out of its Swarm, with all that it has of the cloud: containers, data, images, files.
 
-    Raises UsageError where it carries a member that the others would miss.
+    Raises UsageError where it carries a member without which the others would be no majority.
     """
     settings = require_swarm()
     swarm = door(settings)
     with alone(progress):
         if swarm.state()[0] != "inactive":
-            mine = _self(swarm)
-            if mine.member and len(swarm.hosts()) > 1 and swarm.wanted().get("mariadb"):
-                raise UsageError(
-                    f"this host carries member {mine.member} of the databases, of which a majority has to run",
-                    "`provision cloud down` stops the whole control plane first",
-                )
+            if len(swarm.hosts()) > 1 and _self(swarm).member and swarm.wanted().get("mariadb"):
+                _require_others(swarm, settings)
             swarm.leave()
-        choose(replace(settings, swarm=False))
-        progress.note("This machine belongs to no Swarm any more. `provision cloud down --purge` removes its data.")
+        forget(Engine(), progress)
+        progress.note("`docker node rm` on another host forgets this one there; another machine may take its place.")
+
+
+def forget(engine: Engine, progress: Progress) -> None:
+    """Remove all that this machine has of the cloud."""
+    # By label, whatever state they are in.
+    engine.purge(lambda text: progress.update("removing", text))
+    clouds_yaml.remove_entry(paths.clouds_yaml(), LOCAL_CLOUD)
+    shutil.rmtree(paths.stack_dir(), ignore_errors=True)
+
+
+def lacking_members(swarm: Swarm, settings: Settings) -> str:
+    """Say which members of what keeps state do not serve; nothing when all do."""
+    address = swarm.address("consul")
+    return lacking(Keys(f"http://{address}:8500"), settings) if address else "Consul on this host"
+
+
+def _require_others(swarm: Swarm, settings: Settings) -> None:
+    if missing := lacking_members(swarm, settings):
+        raise UsageError(
+            f"not all members serve ({missing}), and this host carries one: the others would be no majority",
+            "bring back what is away first; `provision cloud down` stops everything in order",
+        )
 
 
 def ensure_entry(progress: Progress, settings: Settings) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from provision.base.errors import ProvisionError, UsageError
 from provision.doors import compose
-from provision.doors.consul_keys import Keys
 from provision.doors.docker import Engine
 from provision.doors.openstack_admin import Admin
 from provision.pure.stack import CLUSTERED, INFRASTRUCTURE, MIGRATED, apis, members
@@ -18,9 +17,8 @@ from provision.pure.swarm import ABSENT, FIRST, job, part
 from provision.workflows import stack_bootstrap, stack_schema
 from provision.workflows.stack_access import ensure_access
 from provision.workflows.stack_config import alone, choose, chosen, require_whole_data
-from provision.workflows.stack_members import lacking
 from provision.workflows.swarm_files import door, ensure_built, ensure_stack_files, read_shared, require_swarm
-from provision.workflows.swarm_hosts import ensure_entry, lacking_hosts, until
+from provision.workflows.swarm_hosts import ensure_entry, lacking_hosts, lacking_members, until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,7 +117,7 @@ class Deployment:
 
     def _members(self) -> None:
         """Start the members all at once; where they serve already, renew one at a time."""
-        missing = partial(self._lacking_members)
+        missing = partial(lacking_members, self._swarm, self._settings)
         names = [
             service if number == 1 else name
             for service in CLUSTERED
@@ -132,10 +130,6 @@ class Deployment:
                 self._deploy(name)
                 until(missing, _LIMIT)
         until(missing, _LIMIT)
-
-    def _lacking_members(self) -> str:
-        address = self._swarm.address("consul")
-        return lacking(Keys(f"http://{address}:8500"), self._settings) if address else "Consul on this host"
 
     def _pending(self) -> list[str]:
         found: list[str] = []

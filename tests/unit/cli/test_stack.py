@@ -38,6 +38,10 @@ def run(*arguments, cwd):
         (["scale"], "Missing argument"),
         (["upgrade"], "there is no local cloud on this machine"),
         (["upgrade", "--timeout", "0"], "--timeout"),
+        (["init"], "--advertise-addr"),
+        (["join", "TOKEN"], "Missing argument 'ADDRESS'"),
+        (["leave"], "say so with --yes"),
+        (["leave", "--yes"], "this machine belongs to no Swarm of ours"),
     ],
 )
 def test_bad_input_ends_with_2_and_changes_nothing(tmp_path, words, message):

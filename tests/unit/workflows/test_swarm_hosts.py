@@ -12,7 +12,9 @@ from provision.base.errors import ProvisionError, UsageError
 from provision.base.progress import Silent
 from provision.pure.stack import Settings
 from provision.pure.swarm import Host
-from provision.workflows import stack_config, swarm_files, swarm_hosts, swarm_up
+from provision.pure.swarm_lines import SwarmLine
+from provision.workflows import stack_config, swarm_down, swarm_files, swarm_hosts, swarm_up
+from provision.workflows.swarm_status import SwarmStatus
 
 SHARED = {"passwords.json": '{"provision": "p"}', "choices.json": '{"swarm": true, "ha": true}'}
 
@@ -53,6 +55,9 @@ class FakeSwarm:
     def wanted(self):
         return self.services
 
+    def address(self, service):
+        return "192.0.2.9"
+
     def container(self, service):
         return f"container-{service}"
 
@@ -66,6 +71,9 @@ class FakeSwarm:
 class FakeEngine:
     def __init__(self, shared):
         self.shared = shared
+
+    def purge(self, line):
+        line("nothing")
 
     def execute(self, container, argv):
         return (0, json.dumps(self.shared)) if self.shared else (1, "")
@@ -149,17 +157,20 @@ def test_a_fourth_host_carries_none(world):
     assert swarm.known["id4"].member == 0
 
 
-def test_a_member_s_host_leaves_only_when_the_databases_have_stopped(world):
+def test_a_member_s_host_leaves_only_while_the_others_are_a_majority(world, monkeypatch):
     swarm = world(FakeSwarm(*(host(n, n) for n in (1, 2, 3))))
     install(Settings(ha=True, swarm=True))
-    swarm.services = {"mariadb": 1}
-    with pytest.raises(UsageError, match="carries member 1"):
+    swarm.services, missing = {"mariadb": 1}, ["mariadb (2 of 3 serve)"]
+    monkeypatch.setattr(swarm_hosts, "lacking", lambda *_: "".join(missing))
+    with pytest.raises(UsageError, match=r"mariadb \(2 of 3 serve\).*no majority"):
         swarm_hosts.leave(Silent())
     assert not swarm.left
-    swarm.services = {}
+    assert stack_config.chosen().swarm
+    missing.clear()
     swarm_hosts.leave(Silent())
     assert swarm.left
     assert not stack_config.chosen().swarm
+    assert not paths.stack_dir().exists()
 
 
 def test_one_machine_is_told_that_it_is_in_no_swarm(world):
@@ -183,3 +194,42 @@ def test_what_has_one_host_has_no_copies_on_others(world, words):
     world(FakeSwarm())
     with pytest.raises(UsageError, match="cannot have copies on several hosts"):
         swarm_up.scale(Silent(), words)
+
+
+def line(service, running, wanted=1, **more):
+    return SwarmLine(service, wanted, running, None, ("sha256:ab",), "", ("host-1",), **more)
+
+
+def test_a_status_is_up_when_hosts_copies_and_apis_all_are():
+    up = SwarmStatus((host(1, 1),), (line("keystone", 1),), {"keystone": ""})
+    assert up.up
+    assert "Everything is up." in up.text()
+    away = replace(host(2, 2), ready=False)
+    for less in (
+        replace(up, hosts=(host(1, 1), away)),
+        replace(up, services=(line("keystone", 1), line("glance", 0, problem="no suitable node"))),
+        replace(up, apis={"keystone": "no connection"}),
+        replace(up, apis={}),
+    ):
+        assert not less.up
+        assert not less.document()["up"]
+        assert "Everything is up." not in less.text()
+    assert "host-2  192.0.2.2  away  member 2" in replace(up, hosts=(away,)).text()
+    assert "glance: no suitable node" in replace(up, services=(line("glance", 0, problem="no suitable node"),)).text()
+
+
+def test_down_keeps_the_registry_and_purge_keeps_nothing(world, monkeypatch):
+    swarm = world(FakeSwarm(*(host(n, n) for n in (1, 2, 3))))
+    monkeypatch.setattr(swarm_down, "door", lambda _: swarm)
+    monkeypatch.setattr(swarm_down, "Engine", lambda: FakeEngine(None))
+    monkeypatch.setattr(swarm, "container", lambda _: "")
+    install(Settings(ha=True, swarm=True))
+    swarm.services = {"keystone": 2, "registry": 1, "mirror": 3}
+    swarm_down.stop_swarm(Silent(), purge=False)
+    assert swarm.done == [("remove", {"keystone"})]
+    assert stack_config.chosen().swarm
+    swarm.done.clear()
+    monkeypatch.setattr(swarm, "remove_network", lambda: "", raising=False)
+    swarm_down.stop_swarm(Silent(), purge=True)
+    assert swarm.done[0] == ("remove", {"keystone", "registry", "mirror"})
+    assert not paths.stack_dir().exists()

@@ -84,7 +84,7 @@ def _deployment(swarm):
 
 def test_members_start_together_and_are_renewed_one_at_a_time(swarm, deployment, monkeypatch):
     serving = {}
-    monkeypatch.setattr(swarm_up, "lacking", lambda *_: "" if serving else "mariadb (0 of 3 serve)")
+    monkeypatch.setattr(swarm_hosts, "lacking", lambda *_: "" if serving else "mariadb (0 of 3 serve)")
     monkeypatch.setattr(
         swarm, "deploy", lambda document: serving.update(document["services"]) or FakeSwarm.deploy(swarm, document)
     )
@@ -96,7 +96,7 @@ def test_members_start_together_and_are_renewed_one_at_a_time(swarm, deployment,
 
 
 def test_members_that_do_not_serve_end_the_wait_in_words(swarm, deployment, monkeypatch):
-    monkeypatch.setattr(swarm_up, "lacking", lambda *_: "mariadb (2 of 3 serve)")
+    monkeypatch.setattr(swarm_hosts, "lacking", lambda *_: "mariadb (2 of 3 serve)")
     with pytest.raises(ProvisionError, match=r"mariadb \(2 of 3 serve\)"):
         deployment._members()
 
