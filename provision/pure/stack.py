@@ -196,8 +196,8 @@ class Settings:
         return frozenset(family.name for family in FAMILIES) - {"bake"} - idle
 
     def copies_of(self, service: str) -> int:
-        """Say how many copies of a service shall run."""
-        return count(service, self.copies)
+        """Say how many copies, or members, of a service shall run."""
+        return MEMBERS if self.ha and service in CLUSTERED else count(service, self.copies)
 
     @property
     def consul(self) -> IPv4Address:
@@ -306,12 +306,23 @@ def peer(service: str) -> str:
 
 def members(settings: Settings, service: str) -> tuple[str, ...]:
     """Name a clustered service's members: the first is always there."""
-    return tuple(f"{service}-{number}" for number in range(1, (MEMBERS if settings.ha else 1) + 1))
+    return tuple(f"{service}-{number}" for number in range(1, settings.copies_of(service) + 1))
+
+
+def services_of(settings: Settings, service: str) -> tuple[str, ...]:
+    """Name the Compose services that a service consists of: itself, and its further members where it has some."""
+    return (service, *(members(settings, service)[1:] if service in CLUSTERED else ()))
 
 
 def member_services(settings: Settings) -> tuple[str, ...]:
-    """Name the Compose services of all members but the first, which has its service's own name."""
-    return tuple(name for service in CLUSTERED for name in members(settings, service)[1:])
+    """Name the Compose services of all members but the first of each."""
+    return tuple(name for service in CLUSTERED for name in services_of(settings, service)[1:])
+
+
+def whole(name: str) -> str:
+    """Name the service that a Compose service is a member of; all others are themselves."""
+    service, _, number = name.rpartition("-")
+    return service if service in CLUSTERED and number.isdecimal() else name
 
 
 def _peers(settings: Settings) -> dict[str, object]:
