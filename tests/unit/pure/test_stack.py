@@ -58,12 +58,41 @@ def test_only_ovn_and_dns_are_named_by_address(settings):
     assert any(name == "neutron/ml2_conf.ini" for name, _, _ in found)
 
 
-def test_openstack_names_its_peers_as_consul_does(rendered):
-    # In URLs (after the account, where there is one) and in lists of memcached's servers.
-    host = re.compile(r"(?:@|://|memcached?_servers = )([^/@:\s]+)(?::\d+)?(?:/|$)", re.MULTILINE)
+def hosts(text: str) -> set[str]:
+    """Find every host that a configuration names: in URLs, after the account if there is one, and in server lists."""
+    urls = re.findall(r"(?:@|://)([^/@:,\s]+)(?::\d+)?(?=[/,\s]|$)", text)
+    lists = re.findall(r"memcached?_servers = (\S+)", text)
+    return {*urls, *(server.partition(":")[0] for servers in lists for server in servers.split(","))}
+
+
+CACHES = {f"{number}.memcached.service.consul" for number in (1, 2, 3)}
+
+
+@pytest.mark.parametrize(
+    ("settings", "stateful"),
+    [(Settings(), {"mariadb.service.consul", "memcached.service.consul"}), (Settings(ha=True), CACHES)],
+    ids=["one of each", "three members"],
+)
+def test_openstack_names_its_peers_as_consul_does(settings, stateful):
     families = ("keystone", "glance", "placement", "nova", "neutron")
-    named = {found for name, text in rendered.items() if name.startswith(families) for found in host.findall(text)}
-    assert named == {f"{name}.service.consul" for name in ("mariadb", "rabbitmq", "memcached", "haproxy")}
+    rendered = stack.documents(settings, PASSWORDS)
+    named = {host for name, text in rendered.items() if name.startswith(families) for host in hosts(text)}
+    assert named == stateful | {"rabbitmq.service.consul", "haproxy.service.consul"}
+
+
+@pytest.mark.parametrize("settings", [Settings(), Settings(ha=True)], ids=["one of each", "three members"])
+def test_containers_are_told_of_no_peer_by_address_but_of_ovn_and_dns(settings):
+    values = compose_values(settings)
+    addresses = {key for key, value in values.items() if ADDRESS.search(value)}
+    networks = {key for key in addresses if key.endswith(("_NETWORK", "_RANGE"))}
+    # The public address is in Keystone's catalogue, for users of this machine.
+    assert addresses - networks == {"CONSUL_ADDRESS", "OVN_ADDRESS", "KEYSTONE_PUBLIC_URL"}
+    for name in ("stack.yaml", "ha.yaml", "compute.yaml"):
+        document = yaml.safe_load((paths.COMPOSE / name).read_text())
+        for service, body in document["services"].items():
+            told = variables(str(body.get("environment") or {}) + str(body.get("command") or ""))
+            assert not told & (addresses - networks - {"OVN_ADDRESS", "KEYSTONE_PUBLIC_URL"}), service
+            assert "OVN_ADDRESS" not in told or service == "switch"
 
 
 @pytest.mark.parametrize(

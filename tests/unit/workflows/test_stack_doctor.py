@@ -175,6 +175,28 @@ def test_a_database_that_does_not_answer_is_a_member_that_does_not(look):
     assert [(member.name, member.answers) for member in workflow.observe().members] == [("mariadb-1", False)]
 
 
+def test_every_member_of_the_database_is_asked_and_judged(look):
+    for number in (2, 3):
+        name = f"mariadb-{number}"
+        look.running.append(Unit(name, f"{name}-1", "provision", "running", "provision/mariadb:new"))
+    synced = "wsrep_cluster_size\t3\nwsrep_cluster_status\tPrimary\nwsrep_local_state_comment\t{}\nclock\t{}\n"
+    stages = {"mariadb-1": "Synced", "mariadb-2-1": "Joined"}
+
+    def answer(unit, argv, seconds=20):
+        if argv[0] != "mariadb":
+            return FakeLook.answer(look, unit, argv)
+        if unit.name not in stages:
+            raise ProvisionError("no answer")
+        return synced.format(stages[unit.name], time.time())
+
+    look.answer = answer
+    found = {(each.where, each.wrong) for each in diagnose(workflow.observe()) if each.rule == "database"}
+    assert found == {
+        ("mariadb-2-1", "is not in step with its cluster (Joined)"),
+        ("mariadb-3-1", "runs, and does not answer SQL"),
+    }
+
+
 def test_the_next_member_of_rabbitmq_is_asked_when_one_is_silent(look):
     look.running.append(Unit("rabbitmq-2", "rabbitmq-2-1", "provision", "running", "provision/rabbitmq:new"))
     look.answers["bash"] = "Error: no list"
