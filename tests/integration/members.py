@@ -57,9 +57,9 @@ while True:
 
 
 class Members:
-    """MariaDB, RabbitMQ and memcached with three members, and what they find each other by."""
+    """MariaDB, RabbitMQ and memcached with three members (or one), and what they find each other by."""
 
-    def __init__(self, folder, families=FAMILIES):
+    def __init__(self, folder, families=FAMILIES, *, ha=True):
         self.docker = docker.from_env()
         self.folder = folder
         self.run = f"it-{uuid.uuid4().hex[:8]}"
@@ -67,7 +67,7 @@ class Members:
         self.images = {family: stack.image_name(family, tags) for family in families}
         base = f"10.214.{random.randrange(256)}"
         ports = StackPorts(*_free_ports(len(fields(StackPorts))))
-        self.settings = stack.Settings(management=IPv4Network(f"{base}.0/24"), ports=ports, ha=True)
+        self.settings = stack.Settings(management=IPv4Network(f"{base}.0/24"), ports=ports, ha=ha)
         self.passwords = {name: new_password(name) for name in stack.PASSWORDS}
         self.compose = self._compose(tags)
 
@@ -81,7 +81,7 @@ class Members:
         inputs = stack.migration_inputs(self.settings, tags, self.passwords)
         values = stack.environment(self.settings, tags, rendered, inputs, folder / "etc")
         (folder / "env").write_text(stack.env_file(values))
-        files = (paths.COMPOSE / "stack.yaml", paths.COMPOSE / "ha.yaml")
+        files = tuple(paths.COMPOSE / name for name in ("stack.yaml", "ha.yaml")[: 1 + self.settings.ha])
         plain = Compose(self.run, files, folder / "env", {})
         (folder / "override.json").write_text(json.dumps(self._override(plain)))
         return Compose(self.run, (*files, folder / "override.json"), folder / "env", {})
