@@ -424,6 +424,25 @@ def migration_inputs(settings: Settings, tags: Mapping[str, str], passwords: Map
     }
 
 
+def configurations(rendered: Mapping[str, str]) -> dict[str, str]:
+    """Hash each family's rendered documents."""
+    families = {name.partition("/")[0] for name in rendered}
+    texts = {
+        family: sorted(item for item in rendered.items() if item[0].startswith(f"{family}/")) for family in families
+    }
+    return {family: digest(*(f"{name}={text}" for name, text in mine)) for family, mine in texts.items()}
+
+
+def placed(rendered: Mapping[str, str]) -> dict[str, str]:
+    """Give each document its place in the folder of all: `<family>/<hash>/<file>`.
+
+    A container that was made from other documents keeps them, and finds them again when it is restarted.
+    """
+    hashes = configurations(rendered)
+    parts = ((name.partition("/"), text) for name, text in rendered.items())
+    return {f"{family}/{hashes[family]}/{file}": text for (family, _, file), text in parts}
+
+
 def environment(
     settings: Settings, tags: Mapping[str, str], rendered: Mapping[str, str], inputs: Mapping[str, str], etc: Path
 ) -> dict[str, str]:
@@ -459,10 +478,8 @@ def environment(
             values |= {f"{name}_PORT": str(api.port), f"{name}_TLS_PORT": str(tls_port(api.port))}
     for family, tag in tags.items():
         values[f"{family.upper()}_TAG"] = tag
-    for family in {name.partition("/")[0] for name in rendered}:
-        # In a container's environment this makes Compose replace the containers whose configuration has changed.
-        texts = [f"{name}={text}" for name, text in sorted(rendered.items()) if name.startswith(f"{family}/")]
-        values[f"{family.upper()}_CONFIG"] = digest(*texts)
+    # In a container's environment this makes Compose replace the containers whose configuration has changed.
+    values |= {f"{family.upper()}_CONFIG": value for family, value in configurations(rendered).items()}
     for family, value in inputs.items():
         values[f"{family.upper()}_INPUTS"] = value
     return values

@@ -40,7 +40,9 @@ def ensure_tls(settings: Settings) -> None:
     else:
         made = ensure_certificate(_folder(), "api", "provision local cloud", _NAMES, _ADDRESSES)
         text = made.cert + made.key
-    ensure_private(_shown(), text)
+    # Every container of HAProxy sees the folder that it was made with.
+    for folder in (_shown().parent, *_shown().parent.glob("*/")):
+        ensure_private(folder / _shown().name, text)
 
 
 def authority_files() -> dict[str, str]:

@@ -13,7 +13,7 @@ from provision.doors.openstack_admin import Admin
 from provision.pure.stack import EARLY, NEED_ACCOUNTS, PROJECT, apis, bridges
 from provision.pure.stack_copies import COPIED
 from provision.workflows import preflight, stack_bootstrap, stack_members, stack_schema, stack_tls
-from provision.workflows.stack_config import Installation, alone, chosen, ensure_files, require_whole_data
+from provision.workflows.stack_config import Installation, alone, chosen, drop_unused, ensure_files, require_whole_data
 from provision.workflows.stack_images import ensure_images
 from provision.workflows.stack_scale import copies_of
 from provision.workflows.stack_upgrade import AGENTS, renew
@@ -50,6 +50,7 @@ def ensure_stack(progress: Progress, *, ha: bool | None = None) -> None:
         with progress.phase("configuration"):
             installation = ensure_files(tags)
         _start(engine, installation, progress)
+        drop_unused(engine, installation)
     entry = stack_bootstrap.user_entry(installation.settings, installation.passwords["provision"])
     if clouds_yaml.ensure_entry(paths.clouds_yaml(), LOCAL_CLOUD, entry):
         progress.note(f"wrote the entry `{LOCAL_CLOUD}` into {paths.clouds_yaml()}")

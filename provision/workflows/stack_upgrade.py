@@ -12,7 +12,7 @@ from provision.pure.stack import EARLY, INFRASTRUCTURE, services_of, whole
 from provision.pure.stack_copies import COPIED, PATIENCE, drift, outdated
 from provision.pure.stack_host import failed
 from provision.workflows import stack_schema
-from provision.workflows.stack_config import alone, control, ensure_files, is_installed, require_whole_data
+from provision.workflows.stack_config import alone, control, drop_unused, ensure_files, is_installed, require_whole_data
 from provision.workflows.stack_copies import is_connected
 from provision.workflows.stack_images import ensure_images
 from provision.workflows.stack_scale import copies_of, forget
@@ -65,6 +65,7 @@ def upgrade(
                 with progress.phase(name):
                     _replace(engine, installation, copies, name, limit)
         renew(engine, installation, copies, progress, named)
+        drop_unused(engine, installation)
         forget(progress, installation.settings)
         _say_rest(engine, installation, progress)
 

@@ -20,6 +20,7 @@ import docker
 from provision.base import paths
 from provision.base.facts import StackPorts
 from provision.base.progress import Silent
+from provision.doors.certificates import ensure_certificate
 from provision.doors.compose import Compose
 from provision.doors.docker import Engine
 from provision.pure import stack
@@ -74,10 +75,13 @@ class Members:
     def _compose(self, tags):
         folder = self.folder
         rendered = stack.documents(self.settings, self.passwords)
-        for name, text in rendered.items():
+        for name, text in stack.placed(rendered).items():
             place = folder / "etc" / name
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(text)
+        made = ensure_certificate(folder / "tls", "api", "test", ("localhost",), ("127.0.0.1",))
+        for each in (folder / "etc" / "haproxy").iterdir():
+            (each / "tls.pem").write_text(made.cert + made.key)
         inputs = stack.migration_inputs(self.settings, tags, self.passwords)
         values = stack.environment(self.settings, tags, rendered, inputs, folder / "etc")
         (folder / "env").write_text(stack.env_file(values))

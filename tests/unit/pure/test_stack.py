@@ -307,6 +307,36 @@ def test_a_change_of_one_document_restarts_its_family_only():
     assert {key for key in after if after[key] != before[key]} == {"GLANCE_CONFIG"}
 
 
+def test_documents_lie_in_a_folder_of_their_own_for_each_state_of_their_family(rendered):
+    placed = stack.placed(rendered)
+    assert sorted(placed.values()) == sorted(rendered.values())
+    other = stack.placed(rendered | {"glance/glance.conf": "other"})
+    moved = placed.keys() - other.keys()
+    assert {name.partition("/")[0] for name in moved} == {"glance"}
+    assert moved == {name for name in placed if name.startswith("glance/")}
+    folder = compose_values()["GLANCE_CONFIG"]
+    assert placed[f"glance/{folder}/glance.conf"] == rendered["glance/glance.conf"]
+
+
+@pytest.mark.parametrize("name", ["stack.yaml", "compute.yaml"])
+def test_each_container_sees_the_documents_that_it_was_made_from(name):
+    document = yaml.safe_load((paths.COMPOSE / name).read_text())
+    families = {each.partition("/")[0] for each in stack.documents(Settings(), PASSWORDS)}
+    seen = set()
+    for service, body in document["services"].items():
+        environment = body.get("environment") or {}
+        for mount in body.get("volumes", ()):
+            if ":/config" not in mount:
+                continue
+            found = re.fullmatch(r"\$\{CONFIG:\?\}/([a-z]+)/\$\{([A-Z]+)_CONFIG:\?\}:/config:ro", mount)
+            assert found, (service, mount)
+            assert found[1] == found[2].lower()
+            # By this `cloud up` knows which folders are in use, and Compose that a container is out of date.
+            assert environment["CONFIGURATION"] in (f"${{{found[2]}_CONFIG:?}}", f"${{{found[2]}_CONFIG}}"), service
+            seen.add(found[1])
+    assert seen == (families if name == "stack.yaml" else {"nova", "neutron"})
+
+
 def test_fixed_addresses_lie_outside_the_ranges_that_docker_gives_out():
     values = compose_values()
     settings = Settings()
