@@ -15,7 +15,7 @@ from provision.base.errors import ProvisionError
 from provision.pure.containers import Container, Network, Port
 from provision.pure.doctor import diagnose
 from provision.pure.observed import Clock, Endpoint, Unit, Worker
-from provision.pure.services import wanted_services
+from provision.pure.services import holder_of, wanted_services
 from provision.pure.stack import Settings, apis
 from provision.workflows import stack_doctor as workflow
 
@@ -79,7 +79,10 @@ class FakeConsul:
 
     def services(self):
         self.looks += 1
-        wanted = wanted_services([CONTAINER], workflow.Registration("vm", internal=True, network=workflow.NETWORK))
+        registrator = workflow.Registration(
+            "vm", internal=True, network=workflow.NETWORK, holder=holder_of("the-registrator-s")
+        )
+        wanted = wanted_services([CONTAINER], registrator)
         return {
             id_: {**each.registration, "Service": each.registration["Name"]} for id_, each in wanted.services.items()
         }
@@ -108,6 +111,7 @@ def _look(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     paths.stack_dir().mkdir(parents=True)
     (paths.stack_dir() / "compose.env").write_text("")
+    (paths.stack_dir() / "passwords.json").write_text('{"admin": "", "consul_registrator": "the-registrator-s"}')
     look = FakeLook()
     project = SimpleNamespace(project="provision", replicas=lambda: {each.service: 1 for each in look.running})
     monkeypatch.setattr(workflow, "Look", lambda: look)
