@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -125,9 +126,12 @@ def lines(todo: Plan) -> list[str]:
     if not todo:
         return [f"Cluster {todo.cluster}: nothing to do.", *(f"Note: {note}." for note in todo.notes)]
     said = [f"Cluster {todo.cluster}: {len(todo.steps)} steps."]
-    for step in todo.steps:
-        lost = "  [loses what is on it: needs --replace]" if step.destructive else ""
-        said.append(f"{_SIGNS.get(step.verb, ' ')} {step.verb} {step.kind} {step.name}: {step.why}{lost}")
+    # What is done to several nodes for one reason is one line.
+    alike = groupby(todo.steps, lambda step: (step.verb, step.kind, step.why, step.destructive))
+    for (verb, kind, why, destructive), steps in alike:
+        lost = "  [loses what is on it: needs --replace]" if destructive else ""
+        names = ", ".join(step.name for step in steps)
+        said.append(f"{_SIGNS.get(verb, ' ')} {verb} {kind} {names}: {why}{lost}")
     return said + [f"Note: {note}." for note in todo.notes]
 
 

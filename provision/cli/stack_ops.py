@@ -65,19 +65,26 @@ def logs(
         time = f"{line.time} " if timestamps else ""
         return f"{time}{paint(line.service, line.copy.ljust(width))} | {line.text}"
 
-    _print(written(line) for line in stack_logs(door, query, copies))
+    some = _print(written(line) for line in stack_logs(door, query, copies))
+    if wish and not some:
+        # Silence could as well mean that nothing was looked at.
+        asked = " and ".join(filter(None, (request_id, pattern and f"--grep {pattern!r}")))
+        click.echo(f"No log line matches {asked}{f' since {since}' if since else ''}.", err=True)
 
 
-def _print(lines: Iterable[str]) -> None:
-    """Print lines as they come; a reader that has seen enough, and Ctrl-C, are good ends."""
+def _print(lines: Iterable[str]) -> bool:
+    """Print lines as they come; a reader that has seen enough, and Ctrl-C, are good ends. Return whether any came."""
+    some = False
     try:
         for line in lines:
+            some = True
             click.echo(line)
     except BrokenPipeError:
         # Python would try to flush once more when it ends, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         raise click.exceptions.Exit(130) from None
+    return some
 
 
 def painter() -> Callable[[str, str], str]:

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 FILE: Final = Path("cluster.yaml")
 DEFAULT_NAME: Final = "analytics"
 BYTES_AT_MOST: Final = 1 << 20
+_MISSING: Final[dict[tuple[str | int, ...], str]] = {
+    ("name",): "Add it: `name: analytics`.",
+    ("hub", "tls", "cert"): "Give both of a certificate's files, `cert` and `key`, or remove `tls` to have one made.",
+    ("hub", "tls", "key"): "Give both of a certificate's files, `cert` and `key`, or remove `tls` to have one made.",
+}
 
 
 def load(path: Path | None, *, files: bool = True) -> ClusterSpec:
@@ -105,7 +110,7 @@ def _problem(detail: ErrorDetails) -> Problem:
     if kind == "extra_forbidden":
         return _unknown(where)
     if kind == "missing":
-        return Problem(where, "it is missing", "Add it: only `name` has no default, and `tls` needs both its files.")
+        return Problem(where, "it is missing", _MISSING.get(where, f"Add `{where[-1]}`: it has no default."))
     wanted = {
         "int_type": ("a whole number", "Write it without quotes and without a point."),
         "bool_type": ("true or false", "Write true or false, without quotes."),

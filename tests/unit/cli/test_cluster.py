@@ -79,3 +79,12 @@ def test_lines():
         "Note: look here.",
     ]
     assert lines(Plan("a")) == ["Cluster a: nothing to do."]
+
+
+def test_one_reason_for_several_nodes_is_one_line():
+    steps = [Step("configure", "server", name, "it changed", (name,)) for name in ("a-master", "a-worker-1")]
+    steps.append(Step("start", "server", "a-worker-2", "it is SHUTOFF", ("c",)))
+    assert lines(Plan("a", tuple(steps)))[1:] == [
+        "~ configure server a-master, a-worker-1: it changed",
+        "~ start server a-worker-2: it is SHUTOFF",
+    ]

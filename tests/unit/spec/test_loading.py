@@ -51,6 +51,13 @@ BAD = {
     "bad CIDR": ("name: a\nnetwork: {cidr: 10.20.0.0/33}", 2, ["network.cidr", "no address range"], "10.20.0.0/24"),
     "CIDR is a word": ("name: a\nnetwork: {cidr: big}", 2, ["network.cidr", "'big'"], "10.20.0.0/24"),
     "CIDR without prefix": ("name: a\nnetwork: {cidr: 10.20.0.0}", 2, ["network.cidr", "no prefix"], "/24"),
+    "an address that is none": (
+        "name: a\nnetwork: {access: [192.0.2.300]}",
+        2,
+        ["network.access[0]", "no address range"],
+        "Write an IPv4 range",
+    ),
+    "half of a certificate": ("name: a\nhub: {tls: {cert: a}}", 2, ["hub.tls.key", "missing"], "both"),
     "CIDR is IPv6": ('name: a\nnetwork: {cidr: "fd00::/64"}', 2, ["network.cidr", "IPv6"], "IPv4"),
     "host bits": ("name: a\nnetwork:\n  cidr: 10.20.0.1/24", 3, ["network.cidr", "host bits"], "10.20.0.0/24"),
     "loopback": ("name: a\nnetwork: {cidr: 127.0.0.0/24}", 2, ["network.cidr", "loopback"], "private"),
