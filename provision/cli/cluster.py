@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from provision.cli.spec import FILE_OPTION, source_of
+from provision.cli.spec import file_option, source_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ _SIGNS = {"create": "+", "delete": "-", "tag": "~", "attach": "~", "update": "~"
 
 
 @click.command()
-@FILE_OPTION
+@file_option
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def plan(file: Path | None, *, as_json: bool) -> None:
     """Show what `up` would do; changes nothing."""
@@ -39,7 +39,7 @@ def plan(file: Path | None, *, as_json: bool) -> None:
 
 
 @click.command()
-@FILE_OPTION
+@file_option
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option(
     "--timeout", type=click.IntRange(1), default=30, show_default=True, help="Minutes to wait for the nodes to form."
@@ -66,14 +66,14 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool) -> None:
     workflow.prepare(spec, progress)
     from provision.doors.cloud import connect
 
-    cloud = connect(spec.cloud)
+    cloud = connect(spec.cloud, source_of(file))
     helpers = workflow.helpers_for(cloud, spec, keeper, progress, timeout=timeout * 60)
     run = workflow.Up(cloud, keeper, progress, spec=spec, source=source_of(file), helpers=helpers)
     _say(run.run(agree, replace=replace), progress)
 
 
 @click.command()
-@FILE_OPTION
+@file_option
 @click.option("--json", "as_json", is_flag=True, help="Print the state as JSON.")
 def status(file: Path | None, *, as_json: bool) -> int:
     """Show the cluster as the cloud, Spark and the Hub see it; exits with 1 when it does not work."""
@@ -85,7 +85,7 @@ def status(file: Path | None, *, as_json: bool) -> int:
 
     # A certificate that has expired since must not hide the state of what runs.
     spec = load(file, files=False)
-    state = look(connect(spec.cloud), spec, Keeper(spec.name))
+    state = look(connect(spec.cloud, source_of(file)), spec, Keeper(spec.name))
     if as_json:
         print_json(state)
     else:
@@ -94,7 +94,7 @@ def status(file: Path | None, *, as_json: bool) -> int:
 
 
 @click.command()
-@FILE_OPTION
+@file_option
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def down(file: Path | None, *, yes: bool) -> None:
     """Remove the cluster: all that carries its mark, in any half-made state, and nothing else."""
@@ -115,7 +115,7 @@ def down(file: Path | None, *, yes: bool) -> None:
         if not yes and sys.stdin.isatty():
             click.confirm(f"Remove cluster {spec.name} and all that its users made on it?", abort=True, err=True)
 
-    cloud = connect(spec.cloud)
+    cloud = connect(spec.cloud, source_of(file))
     with progress.phase(f"Remove cluster {spec.name}"):
         removed = remove(cloud, keeper, progress, agree)
     click.echo(f"Removed cluster {spec.name}." if removed else f"Nothing to remove: there is no cluster {spec.name}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
@@ -57,6 +58,25 @@ def load(path: Path | None, *, files: bool = True) -> ClusterSpec:
     if problems or model is None:
         raise _error(name, document, problems)
     return to_spec(model, paths)
+
+
+def with_line(message: str, path: Path) -> str:
+    """Put the line into a message about a field: `cluster.yaml: workers.flavor: …` -> `cluster.yaml:4: workers.…`.
+
+    What only a cloud can judge is judged when the spec is plain data, far from its file.
+    """
+    rest = message.removeprefix(f"{path}: ")
+    field = rest.partition(": ")[0]
+    if rest == message or not re.fullmatch(r"[\w.]+", field):
+        return message
+    try:
+        lines = {Problem(where, "").field: line for where, line in parse(_text(path)).lines.items()}
+    except BadDocument:
+        return message
+    # A field that is not in the file has its default: the section that it would be in is named, if that is there.
+    while field not in lines and "." in field:
+        field = field.rpartition(".")[0]
+    return f"{path}:{lines[field]}: {rest}" if field in lines else message
 
 
 def _text(path: Path) -> str:

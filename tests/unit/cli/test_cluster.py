@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,8 @@ def run(*arguments, cwd, **environment):
     whole = {
         "PATH": "/usr/bin:/bin",
         "HOME": str(cwd),
+        # This checkout, wherever the installed one is.
+        "PYTHONPATH": str(Path(__file__).parents[3]),
         "OS_CLIENT_CONFIG_FILE": str(cwd / "clouds.yaml"),
         **environment,
     }
@@ -41,7 +44,7 @@ def test_an_unknown_cloud_ends_with_2(tmp_path, command):
     (tmp_path / "cluster.yaml").write_text("name: a\ncloud: nowhere\n")
     done = run(command, cwd=tmp_path)
     assert done.returncode == 2
-    assert "no usable cloud 'nowhere'" in done.stderr
+    assert "cluster.yaml:2: cloud: there is no usable cloud 'nowhere'" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -88,3 +91,28 @@ def test_one_reason_for_several_nodes_is_one_line():
         "~ configure server a-master, a-worker-1: it changed",
         "~ start server a-worker-2: it is SHUTOFF",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: a\nspark:\n  executor_memory: 64g\n", "cluster.yaml:3: spark.executor_memory: 65536 MiB is more"),
+        ("name: a\nspark:\n  app_cores: 99\n", "cluster.yaml:3: spark.app_cores: 99 is more"),
+        (
+            "name: a\nspark:\n  defaults:\n    spark.executor.cores: 64\n",
+            "cluster.yaml:4: spark.defaults.spark.executor.cores: 64 is more",
+        ),
+    ],
+)
+def test_what_the_cloud_judges_names_the_line_too(tmp_path, text, said):
+    (tmp_path / "cluster.yaml").write_text(text)
+    done = run("render", cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(("typed", "said"), [("stauts", "Did you mean 'status'?"), ("zzz", "No such command 'zzz'.")])
+def test_a_mistyped_command(tmp_path, typed, said):
+    done = run(typed, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr

@@ -20,6 +20,7 @@ from cryptography.x509.oid import NameOID
 from provision.base.errors import UsageError
 from provision.base.model import ClusterSpec, User
 from provision.spec import load
+from provision.spec.loading import with_line
 
 # id: text of the file, line that is named, parts of the message, part of the hint
 BAD = {
@@ -290,3 +291,19 @@ def test_bad_tls(case, tmp_path):
     assert f"{file}:3: {field}" in caught.value.message
     assert part in caught.value.message
     assert load(file, files=False).name == "a"
+
+
+@pytest.mark.parametrize(
+    ("rest", "line"),
+    [
+        ("workers.flavor: small", 3),
+        ("spark.app_cores: 9 is more", None),
+        ("workers.count: too many", 2),
+        ("something: else", None),
+    ],
+)
+def test_with_line(tmp_path, rest, line):
+    file = tmp_path / "cluster.yaml"
+    file.write_text("name: a\nworkers:\n  flavor: x\n")
+    assert with_line(f"{file}: {rest}", file) == (f"{file}:{line}: {rest}" if line else f"{file}: {rest}")
+    assert with_line(f"the cloud said: {rest}", file) == f"the cloud said: {rest}"
