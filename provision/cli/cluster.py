@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from provision.cli.asking import ask, require_consent
 from provision.cli.spec import file_option, source_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from provision.base.model import ClusterSpec
     from provision.cli.terminal import TerminalProgress
+    from provision.doors.keeper import Keeper
     from provision.pure.cluster import Observed
     from provision.pure.plan import Plan
     from provision.workflows.up import Summary
@@ -53,15 +55,17 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool) -> None:
     from provision.workflows import up as workflow
 
     spec = load(file)
+    # Before the minutes that starting the local cloud and baking the image take.
+    require_consent(f"this makes or changes cluster {spec.name}, and there is no terminal to ask on", yes=yes)
     progress = TerminalProgress()
     keeper = Keeper(spec.name)
 
-    def agree(todo: Plan) -> None:
+    def shown(todo: Plan) -> None:
         made = [f"Cluster {todo.cluster}: all of it is there; it has yet to prove that it works."]
         for line in lines(todo) if todo else made:
             STDERR.print(line, markup=False, soft_wrap=True)
-        if todo and not yes and sys.stdin.isatty():
-            click.confirm("Do this?", default=True, abort=True, err=True)
+        if todo and not yes:
+            ask("Do this?", default=True)
 
     workflow.prepare(spec, progress)
     from provision.doors.cloud import connect
@@ -69,7 +73,7 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool) -> None:
     cloud = connect(spec.cloud, source_of(file))
     helpers = workflow.helpers_for(cloud, spec, keeper, progress, timeout=timeout * 60)
     run = workflow.Up(cloud, keeper, progress, spec=spec, source=source_of(file), helpers=helpers)
-    _say(run.run(agree, replace=replace), progress)
+    _say(run.run(shown, replace=replace), progress)
 
 
 @click.command()
@@ -85,11 +89,12 @@ def status(file: Path | None, *, as_json: bool) -> int:
 
     # A certificate that has expired since must not hide the state of what runs.
     spec = load(file, files=False)
-    state = look(connect(spec.cloud, source_of(file)), spec, Keeper(spec.name))
+    keeper = Keeper(spec.name)
+    state = look(connect(spec.cloud, source_of(file)), spec, keeper)
     if as_json:
         print_json(state)
     else:
-        _show(state)
+        _show(state, spec, keeper)
     return 0 if state["working"] else 1
 
 
@@ -108,16 +113,17 @@ def down(file: Path | None, *, yes: bool) -> None:
     progress = TerminalProgress()
     keeper = Keeper(spec.name)
 
-    def agree(seen: Observed) -> None:
+    def shown(seen: Observed) -> None:
         for kind, name in seen.listed():
             STDERR.print(f"- {kind} {name}", markup=False)
         STDERR.print(f"- folder {keeper.folder}", markup=False, soft_wrap=True)
-        if not yes and sys.stdin.isatty():
-            click.confirm(f"Remove cluster {spec.name} and all that its users made on it?", abort=True, err=True)
+        if not yes:
+            require_consent(f"this removes cluster {spec.name} and all that its users made on it", yes=yes)
+            ask(f"Remove cluster {spec.name} and all that its users made on it?")
 
     cloud = connect(spec.cloud, source_of(file))
     with progress.phase(f"Remove cluster {spec.name}"):
-        removed = remove(cloud, keeper, progress, agree)
+        removed = remove(cloud, keeper, progress, shown)
     click.echo(f"Removed cluster {spec.name}." if removed else f"Nothing to remove: there is no cluster {spec.name}.")
 
 
@@ -140,18 +146,22 @@ def _say(summary: Summary, progress: TerminalProgress) -> None:
 
     if not summary.changed:
         click.echo(f"Nothing to do: {summary.hub_url} works.")
-        return
-    for depth, name, seconds in progress.phases:
+    for depth, name, seconds in progress.phases if summary.changed else ():
         STDERR.print(f"  {'  ' * depth}{name}: {duration(seconds)}", markup=False)
     click.echo(f"Hub:        {summary.hub_url}")
-    click.echo(f"Users:      {', '.join(summary.users)} (first passwords in {summary.passwords})")
-    if summary.authority:
-        click.echo(f"Authority:  {summary.authority} (let your browser trust it)")
+    _say_access(summary.users, summary.passwords, summary.authority)
     click.echo(f"Spark UI:   {summary.spark_ui}")
-    click.echo(f"First job:  {summary.job}")
+    if summary.job:
+        click.echo(f"First job:  {summary.job}")
 
 
-def _show(state: dict[str, Any]) -> None:
+def _say_access(users: tuple[str, ...], passwords: Path, authority: Path | None) -> None:
+    click.echo(f"Users:      {', '.join(users)} (first passwords in {passwords})")
+    if authority:
+        click.echo(f"Authority:  {authority} (let your browser trust it)")
+
+
+def _show(state: dict[str, Any], spec: ClusterSpec, keeper: Keeper) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -167,6 +177,9 @@ def _show(state: dict[str, Any]) -> None:
         table.add_row(node["name"], node["status"], node["address"], node["flavor"], spark)
     out.print(table)
     hub, spark = state["hub"], state["spark"]
-    out.print(f"Hub:   {hub['url'] or 'none'} ({'well' if hub['well'] else hub['problem']})", markup=False)
+    out.print(f"Hub:        {hub['url'] or 'none'} ({'well' if hub['well'] else hub['problem']})", markup=False)
     alive = f"{spark['workers_alive']} of {spark['workers_wanted']} workers alive, {spark['cores']} cores"
-    out.print(f"Spark: {spark['ui'] or 'none'} ({alive if spark['answers'] else 'does not answer'})", markup=False)
+    out.print(f"Spark UI:   {spark['ui'] or 'none'} ({alive if spark['answers'] else 'does not answer'})", markup=False)
+    if keeper.passwords.exists():
+        users = tuple(user.name for user in spec.hub.users)
+        _say_access(users, keeper.passwords, None if spec.hub.tls else keeper.authority)

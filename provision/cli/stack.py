@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from provision.cli import stack_ops
+from provision.cli.asking import ask, require_consent
 from provision.pure.stack_copies import PATIENCE
 
 
@@ -103,16 +104,12 @@ def upgrade(*, services: tuple[str, ...], timeout: int, grace: int | None) -> No
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def down(*, purge: bool, yes: bool) -> None:
     """Stop it; its data stays, unless --purge is given."""
-    import sys
-
-    from provision.base.errors import UsageError
     from provision.cli.terminal import TerminalProgress
     from provision.workflows.stack_down import stop_stack
 
     if purge and not yes:
-        if not sys.stdin.isatty():
-            raise UsageError("--purge removes every VM, image and network of the local cloud", "say so with --yes")
-        click.confirm("Remove the local cloud with all its VMs, images and data?", abort=True, err=True)
+        require_consent("--purge removes every VM, image and network of the local cloud", yes=yes)
+        ask("Remove the local cloud with all its VMs, images and data?")
     stop_stack(TerminalProgress(), purge=purge)
 
 

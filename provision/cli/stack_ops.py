@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from provision.cli.asking import ask, require_consent
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -42,9 +44,10 @@ def logs(
     tail: int | None,
     timestamps: bool,
 ) -> None:
-    """Show the log of SERVICES (all of them by default) as one: every copy of every service, in the order of time.
+    """Show the log of SERVICES as one, in the order of time.
 
-    A single copy is named as its lines name it: nova-api-2.
+    It is that of every copy of every service, unless SERVICES are given. A single copy is named as its lines name it:
+    nova-api-2.
     """
     from datetime import datetime
 
@@ -146,18 +149,17 @@ def backup(*, file: Path, images: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def restore(*, file: Path, yes: bool) -> None:
     """Put the data of FILE (made by `backup`) in the place of its own; then `provision cloud up` starts it."""
-    from provision.base.errors import UsageError
     from provision.cli.terminal import TerminalProgress
     from provision.workflows.stack_backup import restore as run
 
     def sure() -> None:
         if yes:
             return
-        if not sys.stdin.isatty():
-            raise UsageError(
-                "there is a local cloud here already, and restoring replaces all its data",
-                "say so with --yes; `provision cloud backup` keeps what is there now",
-            )
-        click.confirm("Replace all data of the local cloud that is here?", abort=True, err=True)
+        require_consent(
+            "there is a local cloud here already, and restoring replaces all its data",
+            yes=yes,
+            hint="Say so with --yes; `provision cloud backup` keeps what is there now.",
+        )
+        ask("Replace all data of the local cloud that is here?")
 
     run(TerminalProgress(), file, sure)

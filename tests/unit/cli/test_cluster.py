@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from provision.cli.cluster import lines
+from provision.cli.cluster import _say, lines
+from provision.cli.main import main
+from provision.cli.terminal import TerminalProgress
+from provision.pure.cluster import Observed
 from provision.pure.plan import Plan, Step
+from provision.workflows.up import Summary
 
 
 def run(*arguments, cwd, **environment):
@@ -23,7 +29,13 @@ def run(*arguments, cwd, **environment):
         **environment,
     }
     return subprocess.run(
-        [sys.executable, "-m", "provision", *arguments], cwd=cwd, env=whole, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "provision", *arguments],
+        cwd=cwd,
+        env=whole,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -42,10 +54,52 @@ def test_a_bad_spec_ends_every_command_with_2(tmp_path, command):
 @pytest.mark.parametrize("command", ["plan", "up", "status", "down"])
 def test_an_unknown_cloud_ends_with_2(tmp_path, command):
     (tmp_path / "cluster.yaml").write_text("name: a\ncloud: nowhere\n")
-    done = run(command, cwd=tmp_path)
+    done = run(command, *(["--yes"] if command == "up" else []), cwd=tmp_path)
     assert done.returncode == 2
     assert "cluster.yaml:2: cloud: there is no usable cloud 'nowhere'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("terminal", "code", "said"), [(False, 2, "--yes"), (True, 1, "Nothing was changed.")])
+def test_down_removes_nothing_unless_somebody_says_so(terminal, code, said, *, tmp_path, monkeypatch, capsys):
+    """Neither without a terminal nor after a no."""
+    removed = []
+
+    def remove(cloud, keeper, progress, agree):
+        agree(Observed())
+        removed.append(keeper.name)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("provision.doors.cloud.connect", lambda name: None)
+    monkeypatch.setattr("provision.workflows.down.down", remove)
+    answers = io.StringIO("n\n")
+    monkeypatch.setattr(answers, "isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr(sys, "stdin", answers)
+    monkeypatch.setattr(sys, "argv", ["provision", "down"])
+    # The console keeps the stream that it was made with: show_error would write past capsys.
+    monkeypatch.setattr("provision.cli.terminal.STDERR", Console(stderr=True))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == code
+    told = capsys.readouterr().err
+    assert said in told
+    assert "Stopped" not in told
+    assert removed == []
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_where_to_log_in_is_said_each_time(changed, tmp_path, capsys):
+    summary = Summary(
+        changed, "https://192.0.2.1", "http://192.0.2.1:8080", ("alice", "bob"), tmp_path / "passwords", tmp_path / "ca"
+    )
+    _say(summary, TerminalProgress())
+    told = capsys.readouterr().out
+    assert ("Nothing to do: https://192.0.2.1 works." in told) != changed
+    assert "Hub:        https://192.0.2.1\n" in told
+    assert f"Users:      alice, bob (first passwords in {tmp_path / 'passwords'})" in told
+    assert f"Authority:  {tmp_path / 'ca'}" in told
+    assert "Spark UI:   http://192.0.2.1:8080" in told
+    assert "First job" not in told
 
 
 def test_plan_before_the_local_cloud_runs(tmp_path):

@@ -75,7 +75,7 @@ def test_a_cloud_is_overwritten_only_when_somebody_says_so(options, terminal, an
     @click.pass_context
     def outer(context):
         monkeypatch.setattr(sys.stdin, "isatty", lambda: terminal, raising=False)
-        stack_ops.restore.main(["file", *options], standalone_mode=False)
+        context.exit(stack_ops.restore.main(["file", *options], standalone_mode=False) or 0)
 
     runner = CliRunner()
     if expected is UsageError:
@@ -84,7 +84,8 @@ def test_a_cloud_is_overwritten_only_when_somebody_says_so(options, terminal, an
         return
     result = runner.invoke(outer, [], input=answer)
     assert ("done" in result.output) == (expected == "done")
-    assert (result.exit_code == 0) == (expected == "done")
+    assert result.exit_code == (0 if expected == "done" else 1)
+    assert ("Nothing was changed." in result.output) == (expected == "aborted")
 
 
 @pytest.mark.parametrize(("found", "word"), [([], "No log line matches req-1200fdca"), (["one"], "")])
