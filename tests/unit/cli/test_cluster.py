@@ -70,7 +70,7 @@ def test_down_removes_nothing_unless_somebody_says_so(terminal, code, said, *, t
         removed.append(keeper.name)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("provision.doors.cloud.connect", lambda name: None)
+    monkeypatch.setattr("provision.doors.cloud.connect", lambda name, source: None)
     monkeypatch.setattr("provision.workflows.down.down", remove)
     answers = io.StringIO("n\n")
     monkeypatch.setattr(answers, "isatty", lambda: terminal, raising=False)
