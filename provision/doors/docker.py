@@ -242,8 +242,8 @@ class Engine:
             line(f"{len(images)} images")
             # Children first: what was built later may stand on what was built earlier.
             for image in sorted(images, key=lambda one: str(one.attrs["Created"]), reverse=True):
-                if not self._remove_image(image):
-                    line(f"{', '.join(image.tags) or image.short_id} stays: something that is not ours still needs it")
+                if not self._remove_image(image) and image.tags:
+                    line(f"{', '.join(image.tags)} stays: something that is not ours still needs it")
 
     def _remove_image(self, image: Image) -> bool:
         """Remove an image; return False where a container, or an image built on it, still needs it."""
