@@ -48,11 +48,11 @@ def backup(progress: Progress, path: Path, *, images: bool) -> Manifest:
     Raises UsageError where the file can't be or no cloud is; ProvisionError, and no file, where something fails.
     """
     archive.refuse_existing(path)
-    units = Look().units()
-    if not units:
-        raise UsageError("there is no local cloud on this machine", "start it with `provision cloud up`")
     with stack_config.alone(progress):
         stack_config.require_whole_data()
+        units = Look().units()
+        if not units:
+            raise UsageError("there is no local cloud on this machine", "start it with `provision cloud up`")
         return _backup(progress, path, units, images=images)
 
 
@@ -157,13 +157,13 @@ def _restore(progress: Progress, path: Path, manifest: Manifest, sure: Callable[
         stack_config.write_passwords(files[PASSWORDS].decode())
         stack_tls.write_authority(_below(files, AUTHORITY))
         installation = stack_config.ensure_files(tags)
-        watch = Watch(engine, progress)
-        target = _await_database(engine, data, installation, watch)
+        target = _await_database(engine, data, installation, Watch(engine, progress))
         progress.update("databases", "loading")
         for name, content in archive.members(path):
             if name == DATABASES:
                 data.load(target, archive.chunks(content), manifest.files[name].size)
-        watch.until(lambda: _behind(data, installation, manifest))
+        # Loading takes as long as it takes: this wait begins now.
+        Watch(engine, progress).until(lambda: _behind(data, installation, manifest))
         progress.update("databases", "loaded")
     with progress.phase("keys and images"):
         _put_keys(data, installation, files)

@@ -7,6 +7,7 @@ import json
 import random
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -196,6 +197,14 @@ class Members:
             each.remove(force=True, v=True)
         self.compose.down(volumes=True)
         self.docker.close()
+
+
+def rename(monkeypatch, run):
+    """Have all of the package that is imported work on this run's project, and on nothing of a cloud beside it."""
+    own = {"PROJECT": run, "LABEL": f"provision.stack={run}"}
+    for module in [each for name, each in sys.modules.items() if name.startswith("provision.")]:
+        for name in own.keys() & vars(module).keys():
+            monkeypatch.setattr(module, name, own[name])
 
 
 def member(name):

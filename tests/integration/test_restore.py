@@ -7,7 +7,6 @@ RabbitMQ, memcached. Keystone's and Glance's containers only have their data, an
 from __future__ import annotations
 
 import json
-import sys
 
 import docker
 import pytest
@@ -23,7 +22,7 @@ from provision.workflows import stack_backup, stack_config, stack_down, stack_me
 from provision.workflows.stack_images import contexts
 from provision.workflows.stack_watch import Watch
 
-from .members import DATABASES, LIMIT, Members
+from .members import DATABASES, LIMIT, Members, rename
 from .world import until
 
 pytestmark = pytest.mark.integration
@@ -49,7 +48,7 @@ class Cloud(Members):
         users = f"FROM {self.images['mariadb']}\nRUN useradd -r keystone && useradd -r glance\n"
         Engine().build(self.sleeper, {"Dockerfile": users.encode()}, arguments={}, labels={}, line=print)
         (folder / "override.json").write_text(json.dumps(self._with_sleepers()))
-        self._rename(monkeypatch)
+        rename(monkeypatch, self.run)
         monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
         compose = Compose(self.run, self.compose.files, paths.stack_dir() / "compose.env", {})
         for module in (stack_config, stack_down, stack_members):
@@ -68,13 +67,6 @@ class Cloud(Members):
         for name in SLEEPERS:
             known["services"][name] |= {"image": self.sleeper, "entrypoint": ["sleep"], "command": ["infinity"]}
         return known
-
-    def _rename(self, monkeypatch):
-        """Have all of the package work on this run's project, and on nothing of a cloud beside it."""
-        own = {"PROJECT": self.run, "LABEL": f"provision.stack={self.run}"}
-        for module in [each for name, each in sys.modules.items() if name.startswith("provision.")]:
-            for name in own.keys() & vars(module).keys():
-                monkeypatch.setattr(module, name, own[name])
 
     def start(self):
         """Do what `provision cloud up` begins with; then have data."""
