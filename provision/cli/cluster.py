@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import sys
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from provision.cli.spec import FILE_OPTION, source_of
+from provision.cli.asking import ask, require_consent
+from provision.cli.spec import file_option, source_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from provision.base.model import ClusterSpec
     from provision.cli.terminal import TerminalProgress
+    from provision.doors.keeper import Keeper
     from provision.pure.cluster import Observed
     from provision.pure.plan import Plan
     from provision.workflows.up import Summary
@@ -21,7 +24,7 @@ _SIGNS = {"create": "+", "delete": "-", "tag": "~", "attach": "~", "update": "~"
 
 
 @click.command()
-@FILE_OPTION
+@file_option
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def plan(file: Path | None, *, as_json: bool) -> None:
     """Show what `up` would do; changes nothing."""
@@ -38,7 +41,7 @@ def plan(file: Path | None, *, as_json: bool) -> None:
 
 
 @click.command()
-@FILE_OPTION
+@file_option
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option(
     "--timeout", type=click.IntRange(1), default=30, show_default=True, help="Minutes to wait for the nodes to form."
@@ -52,27 +55,29 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool) -> None:
     from provision.workflows import up as workflow
 
     spec = load(file)
+    # Before the minutes that starting the local cloud and baking the image take.
+    require_consent(f"this makes or changes cluster {spec.name}, and there is no terminal to ask on", yes=yes)
     progress = TerminalProgress()
     keeper = Keeper(spec.name)
 
-    def agree(todo: Plan) -> None:
+    def shown(todo: Plan) -> None:
         made = [f"Cluster {todo.cluster}: all of it is there; it has yet to prove that it works."]
         for line in lines(todo) if todo else made:
             STDERR.print(line, markup=False, soft_wrap=True)
-        if todo and not yes and sys.stdin.isatty():
-            click.confirm("Do this?", default=True, abort=True, err=True)
+        if todo and not yes:
+            ask("Do this?", default=True)
 
     workflow.prepare(spec, progress)
     from provision.doors.cloud import connect
 
-    cloud = connect(spec.cloud)
+    cloud = connect(spec.cloud, source_of(file))
     helpers = workflow.helpers_for(cloud, spec, keeper, progress, timeout=timeout * 60)
     run = workflow.Up(cloud, keeper, progress, spec=spec, source=source_of(file), helpers=helpers)
-    _say(run.run(agree, replace=replace), progress)
+    _say(run.run(shown, replace=replace), progress)
 
 
 @click.command()
-@FILE_OPTION
+@file_option
 @click.option("--json", "as_json", is_flag=True, help="Print the state as JSON.")
 def status(file: Path | None, *, as_json: bool) -> int:
     """Show the cluster as the cloud, Spark and the Hub see it; exits with 1 when it does not work."""
@@ -84,16 +89,17 @@ def status(file: Path | None, *, as_json: bool) -> int:
 
     # A certificate that has expired since must not hide the state of what runs.
     spec = load(file, files=False)
-    state = look(connect(spec.cloud), spec, Keeper(spec.name))
+    keeper = Keeper(spec.name)
+    state = look(connect(spec.cloud, source_of(file)), spec, keeper)
     if as_json:
         print_json(state)
     else:
-        _show(state)
+        _show(state, spec, keeper)
     return 0 if state["working"] else 1
 
 
 @click.command()
-@FILE_OPTION
+@file_option
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def down(file: Path | None, *, yes: bool) -> None:
     """Remove the cluster: all that carries its mark, in any half-made state, and nothing else."""
@@ -107,16 +113,17 @@ def down(file: Path | None, *, yes: bool) -> None:
     progress = TerminalProgress()
     keeper = Keeper(spec.name)
 
-    def agree(seen: Observed) -> None:
+    def shown(seen: Observed) -> None:
         for kind, name in seen.listed():
             STDERR.print(f"- {kind} {name}", markup=False)
         STDERR.print(f"- folder {keeper.folder}", markup=False, soft_wrap=True)
-        if not yes and sys.stdin.isatty():
-            click.confirm(f"Remove cluster {spec.name} and all that its users made on it?", abort=True, err=True)
+        if not yes:
+            require_consent(f"this removes cluster {spec.name} and all that its users made on it", yes=yes)
+            ask(f"Remove cluster {spec.name} and all that its users made on it?")
 
-    cloud = connect(spec.cloud)
+    cloud = connect(spec.cloud, source_of(file))
     with progress.phase(f"Remove cluster {spec.name}"):
-        removed = remove(cloud, keeper, progress, agree)
+        removed = remove(cloud, keeper, progress, shown)
     click.echo(f"Removed cluster {spec.name}." if removed else f"Nothing to remove: there is no cluster {spec.name}.")
 
 
@@ -125,9 +132,12 @@ def lines(todo: Plan) -> list[str]:
     if not todo:
         return [f"Cluster {todo.cluster}: nothing to do.", *(f"Note: {note}." for note in todo.notes)]
     said = [f"Cluster {todo.cluster}: {len(todo.steps)} steps."]
-    for step in todo.steps:
-        lost = "  [loses what is on it: needs --replace]" if step.destructive else ""
-        said.append(f"{_SIGNS.get(step.verb, ' ')} {step.verb} {step.kind} {step.name}: {step.why}{lost}")
+    # What is done to several nodes for one reason is one line.
+    alike = groupby(todo.steps, lambda step: (step.verb, step.kind, step.why, step.destructive))
+    for (verb, kind, why, destructive), steps in alike:
+        lost = "  [loses what is on it: needs --replace]" if destructive else ""
+        names = ", ".join(step.name for step in steps)
+        said.append(f"{_SIGNS.get(verb, ' ')} {verb} {kind} {names}: {why}{lost}")
     return said + [f"Note: {note}." for note in todo.notes]
 
 
@@ -136,18 +146,22 @@ def _say(summary: Summary, progress: TerminalProgress) -> None:
 
     if not summary.changed:
         click.echo(f"Nothing to do: {summary.hub_url} works.")
-        return
-    for depth, name, seconds in progress.phases:
+    for depth, name, seconds in progress.phases if summary.changed else ():
         STDERR.print(f"  {'  ' * depth}{name}: {duration(seconds)}", markup=False)
     click.echo(f"Hub:        {summary.hub_url}")
-    click.echo(f"Users:      {', '.join(summary.users)} (first passwords in {summary.passwords})")
-    if summary.authority:
-        click.echo(f"Authority:  {summary.authority} (let your browser trust it)")
+    _say_access(summary.users, summary.passwords, summary.authority)
     click.echo(f"Spark UI:   {summary.spark_ui}")
-    click.echo(f"First job:  {summary.job}")
+    if summary.job:
+        click.echo(f"First job:  {summary.job}")
 
 
-def _show(state: dict[str, Any]) -> None:
+def _say_access(users: tuple[str, ...], passwords: Path, authority: Path | None) -> None:
+    click.echo(f"Users:      {', '.join(users)} (first passwords in {passwords})")
+    if authority:
+        click.echo(f"Authority:  {authority} (let your browser trust it)")
+
+
+def _show(state: dict[str, Any], spec: ClusterSpec, keeper: Keeper) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -163,6 +177,9 @@ def _show(state: dict[str, Any]) -> None:
         table.add_row(node["name"], node["status"], node["address"], node["flavor"], spark)
     out.print(table)
     hub, spark = state["hub"], state["spark"]
-    out.print(f"Hub:   {hub['url'] or 'none'} ({'well' if hub['well'] else hub['problem']})", markup=False)
+    out.print(f"Hub:        {hub['url'] or 'none'} ({'well' if hub['well'] else hub['problem']})", markup=False)
     alive = f"{spark['workers_alive']} of {spark['workers_wanted']} workers alive, {spark['cores']} cores"
-    out.print(f"Spark: {spark['ui'] or 'none'} ({alive if spark['answers'] else 'does not answer'})", markup=False)
+    out.print(f"Spark UI:   {spark['ui'] or 'none'} ({alive if spark['answers'] else 'does not answer'})", markup=False)
+    if keeper.passwords.exists():
+        users = tuple(user.name for user in spec.hub.users)
+        _say_access(users, keeper.passwords, None if spec.hub.tls else keeper.authority)

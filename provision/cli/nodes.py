@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from provision.cli.spec import FILE_OPTION, source_of
+from provision.cli.spec import file_option, source_of
 from provision.workflows.run import ROLES
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def _live(file: Path | None) -> Live:
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@FILE_OPTION
+@file_option
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[NODE] [-- CMD…]")
 @click.pass_context
 def ssh(context: click.Context, *, file: Path | None, words: tuple[str, ...]) -> None:
@@ -54,7 +54,7 @@ def split(words: tuple[str, ...], line: list[str]) -> tuple[str | None, tuple[st
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@FILE_OPTION
+@file_option
 @click.option("--role", type=click.Choice(ROLES), default="all", show_default=True, help="On which nodes.")
 @click.option("--timeout", type=click.FloatRange(min=1), help="Seconds after which a node counts as failed (124).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -97,7 +97,7 @@ def run(
 
 
 @click.command()
-@FILE_OPTION
+@file_option
 @click.option("--json", "as_json", is_flag=True, help="Print every check as JSON.")
 @click.option("-k", "only", metavar="EXPRESSION", default="", help="Only the checks whose names match (pytest -k).")
 def verify(*, file: Path | None, as_json: bool, only: str) -> None:
@@ -120,7 +120,7 @@ def verify(*, file: Path | None, as_json: bool, only: str) -> None:
 
 
 @click.command()
-@FILE_OPTION
+@file_option
 @click.option("--list", "listed", is_flag=True, help="Groups, nodes and their variables, as Ansible asks for them.")
 @click.option("--host", metavar="NODE", help="One node's variables.")
 def inventory(*, file: Path | None, listed: bool, host: str | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import signal
 import time
@@ -55,7 +54,7 @@ def registrator(
     """
     from provision.doors.consul import Catalogue
     from provision.doors.docker_events import Engine
-    from provision.pure.services import Settings
+    from provision.pure.services import Settings, holder_of
     from provision.workflows.registrator import Registrator
 
     if not consul_url.startswith(("http://", "https://")):
@@ -64,8 +63,7 @@ def registrator(
     engine = Engine(docker_url)
     # A check that nobody reports is failed only after several resyncs were missed, and a restart takes its time.
     ttl = max(60, round(6 * resync))
-    holder = hashlib.sha256(token.encode()).hexdigest()[:12] if token else ""
-    settings = Settings(host_id or _host_name(engine), internal, network, address, ttl, holder)
+    settings = Settings(host_id or _host_name(engine), internal, network, address, ttl, holder_of(token))
     worker = Registrator(engine, Catalogue(consul_url, token), settings, log, resync)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())

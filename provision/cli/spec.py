@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
-from provision.base.errors import UsageError
+from provision.base.errors import ProvisionError, UsageError
 
-FILE_OPTION = click.option(
-    "-f",
-    "--file",
-    "file",
-    type=click.Path(path_type=Path),
-    default=None,
-    metavar="FILE",
-    help="The spec.  [default: cluster.yaml, or the default cluster where there is none]",
-)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_P = ParamSpec("_P")
+_Result = TypeVar("_Result")
+
+
+def file_option(command: Callable[_P, _Result]) -> Callable[_P, _Result]:
+    """Give a command the option `--file`, and its errors the lines of that file."""
+
+    @wraps(command)
+    def located(*arguments: _P.args, **options: _P.kwargs) -> _Result:
+        try:
+            return command(*arguments, **options)
+        except ProvisionError as error:
+            from provision.spec.loading import FILE, with_line
+
+            file = options["file"]
+            error.message = with_line(error.message, file if isinstance(file, Path) else FILE)
+            raise
+
+    return click.option(
+        "-f",
+        "--file",
+        "file",
+        type=click.Path(path_type=Path),
+        default=None,
+        metavar="FILE",
+        help="The spec.  [default: cluster.yaml, or the default cluster where there is none]",
+    )(located)
 
 
 def source_of(file: Path | None) -> str:
@@ -54,7 +77,7 @@ def init(name: str, file: Path) -> None:
 
 @click.command()
 @click.argument("document", required=False)
-@FILE_OPTION
+@file_option
 def render(document: str | None, file: Path | None) -> None:
     """Print a document that the cluster would get, offline; without DOCUMENT, list them.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from provision.cli import stack_ops
+from provision.cli.asking import ask, require_consent
 from provision.pure.stack_copies import PATIENCE
 
 
@@ -118,18 +119,14 @@ def upgrade(*, services: tuple[str, ...], timeout: int, grace: int | None) -> No
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def down(*, purge: bool, yes: bool) -> None:
     """Stop it; its data stays, unless --purge is given."""
-    import sys
-
-    from provision.base.errors import UsageError
     from provision.cli.terminal import TerminalProgress
     from provision.workflows.stack_config import chosen
     from provision.workflows.stack_down import stop_stack
     from provision.workflows.swarm_down import stop_swarm
 
     if purge and not yes:
-        if not sys.stdin.isatty():
-            raise UsageError("--purge removes every VM, image and network of the local cloud", "say so with --yes")
-        click.confirm("Remove the local cloud with all its VMs, images and data?", abort=True, err=True)
+        require_consent("--purge removes every VM, image and network of the local cloud", yes=yes)
+        ask("Remove the local cloud with all its VMs, images and data?")
     if chosen().swarm:
         stop_swarm(TerminalProgress(), purge=purge)
     else:
@@ -166,16 +163,12 @@ def join(*, token: str, address: str, own: str) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def leave(*, yes: bool) -> None:
     """Take this host out of its control plane, and remove all data that is on it: the others have theirs."""
-    import sys
-
-    from provision.base.errors import UsageError
     from provision.cli.terminal import TerminalProgress
     from provision.workflows.swarm_hosts import leave as run
 
     if not yes:
-        if not sys.stdin.isatty():
-            raise UsageError("leaving removes all data of the cloud that is on this host", "say so with --yes")
-        click.confirm("Leave, and remove all data of the cloud that is on this host?", abort=True, err=True)
+        require_consent("leaving removes all data of the cloud that is on this host", yes=yes)
+        ask("Leave, and remove all data of the cloud that is on this host?")
     run(TerminalProgress())
 
 

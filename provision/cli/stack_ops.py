@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from provision.cli.asking import ask, require_consent
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -42,9 +44,10 @@ def logs(
     tail: int | None,
     timestamps: bool,
 ) -> None:
-    """Show the log of SERVICES (all of them by default) as one: every copy of every service, in the order of time.
+    """Show the log of SERVICES as one, in the order of time.
 
-    A single copy is named as its lines name it: nova-api-2.
+    It is that of every copy of every service, unless SERVICES are given. A single copy is named as its lines name it:
+    nova-api-2.
     """
     from datetime import datetime
 
@@ -67,19 +70,26 @@ def logs(
         time = f"{line.time} " if timestamps else ""
         return f"{time}{paint(line.service, line.copy.ljust(width))} | {line.text}"
 
-    _print(written(line) for line in stack_logs(door, query, copies))
+    some = _print(written(line) for line in stack_logs(door, query, copies))
+    if wish and not some:
+        # Silence could as well mean that nothing was looked at.
+        asked = " and ".join(filter(None, (request_id, pattern and f"--grep {pattern!r}")))
+        click.echo(f"No log line matches {asked}{f' since {since}' if since else ''}.", err=True)
 
 
-def _print(lines: Iterable[str]) -> None:
-    """Print lines as they come; a reader that has seen enough, and Ctrl-C, are good ends."""
+def _print(lines: Iterable[str]) -> bool:
+    """Print lines as they come; a reader that has seen enough, and Ctrl-C, are good ends. Return whether any came."""
+    some = False
     try:
         for line in lines:
+            some = True
             click.echo(line)
     except BrokenPipeError:
         # Python would try to flush once more when it ends, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         raise click.exceptions.Exit(130) from None
+    return some
 
 
 def painter() -> Callable[[str, str], str]:
@@ -145,7 +155,6 @@ def backup(*, file: Path, images: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def restore(*, file: Path, yes: bool) -> None:
     """Put the data of FILE (made by `backup`) in the place of its own; then `provision cloud up` starts it."""
-    from provision.base.errors import UsageError
     from provision.cli.terminal import TerminalProgress
     from provision.workflows.stack_backup import restore as run
     from provision.workflows.swarm_files import refuse_swarm
@@ -155,11 +164,11 @@ def restore(*, file: Path, yes: bool) -> None:
     def sure() -> None:
         if yes:
             return
-        if not sys.stdin.isatty():
-            raise UsageError(
-                "there is a local cloud here already, and restoring replaces all its data",
-                "say so with --yes; `provision cloud backup` keeps what is there now",
-            )
-        click.confirm("Replace all data of the local cloud that is here?", abort=True, err=True)
+        require_consent(
+            "there is a local cloud here already, and restoring replaces all its data",
+            yes=yes,
+            hint="Say so with --yes; `provision cloud backup` keeps what is there now.",
+        )
+        ask("Replace all data of the local cloud that is here?")
 
     run(TerminalProgress(), file, sure)

@@ -21,8 +21,8 @@ class Cloud(Reads, Writes):
     """One project of one cloud. The unit tests replace it whole (tests/unit/fakes.py)."""
 
 
-def connect(name: str) -> Cloud:
-    """Log in to the cloud `name` of clouds.yaml.
+def connect(name: str, source: str = "") -> Cloud:
+    """Log in to the cloud `name` of clouds.yaml; `source` names the spec's file for errors.
 
     Raises UsageError when there is no such entry, ProvisionError when it cannot be reached or refuses the login.
     """
@@ -41,7 +41,9 @@ def connect(name: str) -> Cloud:
     except (sdk.ConfigException, keystone.MissingRequiredOptions, OSError) as error:
         hint = UP_HINT if name == LOCAL_CLOUD else f"Add it to {file}, or name another one in the spec (field `cloud`)."
         why = _damage(file) or str(error)
-        raise UsageError(f"there is no usable cloud {name!r} in clouds.yaml: {why}", hint) from None
+        # The local cloud's entry is written by `cloud up`: that it is missing is no mistake in the spec.
+        where = f"{source}: cloud: " if source and name != LOCAL_CLOUD else ""
+        raise UsageError(f"{where}there is no usable cloud {name!r} in clouds.yaml: {why}", hint) from None
     except Exception as error:
         # A clouds.yaml that is not YAML, or whose entries have another shape, surfaces as almost anything.
         raise UsageError(f"clouds.yaml cannot be read: {type(error).__name__}: {error}", f"Look at {file}.") from None

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from docker.models.containers import Container
+    from docker.models.images import Image
 
     from provision.pure.stack import Bridge
 
@@ -85,12 +86,7 @@ class Engine:
             for image in self._client.images.list(filters={"label": FAMILY_LABEL}):
                 if image.labels.get(FAMILY_LABEL) not in families or set(image.tags) & set(current):
                     continue
-                try:
-                    self._client.api.remove_image(str(image.id), force=True)
-                except APIError as error:
-                    # 409: a container, or an image built on it, still needs it.
-                    if error.status_code not in (404, 409):
-                        raise
+                self._remove_image(image)
 
     def ensure_base_image(self, line: Callable[[str], None], mirror: str | None = None) -> None:
         """Have the base image here: pulled, or made with mmdebstrap (from `mirror`) where no registry answers."""
@@ -246,7 +242,20 @@ class Engine:
             line(f"{len(images)} images")
             # Children first: what was built later may stand on what was built earlier.
             for image in sorted(images, key=lambda one: str(one.attrs["Created"]), reverse=True):
-                _gone(partial(self._client.api.remove_image, str(image.id), force=True))
+                if not self._remove_image(image) and image.tags:
+                    line(f"{', '.join(image.tags)} stays: something that is not ours still needs it")
+
+    def _remove_image(self, image: Image) -> bool:
+        """Remove an image; return False where a container, or an image built on it, still needs it."""
+        try:
+            self._client.api.remove_image(str(image.id), force=True)
+        except ImageNotFound:
+            return True
+        except APIError as error:
+            if error.status_code != 409:
+                raise
+            return False
+        return True
 
 
 def is_here(path: str) -> bool:

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 
 
 def certificates(folder: Path, cluster: str = "") -> list[Certificate]:
-    """Read every certificate in a folder's PEM files: of a chain, the one that ends first."""
-    found = []
-    for path in sorted((*folder.rglob("*.pem"), *folder.rglob("*.crt"))):
+    """Read every certificate in a folder's PEM files: of a chain, the one that ends first, of copies the outermost."""
+    found, known = [], set()
+    files = (*folder.rglob("*.pem"), *folder.rglob("*.crt"))
+    for path in sorted(files, key=lambda each: (len(each.parts), each)):
         chain = list(_read(path))
-        if chain:
+        if chain and path.read_bytes() not in known:
+            known.add(path.read_bytes())
             ends, authority = min(chain)
             found.append(Certificate(str(path), ends, cluster, authority))
     return found

@@ -17,8 +17,10 @@ from provision.base.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Changes when an older `provision` could not read what a newer one writes."""
+_READ: Final = (1, FORMAT)
+"""The first knew nothing of an authority."""
 MANIFEST: Final = "manifest.json"
 PASSWORDS: Final = "passwords.json"
 DATABASES: Final = "databases.sql"
@@ -26,13 +28,17 @@ KEYS: Final = "keystone/"
 """Keystone's fernet and credential keys, as they lie in its data folder."""
 IDENTITIES: Final = "hypervisors/"
 """`hypervisors/compute-1/compute_id`: a hypervisor that lost who it is in the databases does not start."""
+AUTHORITY: Final = "tls/"
+"""What has signed HAProxy's certificate: whoever trusts it shall trust the cloud that is restored."""
 IMAGES: Final = "images/"
 KEY_FOLDERS: Final = ("fernet-keys", "credential-keys")
+AUTHORITY_FILES: Final = ("ca.pem", "ca.key")
 
 _NAMES: Final = re.compile(
     r"passwords\.json|databases\.sql"
     rf"|keystone/({'|'.join(KEY_FOLDERS)})/\d+"
     r"|hypervisors/\w[\w.-]*/compute_id"
+    rf"|tls/({'|'.join(map(re.escape, AUTHORITY_FILES))})"
     r"|images/[\w-]+"
 )
 
@@ -71,14 +77,14 @@ def read_manifest(text: bytes) -> Manifest:
     try:
         known: dict[str, Any] = json.loads(text)
         made_by = known["format"]
-        if made_by == FORMAT:
+        if made_by in _READ:
             files = {str(name): Entry(int(one["size"]), str(one["sha256"])) for name, one in known["files"].items()}
             inputs = {str(family): str(value) for family, value in known["inputs"].items()}
             return Manifest(str(known["created"]), str(known["version"]), inputs, files)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UsageError("its list of files cannot be read", "take another copy of this file") from None
     raise UsageError(
-        f"it is of format {made_by}, and this `provision` reads format {FORMAT}",
+        f"it is of format {made_by}, and this `provision` reads formats up to {FORMAT}",
         f"use the `provision` that made it (version {known.get('version', 'unknown')}), or a newer one",
     )
 

@@ -96,9 +96,13 @@ class Rule:
     last: int
     peer: str
 
+    @property
+    def ports(self) -> str:
+        """The ports as people write them."""
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
     def __str__(self) -> str:
-        ports = str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
-        return f"{ports} from {self.peer}"
+        return f"{self.ports} from {self.peer}"
 
 
 @dataclass(frozen=True, slots=True)

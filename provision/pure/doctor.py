@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from provision.pure.doctor_host import drifted, expiring, filling, skewed
 from provision.pure.finding import UP, Finding, listed, logs, since
-from provision.pure.stack import PROJECT, peer
+from provision.pure.stack import CLUSTERED, PROJECT, peer, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -132,6 +132,23 @@ def _out_of_step(member: Member, several: int) -> tuple[str, str]:
     return "", ""
 
 
+def weakened(seen: Observed) -> Iterator[Finding]:
+    """A service with several members has fewer that serve, for a reason that nothing else tells."""
+    told = {each.where for rule in (missing, stopped, unsynced) for each in rule(seen)}
+    for service in CLUSTERED:
+        wanted = sum(whole(name) == service for project, name in seen.wanted if project == PROJECT)
+        mine = [check for check in seen.checks or () if check.service == service]
+        serving = sum(check.passing for check in mine)
+        if 0 < serving < wanted and not any(where == service or where.startswith(f"{service}-") for where in told):
+            said = next((check.output for check in mine if not check.passing and check.output), "")
+            yield Finding(
+                "members",
+                f"the service {service}",
+                f"has {serving} of its {wanted} members in service{_quoted(said)}",
+                f"{logs(service)} says why; the others go on without",
+            )
+
+
 # What RabbitMQ keeps for one client or one copy: when that is gone nobody misses it, and it expires.
 _OWN: Final = ("reply_", "_fanout")
 
@@ -206,10 +223,13 @@ def _no_backend(seen: Observed, api: Api) -> tuple[str, str] | None:
 
 def _all_fail(name: str, checks: list[Check]) -> tuple[str, str]:
     count = "its only copy fails" if len(checks) == 1 else f"all its {len(checks)} copies fail"
-    said = next((check.output for check in checks if check.output), "")
-    why = f": {said[:160]}" if said else ""
+    why = _quoted(next((check.output for check in checks if check.output), ""))
     service = "neutron-api" if name == "neutron" else name
     return f"{count} the health check{why}", f"{logs(service)} says why; one that has just started needs a minute"
+
+
+def _quoted(output: str) -> str:
+    return f": {output[:160]}" if output else ""
 
 
 def unfound(seen: Observed) -> Iterator[Finding]:
@@ -294,6 +314,7 @@ RULES: Final[tuple[Callable[[Observed], Iterator[Finding]], ...]] = (
     unsynced,
     unregistered,
     unfound,
+    weakened,
     unserved,
     unread,
     down,

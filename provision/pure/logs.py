@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from provision.base.errors import UsageError
+from provision.pure.stack import whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,6 +24,11 @@ class Copy:
     service: str
     name: str
     running: bool = True
+
+    @property
+    def names(self) -> frozenset[str]:
+        """By which names it is asked for: a member also by its service's."""
+        return frozenset({self.service, whole(self.service), self.name})
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -189,8 +195,8 @@ def select_copies(copies: Iterable[Copy], asked: Iterable[str]) -> list[Copy]:
     wanted = set(asked)
     if not wanted:
         return everyone
-    unknown = wanted - {each.service for each in everyone} - {each.name for each in everyone}
+    unknown = wanted.difference(*(each.names for each in everyone))
     if unknown:
         there = ", ".join(sorted({each.service for each in everyone}))
         raise UsageError(f"there is no service {sorted(unknown)[0]!r}", f"one of: {there}")
-    return [each for each in everyone if wanted & {each.service, each.name}]
+    return [each for each in everyone if wanted & each.names]

@@ -24,6 +24,8 @@ Verb = Literal["wait", "delete", "create", "tag", "attach", "update", "start", "
 _Any = TypeVar("_Any")
 
 STARTABLE: Final = {"SHUTOFF", "PAUSED", "SUSPENDED"}
+_CHANGED: Final = "the spec's users, Hub, access or Spark settings, or its flavors, changed since it was set up"
+"""A node carries the hash of the spec that it was set up by: that they differ is known, in what is not."""
 UNBORN: Final = {"BUILD", "REBUILD", "REBOOT", "HARD_REBOOT"}
 
 
@@ -185,12 +187,23 @@ def _difference(want: frozenset[Rule], have: set[Rule | None]) -> str:
     less = sorted(rule for rule in have - want if rule is not None)
     parts = []
     if more:
-        parts.append("open " + ", ".join(map(str, more)))
+        parts.append("open " + _listed(more))
     if less:
-        parts.append("close " + ", ".join(map(str, less)))
+        parts.append("close " + _listed(less))
     if None in have:
         parts.append("remove rules that are not of the cluster")
     return "; ".join(parts)
+
+
+def _listed(rules: Sequence[Rule]) -> str:
+    """Write rules in few words: the ports of each peer once, and peers of the same ports together."""
+    ports: dict[str, list[str]] = {}
+    for rule in rules:
+        ports.setdefault(rule.peer, []).append(rule.ports)
+    peers: dict[str, list[str]] = {}
+    for peer, its in ports.items():
+        peers.setdefault(", ".join(its), []).append(peer)
+    return " and ".join(f"{some} from {', '.join(whose)}" for some, whose in peers.items())
 
 
 def _reach(wanted: Wanted, seen: Observed) -> Iterator[Step]:
@@ -217,8 +230,9 @@ def _servers(wanted: Wanted, seen: Observed) -> Iterator[Step]:
             yield Step("wait", "server", server.name, "it is being deleted", (server.id,))
     names = (master_name(wanted.name), *worker_names(wanted.name, wanted.count))
     keep, surplus = _choose(names, seen.nodes)
+    asked = f"{wanted.count} worker{'s' if wanted.count != 1 else ''}"
     for server in surplus:
-        why = "there are two of this name" if server.name in keep else f"the spec asks for {wanted.count} workers"
+        why = "there are two of this name" if server.name in keep else f"the spec asks for {asked}"
         yield Step("delete", "server", server.name, why, (server.id,))
     doomed = set()
     for server in keep.values():
@@ -234,7 +248,7 @@ def _servers(wanted: Wanted, seen: Observed) -> Iterator[Step]:
         if server.status in STARTABLE:
             yield Step("start", "server", server.name, f"it is {server.status}", (server.id,))
         if server.spec != wanted.spec:
-            yield Step("configure", "server", server.name, "its settings are not the spec's", (server.id,))
+            yield Step("configure", "server", server.name, _CHANGED, (server.id,))
         elif server.role == "master" and server.floating not in [floating.address for floating in seen.floatings]:
             yield Step("configure", "server", server.name, "its floating IP is a new one", (server.id,))
 

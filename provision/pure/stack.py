@@ -203,7 +203,9 @@ class Settings:
         return frozenset(family.name for family in FAMILIES) - {"bake"} - idle - elsewhere
 
     def copies_of(self, service: str) -> int:
-        """Say how many copies of a service shall run: on several hosts two, unless the user wants another number."""
+        """Say how many copies, or members, of a service shall run; on several hosts two copies are the default."""
+        if self.ha and service in CLUSTERED:
+            return MEMBERS
         return count(service, dict.fromkeys(SPREAD, 2) | dict(self.copies) if self.swarm else self.copies)
 
     @property
@@ -313,12 +315,23 @@ def peer(service: str) -> str:
 
 def members(settings: Settings, service: str) -> tuple[str, ...]:
     """Name a clustered service's members: the first is always there."""
-    return tuple(f"{service}-{number}" for number in range(1, (MEMBERS if settings.ha else 1) + 1))
+    return tuple(f"{service}-{number}" for number in range(1, settings.copies_of(service) + 1))
+
+
+def services_of(settings: Settings, service: str) -> tuple[str, ...]:
+    """Name the Compose services that a service consists of: itself, and its further members where it has some."""
+    return (service, *(members(settings, service)[1:] if service in CLUSTERED else ()))
 
 
 def member_services(settings: Settings) -> tuple[str, ...]:
-    """Name the Compose services of all members but the first, which has its service's own name."""
-    return tuple(name for service in CLUSTERED for name in members(settings, service)[1:])
+    """Name the Compose services of all members but the first of each."""
+    return tuple(name for service in CLUSTERED for name in services_of(settings, service)[1:])
+
+
+def whole(name: str) -> str:
+    """Name the service that a Compose service is a member of; all others are themselves."""
+    service, _, number = name.rpartition("-")
+    return service if service in CLUSTERED and number.isdecimal() else name
 
 
 def _peers(settings: Settings) -> dict[str, object]:
@@ -435,6 +448,25 @@ def migration_inputs(settings: Settings, tags: Mapping[str, str], passwords: Map
     }
 
 
+def configurations(rendered: Mapping[str, str]) -> dict[str, str]:
+    """Hash each family's rendered documents."""
+    families = {name.partition("/")[0] for name in rendered}
+    texts = {
+        family: sorted(item for item in rendered.items() if item[0].startswith(f"{family}/")) for family in families
+    }
+    return {family: digest(*(f"{name}={text}" for name, text in mine)) for family, mine in texts.items()}
+
+
+def placed(rendered: Mapping[str, str]) -> dict[str, str]:
+    """Give each document its place in the folder of all: `<family>/<hash>/<file>`.
+
+    A container that was made from other documents keeps them, and finds them again when it is restarted.
+    """
+    hashes = configurations(rendered)
+    parts = ((name.partition("/"), text) for name, text in rendered.items())
+    return {f"{family}/{hashes[family]}/{file}": text for (family, _, file), text in parts}
+
+
 def environment(
     settings: Settings, tags: Mapping[str, str], rendered: Mapping[str, str], inputs: Mapping[str, str], etc: Path
 ) -> dict[str, str]:
@@ -471,10 +503,8 @@ def environment(
             values |= {f"{name}_PORT": str(api.port), f"{name}_TLS_PORT": str(tls_port(api.port))}
     for family, tag in tags.items():
         values[f"{family.upper()}_TAG"] = tag
-    for family in {name.partition("/")[0] for name in rendered}:
-        # In a container's environment this makes Compose replace the containers whose configuration has changed.
-        texts = [f"{name}={text}" for name, text in sorted(rendered.items()) if name.startswith(f"{family}/")]
-        values[f"{family.upper()}_CONFIG"] = digest(*texts)
+    # In a container's environment this makes Compose replace the containers whose configuration has changed.
+    values |= {f"{family.upper()}_CONFIG": value for family, value in configurations(rendered).items()}
     for family, value in inputs.items():
         values[f"{family.upper()}_INPUTS"] = value
     return values

@@ -97,12 +97,14 @@ def stack_file(
     images: Mapping[str, str],
     *,
     etc: str,
+    places: Mapping[str, str],
     local_ports: Collection[int],
 ) -> dict[str, Any]:
     """Make a stack file from `docker compose config --format json`.
 
-    `documents` are the rendered files below `etc` (`<family>/<file>`), `images` the registry's names by Compose's. What
-    Compose publishes on `local_ports` is for this machine's operator, and is published nowhere.
+    `documents` are the rendered files (`<family>/<file>`), `places` says where one lies below `etc` if not by its own
+    name, `images` are the registry's names by Compose's. What Compose publishes on `local_ports` is for this machine's
+    operator, and is published nowhere.
     """
     secrets = {name: _secret(name, text) for name, text in documents.items()}
     used: set[str] = set()
@@ -120,7 +122,9 @@ def stack_file(
         "services": services,
         "networks": {"management": {"external": True, "name": NETWORK}},
         "volumes": {name: {"labels": dict(compose["volumes"][name].get("labels") or {})} for name in sorted(volumes)},
-        "secrets": {secrets[each]: {"name": secrets[each], "file": f"{etc}/{each}"} for each in sorted(used)},
+        "secrets": {
+            secrets[each]: {"name": secrets[each], "file": f"{etc}/{places.get(each, each)}"} for each in sorted(used)
+        },
     }
 
 
@@ -145,6 +149,7 @@ def job(
     images: Mapping[str, str],
     *,
     etc: str,
+    places: Mapping[str, str],
     host: str,
 ) -> dict[str, Any]:
     """Make a stack file of a one-shot run on one host, by the host's id."""
@@ -155,7 +160,8 @@ def job(
         "restart_policy": {"condition": "none"},
         "placement": {"constraints": [f"node.id == {host}"]},
     }
-    return stack_file({**compose, "services": {service: body}}, documents, images, etc=etc, local_ports=())
+    whole = {**compose, "services": {service: body}}
+    return stack_file(whole, documents, images, etc=etc, places=places, local_ports=())
 
 
 def _service(
@@ -193,8 +199,8 @@ def _service(
 
 def _family(mount: Mapping[str, Any], etc: str) -> str:
     """Name the family whose rendered files a mount holds, or nothing where it is another mount."""
-    folder, _, family = str(mount.get("source", "")).rpartition("/")
-    return family if folder == etc and mount["target"] == "/config" else ""
+    below = str(mount.get("source", "")).removeprefix(f"{etc}/")
+    return below.partition("/")[0] if mount["target"] == "/config" and not below.startswith("/") else ""
 
 
 def _mount(mount: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 FILE: Final = Path("cluster.yaml")
 DEFAULT_NAME: Final = "analytics"
 BYTES_AT_MOST: Final = 1 << 20
+_MISSING: Final[dict[tuple[str | int, ...], str]] = {
+    ("name",): "Add it: `name: analytics`.",
+    ("hub", "tls", "cert"): "Give both of a certificate's files, `cert` and `key`, or remove `tls` to have one made.",
+    ("hub", "tls", "key"): "Give both of a certificate's files, `cert` and `key`, or remove `tls` to have one made.",
+}
 
 
 def load(path: Path | None, *, files: bool = True) -> ClusterSpec:
@@ -52,6 +58,25 @@ def load(path: Path | None, *, files: bool = True) -> ClusterSpec:
     if problems or model is None:
         raise _error(name, document, problems)
     return to_spec(model, paths)
+
+
+def with_line(message: str, path: Path) -> str:
+    """Put the line into a message about a field: `cluster.yaml: workers.flavor: …` -> `cluster.yaml:4: workers.…`.
+
+    What only a cloud can judge is judged when the spec is plain data, far from its file.
+    """
+    rest = message.removeprefix(f"{path}: ")
+    field = rest.partition(": ")[0]
+    if rest == message or not re.fullmatch(r"[\w.]+", field):
+        return message
+    try:
+        lines = {Problem(where, "").field: line for where, line in parse(_text(path)).lines.items()}
+    except BadDocument:
+        return message
+    # A field that is not in the file has its default: the section that it would be in is named, if that is there.
+    while field not in lines and "." in field:
+        field = field.rpartition(".")[0]
+    return f"{path}:{lines[field]}: {rest}" if field in lines else message
 
 
 def _text(path: Path) -> str:
@@ -105,7 +130,7 @@ def _problem(detail: ErrorDetails) -> Problem:
     if kind == "extra_forbidden":
         return _unknown(where)
     if kind == "missing":
-        return Problem(where, "it is missing", "Add it: only `name` has no default, and `tls` needs both its files.")
+        return Problem(where, "it is missing", _MISSING.get(where, f"Add `{where[-1]}`: it has no default."))
     wanted = {
         "int_type": ("a whole number", "Write it without quotes and without a point."),
         "bool_type": ("true or false", "Write true or false, without quotes."),

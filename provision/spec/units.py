@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
 from typing import Final
 
 from provision.base.facts import OPERATOR, PORTS, SPARK_GROUP
@@ -60,7 +60,7 @@ def duration_seconds(text: str) -> int:
 
 def network(text: str) -> IPv4Network:
     """Turn `10.20.0.0/24` into a network; host bits must be clear."""
-    if re.fullmatch(r"\d+(\.\d+){3}", text):
+    if _is_address(text):
         raise Wrong(f"{text!r} has no prefix length", f"Write {text}/32 for one address, or a range as 10.20.0.0/24.")
     try:
         return IPv4Network(text)
@@ -72,6 +72,14 @@ def network(text: str) -> IPv4Network:
     except ValueError:
         meant = IPv4Network(text, strict=False)
         raise Wrong(f"{text!r} has host bits set", f"Write {meant} for the whole range.") from None
+
+
+def _is_address(text: str) -> bool:
+    try:
+        IPv4Address(text)
+    except AddressValueError:
+        return False
+    return True
 
 
 def cluster_name(text: str) -> str:

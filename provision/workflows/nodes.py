@@ -70,7 +70,7 @@ def look(spec: ClusterSpec, source: str, cloud: Cloud | None = None) -> Live:
 
     Raises ProvisionError when there is no cluster, or this machine has no key for it.
     """
-    cloud = cloud or connect(spec.cloud)
+    cloud = cloud or connect(spec.cloud, source)
     keeper = Keeper(spec.name)
     seen = cloud.observe(spec.name)
     servers = [server for server in seen.nodes if server.address]

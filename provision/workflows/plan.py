@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def plan(spec: ClusterSpec, source: str) -> Plan:
     """Plan for the cloud as it is; a `local` cloud that does not run yet holds nothing, and `up` starts it first."""
     try:
-        cloud = connect(spec.cloud)
+        cloud = connect(spec.cloud, source)
     except ProvisionError as error:
         if spec.cloud != LOCAL_CLOUD:
             raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -13,14 +12,17 @@ from provision.doors.docker import Engine
 from provision.doors.docker_look import Look
 from provision.doors.stack_data import Data, Place
 from provision.pure import backup as its
-from provision.pure.backup import DATABASES, IDENTITIES, IMAGES, KEY_FOLDERS, KEYS, PASSWORDS, Manifest
-from provision.pure.stack import INFRASTRUCTURE, PROJECT, bridges
-from provision.workflows import preflight, stack_config
+from provision.pure.backup import AUTHORITY, DATABASES, IDENTITIES, IMAGES, KEY_FOLDERS, KEYS, PASSWORDS, Manifest
+from provision.pure.galera import read_status
+from provision.pure.stack import PROJECT, bridges, services_of
+from provision.workflows import preflight, stack_config, stack_members, stack_tls
 from provision.workflows.stack_down import stop_stack
 from provision.workflows.stack_images import ensure_images
+from provision.workflows.stack_schema import MIGRATED
+from provision.workflows.stack_watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from provision.base.progress import Progress
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from provision.pure.observed import Unit
     from provision.workflows.stack_config import Installation
 
+_DATABASE: Final = "mariadb"
 _KEYSTONE: Final = "/var/lib/keystone"
 _GLANCE: Final = "/var/lib/glance"
 _NOVA: Final = "/var/lib/nova"
@@ -36,9 +39,7 @@ _ITS_OWN: Final = {"information_schema", "mysql", "performance_schema", "sys"}
 """Databases of the server itself: accounts come from templates/openstack/mariadb.sql.j2."""
 _OURS: Final = "provision"
 """Says what the others were migrated with."""
-_LIMIT: Final = 300
-"""Seconds that an empty database may take to start."""
-_GALERA: Final = "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_cluster_size', 'wsrep_local_state_comment')"
+_GALERA: Final = "SHOW GLOBAL STATUS LIKE 'wsrep\\_%'"
 
 
 def backup(progress: Progress, path: Path, *, images: bool) -> Manifest:
@@ -47,13 +48,19 @@ def backup(progress: Progress, path: Path, *, images: bool) -> Manifest:
     Raises UsageError where the file can't be or no cloud is; ProvisionError, and no file, where something fails.
     """
     archive.refuse_existing(path)
-    units = Look().units()
-    if not units:
-        raise UsageError("there is no local cloud on this machine", "start it with `provision cloud up`")
+    with stack_config.alone(progress):
+        stack_config.require_whole_data()
+        units = Look().units()
+        if not units:
+            raise UsageError("there is no local cloud on this machine", "start it with `provision cloud up`")
+        return _backup(progress, path, units, images=images)
+
+
+def _backup(progress: Progress, path: Path, units: tuple[Unit, ...], *, images: bool) -> Manifest:
     data = Data()
-    source = _synced(data, units)
+    source = _serving(data, units)
     with progress.phase(f"backup into {path}"), archive.writing(path) as writer:
-        inputs = dict(data.query(source, "SELECT family, inputs FROM provision.migrated"))
+        inputs = dict(data.query(source, MIGRATED))
         names = {row[0] for row in data.query(source, "SHOW DATABASES")} - _ITS_OWN
         progress.update("databases", f"{len(names)}, from {source}")
         # Ours is the last: until it is back, nothing counts as migrated.
@@ -68,11 +75,11 @@ def backup(progress: Progress, path: Path, *, images: bool) -> Manifest:
     return manifest
 
 
-def _synced(data: Data, units: tuple[Unit, ...]) -> str:
-    """Choose a database that is in step: alone, or a Synced member. A dump needs no more of it than any reader."""
+def _serving(data: Data, units: tuple[Unit, ...]) -> str:
+    """Choose a database that serves: alone, or as a member. A dump needs no more of it than any reader."""
     problem = ProvisionError("no database runs", "`provision cloud up` starts it")
     for unit in units:
-        if unit.family != "mariadb" or unit.state != "running":
+        if unit.family != _DATABASE or unit.state != "running":
             continue
         container = f"{PROJECT}-{unit.name}"
         try:
@@ -80,7 +87,8 @@ def _synced(data: Data, units: tuple[Unit, ...]) -> str:
         except ProvisionError as error:
             problem = error
             continue
-        if known.get("wsrep_cluster_size", "0") == "0" or known.get("wsrep_local_state_comment") == "Synced":
+        # Without Galera, as an older version runs it, it is nobody's member.
+        if not known.get("wsrep_provider_name") or read_status(known).serves:
             return container
         problem = ProvisionError(f"{unit.name} is not in step with its cluster", "`provision cloud doctor` says more")
     raise problem
@@ -98,6 +106,8 @@ def _keep_files(data: Data, writer: Writer, units: tuple[Unit, ...]) -> None:
             for _, content, size in data.files(f"{PROJECT}-{unit.name}", f"{_NOVA}/{_IDENTITY}"):
                 writer.add_file(f"{IDENTITIES}{unit.hypervisor}/{_IDENTITY}", content, size)
     writer.add(PASSWORDS, [stack_config.passwords_text().encode()])
+    for name, text in stack_tls.authority_files().items():
+        writer.add(AUTHORITY + name, [text.encode()])
 
 
 def _keep_images(data: Data, writer: Writer, units: tuple[Unit, ...], progress: Progress) -> None:
@@ -129,6 +139,11 @@ def restore(progress: Progress, path: Path, sure: Callable[[], None]) -> None:
         progress.update(str(path), f"made {manifest.created} by version {manifest.version}")
     preflight.require(progress)
     compose.require()
+    with stack_config.alone(progress):
+        _restore(progress, path, manifest, sure)
+
+
+def _restore(progress: Progress, path: Path, manifest: Manifest, sure: Callable[[], None]) -> None:
     engine, data = Engine(), Data()
     if engine.states() or data.volumes() or stack_config.read_passwords():
         sure()
@@ -140,13 +155,15 @@ def restore(progress: Progress, path: Path, sure: Callable[[], None]) -> None:
     with progress.phase("databases"):
         _clear(data, keep_images=not manifest.images)
         stack_config.write_passwords(files[PASSWORDS].decode())
+        stack_tls.write_authority(_below(files, AUTHORITY))
         installation = stack_config.ensure_files(tags)
-        installation.control.up(INFRASTRUCTURE)
-        target = _await_database(data, progress)
+        target = _await_database(engine, data, installation, Watch(engine, progress))
         progress.update("databases", "loading")
         for name, content in archive.members(path):
             if name == DATABASES:
                 data.load(target, archive.chunks(content), manifest.files[name].size)
+        # Loading takes as long as it takes: this wait begins now.
+        Watch(engine, progress).until(lambda: _behind(data, installation, manifest))
         progress.update("databases", "loaded")
     with progress.phase("keys and images"):
         _put_keys(data, installation, files)
@@ -170,23 +187,38 @@ def _clear(data: Data, *, keep_images: bool) -> None:
             data.remove_volume(name)
 
 
-def _await_database(data: Data, progress: Progress) -> str:
-    """Wait until an empty database answers, and has its accounts."""
-    deadline = time.monotonic() + _LIMIT
-    while True:
-        progress.update("database", "starting")
+def _below(files: Mapping[str, bytes], folder: str) -> dict[str, str]:
+    return {name.removeprefix(folder): text.decode() for name, text in files.items() if name.startswith(folder)}
+
+
+def _await_database(engine: Engine, data: Data, installation: Installation, watch: Watch) -> str:
+    """Start an empty database, all its members where it has several, and wait until it has its accounts."""
+    stack_members.start_infrastructure(engine, installation, watch)
+    found: list[str] = []
+
+    def missing() -> str:
         try:
-            source = _synced(data, Look().units())
-            data.query(source, "SELECT COUNT(*) FROM provision.migrated")
+            found[:] = [_serving(data, Look().units())]
+            data.query(found[0], MIGRATED)
         except ProvisionError as error:
-            if time.monotonic() > deadline:
-                raise ProvisionError(
-                    f"the database does not answer after {_LIMIT} s", "see `provision cloud logs mariadb`", error.detail
-                ) from error
-            time.sleep(1)
-        else:
-            progress.update("database", "answers")
-            return source
+            return f"the database ({error.message})"
+        return ""
+
+    watch.until(missing)
+    return found[0]
+
+
+def _behind(data: Data, installation: Installation, manifest: Manifest) -> str:
+    """Name the members of the database that do not have what was loaded last, and so all of it."""
+    lack = []
+    for service in services_of(installation.settings, _DATABASE):
+        try:
+            whole = dict(data.query(f"{PROJECT}-{service}-1", MIGRATED)) == dict(manifest.inputs)
+        except ProvisionError:
+            whole = False
+        if not whole:
+            lack.append(service)
+    return ", ".join(lack)
 
 
 def _put_keys(data: Data, installation: Installation, files: dict[str, bytes]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+import shutil
 import uuid
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from provision.base.progress import Progress
+    from provision.doors.docker import Engine
 
 _PASSWORDS: Final = "passwords.json"
 _CHOICES: Final = "choices.json"
@@ -45,6 +47,8 @@ class Installation:
     hypervisors: tuple[Compose, ...]
     first: bool
     """Whether its passwords were made just now: nothing that runs already can log in with them."""
+    configurations: frozenset[str] = frozenset()
+    """The hashes of all families' rendered documents."""
 
     @property
     def copies(self) -> dict[str, int]:
@@ -88,17 +92,26 @@ def ensure_files(tags: Mapping[str, str]) -> Installation:
     passwords = _ensure_passwords(folder / _PASSWORDS)
     # For the operator: `consul`, curl and Consul's own page take it.
     ensure_private(folder / "consul-token", passwords["consul_management"])
-    stack_tls.ensure_tls(settings)
     rendered = stack.documents(settings, passwords)
-    for name, text in rendered.items():
+    for name, text in stack.placed(rendered).items():
         ensure_private(folder / "etc" / name, text)
+    stack_tls.ensure_tls(settings)
     inputs = stack.migration_inputs(settings, tags, passwords)
     values = stack.environment(settings, tags, rendered, inputs, folder / "etc")
     ensure_private(folder / "compose.env", stack.env_file(values))
     lacking = stack_host.lacking_capabilities(host.capabilities())
     override = stack_host.hypervisor_override(lacking, kvm=is_here("/dev/kvm"), modules=is_here("/lib/modules"))
     ensure_private(folder / "hypervisor.yaml", override)
-    return Installation(settings, passwords, inputs, control(), hypervisors(settings), first)
+    current = frozenset(stack.configurations(rendered).values())
+    return Installation(settings, passwords, inputs, control(), hypervisors(settings), first, current)
+
+
+def drop_unused(engine: Engine, installation: Installation) -> None:
+    """Remove rendered documents that no container was made from, and none would be now."""
+    used = installation.configurations | {state.configuration for state in engine.states()}
+    for folder in (paths.stack_dir() / "etc").glob("*/*/"):
+        if folder.name not in used:
+            shutil.rmtree(folder)
 
 
 def is_installed() -> bool:

@@ -18,7 +18,7 @@ from provision.doors.statistics import statistics
 from provision.pure import observed
 from provision.pure.observed import Clock, Member, Observed
 from provision.pure.services import Settings as Registration
-from provision.pure.services import plan_changes, wanted_services
+from provision.pure.services import holder_of, plan_changes, wanted_services
 from provision.pure.stack import PROJECT, apis, image_tags
 from provision.workflows.stack_bootstrap import admin_login
 from provision.workflows.stack_config import catalogue, chosen, control, hypervisors, read_passwords
@@ -129,8 +129,9 @@ def _consul(settings: Settings, look: Look) -> Part:
 def _differences(catalogue: Catalogue, look: Look) -> tuple[set[str], set[str]]:
     """Name what the Registrator has still to register, and to remove."""
     host = look.host()
-    wanted = wanted_services(look.serving(), Registration(host, internal=True, network=NETWORK))
-    changes = plan_changes(wanted, catalogue.services(), host)
+    holder = holder_of(read_passwords().get("consul_registrator", ""))
+    wanted = wanted_services(look.serving(), Registration(host, internal=True, network=NETWORK, holder=holder))
+    changes = plan_changes(wanted, catalogue.services(), host, holder)
     return {service.id for service in changes.register}, set(changes.deregister)
 
 

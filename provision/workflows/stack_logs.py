@@ -105,7 +105,7 @@ class _Follower:
 
     def _look(self) -> None:
         for copy in self._door.copies():
-            asked = not self._services or {copy.service, copy.name} & self._services
+            asked = not self._services or copy.names & self._services
             if asked and copy.running and copy.id not in self._reading:
                 self._reading.add(copy.id)
                 threading.Thread(target=self._read, args=(copy,), daemon=True).start()

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from provision.base.errors import ProvisionError, UsageError
 from provision.doors.consul import CatalogueAwayError
+from provision.doors.consul_keys import Keys
 from provision.pure.galera import read_status
 from provision.pure.stack import CLUSTERED, INFRASTRUCTURE, PROJECT, member_services, members
+from provision.workflows.stack_access import ensure_access
 from provision.workflows.stack_config import choose, chosen, control
 
 if TYPE_CHECKING:
     from provision.base.progress import Progress
     from provision.doors.compose import Compose
-    from provision.doors.consul_keys import Keys
     from provision.doors.docker import Engine
     from provision.pure.galera import State
     from provision.pure.stack import Settings
+    from provision.workflows.stack_config import Installation
+    from provision.workflows.stack_watch import Watch
 
 Wait = Callable[[Callable[[], str]], None]
 """Waits until a function returns an empty text: what is missing, in words."""
@@ -64,6 +68,15 @@ def _reduce(engine: Engine, project: Compose, settings: Settings) -> None:
 def _state(engine: Engine) -> State | None:
     code, text = engine.execute(f"{PROJECT}-{_FIRST}-1", ["mariadb", "-NBe", "SHOW GLOBAL STATUS LIKE 'wsrep\\_%'"])
     return None if code else read_status(dict(line.partition("\t")[::2] for line in text.splitlines()))
+
+
+def start_infrastructure(engine: Engine, installation: Installation, watch: Watch) -> None:
+    """Start what all else stands on, and give Consul's clients their rights; with several members, all serve then."""
+    settings = installation.settings
+    consul = settings.local_url(settings.ports.consul)
+    rights = partial(ensure_access, consul, installation.passwords)
+    wait = partial(watch.until, every=0.5)
+    start(engine, installation.control, Keys(consul), settings, wait=wait, rights=rights)
 
 
 def start(

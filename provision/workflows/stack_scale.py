@@ -13,7 +13,16 @@ from provision.doors.openstack_admin import Admin
 from provision.pure.stack import INFRASTRUCTURE
 from provision.pure.stack_copies import COPIED, PATIENCE, parse_copies
 from provision.workflows import stack_bootstrap
-from provision.workflows.stack_config import alone, catalogue, choose, chosen, control, is_installed, read_passwords
+from provision.workflows.stack_config import (
+    alone,
+    catalogue,
+    choose,
+    chosen,
+    control,
+    is_installed,
+    read_passwords,
+    require_whole_data,
+)
 from provision.workflows.stack_copies import Copies
 from provision.workflows.stack_images import ensure_images
 
@@ -56,6 +65,7 @@ def scale(progress: Progress, words: Sequence[str], *, limit: float = PATIENCE, 
     compose.require()
     engine = Engine()
     with alone(progress):
+        require_whole_data()
         choose(settings)
         copies = copies_of(control(), engine, settings, progress, limit=limit, patience=patience)
         try:

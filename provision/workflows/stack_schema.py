@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, Literal
 
-from provision.pure.stack import PROJECT
+from provision.pure.stack import PROJECT, services_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     Step = Literal["migrate", "expand", "contract"]
 
-_DATABASE: Final = f"{PROJECT}-mariadb-1"
+_DATABASE: Final = "mariadb"
+MIGRATED: Final = "SET wsrep_sync_wait=1; SELECT family, inputs FROM provision.migrated"
+"""Asks what each was last migrated with: a member that has fallen behind answers when it has caught up."""
 _DOING: Final[dict[Step, str]] = {
     "migrate": "migrating",
     "expand": "expanding: what runs goes on with it",
@@ -24,13 +26,18 @@ _DOING: Final[dict[Step, str]] = {
 }
 
 
-def pending(engine: Engine, installation: Installation, database: str = _DATABASE) -> list[str] | None:
-    """Name the families whose database is not at their image's schema; None where the database does not answer."""
-    code, text = engine.execute(database, ["mariadb", "-NBe", "SELECT family, inputs FROM provision.migrated"])
-    if code:
-        return None
-    found = dict(line.split("\t", 1) for line in text.splitlines() if "\t" in line)
-    return [family for family, inputs in installation.inputs.items() if found.get(family) != inputs]
+def pending(engine: Engine, installation: Installation, databases: Iterable[str] = ()) -> list[str] | None:
+    """Name the families whose database is not at their image's schema; None where no member of the database serves.
+
+    `databases` are the containers that are asked; by default those of this machine's own members.
+    """
+    members = (f"{PROJECT}-{service}-1" for service in services_of(installation.settings, _DATABASE))
+    for container in databases or members:
+        code, text = engine.execute(container, ["mariadb", "-NBe", MIGRATED])
+        if not code:
+            found = dict(line.split("\t", 1) for line in text.splitlines() if "\t" in line)
+            return [family for family, inputs in installation.inputs.items() if found.get(family) != inputs]
+    return None
 
 
 def run(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from provision.base.errors import ProvisionError
 from provision.doors.docker import Engine
 from provision.doors.openstack_admin import Admin
-from provision.pure.stack import PROJECT, apis
+from provision.pure.stack import PROJECT, apis, whole
 from provision.pure.stack_copies import drift
 from provision.pure.stack_health import instances
 from provision.pure.stack_lines import ServiceLine, service_line, table, wanted_of
@@ -96,11 +96,12 @@ def _services(engine: Engine, settings: Settings, states: Sequence[ServiceState]
         # A container that shares another's network carries a hash that nobody can work out beforehand.
         copied = {state.number for state in mine} if project.project == PROJECT else set()
         hashes = {number: now.having({"COPY": str(number)}).definitions() for number in sorted(copied)}
-        for service in sorted({*made_from, *(state.service for state in mine)}):
-            of_service = [state for state in mine if state.service == service]
+        for service in sorted({whole(each) for each in (*made_from, *(state.service for state in mine))}):
+            of_service = [state for state in mine if whole(state.service) == service]
             name, wanted = wanted_of(project.project, service, settings.copies_of(service), control=PROJECT)
             drifts = [
-                drift(each, made_from.get(service), hashes.get(each.number, {}).get(service, "")) for each in of_service
+                drift(each, made_from.get(each.service), hashes.get(each.number, {}).get(each.service, ""))
+                for each in of_service
             ]
             lines.append(service_line(name, wanted, of_service, known=known, drifts=drifts, host=host))
     return tuple(lines)

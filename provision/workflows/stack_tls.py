@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from provision.base import paths
@@ -11,10 +12,11 @@ from provision.base.model import Tls
 from provision.doors import net
 from provision.doors.certificates import ensure_certificate
 from provision.doors.files import ensure_private
+from provision.pure.backup import AUTHORITY_FILES
 from provision.pure.stack import GivenTls, peer
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from provision.doors.docker import Engine
     from provision.pure.stack import Settings
@@ -26,7 +28,7 @@ _SERVICE: Final = "haproxy"
 
 def authority(settings: Settings) -> Path | None:
     """Say which file users have to trust; None: what everybody trusts."""
-    return settings.tls.authority if settings.tls else paths.stack_dir() / "tls" / "ca.pem"
+    return settings.tls.authority if settings.tls else _folder() / "ca.pem"
 
 
 def ensure_tls(settings: Settings) -> None:
@@ -36,9 +38,23 @@ def ensure_tls(settings: Settings) -> None:
         accept(settings.tls)
         text = f"{settings.tls.cert.read_text().rstrip()}\n{settings.tls.key.read_text()}"
     else:
-        made = ensure_certificate(paths.stack_dir() / "tls", "api", "provision local cloud", _NAMES, _ADDRESSES)
+        made = ensure_certificate(_folder(), "api", "provision local cloud", _NAMES, _ADDRESSES)
         text = made.cert + made.key
-    ensure_private(_shown(), text)
+    # Every container of HAProxy sees the folder that it was made with.
+    for folder in (_shown().parent, *_shown().parent.glob("*/")):
+        ensure_private(folder / _shown().name, text)
+
+
+def authority_files() -> dict[str, str]:
+    """Read the installation's own authority, certificate and key, by file name; nothing where it has made none."""
+    there = {name: _folder() / name for name in AUTHORITY_FILES}
+    return {name: path.read_text() for name, path in there.items()} if all(map(Path.exists, there.values())) else {}
+
+
+def write_authority(files: Mapping[str, str]) -> None:
+    """Put another authority in the place of the installation's own: certificates of the old one are made anew."""
+    for name, text in files.items():
+        ensure_private(_folder() / name, text)
 
 
 def hand_over(engine: Engine, settings: Settings) -> str:
@@ -73,6 +89,10 @@ def accept(given: GivenTls) -> GivenTls:
             f"The APIs are open to this machine alone: write `127.0.0.1 {host}` into /etc/hosts.",
         )
     return replace(given, host=host)
+
+
+def _folder() -> Path:
+    return paths.stack_dir() / "tls"
 
 
 def _shown() -> Path:

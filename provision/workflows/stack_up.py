@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from provision.base import paths
-from provision.base.errors import ProvisionError
 from provision.base.facts import LOCAL_CLOUD
 from provision.doors import clouds_yaml, compose
-from provision.doors.consul_keys import Keys
 from provision.doors.docker import Engine
 from provision.doors.openstack_admin import Admin
 from provision.pure.stack import EARLY, NEED_ACCOUNTS, PROJECT, apis, bridges
 from provision.pure.stack_copies import COPIED
-from provision.pure.stack_host import ServiceState, failed
 from provision.workflows import preflight, stack_bootstrap, stack_members, stack_schema, stack_tls
-from provision.workflows.stack_access import ensure_access
-from provision.workflows.stack_config import Installation, alone, chosen, ensure_files, require_whole_data
+from provision.workflows.stack_config import Installation, alone, chosen, drop_unused, ensure_files, require_whole_data
 from provision.workflows.stack_images import ensure_images
 from provision.workflows.stack_scale import copies_of
 from provision.workflows.stack_upgrade import AGENTS, renew
+from provision.workflows.stack_watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
 
     from provision.base.progress import Progress
 
@@ -35,8 +31,6 @@ _LAST_STEPS: Final = {
 }
 """What is still missing when a hypervisor's services run, and what ends that at once: Neutron asks OVN's agents for a
 sign of life every 37 s, and Nova looks for new hypervisors every 30 s."""
-_LIMIT: Final = 420
-"""Seconds that all waiting may take in the end; a container that fails is reported long before."""
 
 
 def ensure_stack(progress: Progress, *, ha: bool | None = None) -> None:
@@ -45,17 +39,18 @@ def ensure_stack(progress: Progress, *, ha: bool | None = None) -> None:
     What runs and is out of date is replaced copy by copy (stack_upgrade.py::renew): its APIs go on answering. `ha` is
     whether there shall be three members of what keeps state, from now on; None: as it was.
     """
-    require_whole_data()
     preflight.require(progress)
     engine = Engine()
     compose.require()
     with alone(progress):
+        require_whole_data()
         stack_members.ensure_choice(engine, progress, ha)
         with progress.phase("images"):
             tags = ensure_images(engine, progress, chosen().families)
         with progress.phase("configuration"):
             installation = ensure_files(tags)
         _start(engine, installation, progress)
+        drop_unused(engine, installation)
     entry = stack_bootstrap.user_entry(installation.settings, installation.passwords["provision"])
     if clouds_yaml.ensure_entry(paths.clouds_yaml(), LOCAL_CLOUD, entry):
         progress.note(f"wrote the entry `{LOCAL_CLOUD}` into {paths.clouds_yaml()}")
@@ -69,12 +64,9 @@ def _start(engine: Engine, installation: Installation, progress: Progress) -> No
         # Their passwords are gone: no request of theirs would succeed.
         engine.end(state.id)
     running = {_FAMILIES[state.service] for state in copies.sweep()}
-    watch = _Watch(engine, progress)
+    watch = Watch(engine, progress)
     with progress.phase("databases"):
-        consul = settings.local_url(settings.ports.consul)
-        rights = partial(ensure_access, consul, installation.passwords)
-        wait = partial(watch.until, every=0.5)
-        stack_members.start(engine, control, Keys(consul), settings, wait=wait, rights=rights)
+        stack_members.start_infrastructure(engine, installation, watch)
         for bridge in bridges(settings):
             engine.ensure_bridge(bridge)
         fresh = _migrate(engine, installation, watch, running)
@@ -96,7 +88,7 @@ def _start(engine: Engine, installation: Installation, progress: Progress) -> No
         copies.start(wanted)
         _wait_for_apis(installation, admin, watch)
     renew(engine, installation, copies, progress, wanted)
-    watch = _Watch(engine, progress)
+    watch = Watch(engine, progress)
     with progress.phase("flavors and networks"):
         # After the APIs, not beside them: an agent that finds none yet tries again only after ten seconds.
         for hypervisor in installation.hypervisors:
@@ -114,61 +106,7 @@ def _start(engine: Engine, installation: Installation, progress: Progress) -> No
         watch.until(copies.unhealthy)
 
 
-class _Watch:
-    """Waits with one eye on the containers: one that does not stay up ends the wait, with its last lines."""
-
-    def __init__(self, engine: Engine, progress: Progress) -> None:
-        self._engine = engine
-        self._progress = progress
-        states = engine.states()
-        self._restarts = {state.container: state.restarts for state in states}
-        self._seen = {state.container: (state.state, state.started) for state in states}
-        self._deadline = time.monotonic() + _LIMIT
-
-    def until(self, done: Callable[[], str], every: float = 1) -> None:
-        """Call `done` every second, or every so many, until it returns an empty text: what is missing, in words."""
-        while True:
-            missing = done()
-            if not missing:
-                return
-            self.look()
-            if time.monotonic() > self._deadline:
-                raise ProvisionError(
-                    f"after {_LIMIT // 60} min the local cloud still lacks: {missing}",
-                    "see `provision cloud status` and `provision cloud logs`; running this again goes on from here",
-                )
-            time.sleep(every)
-
-    def stopped(self) -> str:
-        """Name the services that do not run at this moment."""
-        return ", ".join(state.service for state in self._engine.states() if state.state != "running")
-
-    def look(self) -> None:
-        """Show every container's state; raise ProvisionError for one that does not stay up."""
-        states = self._engine.states()
-        for state in states:
-            now = (state.state, state.started)
-            if self._seen.get(state.container) != now:
-                self._seen[state.container] = now
-                self._progress.update(state.service, state.state)
-        bad = failed(states, self._restarts)
-        if bad:
-            raise _dead(self._engine, bad)
-
-    def say(self, item: str, state: str) -> None:
-        """Set one line."""
-        self._progress.update(item, state)
-
-
-def _dead(engine: Engine, state: ServiceState) -> ProvisionError:
-    return ProvisionError(
-        f"the service {state.service} does not stay up: it ended with code {state.exit_code}",
-        f"`provision cloud logs {state.service}` shows more; after mending the cause, run the same command again",
-        engine.last_lines(state.container),
-    )
-
-
-def _migrate(engine: Engine, installation: Installation, watch: _Watch, running: Collection[str]) -> bool:
+def _migrate(engine: Engine, installation: Installation, watch: Watch, running: Collection[str]) -> bool:
     """Bring databases to their images' schemas, those of `running` families excepted: they are renewed as they run.
 
     Return whether accounts may be older than the passwords.
@@ -191,7 +129,7 @@ def _migrate(engine: Engine, installation: Installation, watch: _Watch, running:
     return "keystone" in pending
 
 
-def _wait_for_apis(installation: Installation, admin: Admin, watch: _Watch, *, only: str = "") -> None:
+def _wait_for_apis(installation: Installation, admin: Admin, watch: Watch, *, only: str = "") -> None:
     """Wait until each API (or only one) answers through HAProxy."""
     waiting = {api.name: api for api in apis(installation.settings) if api.awaited and only in ("", api.name)}
 
@@ -208,7 +146,7 @@ def _wait_for_apis(installation: Installation, admin: Admin, watch: _Watch, *, o
     watch.until(missing)
 
 
-def _wait_for_hypervisors(engine: Engine, installation: Installation, admin: Admin, watch: _Watch) -> None:
+def _wait_for_hypervisors(engine: Engine, installation: Installation, admin: Admin, watch: Watch) -> None:
     """Wait until every compute service and network agent is up, and the scheduler knows every hypervisor."""
     names = installation.settings.hypervisors
     asked: list[float] = []

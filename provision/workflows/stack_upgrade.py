@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 from provision.base.errors import ProvisionError, UsageError
 from provision.doors import compose
 from provision.doors.docker import Engine
-from provision.pure.stack import EARLY, INFRASTRUCTURE
+from provision.pure.stack import EARLY, INFRASTRUCTURE, services_of, whole
 from provision.pure.stack_copies import COPIED, PATIENCE, drift, outdated
 from provision.pure.stack_host import failed
 from provision.workflows import stack_schema
-from provision.workflows.stack_config import alone, control, ensure_files, is_installed
+from provision.workflows.stack_config import alone, control, drop_unused, ensure_files, is_installed, require_whole_data
 from provision.workflows.stack_copies import is_connected
 from provision.workflows.stack_images import ensure_images
 from provision.workflows.stack_scale import copies_of, forget
@@ -29,6 +29,8 @@ AGENTS: Final = {"nova-compute": ("compute", 5672), "metadata-agent": ("neutron"
 """What of a hypervisor may be replaced under its guests: its image's family, and the peer it is connected to."""
 UNNOTICED: Final = ("registrator",)
 """What has no copies, and is missed by nobody for seconds."""
+_BLINK: Final = 10
+"""Seconds in which members work again that one of them has just left, or come back to."""
 _FAMILIES: Final = {each.service: each.family for each in COPIED}
 _NAMES: Final = frozenset({*_FAMILIES, *AGENTS})
 
@@ -49,6 +51,7 @@ def upgrade(
     if not engine.states(control().project):
         raise UsageError("the local cloud does not run", "start it with `provision cloud up`")
     with alone(progress):
+        require_whole_data()
         with progress.phase("images"):
             families = {_FAMILIES.get(name) or AGENTS.get(name, (name,))[0] for name in named}
             tags = ensure_images(engine, progress, families)
@@ -58,10 +61,11 @@ def upgrade(
             installation.control, engine, installation.settings, progress, limit=limit, patience=patience
         )
         for name in named:
-            if name not in _NAMES and _is_old(engine, installation.control, name):
+            if name not in _NAMES and _is_old(engine, installation, name):
                 with progress.phase(name):
-                    _replace(engine, installation.control, copies, name, limit)
+                    _replace(engine, installation, copies, name, limit)
         renew(engine, installation, copies, progress, named)
+        drop_unused(engine, installation)
         forget(progress, installation.settings)
         _say_rest(engine, installation, progress)
 
@@ -114,21 +118,45 @@ def _known(services: Sequence[str]) -> list[str]:
     return [name for name in every if name in services]
 
 
-def _is_old(engine: Engine, control: Compose, name: str) -> bool:
-    """Whether a service that has no copies is out of date, or not there."""
-    made_from, definition = control.made_from().get(name), control.definitions().get(name, "")
-    states = [state for state in engine.states(control.project) if state.service == name]
-    return not states or any(drift(state, made_from, definition) for state in states)
+def _is_old(engine: Engine, installation: Installation, name: str) -> bool:
+    """Whether a service that has no copies, or any of its members, is out of date or not there."""
+    made_from, definitions = installation.control.made_from(), installation.control.definitions()
+    states = {state.service: state for state in engine.states(installation.control.project)}
+    return any(
+        each not in states or drift(states[each], made_from.get(each), definitions.get(each, ""))
+        for each in services_of(installation.settings, name)
+    )
 
 
-def _replace(engine: Engine, control: Compose, copies: Copies, name: str, limit: float) -> None:
-    """Have Compose replace a service that cannot stand beside itself, and wait until it works again."""
-    control.up([name], alone=True)
+def _replace(engine: Engine, installation: Installation, copies: Copies, name: str, limit: float) -> None:
+    """Have Compose replace a service that cannot stand beside itself, and wait until it works again.
+
+    Of several members one leaves at a time, and only while all the others work.
+    """
+    first, *others = services_of(installation.settings, name)
+    for each in (*others, first):
+        deadline = time.monotonic() + _BLINK
+        rest = {first, *others} - {each}
+        while lame := [other for other in sorted(rest) if not _works(engine, installation, copies, other)]:
+            if time.monotonic() > deadline:
+                raise ProvisionError(
+                    f"{', '.join(lame)} does not work, so {each} is not replaced",
+                    f"`provision cloud logs {lame[0]}` says why; when all members work, run the same command again",
+                )
+            time.sleep(1)
+        installation.control.up([each], alone=True)
+        _await(engine, installation, copies, each, limit)
+
+
+def _works(engine: Engine, installation: Installation, copies: Copies, name: str) -> bool:
+    states = [state for state in engine.states(installation.control.project) if state.service == name]
+    return bool(states) and all(state.state == "running" and copies.is_healthy(state) for state in states)
+
+
+def _await(engine: Engine, installation: Installation, copies: Copies, name: str, limit: float) -> None:
     deadline = time.monotonic() + limit
-    while True:
-        states = [state for state in engine.states(control.project) if state.service == name]
-        if states and all(state.state == "running" and copies.is_healthy(state) for state in states):
-            return
+    while not _works(engine, installation, copies, name):
+        states = [state for state in engine.states(installation.control.project) if state.service == name]
         bad = failed(states, {})
         if bad or time.monotonic() > deadline:
             raise ProvisionError(
@@ -176,10 +204,8 @@ def _say_rest(engine: Engine, installation: Installation, progress: Progress) ->
 
     def old(project: Compose) -> list[str]:
         made_from = project.made_from()
-        states = engine.states(project.project)
-        return sorted(
-            {each.service for each in states if each.service not in _NAMES and drift(each, made_from.get(each.service))}
-        )
+        states = [each for each in engine.states(project.project) if each.service not in _NAMES]
+        return sorted({whole(each.service) for each in states if drift(each, made_from.get(each.service))})
 
     if names := " ".join(old(installation.control)):
         progress.note(f"Out of date, and left: replacing it is a pause of seconds. `provision cloud upgrade {names}`")

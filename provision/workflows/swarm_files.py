@@ -38,6 +38,8 @@ class Stack:
     installation: Installation
     compose: Mapping[str, Any]
     documents: Mapping[str, str]
+    places: Mapping[str, str]
+    """Where a document lies in the folder of all, where it is not by its own name."""
     images: Mapping[str, str]
 
     @property
@@ -49,7 +51,12 @@ class Stack:
         """Write the stack file."""
         ports = self.installation.settings.ports
         return stack_file(
-            self.compose, self.documents, self.images, etc=self.etc, local_ports={ports.consul, ports.haproxy_stats}
+            self.compose,
+            self.documents,
+            self.images,
+            etc=self.etc,
+            places=self.places,
+            local_ports={ports.consul, ports.haproxy_stats},
         )
 
     def __repr__(self) -> str:
@@ -118,10 +125,11 @@ def ensure_stack_files(tags: Mapping[str, str], images: Mapping[str, str]) -> St
     installation = stack_config.ensure_files(tags)
     folder = paths.stack_dir()
     documents = stack.documents(installation.settings, installation.passwords)
+    places = dict(zip(documents, stack.placed(documents), strict=True))
     documents["haproxy/tls.pem"] = (folder / "etc/haproxy/tls.pem").read_text()
     shared = {name: (folder / name).read_text() for name in _FILES if (folder / name).exists()}
     documents[_SHARED] = json.dumps(shared, sort_keys=True)
     ensure_private(folder / "etc" / _SHARED, documents[_SHARED])
     files = tuple(paths.COMPOSE / name for name in ("stack.yaml", "ha.yaml", "swarm.yaml"))
     project = Compose(stack.PROJECT, files, folder / "compose.env", {"COPY": NUMBER})
-    return Stack(installation, project.document(), documents, images)
+    return Stack(installation, project.document(), documents, places, images)

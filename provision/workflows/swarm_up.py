@@ -135,8 +135,8 @@ class Deployment:
         found: list[str] = []
 
         def asked() -> str:
-            database = next(filter(None, map(self._swarm.container, self._database_names())), "")
-            pending = stack_schema.pending(self._engine, self._stack.installation, database) if database else None
+            databases = list(filter(None, map(self._swarm.container, self._database_names())))
+            pending = stack_schema.pending(self._engine, self._stack.installation, databases) if databases else None
             found[:] = pending or ()
             return "a database on this host" if pending is None else ""
 
@@ -159,7 +159,7 @@ class Deployment:
         self._swarm.deploy(
             job(
                 self._stack.compose, service, [command], self._stack.documents, self._stack.images,
-                etc=self._stack.etc, host=self._swarm.host_id(),
+                etc=self._stack.etc, places=self._stack.places, host=self._swarm.host_id(),
             )
         )  # fmt: skip
         states: set[str] = set()

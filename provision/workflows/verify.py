@@ -80,7 +80,8 @@ def verify(live: Live, progress: Progress, *, only: str = "") -> Report:
         if only:
             argv += ["-k", only]
         began = time.monotonic()
-        code = pytest.main([*argv, str(paths.LIVE_TESTS)], plugins=[listener])
+        with progress.phase("Run the checks"):
+            code = pytest.main([*argv, str(paths.LIVE_TESTS)], plugins=[listener])
     listener.report.seconds = time.monotonic() - began
     # 0 and 1: tests ran; 5: none was chosen. Anything else is the suite's own failure.
     if code not in (0, 1, 5):

@@ -59,7 +59,7 @@ def start(members):
         name=f"{members.run}-fake",
         network=members.run,
         dns=[str(members.settings.consul)],
-        volumes={str(members.folder / "etc" / "nova"): {"bind": "/config", "mode": "ro"}},
+        volumes={str(next((members.folder / "etc" / "nova").iterdir())): {"bind": "/config", "mode": "ro"}},
         environment={"EVENTLET_NO_GREENDNS": "yes"},
         labels={"test-run": members.run},
         detach=True,

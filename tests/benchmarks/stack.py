@@ -2,6 +2,7 @@
 
 Run, with the cloud up:  python tests/benchmarks/stack.py scale      (--times 5, with nova-api)
                          python tests/benchmarks/stack.py upgrade    (every copied service, there and back)
+                         python tests/benchmarks/stack.py boot       (a VM of the golden image, after all of that)
 
 Every read that is not answered below 400 within a minute counts as failed. HAProxy repeats reads that a dying copy did
 not answer, so a killed copy costs none; an upgrade does not need that (tests/integration/test_copies.py writes).
@@ -30,6 +31,7 @@ import requests
 
 from provision.base import paths
 from provision.doors.haproxy import Proxy
+from provision.pure.bake import IMAGE_NAME
 from provision.pure.stack import MIGRATED, PROJECT, Settings, apis
 from provision.pure.stack_copies import COPIED
 from provision.pure.stack_health import instances
@@ -230,9 +232,50 @@ def measure_upgrade(rate):
             )
 
 
+def measure_boot():
+    """Boot a VM through a control plane that was scaled, upgraded, and has just lost a copy of each that it needs."""
+    engine, cloud = docker.from_env(), openstack.connect(cloud="local")
+    image = next((each for each in cloud.image.images(name=IMAGE_NAME)), None)
+    if image is None:
+        sys.exit("the local cloud has no golden image: `provision up` puts one there")
+    services = [each.service for each in COPIED if each.most > 1 and each.least]
+    provision("scale", *(f"{service}=2" for service in services))
+    with tempfile.TemporaryDirectory() as folder:
+        provision("upgrade", *services, checkout=other_checkout(Path(folder)))
+    for service in services:
+        engine.containers.get(f"{PROJECT}-{service}-1").kill()
+    print(json.dumps({"killed": [f"{service}-1" for service in services]}), flush=True)
+    began = time.monotonic()
+    network = cloud.network.create_network(name="benchmark")
+    try:
+        cloud.network.create_subnet(network_id=network.id, ip_version=4, cidr="10.99.0.0/24")
+        server = cloud.compute.create_server(
+            name="benchmark",
+            flavor_id=cloud.compute.find_flavor("m1.small").id,
+            image_id=image.id,
+            networks=[{"uuid": network.id}],
+            config_drive=True,
+        )
+        cloud.compute.wait_for_server(server, wait=300)
+        active = time.monotonic() - began
+
+        def console():
+            return (cloud.compute.get_server_console_output(server)["output"] or "").rstrip()
+
+        until(lambda: console().endswith("login:"), 900)
+        print(json.dumps({"server ACTIVE, s": round(active), "its login prompt, s": round(time.monotonic() - began)}))
+        cloud.compute.delete_server(server)
+        cloud.compute.wait_for_delete(server)
+    finally:
+        cloud.network.delete_network(network)
+    provision("up")
+    provision("upgrade", *services)
+    provision("scale", *(f"{service}=1" for service in services))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["scale", "upgrade"])
+    parser.add_argument("what", choices=["scale", "upgrade", "boot"])
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--rate", type=float, default=20, help="reads per second")
     asked = parser.parse_args()
@@ -241,8 +284,10 @@ def main():
         sys.exit(f"the local cloud is not up:\n{found.text()}")
     if asked.what == "scale":
         measure_scale(asked.times, asked.rate)
-    else:
+    elif asked.what == "upgrade":
         measure_upgrade(asked.rate)
+    else:
+        measure_boot()
 
 
 if __name__ == "__main__":

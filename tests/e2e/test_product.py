@@ -85,6 +85,7 @@ def test_the_cloud_comes_up_from_nothing(product) -> None:
     again = product.run("cloud", "up")
     assert again.seconds < 15
     assert product.json("cloud", "status")
+    product.run("cloud", "doctor")
 
 
 def test_every_document_is_rendered_offline(product) -> None:

@@ -7,6 +7,7 @@ import json
 import random
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -20,6 +21,7 @@ import docker
 from provision.base import paths
 from provision.base.facts import StackPorts
 from provision.base.progress import Silent
+from provision.doors.certificates import ensure_certificate
 from provision.doors.compose import Compose
 from provision.doors.docker import Engine
 from provision.pure import stack
@@ -57,9 +59,9 @@ while True:
 
 
 class Members:
-    """MariaDB, RabbitMQ and memcached with three members, and what they find each other by."""
+    """MariaDB, RabbitMQ and memcached with three members (or one), and what they find each other by."""
 
-    def __init__(self, folder, families=FAMILIES):
+    def __init__(self, folder, families=FAMILIES, *, ha=True):
         self.docker = docker.from_env()
         self.folder = folder
         self.run = f"it-{uuid.uuid4().hex[:8]}"
@@ -67,21 +69,24 @@ class Members:
         self.images = {family: stack.image_name(family, tags) for family in families}
         base = f"10.214.{random.randrange(256)}"
         ports = StackPorts(*_free_ports(len(fields(StackPorts))))
-        self.settings = stack.Settings(management=IPv4Network(f"{base}.0/24"), ports=ports, ha=True)
+        self.settings = stack.Settings(management=IPv4Network(f"{base}.0/24"), ports=ports, ha=ha)
         self.passwords = {name: new_password(name) for name in stack.PASSWORDS}
         self.compose = self._compose(tags)
 
     def _compose(self, tags):
         folder = self.folder
         rendered = stack.documents(self.settings, self.passwords)
-        for name, text in rendered.items():
+        for name, text in stack.placed(rendered).items():
             place = folder / "etc" / name
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(text)
+        made = ensure_certificate(folder / "tls", "api", "test", ("localhost",), ("127.0.0.1",))
+        for each in (folder / "etc" / "haproxy").iterdir():
+            (each / "tls.pem").write_text(made.cert + made.key)
         inputs = stack.migration_inputs(self.settings, tags, self.passwords)
         values = stack.environment(self.settings, tags, rendered, inputs, folder / "etc")
         (folder / "env").write_text(stack.env_file(values))
-        files = (paths.COMPOSE / "stack.yaml", paths.COMPOSE / "ha.yaml")
+        files = tuple(paths.COMPOSE / name for name in ("stack.yaml", "ha.yaml")[: 1 + self.settings.ha])
         plain = Compose(self.run, files, folder / "env", {})
         (folder / "override.json").write_text(json.dumps(self._override(plain)))
         return Compose(self.run, (*files, folder / "override.json"), folder / "env", {})
@@ -192,6 +197,14 @@ class Members:
             each.remove(force=True, v=True)
         self.compose.down(volumes=True)
         self.docker.close()
+
+
+def rename(monkeypatch, run):
+    """Have all of the package that is imported work on this run's project, and on nothing of a cloud beside it."""
+    own = {"PROJECT": run, "LABEL": f"provision.stack={run}"}
+    for module in [each for name, each in sys.modules.items() if name.startswith("provision.")]:
+        for name in own.keys() & vars(module).keys():
+            monkeypatch.setattr(module, name, own[name])
 
 
 def member(name):

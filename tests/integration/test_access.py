@@ -14,16 +14,15 @@ pytestmark = pytest.mark.integration
 SERVICES = ("GET", "/v1/catalog/services", None)
 CHECKS = ("GET", "/v1/health/service/consul", None)
 ANY = ("PUT", "/v1/agent/service/register", {"ID": "by-hand", "Name": "by-hand", "Port": 1})
-RABBIT = ("PUT", "/v1/agent/service/register", {"ID": "rabbitmq", "Name": "rabbitmq", "Port": 1})
+MEMBER = ("PUT", "/v1/agent/service/register", {"ID": "mariadb", "Name": "mariadb", "Port": 1})
 GALERA_KEY = ("PUT", "/v1/kv/galera/test", "x")
-RABBIT_KEY = ("PUT", "/v1/kv/rabbitmq/test", "x")
 OTHER_KEY = ("PUT", "/v1/kv/other", "x")
 LIST_KEYS = ("GET", "/v1/kv/galera/?recurse", None)
 SESSION = ("PUT", "/v1/session/create", {"TTL": "10s", "Behavior": "delete"})
 SELF = ("GET", "/v1/agent/self", None)
 TOKENS = ("GET", "/v1/acl/tokens", None)
 EVERYTHING = (
-    SERVICES, CHECKS, ANY, RABBIT, GALERA_KEY, RABBIT_KEY, OTHER_KEY, LIST_KEYS, SESSION, SELF, TOKENS,
+    SERVICES, CHECKS, ANY, MEMBER, GALERA_KEY, OTHER_KEY, LIST_KEYS, SESSION, SELF, TOKENS,
 )  # fmt: skip
 READING = (SERVICES, CHECKS)
 
@@ -32,9 +31,8 @@ READING = (SERVICES, CHECKS)
     ("name", "allowed"),
     [
         ("", READING),
-        ("registrator", (*READING, SELF, ANY, RABBIT)),
-        ("mariadb", (*READING, SELF, SESSION, GALERA_KEY, LIST_KEYS)),
-        ("rabbitmq", (*READING, SELF, SESSION, RABBIT_KEY, RABBIT)),
+        ("registrator", (*READING, SELF, ANY, MEMBER)),
+        ("mariadb", (*READING, SELF, SESSION, GALERA_KEY, LIST_KEYS, MEMBER)),
         ("management", EVERYTHING),
     ],
 )
@@ -48,7 +46,7 @@ def test_each_token_does_what_it_is_for_and_nothing_else(world, name, allowed):
             done = status == 200 and text not in (b"{}", b"[]")
             assert done == (request in allowed), (request, status, text)
     finally:
-        for id_ in ("by-hand", "rabbitmq"):
+        for id_ in ("by-hand", "mariadb"):
             world.get(f"/v1/agent/service/deregister/{id_}", "PUT")
         world.get("/v1/kv/?recurse", "DELETE")
 

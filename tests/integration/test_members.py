@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
-from .members import DATABASES, LIMIT, Members, Writer, member
+from provision.base.progress import Silent
+from provision.doors.docker import Engine
+from provision.doors.docker_look import Look
+from provision.doors.stack_data import Data
+from provision.pure.doctor import unsynced
+from provision.pure.observed import Observed
+from provision.pure.stack import CLUSTERED
+from provision.workflows import stack_backup, stack_doctor, stack_schema, stack_status, stack_upgrade
+from provision.workflows.stack_scale import copies_of
+
+from .members import DATABASES, LIMIT, Members, Writer, member, rename
 from .world import resolve, until
 
 pytestmark = pytest.mark.integration
@@ -39,7 +52,8 @@ def brokers(members):
 
 
 def rows(members, service):
-    lines = members.sql(service, "SELECT number FROM nova.journal")
+    # When this member has what the others have.
+    lines = members.sql(service, "SET wsrep_sync_wait=1; SELECT number FROM nova.journal")
     return None if lines is None else {int(line) for line in lines}
 
 
@@ -59,6 +73,76 @@ def test_they_find_each_other(members, writer):
     starts = [name for name in DATABASES if "galera: starting the cluster" in members.logs(name, "all")]
     assert starts == ["mariadb"]
     until(writer.writes, LIMIT, "the writer")
+
+
+@pytest.fixture
+def looked_at(members, monkeypatch, tmp_path):
+    """Have the commands that look at a cloud look at this one."""
+    rename(monkeypatch, members.run)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(stack_status, "control", lambda: members.compose)
+    monkeypatch.setattr(stack_status, "hypervisors", lambda settings: ())
+    monkeypatch.setattr(stack_status, "this_checkout", dict)
+    return SimpleNamespace(settings=members.settings, control=members.compose, inputs={"nova": "n1"})
+
+
+def standing(members):
+    """Say for each clustered service how many members are wanted, run and are healthy."""
+    engine = Engine()
+    lines = stack_status._services(engine, members.settings, engine.states())
+    return {each.service: (each.wanted, each.running, each.healthy) for each in lines if each.service in CLUSTERED}
+
+
+def judged(look):
+    seen = stack_doctor._database(look, look.units())["members"]
+    return {each.where: each.wrong for each in unsynced(Observed(datetime.now(UTC), members=seen))}
+
+
+def test_each_member_is_looked_at_and_any_that_serves_is_asked(members, looked_at):
+    members.await_databases()
+    until(lambda: standing(members) == dict.fromkeys(CLUSTERED, (3, 3, 3)), LIMIT, lambda: standing(members))
+    look, engine, names = Look(), Engine(), ["mariadb-1", "mariadb-2-1", "mariadb-3-1"]
+    assert [each.name for each in stack_doctor._database(look, look.units())["members"]] == names
+    assert judged(look) == {}
+    assert stack_doctor._queues(look, look.units())["queues"] is not None
+    for name in ("mariadb", "rabbitmq"):
+        members.container(name).stop()
+    whole = dict.fromkeys(("mariadb", "rabbitmq"), (3, 2, 2)) | {"memcached": (3, 3, 3)}
+    until(lambda: standing(members) == whole, LIMIT, lambda: standing(members))
+    until(lambda: judged(look) == {}, LIMIT, lambda: judged(look))
+    assert stack_doctor._queues(look, look.units())["queues"] is not None
+    assert stack_schema.pending(engine, looked_at) == ["nova"]
+    assert stack_backup._serving(Data(), look.units()) == f"{members.run}-mariadb-2-1"
+    # Without a majority the last one refuses to answer, and that is what is said of it.
+    members.container("mariadb-2").kill()
+    until(lambda: "mariadb-3-1" in judged(look), LIMIT, lambda: judged(look))
+    print(judged(look))
+    assert stack_schema.pending(engine, looked_at) is None
+    for name in ("mariadb-2", "mariadb", "rabbitmq"):
+        members.container(name).start()
+    members.await_databases()
+    until(lambda: standing(members) == dict.fromkeys(CLUSTERED, (3, 3, 3)), LIMIT, lambda: standing(members))
+
+
+def test_members_are_upgraded_one_at_a_time_under_a_writer(members, writer, looked_at, tmp_path):
+    until(writer.writes, LIMIT, "the writer")
+    before = {name: members.container(name).id for name in DATABASES}
+    more = tmp_path / "more.json"
+    more.write_text(json.dumps({"services": {name: {"environment": {"NEWER": "1"}} for name in DATABASES}}))
+    newer = replace(members.compose, files=(*members.compose.files, more))
+    looked_at.control = newer
+    engine, began = Engine(), time.time()
+    copies = copies_of(newer, engine, members.settings, Silent())
+    assert stack_upgrade._is_old(engine, looked_at, "mariadb")
+    stack_upgrade._replace(engine, looked_at, copies, "mariadb", LIMIT)
+    assert not stack_upgrade._is_old(engine, looked_at, "mariadb")
+    members.await_databases()
+    until(writer.writes, LIMIT, "the writer")
+    print(f"three members replaced in {time.time() - began:.1f} s, no commit for {writer.gap(began):.1f} s of these")
+    assert not set(before.values()) & {members.container(name).id for name in DATABASES}
+    assert kept(members, writer)
+    # Nobody had to start the cluster anew: it was never gone.
+    assert not any("galera: starting the cluster" in members.logs(name, "all") for name in DATABASES)
 
 
 def test_the_writer_s_member_dies_and_another_takes_over(members, writer):

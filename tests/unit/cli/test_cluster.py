@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from provision.cli.cluster import lines
+from provision.cli.cluster import _say, lines
+from provision.cli.main import main
+from provision.cli.terminal import TerminalProgress
+from provision.pure.cluster import Observed
 from provision.pure.plan import Plan, Step
+from provision.workflows.up import Summary
 
 
 def run(*arguments, cwd, **environment):
     whole = {
         "PATH": "/usr/bin:/bin",
         "HOME": str(cwd),
+        # This checkout, wherever the installed one is.
+        "PYTHONPATH": str(Path(__file__).parents[3]),
         "OS_CLIENT_CONFIG_FILE": str(cwd / "clouds.yaml"),
         **environment,
     }
     return subprocess.run(
-        [sys.executable, "-m", "provision", *arguments], cwd=cwd, env=whole, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "provision", *arguments],
+        cwd=cwd,
+        env=whole,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -39,10 +54,52 @@ def test_a_bad_spec_ends_every_command_with_2(tmp_path, command):
 @pytest.mark.parametrize("command", ["plan", "up", "status", "down"])
 def test_an_unknown_cloud_ends_with_2(tmp_path, command):
     (tmp_path / "cluster.yaml").write_text("name: a\ncloud: nowhere\n")
-    done = run(command, cwd=tmp_path)
+    done = run(command, *(["--yes"] if command == "up" else []), cwd=tmp_path)
     assert done.returncode == 2
-    assert "no usable cloud 'nowhere'" in done.stderr
+    assert "cluster.yaml:2: cloud: there is no usable cloud 'nowhere'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("terminal", "code", "said"), [(False, 2, "--yes"), (True, 1, "Nothing was changed.")])
+def test_down_removes_nothing_unless_somebody_says_so(terminal, code, said, *, tmp_path, monkeypatch, capsys):
+    """Neither without a terminal nor after a no."""
+    removed = []
+
+    def remove(cloud, keeper, progress, agree):
+        agree(Observed())
+        removed.append(keeper.name)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("provision.doors.cloud.connect", lambda name, source: None)
+    monkeypatch.setattr("provision.workflows.down.down", remove)
+    answers = io.StringIO("n\n")
+    monkeypatch.setattr(answers, "isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr(sys, "stdin", answers)
+    monkeypatch.setattr(sys, "argv", ["provision", "down"])
+    # The console keeps the stream that it was made with: show_error would write past capsys.
+    monkeypatch.setattr("provision.cli.terminal.STDERR", Console(stderr=True))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == code
+    told = capsys.readouterr().err
+    assert said in told
+    assert "Stopped" not in told
+    assert removed == []
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_where_to_log_in_is_said_each_time(changed, tmp_path, capsys):
+    summary = Summary(
+        changed, "https://192.0.2.1", "http://192.0.2.1:8080", ("alice", "bob"), tmp_path / "passwords", tmp_path / "ca"
+    )
+    _say(summary, TerminalProgress())
+    told = capsys.readouterr().out
+    assert ("Nothing to do: https://192.0.2.1 works." in told) != changed
+    assert "Hub:        https://192.0.2.1\n" in told
+    assert f"Users:      alice, bob (first passwords in {tmp_path / 'passwords'})" in told
+    assert f"Authority:  {tmp_path / 'ca'}" in told
+    assert "Spark UI:   http://192.0.2.1:8080" in told
+    assert "First job" not in told
 
 
 def test_plan_before_the_local_cloud_runs(tmp_path):
@@ -79,3 +136,37 @@ def test_lines():
         "Note: look here.",
     ]
     assert lines(Plan("a")) == ["Cluster a: nothing to do."]
+
+
+def test_one_reason_for_several_nodes_is_one_line():
+    steps = [Step("configure", "server", name, "it changed", (name,)) for name in ("a-master", "a-worker-1")]
+    steps.append(Step("start", "server", "a-worker-2", "it is SHUTOFF", ("c",)))
+    assert lines(Plan("a", tuple(steps)))[1:] == [
+        "~ configure server a-master, a-worker-1: it changed",
+        "~ start server a-worker-2: it is SHUTOFF",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: a\nspark:\n  executor_memory: 64g\n", "cluster.yaml:3: spark.executor_memory: 65536 MiB is more"),
+        ("name: a\nspark:\n  app_cores: 99\n", "cluster.yaml:3: spark.app_cores: 99 is more"),
+        (
+            "name: a\nspark:\n  defaults:\n    spark.executor.cores: 64\n",
+            "cluster.yaml:4: spark.defaults.spark.executor.cores: 64 is more",
+        ),
+    ],
+)
+def test_what_the_cloud_judges_names_the_line_too(tmp_path, text, said):
+    (tmp_path / "cluster.yaml").write_text(text)
+    done = run("render", cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(("typed", "said"), [("stauts", "Did you mean 'status'?"), ("zzz", "No such command 'zzz'.")])
+def test_a_mistyped_command(tmp_path, typed, said):
+    done = run(typed, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr

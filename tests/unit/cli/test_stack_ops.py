@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from provision.base.errors import UsageError
 from provision.cli import stack_ops
+from provision.pure.logs import Copy, Line
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_a_cloud_is_overwritten_only_when_somebody_says_so(options, terminal, an
     @click.pass_context
     def outer(context):
         monkeypatch.setattr(sys.stdin, "isatty", lambda: terminal, raising=False)
-        stack_ops.restore.main(["file", *options], standalone_mode=False)
+        context.exit(stack_ops.restore.main(["file", *options], standalone_mode=False) or 0)
 
     runner = CliRunner()
     if expected is UsageError:
@@ -83,4 +84,19 @@ def test_a_cloud_is_overwritten_only_when_somebody_says_so(options, terminal, an
         return
     result = runner.invoke(outer, [], input=answer)
     assert ("done" in result.output) == (expected == "done")
-    assert (result.exit_code == 0) == (expected == "done")
+    assert result.exit_code == (0 if expected == "done" else 1)
+    assert ("Nothing was changed." in result.output) == (expected == "aborted")
+
+
+@pytest.mark.parametrize(("found", "word"), [([], "No log line matches req-1200fdca"), (["one"], "")])
+def test_a_search_that_finds_nothing_says_so(found, word, monkeypatch):
+    copy = Copy("a", "nova-api", "nova-api-1")
+    monkeypatch.setattr("provision.workflows.stack_logs.copies_of", lambda *_: [copy])
+    lines = [Line("2026-01-01T00:00:00Z", copy.name, text, copy.service) for text in found]
+    monkeypatch.setattr("provision.workflows.stack_logs.stack_logs", lambda *_: lines)
+    monkeypatch.setattr("provision.doors.docker_logs.Logs", object)
+    done = CliRunner().invoke(stack_ops.logs, ["--request-id", "req-1200fdca"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert done.stderr.startswith(word)
+    assert bool(done.stderr) == bool(word)
+    assert bool(done.stdout) == bool(found)

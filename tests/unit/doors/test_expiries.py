@@ -34,6 +34,8 @@ def test_every_certificate_is_found_and_nothing_else(tmp_path):
     folder.mkdir(parents=True)
     (folder / "site.pem").write_text(key + authority + leaf)
     (tmp_path / "ca.crt").write_text(authority)
+    (folder / "0123456789ab").mkdir()
+    (folder / "0123456789ab" / "site.pem").write_text(key + authority + leaf)
     (tmp_path / "plain.pem").write_text(certificate(5)[0])
     (tmp_path / "key.pem").write_text(key)
     (tmp_path / "broken.pem").write_text("-----BEGIN CERTIFICATE-----\nno\n-----END CERTIFICATE-----\n")
@@ -44,6 +46,7 @@ def test_every_certificate_is_found_and_nothing_else(tmp_path):
         "ca.crt": 3650,
         "plain.pem": 5,
     }
+    assert found["site.pem"].path == str(folder / "site.pem")
     assert {name for name, each in found.items() if each.authority} == {"ca.crt"}
     assert {each.cluster for each in found.values()} == {"analytics"}
     assert certificates(tmp_path / "nowhere") == []

@@ -30,10 +30,15 @@ def test_a_list_that_is_none_is_refused(text):
 
 
 def test_a_list_of_another_format_is_refused_with_the_version_that_can():
-    text = json.dumps({**json.loads(MANIFEST.text()), "format": 2, "version": "9.0"}).encode()
-    with pytest.raises(UsageError, match="it is of format 2") as caught:
+    text = json.dumps({**json.loads(MANIFEST.text()), "format": 3, "version": "9.0"}).encode()
+    with pytest.raises(UsageError, match="it is of format 3") as caught:
         backup.read_manifest(text)
     assert "9.0" in caught.value.hint
+
+
+def test_an_older_format_is_read():
+    text = json.dumps({**json.loads(MANIFEST.text()), "format": 1}).encode()
+    assert backup.read_manifest(text) == MANIFEST
 
 
 @pytest.mark.parametrize(
@@ -62,6 +67,9 @@ def test_a_file_that_differs_from_its_list_is_refused(found, problem):
         "images/a/b",
         "images/..",
         "etc/nova.conf",
+        "tls/ca",
+        "tls/caxpem",
+        "tls/api.key",
         "passwordsxjson",
     ],
 )
@@ -72,7 +80,9 @@ def test_a_list_cannot_name_places_outside(name):
         backup.verify(replace(MANIFEST, files=files), files)
 
 
-@pytest.mark.parametrize("name", [*FILES, "hypervisors/compute-1/compute_id", "keystone/credential-keys/12"])
+@pytest.mark.parametrize(
+    "name", [*FILES, "hypervisors/compute-1/compute_id", "keystone/credential-keys/12", "tls/ca.key"]
+)
 def test_what_a_backup_consists_of_has_its_place(name):
     assert backup.belongs(name)
 

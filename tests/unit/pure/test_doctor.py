@@ -339,6 +339,41 @@ def test_databases_that_have_parted():
     assert (where, wrong) == ("the database's members", "form 2 clusters, each with data of its own")
 
 
+BROKERS = ("rabbitmq", "rabbitmq-2", "rabbitmq-3")
+
+
+def brokers(passing, **more):
+    """A cloud with three brokers, of which so many pass their check."""
+    units = (*without(UNITS, "rabbitmq-1"), *(unit(name, family="rabbitmq") for name in BROKERS))
+    said = ("", "dial tcp 172.28.0.9:5672: connection refused")
+    checks = [Check("rabbitmq", f"vm:{name}:5672", n < passing, said[n >= passing]) for n, name in enumerate(BROKERS)]
+    return {
+        "units": units,
+        "wanted": {(each.project, each.service): 1 for each in units},
+        "checks": (*WELL.checks, *checks),
+        **more,
+    }
+
+
+def test_a_member_that_does_not_serve_though_it_runs():
+    assert changed(**brokers(3)) == []
+    ((where, wrong, do),) = changed(**brokers(2))
+    assert where == "the service rabbitmq"
+    assert wrong == "has 2 of its 3 members in service: dial tcp 172.28.0.9:5672: connection refused"
+    assert do == "`provision cloud logs rabbitmq` says why; the others go on without"
+    ((_, none, _),) = changed(**brokers(0))
+    assert none.startswith("all its 3 copies fail the health check")
+
+
+def test_a_member_whose_container_is_the_reason_is_one_finding():
+    some = brokers(2)
+    dead = tuple(replace(each, state="exited") if each.service == "rabbitmq-3" else each for each in some["units"])
+    ((where, _, _),) = changed(**some | {"units": dead})
+    assert where == "rabbitmq-3-1"
+    ((where, wrong, _),) = changed(**some | {"units": without(some["units"], "rabbitmq-3-1")})
+    assert (where, wrong) == ("rabbitmq-3", "has no container")
+
+
 @pytest.mark.parametrize(
     ("queue", "wrong", "reader"),
     [

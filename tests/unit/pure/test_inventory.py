@@ -5,6 +5,8 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
+
 from provision.base import paths
 from provision.base.model import Node
 from provision.doors import process
@@ -76,3 +78,20 @@ def test_ansible_renders_the_same_bytes(tmp_path: Path) -> None:
         context = render.node_context(cases.FULL, cases.SIZING, cases.ADDRESSES, cases.SECRETS, node.role)
         files = json.loads((tmp_path / f"{node.name}.out").read_text())
         assert files == {file.path: file.content for file in render.node_files(context)}
+
+
+@pytest.mark.parametrize("playbook", ["site.yml", "users.yml"])
+@pytest.mark.parametrize(
+    "script",
+    ["echo 'no YAML' >&2; exit 2", """echo '{"_meta": {"hostvars": {}}, "spark_master": {"hosts": []}}'"""],
+    ids=["unreadable", "empty"],
+)
+def test_playbooks_fail_without_nodes(tmp_path: Path, playbook: str, script: str) -> None:
+    """Ansible itself goes on with an empty inventory, and succeeds."""
+    made = tmp_path / "inventory"
+    made.write_text(f"#!/bin/sh\n{script}\n")
+    made.chmod(0o755)
+    ansible = Path(sys.executable).parent / "ansible-playbook"
+    result = process.run([str(ansible), "-i", str(made), str(paths.PLAYBOOKS / playbook)], cwd=tmp_path)
+    assert not result.ok
+    assert "`provision inventory`" in result.stdout + result.stderr

@@ -177,6 +177,17 @@ def test_copies_are_chosen_by_service_or_by_name(asked, names):
     assert [copy.name for copy in logs.select_copies(COPIES, asked)] == names
 
 
+def test_members_are_chosen_by_their_service_or_one_by_one():
+    members = [Copy("1", "mariadb", "mariadb-1"), Copy("2", "mariadb-2", "mariadb-2-1"), *COPIES]
+    for asked, names in (
+        ("mariadb", ["mariadb-1", "mariadb-2-1"]),
+        ("mariadb-2", ["mariadb-2-1"]),
+        ("mariadb-2-1", ["mariadb-2-1"]),
+        ("mariadb-1", ["mariadb-1"]),
+    ):
+        assert [copy.name for copy in logs.select_copies(members, [asked])] == names
+
+
 def test_an_unknown_service_is_bad_usage():
     with pytest.raises(UsageError, match="'nova'") as caught:
         logs.select_copies(COPIES, ["glance", "nova"])

@@ -152,3 +152,14 @@ def test_shortage():
 @pytest.mark.parametrize(("text", "expected"), [("a-worker-2", "a-worker-10"), ("a2-worker-1", "a10-worker-1")])
 def test_natural_order(text, expected):
     assert its.natural(text) < its.natural(expected)
+
+
+def test_a_new_groups_rules_are_few_words():
+    access = [IPv4Network("192.0.2.0/24"), IPv4Network("198.51.100.7/32")]
+    rules = wanted_rules(ClusterSpec("a"), access)
+    made = plan(replace(WANTED, rules=rules), its.Observed())
+    said = next(step.why for step in made.steps if (step.verb, step.kind) == ("update", "security group"))
+    assert "443, 4040-4050, 8080, 8081, 18080 from 192.0.2.0/24, 198.51.100.7/32" in said
+    assert said.count(" from ") == 2
+    for rule in rules:
+        assert rule.ports in said

@@ -58,12 +58,41 @@ def test_only_ovn_and_dns_are_named_by_address(settings):
     assert any(name == "neutron/ml2_conf.ini" for name, _, _ in found)
 
 
-def test_openstack_names_its_peers_as_consul_does(rendered):
-    # In URLs (after the account, where there is one) and in lists of memcached's servers.
-    host = re.compile(r"(?:@|://|memcached?_servers = )([^/@:\s]+)(?::\d+)?(?:/|$)", re.MULTILINE)
+def hosts(text: str) -> set[str]:
+    """Find every host that a configuration names: in URLs, after the account if there is one, and in server lists."""
+    urls = re.findall(r"(?:@|://)([^/@:,\s]+)(?::\d+)?(?=[/,\s]|$)", text)
+    lists = re.findall(r"memcached?_servers = (\S+)", text)
+    return {*urls, *(server.partition(":")[0] for servers in lists for server in servers.split(","))}
+
+
+CACHES = {f"{number}.memcached.service.consul" for number in (1, 2, 3)}
+
+
+@pytest.mark.parametrize(
+    ("settings", "stateful"),
+    [(Settings(), {"mariadb.service.consul", "memcached.service.consul"}), (Settings(ha=True), CACHES)],
+    ids=["one of each", "three members"],
+)
+def test_openstack_names_its_peers_as_consul_does(settings, stateful):
     families = ("keystone", "glance", "placement", "nova", "neutron")
-    named = {found for name, text in rendered.items() if name.startswith(families) for found in host.findall(text)}
-    assert named == {f"{name}.service.consul" for name in ("mariadb", "rabbitmq", "memcached", "haproxy")}
+    rendered = stack.documents(settings, PASSWORDS)
+    named = {host for name, text in rendered.items() if name.startswith(families) for host in hosts(text)}
+    assert named == stateful | {"rabbitmq.service.consul", "haproxy.service.consul"}
+
+
+@pytest.mark.parametrize("settings", [Settings(), Settings(ha=True)], ids=["one of each", "three members"])
+def test_containers_are_told_of_no_peer_by_address_but_of_ovn_and_dns(settings):
+    values = compose_values(settings)
+    addresses = {key for key, value in values.items() if ADDRESS.search(value)}
+    networks = {key for key in addresses if key.endswith(("_NETWORK", "_RANGE"))}
+    # The public address is in Keystone's catalogue, for users of this machine.
+    assert addresses - networks == {"CONSUL_ADDRESS", "OVN_ADDRESS", "KEYSTONE_PUBLIC_URL"}
+    for name in ("stack.yaml", "ha.yaml", "compute.yaml"):
+        document = yaml.safe_load((paths.COMPOSE / name).read_text())
+        for service, body in document["services"].items():
+            told = variables(str(body.get("environment") or {}) + str(body.get("command") or ""))
+            assert not told & (addresses - networks - {"OVN_ADDRESS", "KEYSTONE_PUBLIC_URL"}), service
+            assert "OVN_ADDRESS" not in told or service == "switch"
 
 
 @pytest.mark.parametrize(
@@ -277,6 +306,36 @@ def test_a_change_of_one_document_restarts_its_family_only():
     inputs = stack.migration_inputs(Settings(), TAGS, PASSWORDS)
     after = stack.environment(Settings(), TAGS, rendered, inputs, Path("/etc-folder"))
     assert {key for key in after if after[key] != before[key]} == {"GLANCE_CONFIG"}
+
+
+def test_documents_lie_in_a_folder_of_their_own_for_each_state_of_their_family(rendered):
+    placed = stack.placed(rendered)
+    assert sorted(placed.values()) == sorted(rendered.values())
+    other = stack.placed(rendered | {"glance/glance.conf": "other"})
+    moved = placed.keys() - other.keys()
+    assert {name.partition("/")[0] for name in moved} == {"glance"}
+    assert moved == {name for name in placed if name.startswith("glance/")}
+    folder = compose_values()["GLANCE_CONFIG"]
+    assert placed[f"glance/{folder}/glance.conf"] == rendered["glance/glance.conf"]
+
+
+@pytest.mark.parametrize("name", ["stack.yaml", "compute.yaml"])
+def test_each_container_sees_the_documents_that_it_was_made_from(name):
+    document = yaml.safe_load((paths.COMPOSE / name).read_text())
+    families = {each.partition("/")[0] for each in stack.documents(Settings(), PASSWORDS)}
+    seen = set()
+    for service, body in document["services"].items():
+        environment = body.get("environment") or {}
+        for mount in body.get("volumes", ()):
+            if ":/config" not in mount:
+                continue
+            found = re.fullmatch(r"\$\{CONFIG:\?\}/([a-z]+)/\$\{([A-Z]+)_CONFIG:\?\}:/config:ro", mount)
+            assert found, (service, mount)
+            assert found[1] == found[2].lower()
+            # By this `cloud up` knows which folders are in use, and Compose that a container is out of date.
+            assert environment["CONFIGURATION"] in (f"${{{found[2]}_CONFIG:?}}", f"${{{found[2]}_CONFIG}}"), service
+            seen.add(found[1])
+    assert seen == (families if name == "stack.yaml" else {"nova", "neutron"})
 
 
 def test_fixed_addresses_lie_outside_the_ranges_that_docker_gives_out():

@@ -63,7 +63,7 @@ COMPOSE = {
 
 
 def made(compose=COMPOSE, documents=DOCUMENTS):
-    return swarm.stack_file(compose, documents, IMAGES, etc=ETC, local_ports={8404})
+    return swarm.stack_file(compose, documents, IMAGES, etc=ETC, places={}, local_ports={8404})
 
 
 def test_a_stack_has_what_runs_for_good_and_no_more():
@@ -133,8 +133,18 @@ def test_a_part_has_what_its_services_need():
     assert found["networks"] == made()["networks"]
 
 
+def test_a_document_is_read_from_where_it_lies():
+    places = {"mariadb/mariadb.sql": "mariadb/0123/mariadb.sql"}
+    found = swarm.stack_file(COMPOSE, DOCUMENTS, IMAGES, etc=ETC, places=places, local_ports=())
+    files = {body["file"] for body in found["secrets"].values()}
+    assert f"{ETC}/mariadb/0123/mariadb.sql" in files
+    assert f"{ETC}/mariadb/mariadb.sql" not in files
+    # The content makes the name, not the place: nothing is renewed because a file has moved.
+    assert set(found["secrets"]) == set(made()["secrets"])
+
+
 def test_a_job_runs_once_on_one_host():
-    found = swarm.job(COMPOSE, "mariadb-migrate", ["expand"], DOCUMENTS, IMAGES, etc=ETC, host="abc")
+    found = swarm.job(COMPOSE, "mariadb-migrate", ["expand"], DOCUMENTS, IMAGES, etc=ETC, places={}, host="abc")
     (body,) = found["services"].values()
     assert (body["command"], body["deploy"]["mode"]) == (["expand"], "replicated-job")
     assert body["deploy"]["restart_policy"] == {"condition": "none"}

@@ -20,6 +20,7 @@ from cryptography.x509.oid import NameOID
 from provision.base.errors import UsageError
 from provision.base.model import ClusterSpec, User
 from provision.spec import load
+from provision.spec.loading import with_line
 
 # id: text of the file, line that is named, parts of the message, part of the hint
 BAD = {
@@ -51,6 +52,13 @@ BAD = {
     "bad CIDR": ("name: a\nnetwork: {cidr: 10.20.0.0/33}", 2, ["network.cidr", "no address range"], "10.20.0.0/24"),
     "CIDR is a word": ("name: a\nnetwork: {cidr: big}", 2, ["network.cidr", "'big'"], "10.20.0.0/24"),
     "CIDR without prefix": ("name: a\nnetwork: {cidr: 10.20.0.0}", 2, ["network.cidr", "no prefix"], "/24"),
+    "an address that is none": (
+        "name: a\nnetwork: {access: [192.0.2.300]}",
+        2,
+        ["network.access[0]", "no address range"],
+        "Write an IPv4 range",
+    ),
+    "half of a certificate": ("name: a\nhub: {tls: {cert: a}}", 2, ["hub.tls.key", "missing"], "both"),
     "CIDR is IPv6": ('name: a\nnetwork: {cidr: "fd00::/64"}', 2, ["network.cidr", "IPv6"], "IPv4"),
     "host bits": ("name: a\nnetwork:\n  cidr: 10.20.0.1/24", 3, ["network.cidr", "host bits"], "10.20.0.0/24"),
     "loopback": ("name: a\nnetwork: {cidr: 127.0.0.0/24}", 2, ["network.cidr", "loopback"], "private"),
@@ -283,3 +291,19 @@ def test_bad_tls(case, tmp_path):
     assert f"{file}:3: {field}" in caught.value.message
     assert part in caught.value.message
     assert load(file, files=False).name == "a"
+
+
+@pytest.mark.parametrize(
+    ("rest", "line"),
+    [
+        ("workers.flavor: small", 3),
+        ("spark.app_cores: 9 is more", None),
+        ("workers.count: too many", 2),
+        ("something: else", None),
+    ],
+)
+def test_with_line(tmp_path, rest, line):
+    file = tmp_path / "cluster.yaml"
+    file.write_text("name: a\nworkers:\n  flavor: x\n")
+    assert with_line(f"{file}: {rest}", file) == (f"{file}:{line}: {rest}" if line else f"{file}: {rest}")
+    assert with_line(f"the cloud said: {rest}", file) == f"the cloud said: {rest}"

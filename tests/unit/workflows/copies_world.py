@@ -199,6 +199,7 @@ class FakeCompose:
     values: dict[str, str] = field(default_factory=dict)
     project: str = "provision"
     failing: tuple[str, ...] = ()
+    ha: bool = False
 
     def having(self, values):
         return replace(self, values={**self.values, **values})
@@ -208,6 +209,7 @@ class FakeCompose:
 
     def made_from(self):
         every = (*(each.service for each in COPIED), "nova-compute", "metadata-agent", "libvirt", "mariadb")
+        every += ("mariadb-2", "mariadb-3") if self.ha else ()
         return dict.fromkeys(every, (f"provision/x:{self.machine.tag}", ""))
 
     def up(self, services=(), **how):
@@ -215,6 +217,8 @@ class FakeCompose:
         machine.log.append(f"up {self.project} {' '.join(services)}")
         for box in machine.boxes.values():
             if box.state.project == self.project and box.state.service in services:
+                if machine._tag(box) != machine.tag:
+                    box.born, box.works = machine.now, machine.next.get(box.state.service, {}).get("works", box.works)
                 box.state = replace(box.state, image=f"provision/x:{machine.tag}")
 
     def run_once(self, service, *command):

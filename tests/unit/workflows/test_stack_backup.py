@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -13,9 +15,10 @@ from provision.base.errors import ProvisionError, UsageError
 from provision.base.progress import Silent
 from provision.doors import archive
 from provision.pure.observed import Unit
-from provision.pure.stack import Settings
+from provision.pure.stack import CLUSTERED, INFRASTRUCTURE, Settings, member_services
+from provision.pure.stack_host import ServiceState
 from provision.workflows import stack_backup as workflow
-from provision.workflows import stack_config
+from provision.workflows import stack_config, stack_members, stack_tls, stack_watch
 
 DUMP = b"CREATE DATABASE keystone;\n" * 50000
 FILES = {
@@ -25,6 +28,13 @@ FILES = {
     "/var/lib/glance/images": {"63c24d03-c96d": b"qcow" * 1000, ".upload.part": b"x"},
 }
 PASSWORDS = json.dumps({"admin": "kept"})
+AUTHORITY = {"ca.pem": "the authority", "ca.key": "its key"}
+SERVES = {
+    "wsrep_provider_name": "Galera",
+    "wsrep_cluster_status": "Primary",
+    "wsrep_ready": "ON",
+    "wsrep_local_state_comment": "Synced",
+}
 
 
 def unit(service, name="", family="", **more):
@@ -44,23 +54,30 @@ class FakeData:
     """The containers' data: what is asked of it, put into it and loaded."""
 
     def __init__(self):
-        self.galera = {"provision-mariadb-1": {}}
+        self.galera = {"provision-mariadb-1": SERVES}
         self.inputs = [["nova", "n1"], ["keystone", "k1"]]
         self.dumped, self.loaded, self.put_in, self.removed = None, None, {}, []
         self.there = []
         self.broken = False
+        self.behind = {}
+        self.asked = []
 
     def query(self, container, sql):
+        self.asked.append((container, sql))
         known = self.galera[container]
         if known is None:
             raise ProvisionError("no answer", detail="refused")
-        if "wsrep" in sql:
+        if "wsrep\\_%" in sql:
             return [list(pair) for pair in known.items()]
         if "DATABASES" in sql:
             names = ("sys", "provision", "nova", "mysql", "keystone", "information_schema", "performance_schema")
             return [[name] for name in names]
         if "glance.images" in sql:
             return [["golden"]]
+        assert sql.startswith("SET wsrep_sync_wait=1;")
+        if self.loaded and self.behind.get(container):
+            self.behind[container] -= 1
+            return []
         return self.inputs
 
     def dump(self, container, databases):
@@ -106,6 +123,16 @@ class FakeProject:
         self._log.append(("create", self.project, tuple(services)))
 
 
+class FakeKeys:
+    """Consul: what has been started serves."""
+
+    def __init__(self, log):
+        self._log = log
+
+    def containers(self, service):
+        return {name for step in self._log if step[0] == "up" for name in step[2] if name.startswith(service)}
+
+
 class Notes(Silent):
     def __init__(self):
         self.notes = []
@@ -118,10 +145,12 @@ class Notes(Silent):
 def _cloud(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     stack_config.write_passwords(PASSWORDS)
+    stack_tls.write_authority(AUTHORITY)
     data, log = FakeData(), []
     cloud = SimpleNamespace(data=data, log=log, units=UNITS, states=[], inputs={"nova": "n1", "keystone": "k1"})
-    installation = SimpleNamespace(
+    cloud.installation = installation = SimpleNamespace(
         settings=Settings(),
+        passwords={},
         control=FakeProject("provision", log),
         hypervisors=(FakeProject("provision-compute-1", log),),
         inputs=cloud.inputs,
@@ -135,7 +164,9 @@ def _cloud(monkeypatch, tmp_path):
     monkeypatch.setattr(workflow.preflight, "require", lambda progress: None)
     monkeypatch.setattr(workflow.compose, "require", lambda: None)
     monkeypatch.setattr(workflow.stack_config, "ensure_files", lambda tags: log.append(("files",)) or installation)
-    monkeypatch.setattr(workflow.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(stack_watch.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(stack_members, "Keys", lambda url: FakeKeys(log))
+    monkeypatch.setattr(stack_members, "ensure_access", lambda url, passwords: log.append(("access",)) or "")
     cloud.file = tmp_path / "cloud.tar.gz"
     return cloud
 
@@ -160,6 +191,8 @@ def test_a_backup_holds_what_the_databases_need(cloud):
         "keystone/credential-keys/0": b"c0",
         "hypervisors/compute-1/compute_id": b"3e39b057",
         "passwords.json": PASSWORDS.encode(),
+        "tls/ca.pem": b"the authority",
+        "tls/ca.key": b"its key",
     }
     assert manifest.inputs == {"nova": "n1", "keystone": "k1"}
     # Every database but the server's own; ours last, for it says what is migrated.
@@ -172,39 +205,67 @@ def test_images_are_kept_when_asked_for(cloud):
     assert not any("part" in name for name in found)
 
 
+def serves(**but):
+    return SERVES | {f"wsrep_{name}": value for name, value in but.items()}
+
+
+JOINS = serves(local_state_comment="Joined", ready="OFF")
+
+
 @pytest.mark.parametrize(
     ("members", "chosen"),
     [
-        ([None, {}], 2),
-        ([{"wsrep_cluster_size": "0", "wsrep_local_state_comment": "Initialized"}, {}], 1),
-        (
-            [
-                {"wsrep_cluster_size": "3", "wsrep_local_state_comment": "Joined"},
-                {"wsrep_cluster_size": "3", "wsrep_local_state_comment": "Synced"},
-            ],
-            2,
-        ),
+        ([None, SERVES], 2),
+        ([JOINS, SERVES], 2),
+        # Thrown out by the others: it still has data, of yesterday.
+        ([serves(cluster_status="Disconnected", ready="OFF"), serves(local_state_comment="Donor/Desynced")], 2),
+        ([{"wsrep_provider_name": "", "wsrep_cluster_status": "Disconnected"}], 1),
     ],
 )
-def test_a_member_in_step_is_dumped(cloud, members, chosen):
+def test_a_member_that_serves_is_dumped(cloud, members, chosen):
     cloud.data.galera = {f"provision-mariadb-{number}": known for number, known in enumerate(members, 1)}
-    cloud.units = (*UNITS, unit("mariadb-2", "mariadb-2", family="mariadb"))
+    cloud.units = (*UNITS, *(unit("mariadb-2", "mariadb-2", family="mariadb") for _ in members[1:]))
     kept(cloud)
-    assert cloud.data.dumped[0] == f"provision-mariadb-{chosen}"
+    dumped, _ = cloud.data.dumped
+    assert dumped == f"provision-mariadb-{chosen}"
+    # It is asked for something first, which waits until it has all that anybody was told is committed.
+    assert cloud.data.asked[-2] == (dumped, workflow.MIGRATED)
 
 
-@pytest.mark.parametrize(
-    ("known", "problem"),
-    [
-        (None, "no answer"),
-        ({"wsrep_cluster_size": "3", "wsrep_local_state_comment": "Joined"}, "mariadb-1 is not in step"),
-    ],
-)
+@pytest.mark.parametrize(("known", "problem"), [(None, "no answer"), (JOINS, "mariadb-1 is not in step")])
 def test_without_a_database_in_step_there_is_no_backup(cloud, known, problem):
     cloud.data.galera = {"provision-mariadb-1": known}
     with pytest.raises(ProvisionError, match=problem):
         kept(cloud)
     assert not cloud.file.exists()
+
+
+def test_half_a_cloud_is_not_kept(cloud):
+    stack_config.begin_restoring(cloud.file)
+    with pytest.raises(UsageError, match="not whole"):
+        kept(cloud)
+    assert not cloud.file.exists()
+
+
+def test_no_other_command_changes_the_cloud_meanwhile(cloud, monkeypatch):
+    held = []
+
+    def look(inner):
+        def looked(*args):
+            with (paths.stack_dir() / "lock").open() as handle:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    held.append(inner.__name__)
+            return inner(*args)
+
+        return looked
+
+    for name in ("dump", "load"):
+        monkeypatch.setattr(cloud.data, name, look(getattr(cloud.data, name)))
+    kept(cloud)
+    workflow.restore(Silent(), cloud.file, lambda: None)
+    assert held == ["dump", "load"]
 
 
 def test_a_dump_that_breaks_off_leaves_no_file(cloud):
@@ -228,10 +289,11 @@ def test_no_cloud_no_keys_and_a_name_that_is_taken(cloud, monkeypatch):
 
 def test_it_is_restored_into_nothing(cloud):
     kept(cloud, images=True)
-    (paths.stack_dir() / "passwords.json").unlink()
+    shutil.rmtree(paths.stack_dir())
     progress = Notes()
     workflow.restore(progress, cloud.file, never)
     assert stack_config.read_passwords() == {"admin": "kept"}
+    assert stack_tls.authority_files() == AUTHORITY
     assert cloud.data.loaded == DUMP
     assert cloud.data.put_in == {
         ("provision-keystone-migrate-1", "/var/lib/keystone/fernet-keys/0", "keystone"): b"f0",
@@ -266,26 +328,71 @@ def test_whatever_is_left_of_a_cloud_is_worth_the_question(cloud, there):
     if there != "passwords":
         (paths.stack_dir() / "passwords.json").unlink()
     cloud.data.there = ["provision_mariadb"] if there == "volumes" else []
-    cloud.states = ["a container"] if there == "containers" else []
+    cloud.states = [ServiceState("mariadb", "provision-mariadb-1", "running")] if there == "containers" else []
     asked = []
     workflow.restore(Silent(), cloud.file, lambda: asked.append(1))
     assert asked == [1]
 
 
-@pytest.mark.parametrize(("images", "removed"), [(False, ["mariadb", "ovn"]), (True, ["glance", "mariadb", "ovn"])])
-def test_what_is_not_in_the_backup_goes_but_guests_disks_and_images_that_are_not_in_it(cloud, images, removed):
+@pytest.mark.parametrize("images", [False, True])
+def test_what_is_not_in_the_backup_goes_but_guests_disks_and_images_that_are_not_in_it(cloud, images):
     kept(cloud, images=images)
-    cloud.data.there = ["provision-compute-1_nova", "provision_glance", "provision_mariadb", "provision_ovn"]
+    old = {f"provision_{name}" for name in ("consul", "mariadb", "mariadb-2", "mariadb-3", "ovn", "rabbitmq-2")}
+    cloud.data.there = ["provision-compute-1_nova", "provision_glance", *old]
     workflow.restore(Silent(), cloud.file, lambda: None)
-    assert [name for name in cloud.data.removed if "_" in name] == [f"provision_{name}" for name in removed]
+    assert {name for name in cloud.data.removed if "_" in name} == old | ({"provision_glance"} if images else set())
+
+
+def test_an_authority_that_is_not_in_the_backup_stays(cloud):
+    (paths.stack_dir() / "tls" / "ca.key").unlink()
+    assert not any(name.startswith("tls/") for name in kept(cloud))
+    other = {"ca.pem": "another", "ca.key": "another key"}
+    stack_tls.write_authority(other)
+    workflow.restore(Silent(), cloud.file, lambda: None)
+    assert stack_tls.authority_files() == other
 
 
 def test_the_order_in_which_a_restore_changes_things(cloud):
     kept(cloud)
     workflow.restore(Silent(), cloud.file, lambda: None)
-    assert [step[0] for step in cloud.log] == ["images", "stop", "files", "up", "create", "create"]
+    assert [step[0] for step in cloud.log] == ["images", "stop", "files", "up", "access", "create", "create"]
     assert cloud.log[1] == ("stop", False)
-    assert "mariadb" in cloud.log[3][2]
+    assert cloud.log[3] == ("up", "provision", INFRASTRUCTURE)
+
+
+def test_what_is_not_restored_is_gone_before_anything_starts(cloud):
+    kept(cloud)
+    cloud.data.there = ["provision_mariadb-3"]
+    cloud.installation.control.up = lambda services: gone.append(list(cloud.data.removed))
+    gone = []
+    workflow.restore(Silent(), cloud.file, lambda: None)
+    assert gone == [["provision_mariadb-3"]]
+
+
+def test_three_members_are_restored_and_each_has_all_of_it(cloud):
+    kept(cloud)
+    cloud.installation.settings = settings = Settings(ha=True)
+    cloud.data.galera = dict.fromkeys(("provision-mariadb-1", "provision-mariadb-2-1", "provision-mariadb-3-1"), SERVES)
+    cloud.data.behind = {"provision-mariadb-3-1": 2}
+    workflow.restore(Silent(), cloud.file, lambda: None)
+    ups = [services for word, _, services in (step for step in cloud.log if step[0] == "up")]
+    assert set(ups[0]) == {*INFRASTRUCTURE} - {*CLUSTERED}
+    assert ups[-1] == (*CLUSTERED, *member_services(settings))
+    assert cloud.log.index(("access",)) < cloud.log.index(("up", "provision", ups[-1]))
+    assert cloud.data.loaded == DUMP
+    # Loaded once, into one; then each was asked until it had what came last.
+    assert cloud.data.behind == {"provision-mariadb-3-1": 0}
+    stack_config.require_whole_data()
+
+
+def test_a_member_that_never_gets_what_was_loaded_ends_the_restore(cloud, monkeypatch):
+    kept(cloud)
+    monkeypatch.setattr(stack_watch, "_LIMIT", 0)
+    cloud.data.behind = {"provision-mariadb-1": 99}
+    with pytest.raises(ProvisionError, match="still lacks: mariadb"):
+        workflow.restore(Silent(), cloud.file, lambda: None)
+    with pytest.raises(UsageError, match="was broken off"):
+        stack_config.require_whole_data()
 
 
 def test_a_file_that_is_damaged_changes_nothing(cloud):
@@ -322,6 +429,6 @@ def test_what_is_left_to_do_is_said(cloud):
 def test_a_database_that_never_answers_ends_the_restore(cloud, monkeypatch):
     kept(cloud)
     cloud.data.galera = {"provision-mariadb-1": None}
-    monkeypatch.setattr(workflow, "_LIMIT", 0)
-    with pytest.raises(ProvisionError, match="does not answer after 0 s"):
+    monkeypatch.setattr(stack_watch, "_LIMIT", 0)
+    with pytest.raises(ProvisionError, match=r"still lacks: the database \(no answer\)"):
         workflow.restore(Silent(), cloud.file, lambda: None)

@@ -4,6 +4,8 @@ import multiprocessing
 
 from provision.base import paths
 from provision.base.progress import Silent
+from provision.pure.stack import Settings, env_file, image_tags
+from provision.pure.stack_host import ServiceState
 from provision.workflows import stack_config
 from provision.workflows.stack_images import contexts
 
@@ -22,8 +24,6 @@ def test_an_installation_of_an_older_version_gets_the_values_that_it_lacks(monke
 
 
 def test_what_this_checkout_gives_is_what_is_written(monkeypatch, tmp_path):
-    from provision.pure.stack import env_file, image_tags
-
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setattr(stack_config.host, "capabilities", lambda: 0)
     made = stack_config.ensure_files(image_tags(contexts()))
@@ -31,6 +31,44 @@ def test_what_this_checkout_gives_is_what_is_written(monkeypatch, tmp_path):
     assert (paths.stack_dir() / "compose.env").read_text() == env_file(stack_config.this_checkout())
     assert not stack_config.ensure_files(image_tags(contexts())).first
     assert made.copies["nova-api"] == 1
+
+
+class Running:
+    """Docker: containers by the documents that they were made from."""
+
+    def __init__(self, *configurations):
+        self.made_from = configurations
+
+    def states(self):
+        return [ServiceState("any", "any-1", "exited", configuration=each) for each in self.made_from]
+
+
+def test_a_container_keeps_the_documents_that_it_was_made_from_as_long_as_it_is_there(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(stack_config.host, "capabilities", lambda: 0)
+    tags = image_tags(contexts())
+
+    def made():
+        installation = stack_config.ensure_files(tags)
+        values = dict(line.split("=", 1) for line in (paths.stack_dir() / "compose.env").read_text().splitlines())
+        return installation, values["NOVA_CONFIG"], paths.stack_dir() / "etc" / "nova" / values["NOVA_CONFIG"]
+
+    def there():
+        return {folder.name for folder in (paths.stack_dir() / "etc" / "nova").iterdir()}
+
+    _, old, old_folder = made()
+    before = (old_folder / "nova.conf").read_text()
+    stack_config.choose(Settings(ha=True))
+    installation, new, _ = made()
+    assert (old_folder / "nova.conf").read_text() == before
+    stack_config.drop_unused(Running(old), installation)
+    assert there() == {old, new}
+    # Every family's own: what runs is not asked for what shall run.
+    every = {folder.parent.name for folder in (paths.stack_dir() / "etc").glob("*/*/")}
+    stack_config.drop_unused(Running(), installation)
+    assert there() == {new}
+    assert {folder.parent.name for folder in (paths.stack_dir() / "etc").glob("*/*/")} == every
+    assert (paths.stack_dir() / "etc" / "haproxy" / "tls.pem").exists()
 
 
 def _hold(folder, ready, release):

@@ -15,7 +15,7 @@ from provision.base.errors import ProvisionError
 from provision.pure.containers import Container, Network, Port
 from provision.pure.doctor import diagnose
 from provision.pure.observed import Clock, Endpoint, Unit, Worker
-from provision.pure.services import wanted_services
+from provision.pure.services import holder_of, wanted_services
 from provision.pure.stack import Settings, apis
 from provision.workflows import stack_doctor as workflow
 
@@ -79,7 +79,10 @@ class FakeConsul:
 
     def services(self):
         self.looks += 1
-        wanted = wanted_services([CONTAINER], workflow.Registration("vm", internal=True, network=workflow.NETWORK))
+        registrator = workflow.Registration(
+            "vm", internal=True, network=workflow.NETWORK, holder=holder_of("the-registrator-s")
+        )
+        wanted = wanted_services([CONTAINER], registrator)
         return {
             id_: {**each.registration, "Service": each.registration["Name"]} for id_, each in wanted.services.items()
         }
@@ -108,6 +111,7 @@ def _look(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     paths.stack_dir().mkdir(parents=True)
     (paths.stack_dir() / "compose.env").write_text("")
+    (paths.stack_dir() / "passwords.json").write_text('{"admin": "", "consul_registrator": "the-registrator-s"}')
     look = FakeLook()
     project = SimpleNamespace(project="provision", replicas=lambda: {each.service: 1 for each in look.running})
     monkeypatch.setattr(workflow, "Look", lambda: look)
@@ -173,6 +177,28 @@ def test_what_does_not_answer_is_said_and_hides_nothing_else(look, monkeypatch):
 def test_a_database_that_does_not_answer_is_a_member_that_does_not(look):
     look.answers["mariadb"] = ProvisionError("no answer")
     assert [(member.name, member.answers) for member in workflow.observe().members] == [("mariadb-1", False)]
+
+
+def test_every_member_of_the_database_is_asked_and_judged(look):
+    for number in (2, 3):
+        name = f"mariadb-{number}"
+        look.running.append(Unit(name, f"{name}-1", "provision", "running", "provision/mariadb:new"))
+    synced = "wsrep_cluster_size\t3\nwsrep_cluster_status\tPrimary\nwsrep_local_state_comment\t{}\nclock\t{}\n"
+    stages = {"mariadb-1": "Synced", "mariadb-2-1": "Joined"}
+
+    def answer(unit, argv, seconds=20):
+        if argv[0] != "mariadb":
+            return FakeLook.answer(look, unit, argv)
+        if unit.name not in stages:
+            raise ProvisionError("no answer")
+        return synced.format(stages[unit.name], time.time())
+
+    look.answer = answer
+    found = {(each.where, each.wrong) for each in diagnose(workflow.observe()) if each.rule == "database"}
+    assert found == {
+        ("mariadb-2-1", "is not in step with its cluster (Joined)"),
+        ("mariadb-3-1", "runs, and does not answer SQL"),
+    }
 
 
 def test_the_next_member_of_rabbitmq_is_asked_when_one_is_silent(look):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from provision.base.errors import ProvisionError
-from provision.workflows import stack_status
+from provision.pure.stack import Settings
+from provision.workflows import stack_config, stack_status
 
 from .copies_world import FakeCompose, Machine
 
@@ -89,6 +92,57 @@ def test_what_is_not_as_it_shall_be_is_not_up(machine, monkeypatch, trouble):
     assert not found.up
     assert not line(found, "keystone").up
     assert "Everything is up." not in found.text()
+
+
+def with_members(machine, monkeypatch):
+    stack_config.choose(Settings(ha=True))
+    monkeypatch.setattr(stack_status, "control", lambda: FakeCompose(machine, ha=True))
+    boxes = []
+    for name in ("mariadb-2", "mariadb-3"):
+        machine.put(name, 1, "new")
+    for box in machine.boxes.values():
+        if box.state.service.startswith("mariadb"):
+            box.state = replace(box.state, registers=True)
+            boxes.append(box)
+    return boxes
+
+
+def test_members_are_one_service(machine, monkeypatch):
+    with_members(machine, monkeypatch)
+    found = stack_status.stack_status()
+    assert found.up
+    mariadb = line(found, "mariadb")
+    assert (mariadb.wanted, mariadb.running, mariadb.healthy, mariadb.drift) == (3, 3, 3, "")
+    assert not [each for each in found.services if each.service.startswith("mariadb-")]
+    (row,) = (each.split() for each in found.text().splitlines() if each.startswith("mariadb"))
+    assert row[:3] == ["mariadb", "3/3", "3"]
+    # Each is itself among the containers.
+    names = {each["service"] for each in found.document()["containers"]}
+    assert {"mariadb", "mariadb-2", "mariadb-3"} <= names
+
+
+@pytest.mark.parametrize(("trouble", "running", "healthy"), [("unhealthy", 3, 2), ("missing", 2, 2), ("old", 3, 3)])
+def test_each_member_counts(machine, monkeypatch, trouble, running, healthy):
+    box = with_members(machine, monkeypatch)[-1]
+    if trouble == "unhealthy":
+        box.works = None
+    elif trouble == "missing":
+        del machine.boxes[box.state.id]
+    else:
+        box.state = replace(box.state, image="provision/x:old")
+    found = stack_status.stack_status()
+    mariadb = line(found, "mariadb")
+    assert (mariadb.wanted, mariadb.running, mariadb.healthy) == (3, running, healthy)
+    assert mariadb.up == found.up == (trouble == "old")
+    assert mariadb.drift == ("image" if trouble == "old" else "")
+
+
+def test_members_that_nobody_asked_for_are_too_many(machine, monkeypatch):
+    with_members(machine, monkeypatch)
+    stack_config.choose(Settings())
+    monkeypatch.setattr(stack_status, "control", lambda: FakeCompose(machine))
+    mariadb = line(stack_status.stack_status(), "mariadb")
+    assert (mariadb.wanted, mariadb.running, mariadb.drift, mariadb.up) == (1, 3, "no longer wanted", False)
 
 
 def test_without_containers(machine):

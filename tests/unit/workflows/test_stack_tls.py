@@ -47,6 +47,30 @@ def test_one_that_expires_within_a_month_is_made_anew_by_the_same_authority(monk
     assert stack_tls.authority(Settings()).read_text() == authority
 
 
+def test_every_folder_that_a_container_of_haproxy_sees_has_it():
+    folders = [shown().parent / each for each in ("0123456789ab", "ba9876543210")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    stack_tls.ensure_tls(Settings())
+    for folder in folders:
+        assert (folder / "tls.pem").read_text() == shown().read_text()
+        assert (folder / "tls.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_another_authority_signs_anew_and_nobody_has_to_trust_another():
+    stack_tls.ensure_tls(Settings())
+    kept, old = stack_tls.authority_files(), shown().read_text()
+    stack_tls.authority(Settings()).unlink()
+    assert stack_tls.authority_files() == {}
+    stack_tls.ensure_tls(Settings())
+    stack_tls.write_authority(kept)
+    stack_tls.ensure_tls(Settings())
+    authority = x509.load_pem_x509_certificate(kept["ca.pem"].encode())
+    x509.load_pem_x509_certificate(shown().read_bytes()).verify_directly_issued_by(authority)
+    assert net.leaf(shown().read_text()) != net.leaf(old)
+    assert stack_tls.authority_files() == kept
+
+
 def test_a_lost_authority_is_made_anew_with_all_that_it_signed():
     stack_tls.ensure_tls(Settings())
     stack_tls.authority(Settings()).unlink()

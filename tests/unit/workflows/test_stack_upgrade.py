@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from provision.base.errors import ProvisionError, UsageError
-from provision.pure.stack import MIGRATED
+from provision.pure.stack import MIGRATED, Settings
 from provision.pure.stack_copies import COPIED
-from provision.workflows import stack_copies, stack_upgrade
+from provision.workflows import stack_copies, stack_schema, stack_upgrade
 from provision.workflows.stack_copies import Copies
 
 from .copies_world import FakeCompose, Machine
@@ -32,7 +33,7 @@ def installation(machine, **compose):
         hypervisors=(FakeCompose(machine, project=HYPERVISOR),),
         copies={each.service: 1 for each in COPIED},
         inputs=dict.fromkeys(MIGRATED, "new"),
-        settings=None,
+        settings=Settings(ha=control.ha),
     )
 
 
@@ -160,10 +161,73 @@ def test_what_cannot_stand_beside_itself_is_replaced_when_it_is_named(machine):
     machine.put("mariadb", 1, "old")
     here = installation(machine)
     copies = Copies(here.control, machine, machine, machine, machine)
-    assert stack_upgrade._is_old(machine, here.control, "mariadb")
-    stack_upgrade._replace(machine, here.control, copies, "mariadb", 20)
+    assert stack_upgrade._is_old(machine, here, "mariadb")
+    stack_upgrade._replace(machine, here, copies, "mariadb", 20)
     assert machine.log == ["up provision mariadb"]
-    assert not stack_upgrade._is_old(machine, here.control, "mariadb")
+    assert not stack_upgrade._is_old(machine, here, "mariadb")
+
+
+MEMBERS = ("mariadb", "mariadb-2", "mariadb-3")
+
+
+def members(machine, tag="old", **fates):
+    for name in MEMBERS:
+        id_ = machine.put(name, 1, tag, **fates.get(name.replace("-", "_"), {}))
+        machine.boxes[id_].state = replace(machine.boxes[id_].state, registers=True)
+    here = installation(machine, ha=True)
+    return here, Copies(here.control, machine, machine, machine, machine)
+
+
+def test_members_are_replaced_one_at_a_time_and_the_first_is_the_last(machine):
+    here, copies = members(machine)
+    serving = []
+    machine.watch.append(lambda: serving.append(sum(stack_upgrade._works(machine, here, copies, n) for n in MEMBERS)))
+    stack_upgrade._replace(machine, here, copies, "mariadb", 20)
+    assert machine.log == ["up provision mariadb-2", "up provision mariadb-3", "up provision mariadb"]
+    assert min(serving) == 2
+    assert not stack_upgrade._is_old(machine, here, "mariadb")
+
+
+def test_one_member_that_is_old_makes_its_service_old(machine):
+    here, _ = members(machine, "new")
+    assert not stack_upgrade._is_old(machine, here, "mariadb")
+    (id_,) = (key for key, box in machine.boxes.items() if box.state.service == "mariadb-3")
+    machine.boxes[id_].state = replace(machine.boxes[id_].state, image="provision/x:old")
+    assert stack_upgrade._is_old(machine, here, "mariadb")
+    stack_upgrade._say_rest(machine, here, machine)
+    assert machine.lines[0].endswith("`provision cloud upgrade mariadb`")
+    del machine.boxes[id_]
+    assert stack_upgrade._is_old(machine, here, "mariadb")
+
+
+def test_no_member_leaves_while_another_does_not_work(machine):
+    here, copies = members(machine, mariadb_3={"works": None})
+    with pytest.raises(ProvisionError, match="mariadb-3 does not work, so mariadb-2 is not replaced"):
+        stack_upgrade._replace(machine, here, copies, "mariadb", 20)
+    assert machine.log == []
+
+
+def test_a_member_that_does_not_come_back_ends_it_with_the_others_untouched(machine):
+    here, copies = members(machine)
+    machine.next["mariadb-2"] = {"works": None}
+    with pytest.raises(ProvisionError, match="mariadb-2 does not work after it was replaced"):
+        stack_upgrade._replace(machine, here, copies, "mariadb", 20)
+    assert machine.log == ["up provision mariadb-2"]
+
+
+def test_the_schemas_are_asked_of_a_member_that_serves(machine):
+    asked = []
+
+    def execute(container, argv):
+        asked.append(container)
+        # Apart from the others, a member refuses every question.
+        return (0, "nova\tnew\n") if container == "provision-mariadb-3-1" else (1, "ERROR 1047 (08S01)")
+
+    machine.execute = execute
+    lacking = stack_schema.pending(machine, installation(machine, ha=True))
+    assert asked == ["provision-mariadb-1", "provision-mariadb-2-1", "provision-mariadb-3-1"]
+    assert set(lacking) == {*MIGRATED} - {"nova"}
+    assert stack_schema.pending(machine, installation(machine)) is None
 
 
 def test_what_is_left_is_named(machine):

@@ -62,6 +62,7 @@ IMAGES = {"provision/nova:1": "127.0.0.1:5001/provision/nova:1@sha256:ab"}
 STACK = SimpleNamespace(
     etc="/etc",
     documents={},
+    places={},
     images=IMAGES,
     compose={"services": {"nova-migrate": MIGRATION}, "volumes": {}},
     installation=SimpleNamespace(settings=SETTINGS, passwords={"admin": "x"}),
