@@ -40,7 +40,7 @@ def run(*arguments, cwd):
         (["upgrade", "--timeout", "0"], "--timeout"),
         (["init"], "--advertise-addr"),
         (["join", "TOKEN"], "Missing argument 'ADDRESS'"),
-        (["leave"], "say so with --yes"),
+        (["leave"], "--yes"),
         (["leave", "--yes"], "this machine belongs to no Swarm of ours"),
     ],
 )
