@@ -70,15 +70,15 @@ def scale(progress: Progress, words: Sequence[str], *, limit: float = PATIENCE, 
         copies = copies_of(control(), engine, settings, progress, limit=limit, patience=patience)
         try:
             with progress.phase("copies"):
-                _scale(copies, wanted, _tags(engine, progress, copies.states(), wanted))
+                _scale(copies, wanted, _made_from(engine, progress, copies.states(), wanted))
         except ProvisionError:
             choose(before)
             raise
         forget(progress, settings)
 
 
-def _scale(copies: Copies, wanted: Mapping[str, int], tags: Mapping[str, str]) -> None:
-    new = copies.start(wanted, tags)
+def _scale(copies: Copies, wanted: Mapping[str, int], values: Mapping[str, str]) -> None:
+    new = copies.start(wanted, values)
     failures: list[ProvisionError] = []
     for state in new:
         try:
@@ -93,16 +93,23 @@ def _scale(copies: Copies, wanted: Mapping[str, int], tags: Mapping[str, str]) -
                 copies.retire(state)
 
 
-def _tags(engine: Engine, progress: Progress, states: Iterable[ServiceState], wanted: Iterable[str]) -> dict[str, str]:
-    """Say which images new copies have: those that run, whatever this checkout would build; built where none runs."""
+def _made_from(
+    engine: Engine, progress: Progress, states: Iterable[ServiceState], wanted: Iterable[str]
+) -> dict[str, str]:
+    """Tell Compose what new copies are made from: what those that run are, whatever this checkout would give.
+
+    Where none runs, its image is built.
+    """
     families = {each.service: each.family for each in COPIED}
+    values: dict[str, str] = {}
     # The last one counts: after an upgrade that broke off, what ran before it.
-    newest_first = sorted(states, key=lambda each: each.created, reverse=True)
-    tags = {families[each.service]: each.image.rpartition(":")[2] for each in newest_first}
-    if absent := {families[service] for service in wanted} - set(tags):
-        built = ensure_images(engine, progress, absent)
-        tags |= {family: built[family] for family in absent}
-    return {f"{family.upper()}_TAG": tag for family, tag in tags.items()}
+    for each in sorted(states, key=lambda each: each.created, reverse=True):
+        values[f"{families[each.service].upper()}_TAG"] = each.image.rpartition(":")[2]
+        if each.configuration:
+            values[f"{families[each.service].upper()}_CONFIG"] = each.configuration
+    absent = {family for family in (families[service] for service in wanted) if f"{family.upper()}_TAG" not in values}
+    built = ensure_images(engine, progress, absent) if absent else {}
+    return values | {f"{family.upper()}_TAG": built[family] for family in absent}
 
 
 def forget(progress: Progress, settings: Settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -90,18 +91,20 @@ def test_bad_input_changes_nothing(machine, words):
     assert not paths.stack_dir().exists()
 
 
-def test_a_new_copy_is_of_the_image_that_runs(machine):
+def test_a_new_copy_is_of_the_image_and_the_configuration_that_run(machine):
     machine.put("nova-api", 1, "old")
     machine.put("nova-api", 1, "newer")
     machine.put("keystone", 1, "some")
-    tags = stack_scale._tags(machine, machine, machine.states(), ["nova-conductor", "keystone"])
-    assert tags == {"NOVA_TAG": "old", "KEYSTONE_TAG": "some"}
+    for box, configuration in zip(machine.boxes.values(), ("c-old", "c-newer", ""), strict=True):
+        box.state = replace(box.state, configuration=configuration)
+    values = stack_scale._made_from(machine, machine, machine.states(), ["nova-conductor", "keystone"])
+    assert values == {"NOVA_TAG": "old", "NOVA_CONFIG": "c-old", "KEYSTONE_TAG": "some"}
 
 
 def test_the_first_copy_of_all_has_its_image_built(machine, monkeypatch):
     monkeypatch.setattr(stack_scale, "ensure_images", lambda engine, progress, names: dict.fromkeys(names, "built"))
     machine.put("keystone", 1, "some")
-    assert stack_scale._tags(machine, machine, machine.states(), ["glance"]) == {
+    assert stack_scale._made_from(machine, machine, machine.states(), ["glance"]) == {
         "KEYSTONE_TAG": "some",
         "GLANCE_TAG": "built",
     }
