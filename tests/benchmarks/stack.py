@@ -30,11 +30,12 @@ import openstack
 import requests
 
 from provision.base import paths
+from provision.base.progress import Silent
 from provision.doors.haproxy import Proxy
-from provision.pure.bake import IMAGE_NAME
 from provision.pure.stack import MIGRATED, PROJECT, Settings, apis
 from provision.pure.stack_copies import COPIED
 from provision.pure.stack_health import instances
+from provision.workflows.bake import ensure_image
 from provision.workflows.stack_config import catalogue
 from provision.workflows.stack_status import stack_status
 
@@ -235,9 +236,7 @@ def measure_upgrade(rate):
 def measure_boot():
     """Boot a VM through a control plane that was scaled, upgraded, and has just lost a copy of each that it needs."""
     engine, cloud = docker.from_env(), openstack.connect(cloud="local")
-    image = next((each for each in cloud.image.images(name=IMAGE_NAME)), None)
-    if image is None:
-        sys.exit("the local cloud has no golden image: `provision up` puts one there")
+    image = ensure_image(cloud, Silent())
     services = [each.service for each in COPIED if each.most > 1 and each.least]
     provision("scale", *(f"{service}=2" for service in services))
     with tempfile.TemporaryDirectory() as folder:
@@ -252,7 +251,7 @@ def measure_boot():
         server = cloud.compute.create_server(
             name="benchmark",
             flavor_id=cloud.compute.find_flavor("m1.small").id,
-            image_id=image.id,
+            image_id=image,
             networks=[{"uuid": network.id}],
             config_drive=True,
         )
