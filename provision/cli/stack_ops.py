@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -47,21 +48,18 @@ def logs(
     """Show the log of SERVICES as one, in the order of time.
 
     It is that of every copy of every service, unless SERVICES are given. A single copy is named as its lines name it:
-    nova-api-2.
+    nova-api-2 (on several hosts: nova-api-2@host-3).
     """
     from datetime import datetime
 
-    from provision.doors.docker_logs import Logs
     from provision.pure.logs import read_since, read_wish
-    from provision.workflows.stack_logs import Query, copies_of, stack_logs
-    from provision.workflows.swarm_files import refuse_swarm
+    from provision.workflows.stack_logs import Query, copies_of, door_to_logs, stack_logs
 
-    refuse_swarm("logs", "`docker service logs provision_nova-api` shows all copies of a service")
     wish = read_wish(pattern, request_id)
     moment = read_since(since, datetime.now().astimezone()) if since else None
     if tail is None and not wish and moment is None:
         tail = _LINES
-    door, query = Logs(), Query(services, wish, moment, tail, follow)
+    door, query = door_to_logs(partial(click.echo, err=True)), Query(services, wish, moment, tail, follow)
     copies = copies_of(door, services)
     width = max(len(copy.name) for copy in copies)
     paint = painter()

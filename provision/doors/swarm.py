@@ -303,4 +303,6 @@ def _task(task: Mapping[str, Any], service: str, host: str) -> Task:
         container=(status.get("ContainerStatus") or {}).get("ContainerID", ""),
         image=task["Spec"]["ContainerSpec"]["Image"],
         problem=status.get("Err", ""),
+        id=task["ID"],
+        slot=int(task.get("Slot") or 0),
     )

@@ -67,6 +67,14 @@ class Task:
     container: str = ""
     image: str = ""
     problem: str = ""
+    id: str = ""
+    slot: int = 0
+    """The copy's number; 0: one of every host's."""
+
+    @property
+    def name(self) -> str:
+        """Name the copy, whatever task it is at the moment: nova-api-2@host-3, consul@host-3."""
+        return f"{self.service}{f'-{self.slot}' if self.slot else ''}@{self.host}"
 
 
 def next_member(hosts: Iterable[Host]) -> int:
