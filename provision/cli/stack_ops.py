@@ -109,17 +109,21 @@ def painter() -> Callable[[str, str], str]:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(*, as_json: bool) -> None:
-    """Say what is wrong with it and what to do; 1 when something is."""
+    """Say what is wrong with it and what to do; 1 when something is.
+
+    On several hosts it sees all of them, and looks at the disks, certificates and members of the one where it is run.
+    """
     from dataclasses import asdict
 
     from provision.cli.terminal import print_json
     from provision.pure.doctor import diagnose
     from provision.pure.finding import text
+    from provision.pure.swarm_doctor import diagnose_swarm
+    from provision.workflows.stack_config import chosen
     from provision.workflows.stack_doctor import observe
-    from provision.workflows.swarm_files import refuse_swarm
+    from provision.workflows.swarm_doctor import observe_swarm
 
-    refuse_swarm("doctor", "`provision cloud status` says what does not run, and on which host")
-    findings = diagnose(observe())
+    findings = diagnose_swarm(observe_swarm()) if chosen().swarm else diagnose(observe())
     if as_json:
         print_json({"healthy": not findings, "findings": [asdict(each) for each in findings]})
     else:

@@ -18,14 +18,13 @@ from provision.base.errors import ProvisionError
 from provision.doors.docker_client import connect, engine_errors
 from provision.doors.process import must
 from provision.pure.stack import LABEL, PROJECT
-from provision.pure.swarm import MEMBER_LABEL, NETWORK, REGISTRY_USER, RESOLVER, Host, Task
+from provision.pure.swarm import MEMBER_LABEL, NETWORK, REGISTRY_USER, RESOLVER, SERVICE_LABEL, Host, Task
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from ipaddress import IPv4Network
 
 _STACK: Final = "com.docker.stack.namespace"
-_SERVICE: Final = "com.docker.swarm.service.name"
 _DEMOTED: Final = 60
 """Seconds in which a host is a manager no more."""
 _GATEWAY: Final = "docker_gwbridge"
@@ -96,7 +95,7 @@ class Swarm:
     def container(self, service: str) -> str:
         """Return the id of a service's container on this host, or an empty text."""
         with engine_errors():
-            found = self._api.containers(filters={"label": f"{_SERVICE}={PROJECT}_{service}"})
+            found = self._api.containers(filters={"label": f"{SERVICE_LABEL}={PROJECT}_{service}"})
             return str(found[0]["Id"]) if found else ""
 
     def address(self, service: str) -> str:
@@ -304,5 +303,6 @@ def _task(task: Mapping[str, Any], service: str, host: str) -> Task:
         image=task["Spec"]["ContainerSpec"]["Image"],
         problem=status.get("Err", ""),
         id=task["ID"],
+        changed=status.get("Timestamp", ""),
         slot=int(task.get("Slot") or 0),
     )

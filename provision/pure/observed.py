@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from provision.pure.containers import COMPOSE_PROJECT, COMPOSE_SERVICE
+from provision.pure.stack import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,11 +37,18 @@ class Unit:
     unhealthy: bool = False
     out_of_memory: bool = False
     hypervisor: str = ""
+    container: str = ""
+    """By which Docker knows it, where that does not follow from its name."""
+
+    @property
+    def known_as(self) -> str:
+        """By which name, or id, Docker knows it."""
+        return self.container or f"{PROJECT}-{self.name}"
 
     @property
     def family(self) -> str:
-        """The kind of its image, where that is ours: provision/nova:0123456789ab is `nova`."""
-        match = re.fullmatch(r"provision/([\w-]+):\w+", self.image)
+        """The kind of its image, where that is ours: provision/nova:0123456789ab is `nova`, a registry's too."""
+        match = re.fullmatch(r"(?:[\w.:-]+/)?provision/([\w-]+):\w+(?:@sha256:\w+)?", self.image)
         return match[1] if match else ""
 
 
@@ -159,6 +167,8 @@ class Observed:
     disks: tuple[Disk, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     unseen: Mapping[str, str] = field(default_factory=dict)
+    swarm: bool = False
+    """Whether `units` run on several hosts, and all else is what this one sees."""
 
 
 _NEVER: Final = "0001-01-01"
