@@ -144,11 +144,11 @@ def backup(*, file: Path, images: bool) -> None:
     """
     from provision.cli.terminal import TerminalProgress
     from provision.workflows.stack_backup import backup as run
-    from provision.workflows.swarm_files import refuse_swarm
+    from provision.workflows.stack_config import chosen
+    from provision.workflows.swarm_backup import backup_swarm
 
-    refuse_swarm("backup", "`mariadb-dump` in a member's container writes the databases down")
     progress = TerminalProgress()
-    run(progress, file, images=images)
+    (backup_swarm if chosen().swarm else run)(progress, file, images=images)
     progress.note(f"{file}: {file.stat().st_size / (1 << 20):.1f} MiB. `provision cloud restore` puts it back.")
 
 
