@@ -159,9 +159,8 @@ def restore(*, file: Path, yes: bool) -> None:
     """Put the data of FILE (made by `backup`) in the place of its own; then `provision cloud up` starts it."""
     from provision.cli.terminal import TerminalProgress
     from provision.workflows.stack_backup import restore as run
-    from provision.workflows.swarm_files import refuse_swarm
-
-    refuse_swarm("restore", "restore it on a machine of its own")
+    from provision.workflows.stack_config import chosen
+    from provision.workflows.swarm_restore import restore_swarm
 
     def sure() -> None:
         if yes:
@@ -173,4 +172,4 @@ def restore(*, file: Path, yes: bool) -> None:
         )
         ask("Replace all data of the local cloud that is here?")
 
-    run(TerminalProgress(), file, sure)
+    (restore_swarm if chosen().swarm else run)(TerminalProgress(), file, sure)

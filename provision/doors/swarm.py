@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Network
 
 _STACK: Final = "com.docker.stack.namespace"
+_ENDED: Final = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
+"""Docker's words for a copy that runs no more, and will not again."""
 _DEMOTED: Final = 60
 """Seconds in which a host is a manager no more."""
 _GATEWAY: Final = "docker_gwbridge"
@@ -213,6 +215,21 @@ class Swarm:
             for each in found
             if each["ServiceID"] in services
         )
+
+    def ending(self) -> str:
+        """Name the hosts on which copies of services that were removed have yet to end; nothing when all have."""
+        label, _, value = LABEL.partition("=")
+        with engine_errors():
+            there = {each["ID"] for each in self._services()}
+            hosts = {each.id: each.name for each in self.hosts()}
+            left = {
+                hosts.get(each.get("NodeID", ""), "a host")
+                for each in self._api.tasks()
+                if each["ServiceID"] not in there
+                and (each["Spec"].get("ContainerSpec", {}).get("Labels") or {}).get(label) == value
+                and each["Status"]["State"] not in _ENDED
+            }
+        return ", ".join(sorted(left))
 
     def wanted(self) -> dict[str, int]:
         """Say how many copies of each service shall run."""

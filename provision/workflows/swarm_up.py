@@ -14,6 +14,7 @@ from provision.doors.openstack_admin import Admin
 from provision.pure.stack import CLUSTERED, INFRASTRUCTURE, MIGRATED, apis, members, services_of
 from provision.pure.stack_copies import COPIED, SPREAD, parse_copies
 from provision.pure.swarm import ABSENT, FIRST, job, part
+from provision.pure.swarm_restore import clearing
 from provision.workflows import stack_bootstrap, stack_schema
 from provision.workflows.stack_access import ensure_access
 from provision.workflows.stack_config import alone, choose, chosen, require_whole_data
@@ -117,6 +118,13 @@ class Deployment:
         self._admin.forget_services(self._stack.installation.copies)
         self._swarm.drop_secrets({each["name"] for each in self._file["secrets"].values()})
 
+    def begin_anew(self) -> None:
+        """Start what all else stands on without any data, the old of which is removed on every host."""
+        image = next(name for name in self._stack.images.values() if "/registry:" in name)
+        self._jobs(clearing(self._file, image), "removing data")
+        self._everywhere()
+        self._members()
+
     def _everywhere(self) -> None:
         # Every host has every image before it is needed: a host that is lost may be the registry's, and what leads to
         # the registry cannot be fetched once it has stopped.
@@ -208,15 +216,16 @@ class Deployment:
 
     def _fetch(self) -> None:
         """Have every host fetch every image: one-shot runs that do nothing, and are gone afterwards."""
-        services = {f"fetch-{name.rpartition('/')[2].partition(':')[0]}": name for name in self._stack.images.values()}
-        if set(services.values()) <= self._swarm.images():
-            return
-        self._swarm.remove(services)
-        self._swarm.deploy(
-            {**self._file, "services": {name: _nothing(image) for name, image in services.items()}, "secrets": {}}
-        )
+        images = {f"fetch-{name.rpartition('/')[2].partition(':')[0]}": name for name in self._stack.images.values()}
+        if not set(images.values()) <= self._swarm.images():
+            self._jobs({name: _nothing(image) for name, image in images.items()}, "fetching images")
 
-        def fetching() -> str:
+    def _jobs(self, services: Mapping[str, object], doing: str) -> None:
+        """Run one-shot services to their end on all hosts that they are for; they are gone afterwards."""
+        self._swarm.remove(services)
+        self._swarm.deploy({**self._file, "services": services, "secrets": {}})
+
+        def left_to_do() -> str:
             tasks = [task for task in self._swarm.tasks() if task.service in services and task.wanted]
             for task in tasks:
                 if task.state in ("failed", "rejected"):
@@ -224,10 +233,10 @@ class Deployment:
             left = {(task.service, task.host) for task in tasks if task.state != "complete"}
             there = {task.service for task in tasks}
             if left:
-                self._progress.update("hosts", f"fetching: {len(left)} images left")
-            return "" if not left and there == set(services) else "images on every host"
+                self._progress.update("hosts", f"{doing}: {len(left)} left")
+            return "" if not left and there == set(services) else f"{doing} on every host"
 
-        until(fetching, 3 * _LIMIT)
+        until(left_to_do, 3 * _LIMIT)
         self._swarm.remove(services)
 
     def _deploy(self, *names: str, wait: bool = True) -> None:
