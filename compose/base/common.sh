@@ -137,7 +137,7 @@ INI
 # finds the new one well; it knows nothing of HAProxy. (On one machine `provision cloud` waits for both before it stops
 # anything, and LINGER is not set.) Docker's stop_grace_period ends it all.
 leave() {
-    # Its successor is first healthy in Consul, which asks every 5 s, and then in every HAProxy.
+    # Its successor is first healthy in Consul, which asks every 5 s, and a second or two later in every HAProxy.
     sleep "$LINGER"
     touch /run/leaving
     # Every HAProxy sees three health checks fail, the second and the third half a second after the one before.

@@ -219,12 +219,14 @@ def read_backends(text: str) -> dict[str, int]:
 
 def read_checks(states: Sequence[Mapping[str, Any]]) -> tuple[Check, ...]:
     """Read Consul's `/v1/health/state/any`: the instances that have a check, and what is wrong with them."""
+    # What a host that is lost was told last stays as it was.
+    lost = {state.get("Node") for state in states if not state["ServiceID"] and state["Status"] != "passing"} - {None}
     found: dict[str, Check] = {}
     for state in states:
-        id_ = state["ServiceID"]
+        id_, alive = state["ServiceID"], state.get("Node") not in lost
         if id_ and (id_ not in found or found[id_].passing):
-            output = " ".join(state["Output"].split())
-            found[id_] = Check(state["ServiceName"], id_, state["Status"] == "passing", output)
+            output = " ".join(state["Output"].split()) if alive else f"{state['Node']} does not answer"
+            found[id_] = Check(state["ServiceName"], id_, alive and state["Status"] == "passing", output)
     return tuple(found.values())
 
 

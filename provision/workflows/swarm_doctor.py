@@ -52,6 +52,10 @@ def observe_swarm() -> Seen:
     )
     fields = gathered({**parts, "copies": lambda: {} if problem else {"lines": read_lines(settings, swarm, tasks)}})
     lines: tuple[SwarmLine, ...] = fields.pop("lines", ())
+    if not problem:
+        # Of hosts that are away more is known; Consul remembers for days those that have left.
+        ready = {host.name for host in hosts if host.ready}
+        fields["failed_nodes"] = tuple(name for name in fields.get("failed_nodes", ()) if name in ready)
     here = Observed(
         now,
         wanted={(PROJECT, service): count for service, count in wanted.items()},

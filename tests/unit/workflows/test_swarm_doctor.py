@@ -12,7 +12,7 @@ from provision.pure.swarm_doctor import diagnose_swarm
 from provision.pure.swarm_lines import SwarmLine
 from provision.workflows import swarm_doctor as workflow
 
-HOSTS = tuple(Host(f"id{n}", f"host-{n}", f"192.0.2.{n}", True, n) for n in (1, 2, 3))
+HOSTS = tuple(Host(f"id{n}", f"host-{n}", f"192.0.2.{n}", n != 3, n) for n in (1, 2, 3))
 TASKS = (
     Task("keystone", "host-1", "running", True, "c1", "r/provision/keystone:ab@sha256:cd", slot=1),
     Task("keystone", "host-2", "running", True, "c2", "r/provision/keystone:ab@sha256:cd", slot=2),
@@ -47,7 +47,12 @@ class FakeLook:
 def _swarm(monkeypatch):
     def parts(settings, look, units, *, consul, proxy):
         asked.append([unit.name for unit in units])
-        return {"clocks": lambda: {"clocks": (Clock(consul()._url, 0, 0),)}, "backends": lambda: {"backends": proxy()}}
+        lost = {"failed_nodes": ("host-2", "host-3", "gone")}
+        return {
+            "checks": lambda: lost,
+            "clocks": lambda: {"clocks": (Clock(consul()._url, 0, 0),)},
+            "backends": lambda: {"backends": proxy()},
+        }
 
     swarm, asked = FakeSwarm(), []
     swarm.asked = asked
@@ -78,6 +83,10 @@ def test_what_is_asked_is_asked_on_this_host(swarm):
     assert here.clocks == (Clock("http://192.0.2.9:8500", 0, 0),)
     assert here.unseen == {"backends": "haproxy does not run on this host"}
     assert "neutron" not in {api.name for api in here.apis}
+
+
+def test_of_consuls_members_only_those_count_whose_host_is_there(swarm):
+    assert workflow.observe_swarm().here.failed_nodes == ("host-2",)
 
 
 def test_a_swarm_that_does_not_answer_hides_nothing_of_this_host(swarm):
