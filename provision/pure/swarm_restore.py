@@ -10,15 +10,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def clearing(document: Mapping[str, Any], image: str) -> dict[str, Any]:
+def clearing(document: Mapping[str, Any], image: str, *, images: bool) -> dict[str, Any]:
     """Make one-shot services that empty the volumes of members and of Consul, wherever a stack file's own have them.
 
-    A member that kept some of its data would be of another cluster than the others, and never join them.
+    With `images`, Glance's too. A member that kept some of its data would be of another cluster than the others, and
+    never join them.
     """
+    cleared = (*CLUSTERED, "consul", *(["glance"] if images else []))
     jobs = {}
     for name, body in document["services"].items():
         volumes = [mount for mount in body["volumes"] if mount["type"] == "volume"]
-        if not volumes or whole(name) not in (*CLUSTERED, "consul"):
+        if not volumes or whole(name) not in cleared:
             continue
         deploy = {
             "mode": "global-job" if body["deploy"].get("mode") == "global" else "replicated-job",

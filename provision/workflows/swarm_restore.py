@@ -97,7 +97,7 @@ def _restore(engine: Engine, swarm: Swarm, progress: Progress, path: Path, manif
     _write_files(files)
     stack = ensure_stack_files(tags, images)
     with progress.phase("databases"):
-        Deployment(engine, swarm, stack, progress).begin_anew()
+        Deployment(engine, swarm, stack, progress).begin_anew(images=manifest.images)
         target = serving(data, Look().copies())
         progress.update("databases", "loading")
         load(data, target, path, manifest)

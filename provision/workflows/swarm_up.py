@@ -118,10 +118,10 @@ class Deployment:
         self._admin.forget_services(self._stack.installation.copies)
         self._swarm.drop_secrets({each["name"] for each in self._file["secrets"].values()})
 
-    def begin_anew(self) -> None:
-        """Start what all else stands on without any data, the old of which is removed on every host."""
+    def begin_anew(self, *, images: bool) -> None:
+        """Start what all else stands on without data: every host's old is removed, with `images` Glance's too."""
         image = next(name for name in self._stack.images.values() if "/registry:" in name)
-        self._jobs(clearing(self._file, image), "removing data")
+        self._jobs(clearing(self._file, image, images=images), "removing data")
         self._everywhere()
         self._members()
 

@@ -60,8 +60,8 @@ def _world(monkeypatch, tmp_path):
         def __init__(self, *words):
             pass
 
-        def begin_anew(self):
-            log.append("anew")
+        def begin_anew(self, *, images):
+            log.append("anew, with images" if images else "anew")
 
     installation = SimpleNamespace(inputs={"nova": "n1", "keystone": "k1"})
     monkeypatch.setattr(swarm_hosts.time, "sleep", lambda _: None)
@@ -104,6 +104,7 @@ def test_images_go_into_the_volume_of_their_host(world):
     assert world.data.held == ("provision/glance:ab", "provision_glance", "/var/lib/glance")
     assert [place[:2] for place in world.data.put_in] == [("holder", "/var/lib/glance/images/63c24d03-c96d")]
     assert world.data.removed == ["holder"]
+    assert world.log[-1] == "anew, with images"
     world.me = "id2"
     with pytest.raises(UsageError, match="images, and those are another host's") as caught:
         restore(world)
@@ -151,8 +152,9 @@ def test_volumes_are_emptied_where_they_are():
             "glance": body("/var/lib/glance"),
         }
     }
-    found = clearing(document, "image")
+    found = clearing(document, "image", images=False)
     assert set(found) == {"clear-consul", "clear-mariadb-2"}
+    assert set(clearing(document, "image", images=True)) - set(found) == {"clear-glance"}
     assert found["clear-consul"]["deploy"]["mode"] == "global-job"
     one = found["clear-mariadb-2"]
     assert (one["deploy"]["mode"], one["deploy"]["placement"]) == ("replicated-job", place)

@@ -151,11 +151,11 @@ def test_beginning_anew_removes_data_before_anything_starts(swarm, deployment, m
     monkeypatch.setattr(
         swarm_up,
         "clearing",
-        lambda document, image: {"clear-mariadb": {"deploy": {"mode": "replicated-job"}, "image": image}},
+        lambda document, image, images: {"clear-mariadb": {"deploy": {"mode": "replicated-job"}, "image": image}},
     )
     steps = []
     monkeypatch.setattr(deployment, "_everywhere", lambda: steps.append(list(swarm.removed)))
     monkeypatch.setattr(deployment, "_members", lambda: steps.append("members"))
-    deployment.begin_anew()
+    deployment.begin_anew(images=False)
     assert swarm.deployed == [("clear-mariadb",)]
     assert steps == [["clear-mariadb", "clear-mariadb"], "members"]
