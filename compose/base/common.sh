@@ -113,6 +113,9 @@ need-app = true
 paste-logger = true
 # Health checks come every second or two, and say nothing when they succeed.
 route-user-agent = ^(Consul|HAProxy) donotlog:
+# What leaves says so to them, and answers everybody else.
+route-if-not = isfile:/run/leaving last:
+route-user-agent = ^(Consul|HAProxy) break:503 Leaving
 # The id of the request that has caused this one: \`provision cloud logs --request-id\` finds it here in services, such as
 # Keystone, that write no line of their own.
 log-format = %(addr) "%(method) %(uri)" status: %(status) len: %(rsize) time: %(msecs) ms [%(var.HTTP_X_OPENSTACK_REQUEST_ID)]
@@ -122,5 +125,25 @@ chdir = /var/lib/$user
 wsgi-file = $file
 $(printf '%s\n' "$@")
 INI
-    exec uwsgi_python3 --ini /run/api.ini
+    [ -n "${LINGER:-}" ] || exec uwsgi_python3 --ini /run/api.ini
+    rm -f /run/leaving
+    uwsgi_python3 --ini /run/api.ini &
+    server=$!
+    trap 'leave "$server" "$port"' TERM
+    wait "$server"
+}
+
+# leave PID PORT: end a server without anybody noticing. Swarm tells an old copy to stop as soon as its own health check
+# finds the new one well; it knows nothing of HAProxy. (On one machine `provision cloud` waits for both before it stops
+# anything, and LINGER is not set.) Docker's stop_grace_period ends it all.
+leave() {
+    # Its successor is first healthy in Consul, which asks every 5 s, and a second or two later in every HAProxy.
+    sleep "$LINGER"
+    touch /run/leaving
+    # Every HAProxy sees three health checks fail, the second and the third half a second after the one before.
+    sleep 4
+    # One connection is one request (HAProxy's http-server-close), or a health check.
+    while [ -n "$(ss -Htn state established "( sport = :$2 )")" ]; do sleep 0.2; done
+    kill -TERM "$1"
+    wait "$1"
 }

@@ -106,12 +106,20 @@ def scale(*, copies: tuple[str, ...], timeout: int, grace: int | None) -> None:
 @click.argument("services", nargs=-1)
 def upgrade(*, services: tuple[str, ...], timeout: int, grace: int | None) -> None:
     """Make SERVICES what this checkout gives, one copy at a time; by default all that can be without a pause."""
+    from provision.base.errors import UsageError
     from provision.cli.terminal import TerminalProgress
+    from provision.workflows.stack_config import chosen
     from provision.workflows.stack_upgrade import upgrade as run
-    from provision.workflows.swarm_files import refuse_swarm
+    from provision.workflows.swarm_upgrade import upgrade_swarm
 
-    refuse_swarm("upgrade", "`provision cloud up` replaces what is out of date, one copy at a time")
-    run(TerminalProgress(), services, limit=timeout, patience=grace)
+    if chosen().swarm:
+        if grace is not None:
+            raise UsageError(
+                "on several hosts each service has its own time to end what it has begun", "leave out --grace"
+            )
+        upgrade_swarm(TerminalProgress(), services)
+    else:
+        run(TerminalProgress(), services, limit=timeout, patience=grace)
 
 
 @cloud.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -47,21 +48,18 @@ def logs(
     """Show the log of SERVICES as one, in the order of time.
 
     It is that of every copy of every service, unless SERVICES are given. A single copy is named as its lines name it:
-    nova-api-2.
+    nova-api-2 (on several hosts: nova-api-2@host-3).
     """
     from datetime import datetime
 
-    from provision.doors.docker_logs import Logs
     from provision.pure.logs import read_since, read_wish
-    from provision.workflows.stack_logs import Query, copies_of, stack_logs
-    from provision.workflows.swarm_files import refuse_swarm
+    from provision.workflows.stack_logs import Query, copies_of, door_to_logs, stack_logs
 
-    refuse_swarm("logs", "`docker service logs provision_nova-api` shows all copies of a service")
     wish = read_wish(pattern, request_id)
     moment = read_since(since, datetime.now().astimezone()) if since else None
     if tail is None and not wish and moment is None:
         tail = _LINES
-    door, query = Logs(), Query(services, wish, moment, tail, follow)
+    door, query = door_to_logs(partial(click.echo, err=True)), Query(services, wish, moment, tail, follow)
     copies = copies_of(door, services)
     width = max(len(copy.name) for copy in copies)
     paint = painter()
@@ -111,17 +109,21 @@ def painter() -> Callable[[str, str], str]:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(*, as_json: bool) -> None:
-    """Say what is wrong with it and what to do; 1 when something is."""
+    """Say what is wrong with it and what to do; 1 when something is.
+
+    On several hosts it sees all of them, and looks at the disks, certificates and members of the one where it is run.
+    """
     from dataclasses import asdict
 
     from provision.cli.terminal import print_json
     from provision.pure.doctor import diagnose
     from provision.pure.finding import text
+    from provision.pure.swarm_doctor import diagnose_swarm
+    from provision.workflows.stack_config import chosen
     from provision.workflows.stack_doctor import observe
-    from provision.workflows.swarm_files import refuse_swarm
+    from provision.workflows.swarm_doctor import observe_swarm
 
-    refuse_swarm("doctor", "`provision cloud status` says what does not run, and on which host")
-    findings = diagnose(observe())
+    findings = diagnose_swarm(observe_swarm()) if chosen().swarm else diagnose(observe())
     if as_json:
         print_json({"healthy": not findings, "findings": [asdict(each) for each in findings]})
     else:
@@ -142,11 +144,11 @@ def backup(*, file: Path, images: bool) -> None:
     """
     from provision.cli.terminal import TerminalProgress
     from provision.workflows.stack_backup import backup as run
-    from provision.workflows.swarm_files import refuse_swarm
+    from provision.workflows.stack_config import chosen
+    from provision.workflows.swarm_backup import backup_swarm
 
-    refuse_swarm("backup", "`mariadb-dump` in a member's container writes the databases down")
     progress = TerminalProgress()
-    run(progress, file, images=images)
+    (backup_swarm if chosen().swarm else run)(progress, file, images=images)
     progress.note(f"{file}: {file.stat().st_size / (1 << 20):.1f} MiB. `provision cloud restore` puts it back.")
 
 
@@ -157,9 +159,8 @@ def restore(*, file: Path, yes: bool) -> None:
     """Put the data of FILE (made by `backup`) in the place of its own; then `provision cloud up` starts it."""
     from provision.cli.terminal import TerminalProgress
     from provision.workflows.stack_backup import restore as run
-    from provision.workflows.swarm_files import refuse_swarm
-
-    refuse_swarm("restore", "restore it on a machine of its own")
+    from provision.workflows.stack_config import chosen
+    from provision.workflows.swarm_restore import restore_swarm
 
     def sure() -> None:
         if yes:
@@ -171,4 +172,4 @@ def restore(*, file: Path, yes: bool) -> None:
         )
         ask("Replace all data of the local cloud that is here?")
 
-    run(TerminalProgress(), file, sure)
+    (restore_swarm if chosen().swarm else run)(TerminalProgress(), file, sure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from docker.errors import NotFound
@@ -12,6 +13,7 @@ from provision.doors.docker_client import connect, engine_errors
 from provision.pure.containers import COMPOSE_ONEOFF, COMPOSE_PROJECT, Container, parse_container
 from provision.pure.observed import Clock, Unit, read_moment, read_unit
 from provision.pure.stack import LABEL, PROJECT
+from provision.pure.swarm import SERVICE_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +44,22 @@ class Look:
         units = (read_unit(each.attrs, (each.name or "").removeprefix(f"{PROJECT}-")) for each in lasting)
         return tuple(sorted(units, key=lambda unit: unit.name))
 
+    def copies(self) -> tuple[Unit, ...]:
+        """Look at every container that runs here for a Swarm's service of the stack, by name."""
+        filters: dict[str, Any] = {"label": [LABEL, SERVICE_LABEL]}
+        with engine_errors():
+            found = self._client.containers.list(filters=filters, ignore_removed=True)
+        units = (
+            replace(
+                read_unit(each.attrs, each.name or ""),
+                service=each.labels[SERVICE_LABEL].removeprefix(f"{PROJECT}_"),
+                project=PROJECT,
+                container=each.id or "",
+            )
+            for each in found
+        )
+        return tuple(sorted(units, key=lambda unit: unit.name))
+
     def clock(self) -> Clock:
         """Compare the engine's clock with ours."""
         with engine_errors():
@@ -55,7 +73,7 @@ class Look:
         """Run a program in a container and return its output; raises ProvisionError when it fails, or takes longer."""
         with engine_errors():
             try:
-                container = self._client.containers.get(f"{PROJECT}-{unit.name}")
+                container = self._client.containers.get(unit.known_as)
             except NotFound:
                 raise ProvisionError(f"{unit.name} is gone") from None
             done = container.exec_run(["timeout", str(seconds), *argv], demux=True)

@@ -85,6 +85,14 @@ class Data:
         with engine_errors():
             self._client.api.put_archive(container, place.folder, cast("Any", _tar(place, owner, content, size)))
 
+    def holder(self, image: str, volume: str, folder: str) -> str:
+        """Make a container that never runs and has a volume (made where it is not there); return its id."""
+        labels = dict([LABEL.split("=")])
+        with engine_errors():
+            self._client.volumes.create(volume, labels=labels)
+            mounts = {volume: {"bind": folder, "mode": "rw"}}
+            return str(self._client.containers.create(image, ["true"], volumes=mounts, labels=labels).id)
+
     def volumes(self) -> list[str]:
         """Name all volumes of the cloud."""
         with engine_errors():

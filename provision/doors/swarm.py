@@ -18,14 +18,15 @@ from provision.base.errors import ProvisionError
 from provision.doors.docker_client import connect, engine_errors
 from provision.doors.process import must
 from provision.pure.stack import LABEL, PROJECT
-from provision.pure.swarm import MEMBER_LABEL, NETWORK, REGISTRY_USER, RESOLVER, Host, Task
+from provision.pure.swarm import MEMBER_LABEL, NETWORK, REGISTRY_USER, RESOLVER, SERVICE_LABEL, Host, Task
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from ipaddress import IPv4Network
 
 _STACK: Final = "com.docker.stack.namespace"
-_SERVICE: Final = "com.docker.swarm.service.name"
+_ENDED: Final = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
+"""Docker's words for a copy that runs no more, and will not again."""
 _DEMOTED: Final = 60
 """Seconds in which a host is a manager no more."""
 _GATEWAY: Final = "docker_gwbridge"
@@ -96,7 +97,7 @@ class Swarm:
     def container(self, service: str) -> str:
         """Return the id of a service's container on this host, or an empty text."""
         with engine_errors():
-            found = self._api.containers(filters={"label": f"{_SERVICE}={PROJECT}_{service}"})
+            found = self._api.containers(filters={"label": f"{SERVICE_LABEL}={PROJECT}_{service}"})
             return str(found[0]["Id"]) if found else ""
 
     def address(self, service: str) -> str:
@@ -215,6 +216,21 @@ class Swarm:
             if each["ServiceID"] in services
         )
 
+    def ending(self) -> str:
+        """Name the hosts on which copies of services that were removed have yet to end; nothing when all have."""
+        label, _, value = LABEL.partition("=")
+        with engine_errors():
+            there = {each["ID"] for each in self._services()}
+            hosts = {each.id: each.name for each in self.hosts()}
+            left = {
+                hosts.get(each.get("NodeID", ""), "a host")
+                for each in self._api.tasks()
+                if each["ServiceID"] not in there
+                and (each["Spec"].get("ContainerSpec", {}).get("Labels") or {}).get(label) == value
+                and each["Status"]["State"] not in _ENDED
+            }
+        return ", ".join(sorted(left))
+
     def wanted(self) -> dict[str, int]:
         """Say how many copies of each service shall run."""
         with engine_errors():
@@ -303,4 +319,7 @@ def _task(task: Mapping[str, Any], service: str, host: str) -> Task:
         container=(status.get("ContainerStatus") or {}).get("ContainerID", ""),
         image=task["Spec"]["ContainerSpec"]["Image"],
         problem=status.get("Err", ""),
+        id=task["ID"],
+        changed=status.get("Timestamp", ""),
+        slot=int(task.get("Slot") or 0),
     )

@@ -32,6 +32,10 @@ AUTHORITY: Final = "tls/"
 """What has signed HAProxy's certificate: whoever trusts it shall trust the cloud that is restored."""
 IMAGES: Final = "images/"
 KEY_FOLDERS: Final = ("fernet-keys", "credential-keys")
+_KEY_PASSWORDS: Final = dict(zip(KEY_FOLDERS, ("keystone_fernet", "keystone_credential"), strict=True))
+"""On several hosts the keys are passwords, which every copy of Keystone is given (compose/keystone/entrypoint)."""
+_OWN: Final = ("registry",)
+"""What belongs to the hosts, and not to the data: it stays when other data comes."""
 AUTHORITY_FILES: Final = ("ca.pem", "ca.key")
 
 _NAMES: Final = re.compile(
@@ -116,6 +120,21 @@ def belongs(name: str) -> bool:
 
 def _refuse(problem: str) -> None:
     raise UsageError(problem, "nothing was changed; take another copy of this file")
+
+
+def key_files(passwords: Mapping[str, str]) -> dict[str, str]:
+    """Write the keys that are passwords as the files that one machine has: the one in use, and the next."""
+    return {f"{KEYS}{folder}/{number}": passwords[name] for folder, name in _KEY_PASSWORDS.items() for number in (0, 1)}
+
+
+def passwords_for_hosts(files: Mapping[str, bytes], own: Mapping[str, str]) -> dict[str, str]:
+    """Merge a backup's passwords with those that stay; each kind's key is the one that was in use: the highest."""
+    known: dict[str, str] = json.loads(files[PASSWORDS])
+    for folder, name in _KEY_PASSWORDS.items():
+        numbers = [int(each.rpartition("/")[2]) for each in files if each.startswith(f"{KEYS}{folder}/")]
+        if numbers:
+            known[name] = files[f"{KEYS}{folder}/{max(numbers)}"].decode().strip()
+    return known | {name: own[name] for name in _OWN if name in own}
 
 
 def outdated(manifest: Manifest, inputs: Mapping[str, str]) -> list[str]:

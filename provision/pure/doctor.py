@@ -83,7 +83,8 @@ def lost(seen: Observed) -> Iterator[Finding]:
 
 def unregistered(seen: Observed) -> Iterator[Finding]:
     """The Registrator does not keep up: Consul's catalogue is not what runs."""
-    do = f"{logs('registrator')} says what keeps it; `docker restart {PROJECT}-registrator-1` does no harm"
+    again = f"service update --force {PROJECT}_registrator" if seen.swarm else f"restart {PROJECT}-registrator-1"
+    do = f"{logs('registrator')} says what keeps it; `docker {again}` does no harm"
     for what, wrong in (
         (seen.unregistered, "what runs is not in Consul as it shall be, so nobody is sent there"),
         (seen.stale, "Consul still has what does not run any more"),
@@ -95,9 +96,9 @@ def unregistered(seen: Observed) -> Iterator[Finding]:
 def unsynced(seen: Observed) -> Iterator[Finding]:
     """A member of the database does not answer, or is not in step with the others."""
     members = seen.members or ()
-    several = sum(member.clustered for member in members)
+    several = max(len(members), sum(member.clustered for member in members), 2 * seen.swarm)
     for member in members:
-        wrong, do = _out_of_step(member, max(several, len(members)))
+        wrong, do = _out_of_step(member, several)
         if wrong:
             yield Finding("database", member.name, wrong, do)
     clusters = {member.variables.get("wsrep_cluster_state_uuid", "") for member in members if member.clustered} - {""}

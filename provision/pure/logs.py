@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A container as the logs name it: `nova-api-1` is a copy of `nova-api`."""
+    """A container as the logs name it: `nova-api-1` is a copy of `nova-api`; on several hosts, `nova-api-1@host-2`."""
 
     id: str
     service: str
@@ -27,8 +27,8 @@ class Copy:
 
     @property
     def names(self) -> frozenset[str]:
-        """By which names it is asked for: a member also by its service's."""
-        return frozenset({self.service, whole(self.service), self.name})
+        """By which names it is asked for: a member also by its service's, a copy without its host's."""
+        return frozenset({self.service, whole(self.service), self.name, self.name.partition("@")[0]})
 
 
 @dataclass(frozen=True, slots=True, order=True)

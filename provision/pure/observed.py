@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from provision.pure.containers import COMPOSE_PROJECT, COMPOSE_SERVICE
+from provision.pure.stack import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,11 +37,18 @@ class Unit:
     unhealthy: bool = False
     out_of_memory: bool = False
     hypervisor: str = ""
+    container: str = ""
+    """By which Docker knows it, where that does not follow from its name."""
+
+    @property
+    def known_as(self) -> str:
+        """By which name, or id, Docker knows it."""
+        return self.container or f"{PROJECT}-{self.name}"
 
     @property
     def family(self) -> str:
-        """The kind of its image, where that is ours: provision/nova:0123456789ab is `nova`."""
-        match = re.fullmatch(r"provision/([\w-]+):\w+", self.image)
+        """The kind of its image, where that is ours: provision/nova:0123456789ab is `nova`, a registry's too."""
+        match = re.fullmatch(r"(?:[\w.:-]+/)?provision/([\w-]+):\w+(?:@sha256:\w+)?", self.image)
         return match[1] if match else ""
 
 
@@ -159,6 +167,8 @@ class Observed:
     disks: tuple[Disk, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     unseen: Mapping[str, str] = field(default_factory=dict)
+    swarm: bool = False
+    """Whether `units` run on several hosts, and all else is what this one sees."""
 
 
 _NEVER: Final = "0001-01-01"
@@ -209,12 +219,14 @@ def read_backends(text: str) -> dict[str, int]:
 
 def read_checks(states: Sequence[Mapping[str, Any]]) -> tuple[Check, ...]:
     """Read Consul's `/v1/health/state/any`: the instances that have a check, and what is wrong with them."""
+    # What a host that is lost was told last stays as it was.
+    lost = {state.get("Node") for state in states if not state["ServiceID"] and state["Status"] != "passing"} - {None}
     found: dict[str, Check] = {}
     for state in states:
-        id_ = state["ServiceID"]
+        id_, alive = state["ServiceID"], state.get("Node") not in lost
         if id_ and (id_ not in found or found[id_].passing):
-            output = " ".join(state["Output"].split())
-            found[id_] = Check(state["ServiceName"], id_, state["Status"] == "passing", output)
+            output = " ".join(state["Output"].split()) if alive else f"{state['Node']} does not answer"
+            found[id_] = Check(state["ServiceName"], id_, alive and state["Status"] == "passing", output)
     return tuple(found.values())
 
 

@@ -22,6 +22,8 @@ RESOLVER: Final = "/var/lib/provision"
 """A folder of every host: its Consul writes there where it answers, its containers read it as their resolv.conf."""
 MEMBER_LABEL: Final = "provision.member"
 """On a host: which member of what keeps state it carries. The first three that join carry one."""
+SERVICE_LABEL: Final = "com.docker.swarm.service.name"
+"""Docker's own, on every container of a Swarm."""
 NUMBER: Final = "{{.Task.Slot}}"
 """What Swarm fills in where Compose is told a copy's number."""
 REGISTRY_USER: Final = "provision"
@@ -67,6 +69,16 @@ class Task:
     container: str = ""
     image: str = ""
     problem: str = ""
+    id: str = ""
+    changed: str = ""
+    """When it came into its state (Docker's text)."""
+    slot: int = 0
+    """The copy's number; 0: one of every host's."""
+
+    @property
+    def name(self) -> str:
+        """Name the copy, whatever task it is at the moment: nova-api-2@host-3, consul@host-3."""
+        return f"{self.service}{f'-{self.slot}' if self.slot else ''}@{self.host}"
 
 
 def next_member(hosts: Iterable[Host]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from provision import __version__
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 _DATABASE: Final = "mariadb"
 _KEYSTONE: Final = "/var/lib/keystone"
-_GLANCE: Final = "/var/lib/glance"
+GLANCE: Final = "/var/lib/glance"
 _NOVA: Final = "/var/lib/nova"
 _IDENTITY: Final = "compute_id"
 _ITS_OWN: Final = {"information_schema", "mysql", "performance_schema", "sys"}
@@ -53,12 +54,20 @@ def backup(progress: Progress, path: Path, *, images: bool) -> Manifest:
         units = Look().units()
         if not units:
             raise UsageError("there is no local cloud on this machine", "start it with `provision cloud up`")
-        return _backup(progress, path, units, images=images)
+        return keep(progress, path, units, partial(_keep_keys, units=units), images=images)
 
 
-def _backup(progress: Progress, path: Path, units: tuple[Unit, ...], *, images: bool) -> Manifest:
+def keep(
+    progress: Progress,
+    path: Path,
+    units: tuple[Unit, ...],
+    keep_keys: Callable[[Data, Writer], None],
+    *,
+    images: bool,
+) -> Manifest:
+    """Write all data into a file, from these containers; `keep_keys` adds Keystone's keys."""
     data = Data()
-    source = _serving(data, units)
+    source = serving(data, units)
     with progress.phase(f"backup into {path}"), archive.writing(path) as writer:
         inputs = dict(data.query(source, MIGRATED))
         names = {row[0] for row in data.query(source, "SHOW DATABASES")} - _ITS_OWN
@@ -66,6 +75,7 @@ def _backup(progress: Progress, path: Path, units: tuple[Unit, ...], *, images: 
         # Ours is the last: until it is back, nothing counts as migrated.
         writer.add(DATABASES, data.dump(source, sorted(names, key=lambda name: (name == _OURS, name))))
         progress.update("databases", _size(writer, DATABASES))
+        keep_keys(data, writer)
         _keep_files(data, writer, units)
         progress.update("keys and passwords", f"{len(writer.files) - 1} files")
         if images:
@@ -75,13 +85,13 @@ def _backup(progress: Progress, path: Path, units: tuple[Unit, ...], *, images: 
     return manifest
 
 
-def _serving(data: Data, units: tuple[Unit, ...]) -> str:
+def serving(data: Data, units: tuple[Unit, ...]) -> str:
     """Choose a database that serves: alone, or as a member. A dump needs no more of it than any reader."""
     problem = ProvisionError("no database runs", "`provision cloud up` starts it")
     for unit in units:
         if unit.family != _DATABASE or unit.state != "running":
             continue
-        container = f"{PROJECT}-{unit.name}"
+        container = unit.known_as
         try:
             known = dict(data.query(container, _GALERA))
         except ProvisionError as error:
@@ -94,16 +104,19 @@ def _serving(data: Data, units: tuple[Unit, ...]) -> str:
     raise problem
 
 
-def _keep_files(data: Data, writer: Writer, units: tuple[Unit, ...]) -> None:
+def _keep_keys(data: Data, writer: Writer, *, units: tuple[Unit, ...]) -> None:
     keystone = _container(units, "keystone")
     for folder in KEY_FOLDERS:
         for name, content, size in data.files(keystone, f"{_KEYSTONE}/{folder}"):
             writer.add_file(f"{KEYS}{folder}/{name}", content, size)
         if not any(name.startswith(f"{KEYS}{folder}/") for name in writer.files):
             raise ProvisionError(f"Keystone has no {folder}", "`provision cloud up` ends when it has them")
+
+
+def _keep_files(data: Data, writer: Writer, units: tuple[Unit, ...]) -> None:
     for unit in units:
         if unit.service == "nova-compute":
-            for _, content, size in data.files(f"{PROJECT}-{unit.name}", f"{_NOVA}/{_IDENTITY}"):
+            for _, content, size in data.files(unit.known_as, f"{_NOVA}/{_IDENTITY}"):
                 writer.add_file(f"{IDENTITIES}{unit.hypervisor}/{_IDENTITY}", content, size)
     writer.add(PASSWORDS, [stack_config.passwords_text().encode()])
     for name, text in stack_tls.authority_files().items():
@@ -111,7 +124,7 @@ def _keep_files(data: Data, writer: Writer, units: tuple[Unit, ...]) -> None:
 
 
 def _keep_images(data: Data, writer: Writer, units: tuple[Unit, ...], progress: Progress) -> None:
-    for name, content, size in data.files(_container(units, "glance"), f"{_GLANCE}/images"):
+    for name, content, size in data.files(_container(units, "glance"), f"{GLANCE}/images"):
         if its.belongs(IMAGES + name):
             progress.update("images", f"{name}, {size >> 20} MiB")
             writer.add_file(IMAGES + name, content, size)
@@ -121,7 +134,7 @@ def _keep_images(data: Data, writer: Writer, units: tuple[Unit, ...], progress: 
 def _container(units: tuple[Unit, ...], service: str) -> str:
     for unit in units:
         if unit.service == service:
-            return f"{PROJECT}-{unit.name}"
+            return unit.known_as
     raise ProvisionError(f"{service} has no container", "`provision cloud up` makes it")
 
 
@@ -134,13 +147,19 @@ def restore(progress: Progress, path: Path, sure: Callable[[], None]) -> None:
 
     Raises UsageError, before anything is changed, for a file that is no whole backup. Broken off, it can be run again.
     """
-    with progress.phase("checking the file"):
-        manifest = archive.verified(path)
-        progress.update(str(path), f"made {manifest.created} by version {manifest.version}")
+    manifest = checked(progress, path)
     preflight.require(progress)
     compose.require()
     with stack_config.alone(progress):
         _restore(progress, path, manifest, sure)
+
+
+def checked(progress: Progress, path: Path) -> Manifest:
+    """Read all of a file and return its list; raises UsageError for what is no whole backup."""
+    with progress.phase("checking the file"):
+        manifest = archive.verified(path)
+        progress.update(str(path), f"made {manifest.created} by version {manifest.version}")
+    return manifest
 
 
 def _restore(progress: Progress, path: Path, manifest: Manifest, sure: Callable[[], None]) -> None:
@@ -151,17 +170,15 @@ def _restore(progress: Progress, path: Path, manifest: Manifest, sure: Callable[
         tags = ensure_images(engine, progress, stack_config.chosen().families)
     stop_stack(progress, purge=False)
     stack_config.begin_restoring(path.absolute())
-    files = _small(path)
+    files = small_files(path)
     with progress.phase("databases"):
         _clear(data, keep_images=not manifest.images)
         stack_config.write_passwords(files[PASSWORDS].decode())
-        stack_tls.write_authority(_below(files, AUTHORITY))
+        stack_tls.write_authority(below(files, AUTHORITY))
         installation = stack_config.ensure_files(tags)
         target = _await_database(engine, data, installation, Watch(engine, progress))
         progress.update("databases", "loading")
-        for name, content in archive.members(path):
-            if name == DATABASES:
-                data.load(target, archive.chunks(content), manifest.files[name].size)
+        load(data, target, path, manifest)
         # Loading takes as long as it takes: this wait begins now.
         Watch(engine, progress).until(lambda: _behind(data, installation, manifest))
         progress.update("databases", "loaded")
@@ -170,10 +187,17 @@ def _restore(progress: Progress, path: Path, manifest: Manifest, sure: Callable[
         _put_identities(engine, data, installation, files)
         _put_images(data, installation, path, manifest, progress)
     stack_config.end_restoring()
-    _say_what_is_left(data, target, installation, manifest, progress)
+    say_what_is_left(data, target, installation, manifest, progress)
 
 
-def _small(path: Path) -> dict[str, bytes]:
+def load(data: Data, target: str, path: Path, manifest: Manifest) -> None:
+    """Have a database carry out what a backup's dump says."""
+    for name, content in archive.members(path):
+        if name == DATABASES:
+            data.load(target, archive.chunks(content), manifest.files[name].size)
+
+
+def small_files(path: Path) -> dict[str, bytes]:
     """Read what a backup holds beside databases and images."""
     big = (DATABASES, IMAGES)
     return {name: content.read() for name, content in archive.members(path) if not name.startswith(big)}
@@ -187,7 +211,8 @@ def _clear(data: Data, *, keep_images: bool) -> None:
             data.remove_volume(name)
 
 
-def _below(files: Mapping[str, bytes], folder: str) -> dict[str, str]:
+def below(files: Mapping[str, bytes], folder: str) -> dict[str, str]:
+    """Take the files of one folder, by their names there."""
     return {name.removeprefix(folder): text.decode() for name, text in files.items() if name.startswith(folder)}
 
 
@@ -198,7 +223,7 @@ def _await_database(engine: Engine, data: Data, installation: Installation, watc
 
     def missing() -> str:
         try:
-            found[:] = [_serving(data, Look().units())]
+            found[:] = [serving(data, Look().units())]
             data.query(found[0], MIGRATED)
         except ProvisionError as error:
             return f"the database ({error.message})"
@@ -248,17 +273,23 @@ def _put_images(data: Data, installation: Installation, path: Path, manifest: Ma
         return
     service = "glance-migrate"
     installation.control.create([service])
+    put_images(data, f"{PROJECT}-{service}-1", path, manifest, progress)
+    data.remove(f"{PROJECT}-{service}-1")
+
+
+def put_images(data: Data, container: str, path: Path, manifest: Manifest, progress: Progress) -> None:
+    """Put a backup's image files into a container that has Glance's volume; it need not run."""
     for name, content in archive.members(path):
         if name.startswith(IMAGES):
             size = manifest.files[name].size
             progress.update("images", f"{name.removeprefix(IMAGES)}, {size >> 20} MiB")
-            data.put(f"{PROJECT}-{service}-1", Place(_GLANCE, name, "glance"), archive.chunks(content), size)
-    data.remove(f"{PROJECT}-{service}-1")
+            data.put(container, Place(GLANCE, name, "glance"), archive.chunks(content), size)
 
 
-def _say_what_is_left(
+def say_what_is_left(
     data: Data, target: str, installation: Installation, manifest: Manifest, progress: Progress
 ) -> None:
+    """Say what the next `cloud up` has to do, and what was in no backup."""
     migrated = its.outdated(manifest, installation.inputs)
     also = f" It first migrates what this backup has of an older version: {', '.join(migrated)}." if migrated else ""
     progress.note(f"The data is back. `provision cloud up` starts the cloud with it.{also}")

@@ -194,6 +194,11 @@ def passwords_text() -> str:
     return (paths.stack_dir() / _PASSWORDS).read_text()
 
 
+def passwords_document(passwords: Mapping[str, str]) -> str:
+    """Write passwords as their file has them."""
+    return json.dumps(passwords, indent=1) + "\n"
+
+
 def write_passwords(text: str) -> None:
     """Put other passwords in the place of the installation's."""
     ensure_private(paths.stack_dir() / _PASSWORDS, text)
@@ -225,5 +230,5 @@ def _ensure_passwords(path: Path) -> dict[str, str]:
     """Read the installation's passwords and make those that are missing."""
     known = read_passwords()
     made = {name: known.get(name) or new_password(name) for name in stack.PASSWORDS}
-    ensure_private(path, json.dumps(made, indent=1) + "\n")
+    ensure_private(path, passwords_document(made))
     return made

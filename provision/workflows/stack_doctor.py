@@ -64,23 +64,46 @@ def observe() -> Observed:
     parts: dict[str, Callable[[], Part]] = {
         "wanted": lambda: {"wanted": _wanted(settings)},
         "tags": lambda: {"tags": image_tags(contexts())},
+        **parts_of(
+            settings,
+            look,
+            units,
+            consul=lambda: catalogue(settings),
+            proxy=lambda: settings.local_url(settings.ports.haproxy_stats),
+        ),
+    }
+    return Observed(now, units=units, apis=apis(settings), hypervisors=settings.hypervisors, **gathered(parts))
+
+
+def parts_of(
+    settings: Settings,
+    look: Look,
+    units: tuple[Unit, ...],
+    *,
+    consul: Callable[[], Catalogue],
+    proxy: Callable[[], str],
+) -> dict[str, Callable[[], Part]]:
+    """List what is looked at from a machine, whether it has all of the cloud or a part: `units` are its containers."""
+    return {
         "certificates": lambda: {"certificates": _certificates()},
         "engine clock": lambda: {"clocks": (look.clock(),)},
-        "checks": partial(_consul, settings, look),
-        "backends": lambda: {
-            "backends": observed.read_backends(statistics(settings.local_url(settings.ports.haproxy_stats)))
-        },
+        "checks": lambda: _consul(consul(), look),
+        "backends": lambda: {"backends": observed.read_backends(statistics(proxy()))},
         "members": partial(_database, look, units),
         "queues": partial(_queues, look, units),
         "disks": partial(_disks, look, units),
         "openstack": partial(_openstack, settings),
     }
+
+
+def gathered(parts: Mapping[str, Callable[[], Part]]) -> Part:
+    """Look at all parts at once; what cannot be looked at is said in `unseen`."""
     fields: Part = {"clocks": (), "unseen": {}}
     with ThreadPoolExecutor(len(parts)) as pool:
         for part in pool.map(lambda item: _tried(*item), parts.items()):
             fields = {**fields, **part, "clocks": fields["clocks"] + part.get("clocks", ()),
                       "unseen": fields["unseen"] | part.get("unseen", {})}  # fmt: skip
-    return Observed(now, units=units, apis=apis(settings), hypervisors=settings.hypervisors, **fields)
+    return fields
 
 
 def _tried(name: str, part: Callable[[], Part]) -> Part:
@@ -104,9 +127,8 @@ def _certificates() -> tuple[observed.Certificate, ...]:
     return (*certificates(paths.stack_dir()), *of_clusters)
 
 
-def _consul(settings: Settings, look: Look) -> Part:
+def _consul(consul: Catalogue, look: Look) -> Part:
     """Read Consul's catalogue and its members' clocks, and compare it with what runs."""
-    consul = catalogue(settings)
     before = time.time()
     date = consul.date()
     after = time.time()
@@ -192,12 +214,10 @@ def _openstack(settings: Settings) -> Part:
     """Ask Keystone, Nova and Neutron, each for itself: one that is away does not hide the others."""
     cloud = OpenStack(admin_login(settings, read_passwords().get("admin", "")))
     found: Part = {"unseen": {}}
-    for name, ask in (
-        ("clocks", cloud.clock),
-        ("endpoints", cloud.endpoints),
-        ("compute", cloud.compute),
-        ("agents", cloud.agents),
-    ):
+    asked = {"clocks": cloud.clock, "endpoints": cloud.endpoints, "compute": cloud.compute, "agents": cloud.agents}
+    if any(api.name == "neutron" and api.idle for api in apis(settings)):
+        del asked["agents"]
+    for name, ask in asked.items():
         try:
             answer = ask()
             found[name] = (answer,) if isinstance(answer, Clock) else answer

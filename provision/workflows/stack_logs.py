@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from provision.base.errors import ProvisionError, UsageError
+from provision.doors.docker_logs import Logs
+from provision.doors.swarm_logs import SwarmLogs
 from provision.pure.logs import Line, Window, Wish, chosen, lines_of, merged, select_copies
+from provision.workflows import stack_config, swarm_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from provision.pure.logs import Copy
 
@@ -22,7 +25,7 @@ _LOOK: Final = 1.0
 
 
 class Door(Protocol):
-    """Where logs come from (doors/docker_logs.py)."""
+    """Where logs come from (doors/docker_logs.py, doors/swarm_logs.py)."""
 
     def copies(self) -> list[Copy]:
         """List all containers."""
@@ -43,6 +46,12 @@ class Query:
     tail: int | None = None
     """How many lines of each copy are shown at most, of those that are wished for."""
     follow: bool = False
+
+
+def door_to_logs(say: Callable[[str], None]) -> Door:
+    """Return the logs of this machine's cloud, or of all hosts' of its Swarm; `say` is told what cannot be read."""
+    settings = stack_config.chosen()
+    return SwarmLogs(swarm_files.door(settings), say) if settings.swarm else Logs()
 
 
 def copies_of(door: Door, services: Sequence[str]) -> list[Copy]:

@@ -5,12 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from provision.doors.docker import Engine
+from provision.pure.swarm import FIRST
 from provision.workflows.stack_config import alone
 from provision.workflows.swarm_files import door, require_swarm
 from provision.workflows.swarm_hosts import forget, until
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from provision.base.progress import Progress
+    from provision.doors.swarm import Swarm
+
+
+def remove_services(swarm: Swarm, kept: Collection[str]) -> None:
+    """Remove all services but some; wait until this host's containers of them are gone."""
+    services = set(swarm.wanted()) - set(kept)
+    swarm.remove(services)
+    until(lambda: ", ".join(sorted(set(map(swarm.container, services)) - {""})))
 
 
 def stop_swarm(progress: Progress, *, purge: bool) -> None:
@@ -20,9 +31,7 @@ def stop_swarm(progress: Progress, *, purge: bool) -> None:
     engine = Engine()
     with alone(progress), progress.phase("stopping the control plane"):
         if swarm.state() == ("active", True):
-            services = set(swarm.wanted()) - (set() if purge else {"registry", "mirror"})
-            swarm.remove(services)
-            until(lambda: ", ".join(sorted(set(map(swarm.container, services)) - {""})))
+            remove_services(swarm, () if purge else FIRST)
             if purge:
                 swarm.drop_secrets(())
                 until(swarm.remove_network)

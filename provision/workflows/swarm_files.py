@@ -79,12 +79,6 @@ def require_swarm() -> Settings:
     return settings
 
 
-def refuse_swarm(command: str, instead: str) -> None:
-    """Raise UsageError where this machine belongs to a Swarm, which `command` can't work on yet."""
-    if stack_config.chosen().swarm:
-        raise UsageError(f"`provision cloud {command}` does not work on several hosts yet", instead)
-
-
 def read_shared(engine: Engine, swarm: Swarm) -> bool:
     """Take the installation's files from the Swarm, where it has them already; return whether it had."""
     container = swarm.container("mirror")

@@ -17,7 +17,11 @@ from provision.workflows.stack_images import contexts
 from provision.workflows.swarm_files import door, require_swarm
 
 if TYPE_CHECKING:
-    from provision.pure.swarm import Host
+    from collections.abc import Iterable
+
+    from provision.doors.swarm import Swarm
+    from provision.pure.stack import Settings
+    from provision.pure.swarm import Host, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +69,18 @@ def swarm_status() -> SwarmStatus:
     """Look at the control plane from this host; changes nothing."""
     settings = require_swarm()
     swarm = door(settings)
-    tags = image_tags(contexts())
-    wanted = swarm.wanted()
-    lines = swarm_lines(
-        wanted, swarm.tasks(), _registered(swarm.address("consul")), set(names(settings, tags).values())
-    )
+    lines = read_lines(settings, swarm, swarm.tasks())
     admin = Admin(stack_bootstrap.admin_login(settings, read_passwords().get("admin", "")))
     answers = {
         api.name: admin.answers(settings.public_url(api.port, api.health)) for api in apis(settings) if api.awaited
     }
-    return SwarmStatus(swarm.hosts(), lines, answers if "keystone" in wanted else {})
+    return SwarmStatus(swarm.hosts(), lines, answers if any(each.service == "keystone" for each in lines) else {})
+
+
+def read_lines(settings: Settings, swarm: Swarm, tasks: Iterable[Task]) -> tuple[SwarmLine, ...]:
+    """Compare the copies that there are with those that there shall be, and with what this checkout gives."""
+    images = set(names(settings, image_tags(contexts())).values())
+    return swarm_lines(swarm.wanted(), tasks, _registered(swarm.address("consul")), images)
 
 
 def _registered(address: str) -> dict[str, bool]:

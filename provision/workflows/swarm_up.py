@@ -11,9 +11,10 @@ from provision.base.errors import ProvisionError, UsageError
 from provision.doors import compose
 from provision.doors.docker import Engine
 from provision.doors.openstack_admin import Admin
-from provision.pure.stack import CLUSTERED, INFRASTRUCTURE, MIGRATED, apis, members
+from provision.pure.stack import CLUSTERED, INFRASTRUCTURE, MIGRATED, apis, members, services_of
 from provision.pure.stack_copies import COPIED, SPREAD, parse_copies
 from provision.pure.swarm import ABSENT, FIRST, job, part
+from provision.pure.swarm_restore import clearing
 from provision.workflows import stack_bootstrap, stack_schema
 from provision.workflows.stack_access import ensure_access
 from provision.workflows.stack_config import alone, choose, chosen, require_whole_data
@@ -21,7 +22,7 @@ from provision.workflows.swarm_files import door, ensure_built, ensure_stack_fil
 from provision.workflows.swarm_hosts import ensure_entry, lacking_hosts, lacking_members, until
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from provision.base.progress import Progress
     from provision.doors.swarm import Swarm
@@ -32,6 +33,8 @@ _EVERYWHERE: Final = ("consul", "registrator", "haproxy")
 _FAMILIES: Final = {each.service: each.family for each in COPIED if each.service not in ABSENT}
 _LIMIT: Final = 600
 """Seconds for what hosts have to fetch first."""
+_LONGEST: Final = 3700
+"""Seconds for what an old copy has begun (Glance's stop_grace_period, compose/swarm.yaml)."""
 
 
 def ensure_swarm(progress: Progress, copies: Mapping[str, int] | None = None) -> None:
@@ -53,13 +56,20 @@ def ensure_swarm(progress: Progress, copies: Mapping[str, int] | None = None) ->
                 f"a control plane on several hosts needs three: {missing}",
                 "`provision cloud init` prints what to run on each",
             )
-        with progress.phase("images"):
-            until(lambda: "" if swarm.registry_answers() else "the registry")
-            tags, images = ensure_built(engine, swarm, progress, settings.families)
-        with progress.phase("configuration"):
-            stack = ensure_stack_files(tags, images)
-        Deployment(engine, swarm, stack, progress).run()
+        bring_up(engine, swarm, progress, settings.families)
     ensure_entry(progress, settings)
+
+
+def bring_up(
+    engine: Engine, swarm: Swarm, progress: Progress, families: Collection[str], only: Collection[str] = ()
+) -> None:
+    """Make services (`only` some of them, of these families) what this checkout gives."""
+    with progress.phase("images"):
+        until(lambda: "" if swarm.registry_answers() else "the registry")
+        tags, images = ensure_built(engine, swarm, progress, families)
+    with progress.phase("configuration"):
+        stack = ensure_stack_files(tags, images)
+    Deployment(engine, swarm, stack, progress, only).run()
 
 
 def current(engine: Engine) -> Settings:
@@ -71,7 +81,11 @@ def current(engine: Engine) -> Settings:
 class Deployment:
     """One stack file on its way to the hosts."""
 
-    def __init__(self, engine: Engine, swarm: Swarm, stack: Stack, progress: Progress) -> None:
+    def __init__(
+        self, engine: Engine, swarm: Swarm, stack: Stack, progress: Progress, only: Collection[str] = ()
+    ) -> None:
+        """`only` are the services that are deployed; by default all."""
+        self._only = frozenset(only)
         self._engine = engine
         self._swarm = swarm
         self._stack = stack
@@ -84,7 +98,8 @@ class Deployment:
         """Deploy everything, in the order in which one stands on the other."""
         with self._progress.phase("what all else stands on"):
             self._everywhere()
-            self._members()
+            if self._chosen(_members_of(self._settings)):
+                self._members()
         running = {_FAMILIES[name] for name, count in self._running().items() if name in _FAMILIES and count}
         with self._progress.phase("databases"):
             pending = self._pending()
@@ -99,9 +114,16 @@ class Deployment:
             self._await_apis()
             self._admin.renew()
             stack_bootstrap.ensure_flavors(self._admin.connection, self._made)
-        self._migrate(dict.fromkeys((family for family in pending if family in running), "contract"))
+        self._contract([family for family in pending if family in running])
         self._admin.forget_services(self._stack.installation.copies)
         self._swarm.drop_secrets({each["name"] for each in self._file["secrets"].values()})
+
+    def begin_anew(self, *, images: bool) -> None:
+        """Start what all else stands on without data: every host's old is removed, with `images` Glance's too."""
+        image = next(name for name in self._stack.images.values() if "/registry:" in name)
+        self._jobs(clearing(self._file, image, images=images), "removing data")
+        self._everywhere()
+        self._members()
 
     def _everywhere(self) -> None:
         # Every host has every image before it is needed: a host that is lost may be the registry's, and what leads to
@@ -118,11 +140,7 @@ class Deployment:
     def _members(self) -> None:
         """Start the members all at once; where they serve already, renew one at a time."""
         missing = partial(lacking_members, self._swarm, self._settings)
-        names = [
-            service if number == 1 else name
-            for service in CLUSTERED
-            for number, name in enumerate(members(self._settings, service), 1)
-        ]
+        names = _members_of(self._settings)
         if missing():
             self._deploy(*names, wait=False)
         else:
@@ -141,7 +159,27 @@ class Deployment:
             return "a database on this host" if pending is None else ""
 
         until(asked, _LIMIT)
-        return [family for family in found if family in _FAMILIES.values()]
+        return [family for family in found if any(_FAMILIES[name] == family for name in self._chosen(_FAMILIES))]
+
+    def _contract(self, families: Sequence[str]) -> None:
+        """Carry out the second half of schemas' changes: of those whose last old copy has ended."""
+        names = [name for name, family in _FAMILIES.items() if family in families]
+        # An old copy may be busy for long with what it had begun before its successor came.
+        until(partial(self._leaving, names), _LONGEST)
+        old = {
+            _FAMILIES[task.service]
+            for task in self._swarm.tasks()
+            if task.service in names and task.wanted and task.image != self._file["services"][task.service]["image"]
+        }
+        self._migrate({family: "contract" for family in families if family not in old})
+
+    def _leaving(self, names: Collection[str]) -> str:
+        ready = {host.name for host in self._swarm.hosts() if host.ready}
+        tasks = [task for task in self._swarm.tasks() if task.service in names and task.host in ready]
+        left = sorted(task.name for task in tasks if task.state == "running" and not task.wanted)
+        for name in left:
+            self._progress.update(name, "ends what it has begun")
+        return ", ".join(left)
 
     def _database_names(self) -> tuple[str, ...]:
         return ("mariadb", *members(self._settings, "mariadb")[1:])
@@ -178,15 +216,16 @@ class Deployment:
 
     def _fetch(self) -> None:
         """Have every host fetch every image: one-shot runs that do nothing, and are gone afterwards."""
-        services = {f"fetch-{name.rpartition('/')[2].partition(':')[0]}": name for name in self._stack.images.values()}
-        if set(services.values()) <= self._swarm.images():
-            return
-        self._swarm.remove(services)
-        self._swarm.deploy(
-            {**self._file, "services": {name: _nothing(image) for name, image in services.items()}, "secrets": {}}
-        )
+        images = {f"fetch-{name.rpartition('/')[2].partition(':')[0]}": name for name in self._stack.images.values()}
+        if not set(images.values()) <= self._swarm.images():
+            self._jobs({name: _nothing(image) for name, image in images.items()}, "fetching images")
 
-        def fetching() -> str:
+    def _jobs(self, services: Mapping[str, object], doing: str) -> None:
+        """Run one-shot services to their end on all hosts that they are for; they are gone afterwards."""
+        self._swarm.remove(services)
+        self._swarm.deploy({**self._file, "services": services, "secrets": {}})
+
+        def left_to_do() -> str:
             tasks = [task for task in self._swarm.tasks() if task.service in services and task.wanted]
             for task in tasks:
                 if task.state in ("failed", "rejected"):
@@ -194,19 +233,25 @@ class Deployment:
             left = {(task.service, task.host) for task in tasks if task.state != "complete"}
             there = {task.service for task in tasks}
             if left:
-                self._progress.update("hosts", f"fetching: {len(left)} images left")
-            return "" if not left and there == set(services) else "images on every host"
+                self._progress.update("hosts", f"{doing}: {len(left)} left")
+            return "" if not left and there == set(services) else f"{doing} on every host"
 
-        until(fetching, 3 * _LIMIT)
+        until(left_to_do, 3 * _LIMIT)
         self._swarm.remove(services)
 
     def _deploy(self, *names: str, wait: bool = True) -> None:
         """Make some services what they shall be; wait until their copies run, and none is an old one."""
+        names = self._chosen(names)
+        if not names:
+            return
         self._swarm.deploy(part(self._file, names))
         if wait:
             # Swarm takes a moment to see that there is something to do.
             time.sleep(1)
             until(partial(self._unsettled, names), _LIMIT)
+
+    def _chosen(self, names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(name for name in names if not self._only or name in self._only)
 
     def _unsettled(self, names: tuple[str, ...]) -> str:
         updates, wanted, running = self._swarm.updates(), self._swarm.wanted(), self._running()
@@ -245,6 +290,11 @@ class Deployment:
 
     def _made(self, text: str) -> None:
         self._progress.update(text, "made")
+
+
+def _members_of(settings: Settings) -> tuple[str, ...]:
+    """Name the services that keep state, first members first."""
+    return tuple(name for service in CLUSTERED for name in services_of(settings, service))
 
 
 def _nothing(image: str) -> dict[str, object]:

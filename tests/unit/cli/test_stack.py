@@ -58,3 +58,12 @@ def test_the_choice_is_kept_before_there_is_a_cloud(tmp_path):
     assert (done.returncode, done.stdout) == (0, "")
     assert "`provision cloud up` will start it" in done.stderr
     assert (tmp_path / ".local/state/provision/local/choices.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_on_several_hosts_a_grace_is_the_services_own(tmp_path):
+    folder = tmp_path / ".local/state/provision/local"
+    folder.mkdir(parents=True)
+    (folder / "choices.json").write_text('{"swarm": true, "ha": true}')
+    done = run("upgrade", "--grace", "5", "keystone", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "leave out --grace" in done.stderr

@@ -94,7 +94,7 @@ def test_a_search_that_finds_nothing_says_so(found, word, monkeypatch):
     monkeypatch.setattr("provision.workflows.stack_logs.copies_of", lambda *_: [copy])
     lines = [Line("2026-01-01T00:00:00Z", copy.name, text, copy.service) for text in found]
     monkeypatch.setattr("provision.workflows.stack_logs.stack_logs", lambda *_: lines)
-    monkeypatch.setattr("provision.doors.docker_logs.Logs", object)
+    monkeypatch.setattr("provision.workflows.stack_logs.door_to_logs", lambda _: None)
     done = CliRunner().invoke(stack_ops.logs, ["--request-id", "req-1200fdca"], catch_exceptions=False)
     assert done.exit_code == 0
     assert done.stderr.startswith(word)

@@ -99,6 +99,19 @@ def test_consuls_checks_are_read_and_one_that_fails_decides():
     )
 
 
+def test_what_a_lost_host_was_told_last_does_not_count():
+    states = [
+        {"Node": "host-1", "ServiceID": "", "ServiceName": "", "Status": "passing", "Output": ""},
+        {"Node": "host-2", "ServiceID": "", "ServiceName": "", "Status": "critical", "Output": "timeout"},
+        {"Node": "host-1", "ServiceID": "a:1", "ServiceName": "glance", "Status": "passing", "Output": "200"},
+        {"Node": "host-2", "ServiceID": "b:1", "ServiceName": "glance", "Status": "passing", "Output": "200"},
+    ]
+    assert observed.read_checks(states) == (
+        Check("glance", "a:1", True, "200"),
+        Check("glance", "b:1", False, "host-2 does not answer"),
+    )
+
+
 QUEUES = """[
 {"name":"compute.compute-1","messages":0,"consumers":1}
 ,{"name":"gone","messages":"","consumers":""}

@@ -13,7 +13,7 @@ from provision.base.progress import Silent
 from provision.pure.stack import Settings
 from provision.pure.swarm import Host
 from provision.pure.swarm_lines import SwarmLine
-from provision.workflows import stack_config, swarm_down, swarm_files, swarm_hosts, swarm_up
+from provision.workflows import stack_config, swarm_down, swarm_hosts, swarm_up
 from provision.workflows.swarm_status import SwarmStatus
 
 SHARED = {"passwords.json": '{"provision": "p"}', "choices.json": '{"swarm": true, "ha": true}'}
@@ -177,16 +177,6 @@ def test_one_machine_is_told_that_it_is_in_no_swarm(world):
     world(FakeSwarm())
     with pytest.raises(UsageError, match="belongs to no Swarm"):
         swarm_hosts.leave(Silent())
-
-
-@pytest.mark.parametrize("command", ["logs", "doctor", "backup", "restore", "upgrade"])
-def test_what_cannot_be_done_on_several_hosts_says_what_can(world, command):
-    world(FakeSwarm())
-    swarm_files.refuse_swarm(command, "that")
-    install(Settings(ha=True, swarm=True))
-    with pytest.raises(UsageError, match=command) as caught:
-        swarm_files.refuse_swarm(command, "that")
-    assert caught.value.hint == "that"
 
 
 @pytest.mark.parametrize("words", [["glance=2"], ["neutron-api=2"], ["horizon=1"]])

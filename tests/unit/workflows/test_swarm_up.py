@@ -144,3 +144,18 @@ def test_a_host_that_cannot_fetch_is_named(swarm, deployment):
     with pytest.raises(ProvisionError, match="host-1 cannot run") as caught:
         deployment._fetch()
     assert caught.value.detail == "oom"
+
+
+def test_beginning_anew_removes_data_before_anything_starts(swarm, deployment, monkeypatch):
+    monkeypatch.setitem(deployment._stack.images, "provision/registry:1", "127.0.0.1:5001/provision/registry:1")
+    monkeypatch.setattr(
+        swarm_up,
+        "clearing",
+        lambda document, image, images: {"clear-mariadb": {"deploy": {"mode": "replicated-job"}, "image": image}},
+    )
+    steps = []
+    monkeypatch.setattr(deployment, "_everywhere", lambda: steps.append(list(swarm.removed)))
+    monkeypatch.setattr(deployment, "_members", lambda: steps.append("members"))
+    deployment.begin_anew(images=False)
+    assert swarm.deployed == [("clear-mariadb",)]
+    assert steps == [["clear-mariadb", "clear-mariadb"], "members"]
