@@ -235,7 +235,9 @@ class Engine:
             for container in self._client.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True):
                 _gone(partial(container.remove, force=True, v=True))
             for network in self._client.networks.list(filters={"label": LABEL}):
-                _gone(network.remove)
+                # A Swarm's own are for doors/swarm.py: other hosts may have containers in them.
+                if network.attrs.get("Scope") != "swarm":
+                    _gone(network.remove)
             for volume in self._client.volumes.list(filters={"label": LABEL}):
                 _gone(partial(volume.remove, force=True))
             images = self._client.images.list(all=True, filters={"label": FAMILY_LABEL})

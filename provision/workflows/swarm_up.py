@@ -11,14 +11,15 @@ from provision.base.errors import ProvisionError, UsageError
 from provision.doors import compose
 from provision.doors.docker import Engine
 from provision.doors.openstack_admin import Admin
+from provision.pure import ovn
 from provision.pure.stack import CLUSTERED, INFRASTRUCTURE, MIGRATED, apis, members
-from provision.pure.stack_copies import COPIED, SPREAD, parse_copies
-from provision.pure.swarm import ABSENT, FIRST, job, part
-from provision.workflows import stack_bootstrap, stack_schema
+from provision.pure.stack_copies import COPIED, SCALABLE, parse_copies
+from provision.pure.swarm import FIRST, job, member_addresses, part
+from provision.workflows import stack_bootstrap, stack_schema, swarm_hypervisor
 from provision.workflows.stack_access import ensure_access
 from provision.workflows.stack_config import alone, choose, chosen, require_whole_data
 from provision.workflows.swarm_files import door, ensure_built, ensure_stack_files, read_shared, require_swarm
-from provision.workflows.swarm_hosts import ensure_entry, lacking_hosts, lacking_members, until
+from provision.workflows.swarm_hosts import ensure_entry, ensure_networks, lacking_hosts, lacking_members, until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from provision.workflows.swarm_files import Stack
 
 _EVERYWHERE: Final = ("consul", "registrator", "haproxy")
-_FAMILIES: Final = {each.service: each.family for each in COPIED if each.service not in ABSENT}
+_FAMILIES: Final = {each.service: each.family for each in COPIED}
 _LIMIT: Final = 600
 """Seconds for what hosts have to fetch first."""
 
@@ -53,12 +54,18 @@ def ensure_swarm(progress: Progress, copies: Mapping[str, int] | None = None) ->
                 f"a control plane on several hosts needs three: {missing}",
                 "`provision cloud init` prints what to run on each",
             )
+        ensure_networks(swarm, settings)
+        settings = replace(settings, members=member_addresses(swarm.hosts()))
+        choose(settings)
         with progress.phase("images"):
             until(lambda: "" if swarm.registry_answers() else "the registry")
             tags, images = ensure_built(engine, swarm, progress, settings.families)
         with progress.phase("configuration"):
             stack = ensure_stack_files(tags, images)
         Deployment(engine, swarm, stack, progress).run()
+        if swarm_hypervisor.carries_guests():
+            with progress.phase("this host's hypervisor"):
+                swarm_hypervisor.ensure(engine, stack.installation, progress)
     ensure_entry(progress, settings)
 
 
@@ -85,6 +92,7 @@ class Deployment:
         with self._progress.phase("what all else stands on"):
             self._everywhere()
             self._members()
+            self._ovn()
         running = {_FAMILIES[name] for name, count in self._running().items() if name in _FAMILIES and count}
         with self._progress.phase("databases"):
             pending = self._pending()
@@ -98,9 +106,11 @@ class Deployment:
             self._deploy(*(name for name in self._file["services"] if name in _FAMILIES))
             self._await_apis()
             self._admin.renew()
-            stack_bootstrap.ensure_flavors(self._admin.connection, self._made)
+            stack_bootstrap.ensure_resources(self._admin.connection, self._settings, self._made)
         self._migrate(dict.fromkeys((family for family in pending if family in running), "contract"))
         self._admin.forget_services(self._stack.installation.copies)
+        # Of which no copy is wanted any more.
+        self._swarm.remove(set(_FAMILIES) & set(self._swarm.wanted()) - set(self._file["services"]))
         self._swarm.drop_secrets({each["name"] for each in self._file["secrets"].values()})
 
     def _everywhere(self) -> None:
@@ -130,6 +140,15 @@ class Deployment:
                 self._deploy(name)
                 until(missing, _LIMIT)
         until(missing, _LIMIT)
+
+    def _ovn(self) -> None:
+        """Start OVN's members at once, since none begins without the others; where they run, renew one at a time."""
+        running = self._running()
+        if all(running.get(name) for name in ovn.MEMBERS):
+            for name in ovn.MEMBERS:
+                self._deploy(name)
+        else:
+            self._deploy(*ovn.MEMBERS)
 
     def _pending(self) -> list[str]:
         found: list[str] = []
@@ -259,7 +278,7 @@ def _nothing(image: str) -> dict[str, object]:
 def scale(progress: Progress, words: Sequence[str]) -> None:
     """Run as many copies as the SERVICE=N words say, now and from now on; raises UsageError for what cannot be done."""
     wanted = parse_copies(words, {*INFRASTRUCTURE, *(each.service for each in COPIED)})
-    if fixed := [service for service in wanted if service in (*ABSENT, "glance")]:
-        problem = f"{', '.join(fixed)} cannot have copies on several hosts yet"
-        raise UsageError(problem, f"these can: {', '.join(SPREAD)}")
+    if "glance" in wanted:
+        others = ", ".join(service for service in SCALABLE if service != "glance")
+        raise UsageError("glance cannot have copies on several hosts yet", f"these can: {others}")
     ensure_swarm(progress, wanted)

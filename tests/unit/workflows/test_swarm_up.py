@@ -15,6 +15,7 @@ from provision.workflows import swarm_hosts, swarm_up
 SETTINGS = Settings(ha=True, swarm=True)
 NAMES = ["mariadb", "mariadb-2", "mariadb-3", "rabbitmq", "rabbitmq-2", "rabbitmq-3"]
 NAMES += ["memcached", "memcached-2", "memcached-3"]
+OVN = ["ovn", "ovn-2", "ovn-3"]
 
 
 class FakeSwarm:
@@ -66,7 +67,7 @@ STACK = SimpleNamespace(
     images=IMAGES,
     compose={"services": {"nova-migrate": MIGRATION}, "volumes": {}},
     installation=SimpleNamespace(settings=SETTINGS, passwords={"admin": "x"}),
-    file=lambda: {"services": dict.fromkeys([*NAMES, "keystone"], BODY), "secrets": {}, "volumes": {}},
+    file=lambda: {"services": dict.fromkeys([*NAMES, *OVN, "keystone"], BODY), "secrets": {}, "volumes": {}},
 )
 
 
@@ -94,6 +95,17 @@ def test_members_start_together_and_are_renewed_one_at_a_time(swarm, deployment,
     deployment._members()
     assert swarm.deployed[1:] == [(name,) for name in NAMES]
     assert len(NAMES) == len(CLUSTERED) * MEMBERS
+
+
+def test_ovn_s_members_begin_together_and_are_renewed_one_at_a_time(swarm, deployment):
+    deployment._ovn()
+    assert swarm.deployed == [tuple(OVN)]
+    deployment._ovn()
+    assert swarm.deployed[1:] == [(name,) for name in OVN]
+    # One that is away may be the only one to begin with: all are told to start.
+    del swarm.running["ovn-2"]
+    deployment._ovn()
+    assert swarm.deployed[-1] == tuple(OVN)
 
 
 def test_members_that_do_not_serve_end_the_wait_in_words(swarm, deployment, monkeypatch):
