@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from provision.pure.stack import Settings
     from provision.workflows.swarm_files import Stack
 
-_EVERYWHERE: Final = ("consul", "registrator", "haproxy")
+_EVERYWHERE: Final = ("consul", "registrator", "haproxy", "reviver")
 _FAMILIES: Final = {each.service: each.family for each in COPIED}
 _LIMIT: Final = 600
 """Seconds for what hosts have to fetch first."""
