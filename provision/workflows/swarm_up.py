@@ -196,8 +196,9 @@ class Deployment:
         self._swarm.remove([service])
 
     def _fetch(self) -> None:
-        """Have every host fetch every image: one-shot runs that do nothing, and are gone afterwards."""
-        services = {f"fetch-{name.rpartition('/')[2].partition(':')[0]}": name for name in self._stack.images.values()}
+        """Have every host fetch every image of Swarm's: one-shot runs that do nothing, and are gone afterwards."""
+        used = {body["image"] for body in self._file["services"].values()} & set(self._stack.images.values())
+        services = {f"fetch-{name.rpartition('/')[2].partition(':')[0]}": name for name in sorted(used)}
         if set(services.values()) <= self._swarm.images():
             return
         self._swarm.remove(services)
