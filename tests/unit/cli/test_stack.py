@@ -6,8 +6,11 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
 from provision.base import paths
+from provision.cli.stack import cloud
+from provision.workflows import swarm_hosts
 
 
 def run(*arguments, cwd):
@@ -58,3 +61,13 @@ def test_the_choice_is_kept_before_there_is_a_cloud(tmp_path):
     assert (done.returncode, done.stdout) == (0, "")
     assert "`provision cloud up` will start it" in done.stderr
     assert (tmp_path / ".local/state/provision/local/choices.json").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(("more", "guests"), [([], True), (["--no-hypervisor"], False)])
+@pytest.mark.parametrize("command", ["begin", "join"])
+def test_a_host_carries_vms_unless_it_shall_not(monkeypatch, command, more, guests):
+    asked = []
+    monkeypatch.setattr(swarm_hosts, command, lambda *words, **options: asked.append(options) or "TOKEN")
+    words = {"begin": ["init", "--advertise-addr", "192.0.2.1"], "join": ["join", "TOKEN", "192.0.2.1"]}[command]
+    assert CliRunner().invoke(cloud, [*words, *more]).exit_code == 0
+    assert asked == [{"guests": guests}]
