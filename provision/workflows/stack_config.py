@@ -16,7 +16,7 @@ from provision.base.errors import UsageError
 from provision.doors import files, host
 from provision.doors.compose import Compose
 from provision.doors.consul import Catalogue
-from provision.doors.docker import is_here
+from provision.doors.docker import is_here, leaves_out_lacking
 from provision.doors.files import ensure_private
 from provision.pure import stack, stack_host
 from provision.pure.stack import GivenTls, Settings
@@ -106,7 +106,7 @@ def ensure_files(tags: Mapping[str, str]) -> Installation:
     inputs = stack.migration_inputs(settings, tags, passwords)
     values = stack.environment(settings, tags, rendered, inputs, folder / "etc")
     ensure_private(folder / "compose.env", stack.env_file(values))
-    lacking = stack_host.lacking_capabilities(host.capabilities())
+    lacking = [] if leaves_out_lacking() else stack_host.lacking_capabilities(host.capabilities())
     override = stack_host.hypervisor_override(lacking, kvm=is_here("/dev/kvm"), modules=is_here("/lib/modules"))
     ensure_private(folder / "hypervisor.yaml", override)
     current = frozenset(stack.configurations(rendered).values())
