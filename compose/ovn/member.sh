@@ -84,7 +84,10 @@ settle() {
     local socket=unix:/run/ovn/ovn$1_db.sock file=/var/lib/ovn/ovn$1_db.db new=/usr/share/ovn/ovn-$1.ovsschema
     read -r schema port raft < <(database "$name")
     until ovsdb-client --timeout=30 wait "$socket" "$schema" connected; do sleep 1; done
-    until [ "$(ovsdb-client --timeout=30 --no-leader-only needs-conversion "$socket" "$new")" = no ]; do
+    # Never backwards: in an upgrade another member may be newer already.
+    while ovsdb-tool compare-versions \
+        "$(ovsdb-client --timeout=30 --no-leader-only get-schema-version "$socket" "$schema")" "<" \
+        "$(ovsdb-tool schema-version "$new")"; do
         ovsdb-client --timeout=30 --no-leader-only convert "$socket" "$new" || sleep 2
     done
     while [ -e "$file.joining" ]; do
@@ -104,9 +107,10 @@ settle() {
 
 # healthy: 0 where this member is one of each cluster, and in touch with most of it.
 healthy() {
-    local name
+    local name said
     for name in nb sb; do
-        state "$name" | grep -q '^Status: cluster member' && ! state "$name" | grep -q '^Leader: unknown'
+        said=$(state "$name") && grep -q '^Status: cluster member' <<<"$said" || return 1
+        ! grep -q '^Leader: unknown' <<<"$said" || return 1
     done
 }
 
