@@ -90,6 +90,11 @@ class StackPorts:
     consul: int = 8500
     registry: int = 5001
     """On every host of a Swarm; nobody has it on one machine."""
+    ovn_nb: int = 6641
+    ovn_sb: int = 6642
+    ovn_nb_raft: int = 6643
+    """Between the members of a cluster, on the hosts of a Swarm that carry one; so is the next."""
+    ovn_sb_raft: int = 6644
 
     def published(self) -> tuple[int, ...]:
         """Return the ports that must be free on this machine's loopback address."""
@@ -114,4 +119,6 @@ PROVIDER_NETWORK: Final = IPv4Network("172.29.0.0/24")
 """Floating IPs; its first address is this machine."""
 TUNNEL_NETWORK: Final = IPv4Network("172.30.0.0/24")
 """Between hypervisors."""
+UPLINK_NETWORK: Final = IPv4Network("172.28.1.0/24")
+"""From a hypervisor to its own host and beyond, on the hosts of a Swarm: their own networks lead nowhere else."""
 STACK_NETWORKS: Final = (MANAGEMENT_NETWORK, PROVIDER_NETWORK, TUNNEL_NETWORK)

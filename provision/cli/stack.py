@@ -141,30 +141,35 @@ def down(*, purge: bool, yes: bool) -> None:
         stop_stack(TerminalProgress(), purge=purge)
 
 
+_NO_HYPERVISOR = click.option("--no-hypervisor", is_flag=True, help="This host shall carry no VMs.")
+
+
 @cloud.command("init")
 @click.option("--advertise-addr", "address", required=True, help="Where the other hosts reach this one.")
-def begin(*, address: str) -> None:
+@_NO_HYPERVISOR
+def begin(*, address: str, no_hypervisor: bool) -> None:
     """Begin a control plane on several hosts with this one (a Docker Swarm); print what the others join it with."""
     from provision.cli.terminal import TerminalProgress
     from provision.workflows.swarm_hosts import begin as run
 
     progress = TerminalProgress()
-    token = run(progress, address)
+    token = run(progress, address, guests=not no_hypervisor)
     progress.note("On each of the other hosts (three in all, or more), with the same checkout:")
     click.echo(f"provision cloud join {token} {address}")
-    progress.note("Then here, or on any of them: `provision cloud up`. Whoever has that line has everything.")
+    progress.note("Then `provision cloud up`, on each that shall carry VMs. Whoever has that line has everything.")
 
 
 @cloud.command()
 @click.option("--advertise-addr", "own", default="", help="Where the other hosts reach this one.")
+@_NO_HYPERVISOR
 @click.argument("token")
 @click.argument("address")
-def join(*, token: str, address: str, own: str) -> None:
+def join(*, token: str, address: str, own: str, no_hypervisor: bool) -> None:
     """Take this host into the control plane of the one at ADDRESS, which has printed TOKEN."""
     from provision.cli.terminal import TerminalProgress
     from provision.workflows.swarm_hosts import join as run
 
-    run(TerminalProgress(), token, address, own)
+    run(TerminalProgress(), token, address, own, guests=not no_hypervisor)
 
 
 @cloud.command()

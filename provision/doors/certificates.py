@@ -34,11 +34,12 @@ class Issued:
 
 
 def ensure_certificate(
-    folder: Path, stem: str, authority: str, names: tuple[str, ...], addresses: tuple[str, ...]
+    folder: Path, stem: str, authority: str, names: tuple[str, ...], addresses: tuple[str, ...], *, mutual: bool = False
 ) -> Issued:
     """Keep `ca.pem`, `<stem>.pem` and their keys in `folder`, made once.
 
-    The server's certificate is made anew when it expires soon, lacks an address or is another authority's.
+    The server's certificate is made anew when it expires soon, lacks an address or is another authority's. A `mutual`
+    one is shown by both ends, never to a browser, and so is good for as long as its authority.
     """
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
     from cryptography.x509 import load_pem_x509_certificate
@@ -54,7 +55,7 @@ def ensure_certificate(
     cert_file, key_file = folder / f"{stem}.pem", folder / f"{stem}.key"
     if not (cert_file.exists() and key_file.exists() and _serves(cert_file.read_bytes(), addresses, signer)):
         signer_key = load_pem_private_key(authority_key_file.read_bytes(), password=None)
-        cert, key = _issue(names, addresses, signer, signer_key)  # type: ignore[arg-type]
+        cert, key = _issue(names, addresses, signer, signer_key, mutual=mutual)  # type: ignore[arg-type]
         ensure_private(key_file, key)
         ensure_private(cert_file, cert)
     return Issued(cert_file.read_text(), key_file.read_text(), authority_pem)
@@ -98,6 +99,8 @@ def _issue(
     addresses: tuple[str, ...],
     authority: x509.Certificate,
     authority_key: EllipticCurvePrivateKey,
+    *,
+    mutual: bool,
 ) -> tuple[str, str]:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
@@ -108,6 +111,8 @@ def _issue(
     now = datetime.now(UTC)
     alternatives: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
     alternatives += [x509.IPAddress(ip_address(address)) for address in addresses]
+    expires = authority.not_valid_after_utc if mutual else now + timedelta(days=CERTIFICATE_DAYS)
+    purposes = [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if mutual else [])]
     cert = (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, (*addresses, *names)[0])]))
@@ -116,11 +121,11 @@ def _issue(
         .serial_number(x509.random_serial_number())
         # A node's clock may be a little behind when it starts.
         .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=CERTIFICATE_DAYS))
+        .not_valid_after(expires)
         .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
         .sign(authority_key, hashes.SHA256())

@@ -235,7 +235,9 @@ class Engine:
             for container in self._client.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True):
                 _gone(partial(container.remove, force=True, v=True))
             for network in self._client.networks.list(filters={"label": LABEL}):
-                _gone(network.remove)
+                # A Swarm's own are for doors/swarm.py: other hosts may have containers in them.
+                if network.attrs.get("Scope") != "swarm":
+                    _gone(network.remove)
             for volume in self._client.volumes.list(filters={"label": LABEL}):
                 _gone(partial(volume.remove, force=True))
             images = self._client.images.list(all=True, filters={"label": FAMILY_LABEL})
@@ -261,6 +263,15 @@ class Engine:
 def is_here(path: str) -> bool:
     """Whether this machine has a file or folder that containers are to be given."""
     return Path(path).exists()
+
+
+def leaves_out_lacking() -> bool:
+    """Whether the engine gives a container that asks for all capabilities those alone that its host has.
+
+    Docker 23 and later do, and refuse to be told to drop another; older ones fail unless they are told.
+    """
+    major = run(["docker", "version", "--format", "{{.Server.Version}}"], timeout=20).stdout.partition(".")[0]
+    return major.isdecimal() and int(major) >= 23
 
 
 def _gone(remove: Callable[[], object]) -> None:

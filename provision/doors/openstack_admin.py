@@ -78,6 +78,19 @@ class Admin:
             return gone
         return gone
 
+    def forget_hypervisor(self, host: str) -> None:
+        """Remove a host that is gone from Nova's and Neutron's lists; where they do not answer, it stays there."""
+        from openstack.exceptions import SDKException
+
+        try:
+            for service in self.connection.compute.services(host=host, binary="nova-compute"):
+                # Nova keeps one that has guests.
+                self.connection.compute.delete_service(service)
+            for agent in self.connection.network.agents(host=host):
+                self.connection.network.delete_agent(agent)
+        except SDKException:
+            return
+
     def _lacking(self, hypervisors: Sequence[str], copies: Mapping[str, int]) -> dict[str, str]:
         services = {(each.host, each.binary): each for each in self.connection.compute.services()}
         agents = [(each.host, each.agent_type, each.is_alive) for each in self.connection.network.agents()]

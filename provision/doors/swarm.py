@@ -14,11 +14,11 @@ import requests
 from docker.errors import APIError, ImageNotFound, NotFound
 from docker.types import IPAMConfig, IPAMPool
 
-from provision.base.errors import ProvisionError
+from provision.base.errors import ProvisionError, UsageError
 from provision.doors.docker_client import connect, engine_errors
 from provision.doors.process import must
 from provision.pure.stack import LABEL, PROJECT
-from provision.pure.swarm import MEMBER_LABEL, NETWORK, REGISTRY_USER, RESOLVER, SERVICE_LABEL, Host, Task
+from provision.pure.swarm import MEMBER_LABEL, NETWORK, REGISTRY_USER, RESOLVER, SERVICE_LABEL, TUNNEL, Host, Task
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -124,14 +124,22 @@ class Swarm:
         node = self._api.inspect_node(host)
         self._api.update_node(host, node["Version"]["Index"], {**node["Spec"], **spec})
 
-    def ensure_network(self, subnet: IPv4Network) -> None:
-        """Have the network here that all hosts' containers share."""
+    def ensure_network(self, name: str, subnet: IPv4Network) -> None:
+        """Have a network here that all hosts' containers share, those of the hosts' own among them."""
         with engine_errors():
-            if self._client.networks.list(names=[f"^{NETWORK}$"]):
+            for there in self._client.networks.list(names=[f"^{name}$"]):
+                if not there.attrs.get("Attachable"):
+                    raise UsageError(
+                        f"an older version has made the network {name}, which no hypervisor can join",
+                        f"`provision cloud down`, `docker network rm {name}` and `provision cloud up` make it anew",
+                    )
                 return
-            pool = IPAMPool(subnet=str(subnet))
             self._client.networks.create(
-                NETWORK, driver="overlay", ipam=IPAMConfig(pool_configs=[pool]), labels=dict([LABEL.split("=")])
+                name,
+                driver="overlay",
+                attachable=True,
+                ipam=IPAMConfig(pool_configs=[IPAMPool(subnet=str(subnet))]),
+                labels=dict([LABEL.split("=")]),
             )
 
     # --- images ---
@@ -280,10 +288,10 @@ class Swarm:
                     if "in use" not in str(error):
                         raise
 
-    def remove_network(self) -> str:
-        """Remove the network that all hosts' containers share; return who still uses it, or an empty text."""
+    def remove_networks(self) -> str:
+        """Remove the networks that all hosts' containers share; return who still uses one, or an empty text."""
         with engine_errors():
-            for network in self._client.networks.list(names=[f"^{NETWORK}$"]):
+            for network in self._client.networks.list(names=[f"^{NETWORK}$", f"^{TUNNEL}$"]):
                 try:
                     network.remove()
                 except APIError as error:

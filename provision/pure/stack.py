@@ -14,8 +14,10 @@ from provision.base.facts import (
     STACK_LABEL,
     STACK_PORTS,
     TUNNEL_NETWORK,
+    UPLINK_NETWORK,
     StackPorts,
 )
+from provision.pure import ovn
 from provision.pure.stack_copies import COPIED, MOST_COPIES, SCALABLE, SPREAD, count, variable
 from provision.pure.templating import render
 
@@ -183,6 +185,7 @@ class Settings:
     management: IPv4Network = MANAGEMENT_NETWORK
     provider: IPv4Network = PROVIDER_NETWORK
     tunnel: IPv4Network = TUNNEL_NETWORK
+    uplink: IPv4Network = UPLINK_NETWORK
     ports: StackPorts = STACK_PORTS
     hypervisors: tuple[str, ...] = ("compute-1",)
     copies: Mapping[str, int] = field(default_factory=dict)
@@ -193,13 +196,14 @@ class Settings:
     """Whether what keeps state has three members, on this machine or several."""
     swarm: bool = False
     """Whether the control plane is spread over the hosts of a Swarm (pure/swarm.py)."""
+    members: tuple[str, ...] = ()
+    """The addresses of the Swarm's hosts that carry the members, in the order of their numbers."""
 
     @property
     def families(self) -> frozenset[str]:
         """The kinds of image that the cloud itself runs."""
         idle = {each.family for each in COPIED if not each.least and not self.copies_of(each.service)}
-        # OVN's databases have no second host to go to yet, and the rest of these stands on them.
-        elsewhere = {"ovn", "neutron", "horizon", "compute"} if self.swarm else {"registry"}
+        elsewhere = set() if self.swarm else {"registry"}
         return frozenset(family.name for family in FAMILIES) - {"bake"} - idle - elsewhere
 
     def copies_of(self, service: str) -> int:
@@ -259,12 +263,17 @@ class Bridge:
 
 
 def bridges(settings: Settings) -> tuple[Bridge, ...]:
-    """List the networks beside the control plane's own: floating IPs (Docker masquerades what leaves), and tunnels."""
+    """List a machine's networks beside the control plane's own: floating IPs (Docker masquerades what leaves), tunnels.
+
+    On several hosts tunnels go through a network of the Swarm, and OVN's databases are outside of all of these.
+    """
     # Containers' addresses stay below the floating IPs.
     low = IPv4Network((settings.provider.network_address, 27))
     return (
         Bridge(f"{PROJECT}_provider", settings.provider, False, low, settings.gateway, "br-provision"),
-        Bridge(f"{PROJECT}_tunnel", settings.tunnel, True),
+        Bridge(f"{PROJECT}_uplink", settings.uplink, False)
+        if settings.swarm
+        else Bridge(f"{PROJECT}_tunnel", settings.tunnel, True),
     )
 
 
@@ -302,9 +311,9 @@ def apis(settings: Settings) -> tuple[Api, ...]:
         Api("placement", ports.placement, "/", "placement", "placement"),
         Api("nova-api", ports.nova_api, "/", "compute", "nova", "/v2.1"),
         Api("nova-metadata", ports.nova_metadata, "/", public=False),
-        Api("neutron", ports.neutron, "/", "network", "neutron", idle=settings.swarm),
+        Api("neutron", ports.neutron, "/", "network", "neutron"),
         # Its first page sends everybody on to the login page: it costs little, and all of Django is asked.
-        Api("horizon", ports.horizon, "/", private=False, idle=settings.swarm or not settings.copies_of("horizon")),
+        Api("horizon", ports.horizon, "/", private=False, idle=not settings.copies_of("horizon")),
     )
 
 
@@ -345,15 +354,20 @@ def _peers(settings: Settings) -> dict[str, object]:
     }
 
 
-def documents(settings: Settings, passwords: Mapping[str, str]) -> dict[str, str]:
-    """Render every configuration file: `<family>/<file>`, as it lies in the folder that containers see as /config."""
+def documents(
+    settings: Settings, passwords: Mapping[str, str], ovn_tls: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Render every configuration file: `<family>/<file>`, as it lies in the folder that containers see as /config.
+
+    `ovn_tls` are the files (pure/ovn.py) with which one speaks to OVN's databases on several hosts.
+    """
     context: dict[str, Any] = {
         "passwords": passwords,
         "ha": settings.ha,
         "peer": _peers(settings),
         "ports": settings.ports,
         "identity_url": settings.internal_url(settings.ports.keystone, "/v3"),
-        "ovn_address": settings.ovn,
+        "ovn": ovn.context(settings),
         "physical_network": PHYSICAL_NETWORK,
         "region": REGION,
     }
@@ -389,6 +403,7 @@ def documents(settings: Settings, passwords: Mapping[str, str]) -> dict[str, str
         "neutron/ml2_conf.ini": one("ml2_conf.ini"),
         "neutron/metadata_agent.ini": one("metadata_agent.ini"),
         "horizon/local_settings.py": one("horizon.py"),
+        **ovn.documents(ovn_tls or {}),
         **(_shared(passwords) if settings.swarm else {}),
     }
 
@@ -475,7 +490,6 @@ def environment(
         "CONFIG": str(etc),
         "REGION": REGION,
         "CONSUL_ADDRESS": str(settings.consul),
-        "OVN_ADDRESS": str(settings.ovn),
         "MANAGEMENT_NETWORK": str(settings.management),
         # The fixed addresses lie below, in the first 1/2 of the network.
         "MANAGEMENT_RANGE": str(list(settings.management.subnets(1))[1]),
@@ -496,6 +510,7 @@ def environment(
         # The number of the copy that is started next; Compose is told another where it is another.
         "COPY": "1",
     }
+    values |= ovn.environment(settings)
     values |= {variable(service): str(settings.copies_of(service)) for service in SCALABLE}
     for api in apis(settings):
         if api.public:

@@ -58,7 +58,10 @@ COPIED: Final = (
 """In the order in which they are upgraded."""
 _LEAST: Final = {each.service: each.least for each in COPIED}
 SCALABLE: Final = tuple(each.service for each in COPIED if each.most > 1)
-SPREAD: Final = ("keystone", "placement", "nova-conductor", "nova-scheduler", "nova-api", "nova-metadata")
+SPREAD: Final = (
+    "keystone", "placement", "nova-conductor", "nova-scheduler", "nova-api", "nova-metadata",
+    "neutron-api", "neutron-rpc",
+)  # fmt: skip
 """What two hosts have a copy of each, where there are several hosts. Glance's images are files of one host."""
 
 

@@ -7,9 +7,11 @@ own resolv.conf.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from provision.pure import ovn
 from provision.pure.stack import MEMBERS, PROJECT, digest, image_name
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from provision.pure.stack import Settings
 
 NETWORK: Final = f"{PROJECT}_management"
+TUNNEL: Final = f"{PROJECT}_tunnel"
+"""Between hypervisors. Both are open to containers of a host's own, which Compose runs there."""
 RESOLVER: Final = "/var/lib/provision"
 """A folder of every host: its Consul writes there where it answers, its containers read it as their resolv.conf."""
 MEMBER_LABEL: Final = "provision.member"
@@ -29,8 +33,6 @@ NUMBER: Final = "{{.Task.Slot}}"
 REGISTRY_USER: Final = "provision"
 FIRST: Final = ("registry", "mirror")
 """What the other hosts get everything else from."""
-ABSENT: Final = ("ovn", "neutron-api", "neutron-rpc", "neutron-periodic", "neutron-ovn-maintenance", "horizon")
-"""What does not run on several hosts: OVN's databases have no second host to go to yet, and these need them."""
 
 _KEPT: Final = (
     "command", "entrypoint", "environment", "healthcheck", "hostname", "init", "logging", "stop_grace_period", "deploy",
@@ -93,6 +95,16 @@ def absent_members(hosts: Iterable[Host]) -> list[int]:
     return [number for number in range(1, MEMBERS + 1) if number not in taken]
 
 
+def member_addresses(hosts: Iterable[Host]) -> tuple[str, ...]:
+    """List where the hosts are that carry the members, in the order of their numbers."""
+    return tuple(host.address for host in sorted(hosts, key=lambda host: host.member) if host.member)
+
+
+def hypervisor_project(host: str) -> str:
+    """Name the Compose project of a host's hypervisor: Compose takes lower case, digits and dashes."""
+    return f"{PROJECT}-{re.sub('[^a-z0-9-]', '-', host.lower())}"
+
+
 def registry_host(settings: Settings) -> str:
     """Say how every host's engine names the registry: by its own loopback address."""
     return f"127.0.0.1:{settings.ports.registry}"
@@ -122,17 +134,19 @@ def stack_file(
     used: set[str] = set()
     services: dict[str, Any] = {}
     for name, body in compose["services"].items():
-        if name in ABSENT or body.get("profiles"):
+        if body.get("profiles") or (body.get("deploy") or {}).get("replicas") == 0:
             continue
         families = [family for each in body.get("volumes", ()) if (family := _family(each, etc))]
         mine = [each for each in documents if each.partition("/")[0] in families]
         used.update(mine)
         services[name] = _service(body, mine, secrets, images, etc=etc, local_ports=local_ports)
+        if name in ovn.MEMBERS:
+            _on_host(services[name])
     volumes = {mount["source"] for body in services.values() for mount in body["volumes"] if mount["type"] == "volume"}
     return {
         "version": "3.8",
         "services": services,
-        "networks": {"management": {"external": True, "name": NETWORK}},
+        "networks": {"management": {"external": True, "name": NETWORK}, "host": {"external": True, "name": "host"}},
         "volumes": {name: {"labels": dict(compose["volumes"][name].get("labels") or {})} for name in sorted(volumes)},
         "secrets": {
             secrets[each]: {"name": secrets[each], "file": f"{etc}/{places.get(each, each)}"} for each in sorted(used)
@@ -207,6 +221,13 @@ def _service(
         "sysctls": dict(_SYSCTLS),
         **({"ports": ports} if ports else {}),
     }
+
+
+def _on_host(service: dict[str, Any]) -> None:
+    """Give a service its host's network: names and kernel settings are the host's too."""
+    service["networks"] = ["host"]
+    service["volumes"] = [mount for mount in service["volumes"] if mount["target"] != "/etc/resolv.conf"]
+    del service["sysctls"]
 
 
 def _family(mount: Mapping[str, Any], etc: str) -> str:

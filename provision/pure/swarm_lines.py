@@ -3,12 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from provision.pure.observed import Worker
     from provision.pure.swarm import Task
+
+
+_PARTS: Final = {"nova-compute": "nova-compute", "OVN Controller": "switch", "OVN Metadata": "metadata agent"}
+"""How the kinds of what a hypervisor reports begin, and what a person calls it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hypervisor:
+    """A host that carries VMs, and which of its parts do not work: in words, or nothing."""
+
+    host: str
+    lacks: tuple[str, ...]
+
+    @property
+    def up(self) -> bool:
+        """Whether Nova and Neutron count on all of it."""
+        return not self.lacks
+
+
+def hypervisors(workers: Iterable[Worker], expected: Iterable[str]) -> tuple[Hypervisor, ...]:
+    """Read Nova's and Neutron's lists; `expected` are hosts that shall be among them."""
+    reported: dict[tuple[str, str], bool] = {}
+    for worker in workers:
+        part = next((part for kind, part in _PARTS.items() if worker.kind.startswith(kind)), "")
+        if part:
+            reported[worker.host, part] = worker.up
+    found = []
+    for host in sorted({host for host, _ in reported} | set(expected)):
+        parts = {part: reported.get((host, part)) for part in _PARTS.values()}
+        found.append(Hypervisor(host, tuple(_lack(part, up) for part, up in parts.items() if not up)))
+    return tuple(found)
+
+
+def _lack(part: str, up: bool | None) -> str:
+    return f"its {part} {'is not reported' if up is None else 'is reported down'}"
 
 
 @dataclass(frozen=True, slots=True)

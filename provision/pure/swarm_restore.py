@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from provision.pure import ovn
 from provision.pure.stack import CLUSTERED, whole
 
 if TYPE_CHECKING:
@@ -11,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def clearing(document: Mapping[str, Any], image: str, *, images: bool) -> dict[str, Any]:
-    """Make one-shot services that empty the volumes of members and of Consul, wherever a stack file's own have them.
+    """Make one-shot services that empty the volumes of members (OVN's too) and of Consul, where a stack file has them.
 
     With `images`, Glance's too. A member that kept some of its data would be of another cluster than the others, and
     never join them.
     """
-    cleared = (*CLUSTERED, "consul", *(["glance"] if images else []))
+    cleared = (*CLUSTERED, *ovn.MEMBERS, "consul", *(["glance"] if images else []))
     jobs = {}
     for name, body in document["services"].items():
         volumes = [mount for mount in body["volumes"] if mount["type"] == "volume"]

@@ -16,7 +16,7 @@ from provision.base.errors import UsageError
 from provision.doors import files, host
 from provision.doors.compose import Compose
 from provision.doors.consul import Catalogue
-from provision.doors.docker import is_here
+from provision.doors.docker import is_here, leaves_out_lacking
 from provision.doors.files import ensure_private
 from provision.pure import stack, stack_host
 from provision.pure.stack import GivenTls, Settings
@@ -69,13 +69,19 @@ def chosen() -> Settings:
     tls = given and GivenTls(
         given["host"], Path(given["cert"]), Path(given["key"]), given["authority"] and Path(given["authority"])
     )
-    return Settings(copies=known.get("copies", {}), tls=tls, ha=known.get("ha", False), swarm=known.get("swarm", False))
+    return Settings(
+        copies=known.get("copies", {}), tls=tls, ha=known.get("ha", False), swarm=known.get("swarm", False),
+        members=tuple(known.get("members", ())),
+    )  # fmt: skip
 
 
 def choose(settings: Settings) -> None:
     """Keep what the user has chosen, for every command that comes."""
     tls = settings.tls and asdict(settings.tls)
-    known = {"copies": dict(settings.copies), "tls": tls, "ha": settings.ha, "swarm": settings.swarm}
+    known = {
+        "copies": dict(settings.copies), "tls": tls, "ha": settings.ha, "swarm": settings.swarm,
+        **({"members": settings.members} if settings.members else {}),
+    }  # fmt: skip
     ensure_private(paths.stack_dir() / _CHOICES, json.dumps(known, indent=1, default=str) + "\n")
 
 
@@ -92,14 +98,15 @@ def ensure_files(tags: Mapping[str, str]) -> Installation:
     passwords = _ensure_passwords(folder / _PASSWORDS)
     # For the operator: `consul`, curl and Consul's own page take it.
     ensure_private(folder / "consul-token", passwords["consul_management"])
-    rendered = stack.documents(settings, passwords)
+    stack_tls.ensure_ovn(settings)
+    rendered = rendered_documents(settings, passwords)
     for name, text in stack.placed(rendered).items():
         ensure_private(folder / "etc" / name, text)
     stack_tls.ensure_tls(settings)
     inputs = stack.migration_inputs(settings, tags, passwords)
     values = stack.environment(settings, tags, rendered, inputs, folder / "etc")
     ensure_private(folder / "compose.env", stack.env_file(values))
-    lacking = stack_host.lacking_capabilities(host.capabilities())
+    lacking = [] if leaves_out_lacking() else stack_host.lacking_capabilities(host.capabilities())
     override = stack_host.hypervisor_override(lacking, kvm=is_here("/dev/kvm"), modules=is_here("/lib/modules"))
     ensure_private(folder / "hypervisor.yaml", override)
     current = frozenset(stack.configurations(rendered).values())
@@ -132,7 +139,13 @@ def this_checkout() -> dict[str, str]:
     known = read_passwords()
     passwords = {name: known.get(name, "") for name in stack.PASSWORDS}
     inputs = stack.migration_inputs(settings, tags, passwords)
-    return stack.environment(settings, tags, stack.documents(settings, passwords), inputs, paths.stack_dir() / "etc")
+    rendered = rendered_documents(settings, passwords)
+    return stack.environment(settings, tags, rendered, inputs, paths.stack_dir() / "etc")
+
+
+def rendered_documents(settings: Settings, passwords: Mapping[str, str]) -> dict[str, str]:
+    """Render every configuration file, certificates of this installation's own included."""
+    return stack.documents(settings, passwords, stack_tls.ovn_files(settings))
 
 
 def control() -> Compose:

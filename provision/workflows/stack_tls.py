@@ -12,6 +12,7 @@ from provision.base.model import Tls
 from provision.doors import net
 from provision.doors.certificates import ensure_certificate
 from provision.doors.files import ensure_private
+from provision.pure import ovn
 from provision.pure.backup import AUTHORITY_FILES
 from provision.pure.stack import GivenTls, peer
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _ADDRESSES: Final = ("127.0.0.1", "::1")
 _NAMES: Final = ("localhost", peer("haproxy"))
 _SERVICE: Final = "haproxy"
+_AUTHORITY: Final = "provision local cloud"
 
 
 def authority(settings: Settings) -> Path | None:
@@ -38,11 +40,23 @@ def ensure_tls(settings: Settings) -> None:
         accept(settings.tls)
         text = f"{settings.tls.cert.read_text().rstrip()}\n{settings.tls.key.read_text()}"
     else:
-        made = ensure_certificate(_folder(), "api", "provision local cloud", _NAMES, _ADDRESSES)
+        made = ensure_certificate(_folder(), "api", _AUTHORITY, _NAMES, _ADDRESSES)
         text = made.cert + made.key
     # Every container of HAProxy sees the folder that it was made with.
     for folder in (_shown().parent, *_shown().parent.glob("*/")):
         ensure_private(folder / _shown().name, text)
+
+
+def ensure_ovn(settings: Settings) -> None:
+    """Have the certificate that OVN's databases and their clients show each other on several hosts."""
+    if settings.swarm:
+        ensure_certificate(_folder(), "ovn", _AUTHORITY, ("ovn",), (), mutual=True)
+
+
+def ovn_files(settings: Settings) -> dict[str, str]:
+    """Read that certificate, its key and its authority, by the names that containers know; nothing on one machine."""
+    there = {ovn.AUTHORITY: "ca.pem", ovn.CERTIFICATE: "ovn.pem", ovn.KEY: "ovn.key"} if settings.swarm else {}
+    return {name: (_folder() / file).read_text() for name, file in there.items()}
 
 
 def authority_files() -> dict[str, str]:

@@ -20,12 +20,12 @@ from provision.workflows.stack_upgrade import AGENTS, renew
 from provision.workflows.stack_watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping, Sequence
 
     from provision.base.progress import Progress
 
 _FAMILIES: Final = {each.service: each.family for each in COPIED}
-_LAST_STEPS: Final = {
+_LAST_STEPS: Final[Mapping[str, tuple[str, list[str]]]] = {
     " OVN metadata": (f"{PROJECT}-ovn-1", ["ovn-nbctl", "--timeout=5", "--wait=sb", "sync"]),
     " hypervisor": (f"{PROJECT}-nova-scheduler-1", ["nova-manage", "cell_v2", "discover_hosts"]),
 }
@@ -100,7 +100,7 @@ def _start(engine: Engine, installation: Installation, progress: Progress) -> No
             admin.renew()
         stack_bootstrap.ensure_resources(admin.connection, settings, note)
     with progress.phase("hypervisors and agents"):
-        _wait_for_hypervisors(engine, installation, admin, watch)
+        await_hypervisors(engine, admin, watch, settings.hypervisors, copies=settings.copies)
         admin.forget_services(settings.copies)
         watch.until(watch.stopped)
         watch.until(copies.unhealthy)
@@ -146,20 +146,25 @@ def _wait_for_apis(installation: Installation, admin: Admin, watch: Watch, *, on
     watch.until(missing)
 
 
-def _wait_for_hypervisors(engine: Engine, installation: Installation, admin: Admin, watch: Watch) -> None:
+def await_hypervisors(
+    engine: Engine,
+    admin: Admin,
+    watch: Watch,
+    names: Sequence[str],
+    *,
+    copies: Mapping[str, int],
+    last_steps: Mapping[str, tuple[str, list[str]]] = _LAST_STEPS,
+) -> None:
     """Wait until every compute service and network agent is up, and the scheduler knows every hypervisor."""
-    names = installation.settings.hypervisors
     asked: list[float] = []
 
     def missing() -> str:
-        lacks = admin.lacking(names, installation.settings.copies)
+        lacks = admin.lacking(names, copies)
         for item, state in lacks.items():
             watch.say(item, state)
-        if all(item.endswith(tuple(_LAST_STEPS)) for item in lacks) and (
-            not asked or time.monotonic() - asked[-1] > 10
-        ):
+        if all(item.endswith(tuple(last_steps)) for item in lacks) and (not asked or time.monotonic() - asked[-1] > 10):
             asked.append(time.monotonic())
-            for end, step in _LAST_STEPS.items():
+            for end, step in last_steps.items():
                 if any(item.endswith(end) for item in lacks):
                     engine.execute(*step)
         return ", ".join(f"{item} ({state})" for item, state in lacks.items())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from provision.base.errors import ProvisionError
 from provision.doors.docker import Engine
 from provision.pure.swarm import FIRST
+from provision.workflows import swarm_hypervisor
 from provision.workflows.stack_config import alone
 from provision.workflows.swarm_files import door, require_swarm
 from provision.workflows.swarm_hosts import forget, until
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from provision.base.progress import Progress
     from provision.doors.swarm import Swarm
 
+_RELEASE: Final = 30
+"""Seconds in which Swarm sees that a network has no containers any more."""
+
 
 def remove_services(swarm: Swarm, kept: Collection[str]) -> None:
     """Remove all services but some; wait until this host's containers of them are gone."""
@@ -25,16 +30,27 @@ def remove_services(swarm: Swarm, kept: Collection[str]) -> None:
 
 
 def stop_swarm(progress: Progress, *, purge: bool) -> None:
-    """Remove all services but the registry's; with `purge` all of them, and this host's volumes, images and files."""
+    """Remove this host's hypervisor and all services but the registry's; with `purge` all, and all that this host has.
+
+    Hypervisors of other hosts go on with their guests: each host has its own.
+    """
     settings = require_swarm()
     swarm = door(settings)
     engine = Engine()
     with alone(progress), progress.phase("stopping the control plane"):
+        swarm_hypervisor.stop(engine, progress, purge=purge)
         if swarm.state() == ("active", True):
             remove_services(swarm, () if purge else FIRST)
             if purge:
                 swarm.drop_secrets(())
-                until(swarm.remove_network)
+                _remove_networks(swarm, progress)
         if purge:
             forget(engine, progress)
             progress.note("The same command removes what other hosts have; then `docker swarm leave --force`.")
+
+
+def _remove_networks(swarm: Swarm, progress: Progress) -> None:
+    try:
+        until(swarm.remove_networks, _RELEASE)
+    except ProvisionError:
+        progress.note("Hypervisors of other hosts still use the networks: the last of them to go takes them away.")

@@ -28,7 +28,10 @@ _FOUNDATIONS: Final = {"base", "os"}
 """What others are built on goes with them, layer by layer."""
 _SHARED: Final = "installation/state.json"
 """A document of its own: the files below, for a host that joins and for every command of one that has."""
-_FILES: Final = ("passwords.json", "choices.json", "tls/ca.pem", "tls/ca.key", "tls/api.pem", "tls/api.key")
+_FILES: Final = (
+    "passwords.json", "choices.json",
+    "tls/ca.pem", "tls/ca.key", "tls/api.pem", "tls/api.key", "tls/ovn.pem", "tls/ovn.key",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +100,20 @@ def ensure_built(
     """Have images in the registry, this checkout's own; return every family's tag, and their names there."""
     tags = stack.image_tags(contexts())
     present = engine.images()
-    for family in stack.families(families):
-        name = stack.image_name(family.name, tags)
+    wanted = sorted(set(families) - _FOUNDATIONS)
+    missing = []
+    for family_name in wanted:
+        name = stack.image_name(family_name, tags)
         # What another host has built and all run is what shall run here too.
-        if name not in present and swarm.pull(name):
-            progress.update(f"image {family.name}", "from the registry")
-    tags = ensure_images(engine, progress, families)
+        if name in present:
+            continue
+        if swarm.pull(name):
+            progress.update(f"image {family_name}", "from the registry")
+        else:
+            missing.append(family_name)
+    ensure_images(engine, progress, missing)
     images = {}
-    for family_name in sorted(set(families) - _FOUNDATIONS):
+    for family_name in wanted:
         name = stack.image_name(family_name, tags)
         images[name] = swarm.push(name)
         if family_name == "registry":
@@ -118,7 +127,7 @@ def ensure_stack_files(tags: Mapping[str, str], images: Mapping[str, str]) -> St
     """Write this host's files, and work out the stack file's parts."""
     installation = stack_config.ensure_files(tags)
     folder = paths.stack_dir()
-    documents = stack.documents(installation.settings, installation.passwords)
+    documents = stack_config.rendered_documents(installation.settings, installation.passwords)
     places = dict(zip(documents, stack.placed(documents), strict=True))
     documents["haproxy/tls.pem"] = (folder / "etc/haproxy/tls.pem").read_text()
     shared = {name: (folder / name).read_text() for name in _FILES if (folder / name).exists()}

@@ -14,8 +14,8 @@ from provision.doors import clouds_yaml, compose
 from provision.doors.consul_keys import Keys
 from provision.doors.docker import Engine
 from provision.pure.stack import image_name
-from provision.pure.swarm import FIRST, absent_members, names, next_member, part
-from provision.workflows import stack_bootstrap, stack_config
+from provision.pure.swarm import FIRST, NETWORK, TUNNEL, absent_members, names, next_member, part
+from provision.workflows import stack_bootstrap, stack_config, swarm_hypervisor
 from provision.workflows.stack_config import alone, choose, chosen, is_installed
 from provision.workflows.stack_images import ensure_images
 from provision.workflows.stack_members import lacking
@@ -46,9 +46,10 @@ def until(done: Callable[[], str], limit: float | None = None, every: float = 1)
         time.sleep(every)
 
 
-def begin(progress: Progress, address: str) -> str:
+def begin(progress: Progress, address: str, *, guests: bool = True) -> str:
     """Begin a Swarm with this machine, reached by others at `address`; return what another one joins it with.
 
+    `guests` is whether this machine shall carry VMs.
     Raises UsageError on a machine that has a cloud of its own already: it would be left without its data.
     """
     compose.require()
@@ -65,8 +66,9 @@ def begin(progress: Progress, address: str) -> str:
                 "`docker swarm leave` makes it free for a Swarm of ours",
             )
         choose(settings)
+        swarm_hypervisor.choose(guests=guests)
         _take_member(swarm)
-        swarm.ensure_network(settings.management)
+        ensure_networks(swarm, settings)
         with progress.phase("images"):
             tags = _prepare(engine, swarm, progress)
             stack_config.ensure_files(tags)
@@ -78,8 +80,11 @@ def begin(progress: Progress, address: str) -> str:
         return swarm.token()
 
 
-def join(progress: Progress, token: str, address: str, own: str = "") -> None:
-    """Take this machine into the Swarm of the machine at `address`; `own` is where the others reach it."""
+def join(progress: Progress, token: str, address: str, own: str = "", *, guests: bool = True) -> None:
+    """Take this machine into the Swarm of the machine at `address`; `own` is where the others reach it.
+
+    `guests` is whether this machine shall carry VMs: `cloud up` here makes it a hypervisor then.
+    """
     compose.require()
     engine = Engine()
     with alone(progress):
@@ -97,6 +102,7 @@ def join(progress: Progress, token: str, address: str, own: str = "") -> None:
             _require_own_name(swarm)
             until(lambda: "" if read_shared(engine, swarm) else "the installation's files, which the Swarm hands over")
             _take_member(swarm)
+        swarm_hypervisor.choose(guests=guests)
         ensure_entry(progress, chosen())
         progress.update("this host", f"carries member {_self(swarm).member or 'none'}")
 
@@ -108,12 +114,14 @@ def leave(progress: Progress) -> None:
     """
     settings = require_swarm()
     swarm = door(settings)
+    engine = Engine()
     with alone(progress):
         if swarm.state()[0] != "inactive":
             if len(swarm.hosts()) > 1 and _self(swarm).member and swarm.wanted().get("mariadb"):
                 _require_others(swarm, settings)
+            swarm_hypervisor.retire(engine, settings, progress)
             swarm.leave()
-        forget(Engine(), progress)
+        forget(engine, progress)
         progress.note("`docker node rm` on another host forgets this one there; another machine may take its place.")
 
 
@@ -123,6 +131,12 @@ def forget(engine: Engine, progress: Progress) -> None:
     engine.purge(lambda text: progress.update("removing", text))
     clouds_yaml.remove_entry(paths.clouds_yaml(), LOCAL_CLOUD)
     shutil.rmtree(paths.stack_dir(), ignore_errors=True)
+
+
+def ensure_networks(swarm: Swarm, settings: Settings) -> None:
+    """Have the networks that all hosts' containers share."""
+    swarm.ensure_network(NETWORK, settings.management)
+    swarm.ensure_network(TUNNEL, settings.tunnel)
 
 
 def lacking_members(swarm: Swarm, settings: Settings) -> str:

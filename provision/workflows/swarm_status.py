@@ -5,19 +5,22 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from provision.base.errors import ProvisionError
 from provision.doors.consul import Catalogue, CatalogueAwayError
+from provision.doors.docker import Engine
 from provision.doors.openstack_admin import Admin
+from provision.doors.openstack_look import OpenStack
 from provision.pure.services import CONTAINER_KEY
 from provision.pure.stack import apis, image_tags
 from provision.pure.swarm import names
-from provision.pure.swarm_lines import SwarmLine, swarm_lines, table
-from provision.workflows import stack_bootstrap
+from provision.pure.swarm_lines import Hypervisor, SwarmLine, hypervisors, swarm_lines, table
+from provision.workflows import stack_bootstrap, swarm_hypervisor
 from provision.workflows.stack_config import read_passwords
 from provision.workflows.stack_images import contexts
 from provision.workflows.swarm_files import door, require_swarm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from provision.doors.swarm import Swarm
     from provision.pure.stack import Settings
@@ -26,16 +29,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SwarmStatus:
-    """Hosts, services, and the APIs through this host's HAProxy (an empty text: answers)."""
+    """Hosts, services, the APIs through this host's HAProxy (an empty text: answers), and what carries VMs."""
 
     hosts: tuple[Host, ...]
     services: tuple[SwarmLine, ...]
     apis: dict[str, str]
+    hypervisors: tuple[Hypervisor, ...] = ()
 
     @property
     def up(self) -> bool:
         """Whether everything is as `cloud up` leaves it."""
-        whole = all(host.ready for host in self.hosts) and all(each.up for each in self.services)
+        working = all(each.up for each in self.services) and all(each.up for each in self.hypervisors)
+        whole = all(host.ready for host in self.hosts) and working
         return bool(self.apis) and whole and not any(self.apis.values())
 
     def document(self) -> dict[str, Any]:
@@ -45,6 +50,7 @@ class SwarmStatus:
             "hosts": [asdict(each) for each in self.hosts],
             "services": [asdict(each) | {"up": each.up} for each in self.services],
             "apis": {name: problem or "up" for name, problem in self.apis.items()},
+            "hypervisors": [asdict(each) | {"up": each.up} for each in self.hypervisors],
         }
 
     def text(self) -> str:
@@ -58,6 +64,8 @@ class SwarmStatus:
         lines += ["", *table(self.services)]
         lines += ["", *(f"{each.service}: {each.problem}" for each in self.services if each.problem)]
         lines += [f"{name}  {problem or 'answers'}" for name, problem in self.apis.items()]
+        if self.hypervisors:
+            lines += ["", *(f"hypervisor {each.host}  {', '.join(each.lacks) or 'up'}" for each in self.hypervisors)]
         if not self.apis:
             lines.append("The control plane is not running: `provision cloud up` starts it.")
         if any(each.drift for each in self.services):
@@ -70,17 +78,29 @@ def swarm_status() -> SwarmStatus:
     settings = require_swarm()
     swarm = door(settings)
     lines = read_lines(settings, swarm, swarm.tasks())
-    admin = Admin(stack_bootstrap.admin_login(settings, read_passwords().get("admin", "")))
+    login = stack_bootstrap.admin_login(settings, read_passwords().get("admin", ""))
+    admin = Admin(login)
     answers = {
         api.name: admin.answers(settings.public_url(api.port, api.health)) for api in apis(settings) if api.awaited
     }
-    return SwarmStatus(swarm.hosts(), lines, answers if any(each.service == "keystone" for each in lines) else {})
+    if not any(each.service == "keystone" for each in lines):
+        return SwarmStatus(swarm.hosts(), lines, {})
+    return SwarmStatus(swarm.hosts(), lines, answers, () if any(answers.values()) else _hypervisors(login))
 
 
 def read_lines(settings: Settings, swarm: Swarm, tasks: Iterable[Task]) -> tuple[SwarmLine, ...]:
     """Compare the copies that there are with those that there shall be, and with what this checkout gives."""
     images = set(names(settings, image_tags(contexts())).values())
     return swarm_lines(swarm.wanted(), tasks, _registered(swarm.address("consul")), images)
+
+
+def _hypervisors(login: Mapping[str, Any]) -> tuple[Hypervisor, ...]:
+    look = OpenStack(login)
+    expected = [Engine().host()] if swarm_hypervisor.carries_guests() else []
+    try:
+        return hypervisors((*look.compute(), *look.agents()), expected)
+    except ProvisionError as error:
+        return (Hypervisor("?", (str(error),)),)
 
 
 def _registered(address: str) -> dict[str, bool]:

@@ -11,15 +11,16 @@ from provision.base.errors import ProvisionError, UsageError
 from provision.doors import compose
 from provision.doors.docker import Engine
 from provision.doors.openstack_admin import Admin
+from provision.pure import ovn
 from provision.pure.stack import CLUSTERED, INFRASTRUCTURE, MIGRATED, apis, members, services_of
-from provision.pure.stack_copies import COPIED, SPREAD, parse_copies
-from provision.pure.swarm import ABSENT, FIRST, job, part
+from provision.pure.stack_copies import COPIED, SCALABLE, parse_copies
+from provision.pure.swarm import FIRST, job, member_addresses, part
 from provision.pure.swarm_restore import clearing
-from provision.workflows import stack_bootstrap, stack_schema
+from provision.workflows import stack_bootstrap, stack_schema, swarm_hypervisor
 from provision.workflows.stack_access import ensure_access
 from provision.workflows.stack_config import alone, choose, chosen, require_whole_data
 from provision.workflows.swarm_files import door, ensure_built, ensure_stack_files, read_shared, require_swarm
-from provision.workflows.swarm_hosts import ensure_entry, lacking_hosts, lacking_members, until
+from provision.workflows.swarm_hosts import ensure_entry, ensure_networks, lacking_hosts, lacking_members, until
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from provision.pure.stack import Settings
     from provision.workflows.swarm_files import Stack
 
-_EVERYWHERE: Final = ("consul", "registrator", "haproxy")
-_FAMILIES: Final = {each.service: each.family for each in COPIED if each.service not in ABSENT}
+_EVERYWHERE: Final = ("consul", "registrator", "haproxy", "reviver")
+_FAMILIES: Final = {each.service: each.family for each in COPIED}
 _LIMIT: Final = 600
 """Seconds for what hosts have to fetch first."""
 _LONGEST: Final = 3700
@@ -56,20 +57,27 @@ def ensure_swarm(progress: Progress, copies: Mapping[str, int] | None = None) ->
                 f"a control plane on several hosts needs three: {missing}",
                 "`provision cloud init` prints what to run on each",
             )
-        bring_up(engine, swarm, progress, settings.families)
+        ensure_networks(swarm, settings)
+        settings = replace(settings, members=member_addresses(swarm.hosts()))
+        choose(settings)
+        stack = bring_up(engine, swarm, progress, settings.families)
+        if swarm_hypervisor.carries_guests():
+            with progress.phase("this host's hypervisor"):
+                swarm_hypervisor.ensure(engine, stack.installation, progress)
     ensure_entry(progress, settings)
 
 
 def bring_up(
     engine: Engine, swarm: Swarm, progress: Progress, families: Collection[str], only: Collection[str] = ()
-) -> None:
-    """Make services (`only` some of them, of these families) what this checkout gives."""
+) -> Stack:
+    """Make services (`only` some of them, of these families) what this checkout gives; return what all shall be."""
     with progress.phase("images"):
         until(lambda: "" if swarm.registry_answers() else "the registry")
         tags, images = ensure_built(engine, swarm, progress, families)
     with progress.phase("configuration"):
         stack = ensure_stack_files(tags, images)
     Deployment(engine, swarm, stack, progress, only).run()
+    return stack
 
 
 def current(engine: Engine) -> Settings:
@@ -100,6 +108,7 @@ class Deployment:
             self._everywhere()
             if self._chosen(_members_of(self._settings)):
                 self._members()
+            self._ovn()
         running = {_FAMILIES[name] for name, count in self._running().items() if name in _FAMILIES and count}
         with self._progress.phase("databases"):
             pending = self._pending()
@@ -113,9 +122,11 @@ class Deployment:
             self._deploy(*(name for name in self._file["services"] if name in _FAMILIES))
             self._await_apis()
             self._admin.renew()
-            stack_bootstrap.ensure_flavors(self._admin.connection, self._made)
+            stack_bootstrap.ensure_resources(self._admin.connection, self._settings, self._made)
         self._contract([family for family in pending if family in running])
         self._admin.forget_services(self._stack.installation.copies)
+        # Of which no copy is wanted any more.
+        self._swarm.remove(set(_FAMILIES) & set(self._swarm.wanted()) - set(self._file["services"]))
         self._swarm.drop_secrets({each["name"] for each in self._file["secrets"].values()})
 
     def begin_anew(self, *, images: bool) -> None:
@@ -148,6 +159,15 @@ class Deployment:
                 self._deploy(name)
                 until(missing, _LIMIT)
         until(missing, _LIMIT)
+
+    def _ovn(self) -> None:
+        """Start OVN's members at once, since none begins without the others; where they run, renew one at a time."""
+        running = self._running()
+        if all(running.get(name) for name in ovn.MEMBERS):
+            for name in ovn.MEMBERS:
+                self._deploy(name)
+        else:
+            self._deploy(*ovn.MEMBERS)
 
     def _pending(self) -> list[str]:
         found: list[str] = []
@@ -215,8 +235,9 @@ class Deployment:
         self._swarm.remove([service])
 
     def _fetch(self) -> None:
-        """Have every host fetch every image: one-shot runs that do nothing, and are gone afterwards."""
-        images = {f"fetch-{name.rpartition('/')[2].partition(':')[0]}": name for name in self._stack.images.values()}
+        """Have every host fetch every image of Swarm's: one-shot runs that do nothing, and are gone afterwards."""
+        used = {body["image"] for body in self._file["services"].values()} & set(self._stack.images.values())
+        images = {f"fetch-{name.rpartition('/')[2].partition(':')[0]}": name for name in sorted(used)}
         if not set(images.values()) <= self._swarm.images():
             self._jobs({name: _nothing(image) for name, image in images.items()}, "fetching images")
 
@@ -309,7 +330,7 @@ def _nothing(image: str) -> dict[str, object]:
 def scale(progress: Progress, words: Sequence[str]) -> None:
     """Run as many copies as the SERVICE=N words say, now and from now on; raises UsageError for what cannot be done."""
     wanted = parse_copies(words, {*INFRASTRUCTURE, *(each.service for each in COPIED)})
-    if fixed := [service for service in wanted if service in (*ABSENT, "glance")]:
-        problem = f"{', '.join(fixed)} cannot have copies on several hosts yet"
-        raise UsageError(problem, f"these can: {', '.join(SPREAD)}")
+    if "glance" in wanted:
+        others = ", ".join(service for service in SCALABLE if service != "glance")
+        raise UsageError("glance cannot have copies on several hosts yet", f"these can: {others}")
     ensure_swarm(progress, wanted)

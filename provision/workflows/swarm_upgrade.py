@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 from provision.base.errors import ProvisionError, UsageError
 from provision.doors import compose
 from provision.doors.docker import Engine
+from provision.pure import ovn
 from provision.pure.stack import CLUSTERED, INFRASTRUCTURE, services_of
 from provision.pure.stack_copies import COPIED
-from provision.pure.swarm import ABSENT, FIRST
+from provision.pure.swarm import FIRST
 from provision.workflows.stack_config import alone, require_whole_data
 from provision.workflows.swarm_files import door
 from provision.workflows.swarm_hosts import lacking_members
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 _FAMILIES: Final = {
     **dict.fromkeys(FIRST, "registry"),
-    **{name: name for name in INFRASTRUCTURE if name not in ABSENT},
-    **{each.service: each.family for each in COPIED if each.service not in ABSENT},
+    **{name: name for name in INFRASTRUCTURE},
+    **{each.service: each.family for each in COPIED},
 }
 """What can be named, and its image's kind."""
 
@@ -55,5 +56,5 @@ def upgrade_swarm(progress: Progress, services: Sequence[str]) -> None:
             )
         # The installation's own files go to every host with the first: a newer version may have made a password.
         named = (*FIRST, *services)
-        only = {each for name in named for each in services_of(settings, name)}
+        only = {each for name in named for each in (ovn.MEMBERS if name == "ovn" else services_of(settings, name))}
         bring_up(engine, swarm, progress, {_FAMILIES[name] for name in named}, only)

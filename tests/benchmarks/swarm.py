@@ -1,11 +1,13 @@
 """Three hosts (a Docker engine each, in a container) run one control plane; one is stopped hard, and comes back.
 
 Meanwhile on each surviving host a reader asks every API four times a second, and a writer commits to MariaDB without a
-pause. Reported are the longest time without an answer per API, without a commit, and until all is as wanted again.
+pause. Reported are the longest time without an answer per API, without a commit, and until all is as wanted again. Each
+host boots a server before the first outage and after the last (of an empty disk: it runs, and finds nothing to start).
 
 Run, as root: python tests/benchmarks/swarm.py [HOST…]     HOST: which are stopped, one after the other (default: 3 1)
 Ends with 1 when a commit is lost, an API or the database does not come back while the host is away (Glance excepted,
-when it is its host: its images are files there), the hosts run different images, or not all is as wanted in the end.
+when it is its host: its images are files there), the hosts run different images, not all is as wanted in the end, or a
+server does not become active.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ import sys, threading, time, openstack, requests
 cloud = openstack.connect(cloud="local")
 token, authority = cloud.auth_token, cloud.config.config["cacert"]
 URLS = {"keystone": "https://127.0.0.1:5000/v3/auth/projects", "glance": "https://127.0.0.1:9292/v2/images",
-        "placement": "https://127.0.0.1:8778/", "nova-api": "https://127.0.0.1:8774/v2.1/flavors"}
+        "placement": "https://127.0.0.1:8778/", "nova-api": "https://127.0.0.1:8774/v2.1/flavors",
+        "neutron": "https://127.0.0.1:9696/v2.0/networks"}
 def ask(name, url):
     while True:
         began = time.time()
@@ -48,6 +51,37 @@ def ask(name, url):
         time.sleep(max(0, began + 0.25 - time.time()))
 for each in URLS.items():
     threading.Thread(target=ask, args=each).start()
+"""
+
+
+APIS = ("keystone", "glance", "placement", "nova-api", "neutron")
+# A server on one host, by the administrator. Printed: seconds to its end, its status, host and fault.
+BOOT = """
+import io, json, os, sys, time, openstack
+host, password = sys.argv[1], os.environ["ADMIN_PASSWORD"]
+entry = openstack.config.OpenStackConfig().get_one("local").config
+auth = dict(entry["auth"], username="admin", project_name="admin", password=password)
+cloud = openstack.connect(load_yaml_config=False, auth=auth, cacert=entry["cacert"], region_name="RegionOne")
+def ensure(found, make):
+    return found or make()
+flavor = ensure(cloud.compute.find_flavor("bench"),
+                lambda: cloud.compute.create_flavor(name="bench", ram=64, vcpus=1, disk=1))
+image = ensure(cloud.image.find_image("bench"), lambda: cloud.image.create_image(
+    name="bench", disk_format="raw", container_format="bare", data=io.BytesIO(bytes(1 << 20))))
+network = cloud.network.find_network("bench")
+if not network:
+    network = cloud.network.create_network(name="bench")
+    cloud.network.create_subnet(network_id=network.id, ip_version=4, cidr="10.77.0.0/24")
+began = time.time()
+server = cloud.compute.create_server(name=f"bench-{host}", flavor_id=flavor.id, image_id=image.id,
+                                     networks=[{"uuid": network.id}], availability_zone=f"nova:{host}")
+while server.status == "BUILD" and time.time() < began + 420:
+    time.sleep(1)
+    server = cloud.compute.get_server(server.id)
+print(json.dumps({"server": server.status, "seconds": round(time.time() - began, 1), "mtu": network.mtu,
+                  "host": server.compute_host or host, "fault": (server.fault or {}).get("message", "")}))
+cloud.compute.delete_server(server)
+cloud.compute.wait_for_delete(server, wait=120)
 """
 
 
@@ -104,14 +138,34 @@ def whole(host):
     return bool(found and found["up"])
 
 
+def boots(hosts):
+    """Whether each host boots a server on itself."""
+    held = True
+    for host in hosts.all:
+        environment = {"ADMIN_PASSWORD": host.password("admin")}
+        with host.inside(
+            sys.executable,
+            "-c",
+            BOOT,
+            host.name,
+            environment=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            out, err = process.communicate(timeout=900)
+        found = json.loads(out) if out.startswith("{") else {"server": err[-2000:]}
+        report(**found)
+        held = held and found["server"] == "ACTIVE"
+    return held
+
+
 def lose(hosts, number):
     """Stop one host hard for a while; return whether all that is claimed held."""
     victim = hosts.all[number - 1]
     survivors = [host for host in hosts.all if host is not victim]
     glance = "host-1"
     readers, writer = [read(host) for host in survivors], write(survivors[0])
-    apis = ("keystone", "glance", "placement", "nova-api")
-    until(lambda: all(answers(reader, api) for reader in readers for api in apis) and commits(writer), 120, "traffic")
+    until(lambda: all(answers(reader, api) for reader in readers for api in APIS) and commits(writer), 120, "traffic")
     time.sleep(5)
     killed = time.time()
     victim.kill()
@@ -119,7 +173,7 @@ def lose(hosts, number):
     returned = time.time()
     claims = {}
     gaps = {}
-    for api in apis:
+    for api in APIS:
         moments = [answers(reader, api) for reader in readers]
         gaps[api] = round(max(gap(each, killed, returned) for each in moments), 1)
         claims[f"{api} answers"] = (victim.name == glance and api == "glance") or all(
@@ -180,8 +234,10 @@ def main():
             print(hosts.all[0].provision("cloud", "status"), flush=True)
             held = identical(hosts)
             report(identical_images=held)
+            held = boots(hosts) and held
             for number in numbers:
                 held = lose(hosts, number) and held
+            held = boots(hosts) and held
             sys.exit(0 if held else 1)
         finally:
             hosts.close()

@@ -56,13 +56,16 @@ class Host:
         self.socket = self.folder / "docker.sock"
         drop = [f"--cap-drop={name}" for name in lacking_capabilities(machine.capabilities())]
         rights = ["apparmor=unconfined", "seccomp=unconfined", "systempaths=unconfined"]
-        folders = [f"{self.folder}:/share", f"{hosts.run}-{name}:/var/lib/docker", "/sys/fs/cgroup:/sys/fs/cgroup:rw"]
+        # Under its own name too: hypervisors' containers get their rendered files from there.
+        folders = [f"{self.folder}:/share", f"{self.folder}:{self.folder}", f"{hosts.run}-{name}:/var/lib/docker"]
+        folders.append("/sys/fs/cgroup:/sys/fs/cgroup:rw")
+        devices = [each for each in ("/dev/net/tun", "/dev/kvm") if Path(each).exists()]
         # Not the SDK: what "systempaths" stands for is the command's own knowledge.
         made = subprocess.run(
             ["docker", "create", f"--name={hosts.run}-{name}", f"--hostname={name}", f"--label=test-run={hosts.run}",
              f"--network={hosts.run}", f"--ip={address}", "--cpu-shares=32", "--cgroupns=host", "--tmpfs=/run:exec",
              "--cap-add=ALL", *drop, *(f"--security-opt={each}" for each in rights),
-             *(f"--volume={each}" for each in folders), hosts.image],
+             *(f"--volume={each}" for each in folders), *(f"--device={each}" for each in devices), hosts.image],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         self.container = hosts.docker.containers.get(made.stdout.strip())
@@ -91,11 +94,13 @@ class Host:
             raise AssertionError(f"docker {words} on {self.name}: {done.stderr}")
         return done.stdout
 
-    def inside(self, *argv, **options):
+    def inside(self, *argv, environment=None, **options):
         """Start a program of this machine in the host's network."""
         self.container.reload()
         pid = str(self.container.attrs["State"]["Pid"])
-        return subprocess.Popen(["nsenter", "-t", pid, "-n", *argv], env=self.environment(), text=True, **options)
+        return subprocess.Popen(
+            ["nsenter", "-t", pid, "-n", *argv], env=self.environment() | (environment or {}), text=True, **options
+        )
 
     def environment(self):
         root = str(paths.PACKAGE.parent)
@@ -186,6 +191,8 @@ class Hosts:
             words = ("cloud", "join", *line[3:], "--advertise-addr", host.address)
             timed(f"join {host.name}", lambda host=host, words=words: host.provision(*words))
         timed("up", lambda: first.provision("cloud", "up"))
+        for host in others:
+            timed(f"up {host.name}", lambda host=host: host.provision("cloud", "up"))
         return took
 
     def close(self):

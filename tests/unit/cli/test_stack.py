@@ -6,8 +6,11 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
 from provision.base import paths
+from provision.cli.stack import cloud
+from provision.workflows import swarm_hosts
 
 
 def run(*arguments, cwd):
@@ -67,3 +70,13 @@ def test_on_several_hosts_a_grace_is_the_services_own(tmp_path):
     done = run("upgrade", "--grace", "5", "keystone", cwd=tmp_path)
     assert done.returncode == 2
     assert "leave out --grace" in done.stderr
+
+
+@pytest.mark.parametrize(("more", "guests"), [([], True), (["--no-hypervisor"], False)])
+@pytest.mark.parametrize("command", ["begin", "join"])
+def test_a_host_carries_vms_unless_it_shall_not(monkeypatch, command, more, guests):
+    asked = []
+    monkeypatch.setattr(swarm_hosts, command, lambda *words, **options: asked.append(options) or "TOKEN")
+    words = {"begin": ["init", "--advertise-addr", "192.0.2.1"], "join": ["join", "TOKEN", "192.0.2.1"]}[command]
+    assert CliRunner().invoke(cloud, [*words, *more]).exit_code == 0
+    assert asked == [{"guests": guests}]

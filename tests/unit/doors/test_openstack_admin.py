@@ -57,3 +57,18 @@ def test_copies_that_are_gone_are_forgotten_and_nothing_else():
     assert [each.host for each in nova.listed] == ["nova-scheduler-1", "nova-conductor-2", "compute-9"]
     nova.away = True
     assert admin(nova).forget_services({}) == []
+
+
+def test_a_hypervisor_that_is_gone_is_forgotten_by_nova_and_neutron():
+    def listed(made):
+        return lambda **wanted: [each for each in made if all(getattr(each, key) == wanted[key] for key in wanted)]
+
+    services = [SimpleNamespace(host=host, binary="nova-compute") for host in ("host-1", "host-2")]
+    agents = [SimpleNamespace(host=host) for host in ("host-1", "host-2", "host-2")]
+    made = Admin({})
+    made.__dict__["connection"] = SimpleNamespace(
+        compute=SimpleNamespace(services=listed(services), delete_service=services.remove),
+        network=SimpleNamespace(agents=listed(agents), delete_agent=agents.remove),
+    )
+    made.forget_hypervisor("host-2")
+    assert [each.host for each in (*services, *agents)] == ["host-1", "host-1"]

@@ -86,13 +86,13 @@ def test_containers_are_told_of_no_peer_by_address_but_of_ovn_and_dns(settings):
     addresses = {key for key, value in values.items() if ADDRESS.search(value)}
     networks = {key for key in addresses if key.endswith(("_NETWORK", "_RANGE"))}
     # The public address is in Keystone's catalogue, for users of this machine.
-    assert addresses - networks == {"CONSUL_ADDRESS", "OVN_ADDRESS", "KEYSTONE_PUBLIC_URL"}
+    assert addresses - networks == {"CONSUL_ADDRESS", "OVN_ADDRESS", "OVN_REMOTE", "KEYSTONE_PUBLIC_URL"}
     for name in ("stack.yaml", "ha.yaml", "compute.yaml"):
         document = yaml.safe_load((paths.COMPOSE / name).read_text())
         for service, body in document["services"].items():
             told = variables(str(body.get("environment") or {}) + str(body.get("command") or ""))
-            assert not told & (addresses - networks - {"OVN_ADDRESS", "KEYSTONE_PUBLIC_URL"}), service
-            assert "OVN_ADDRESS" not in told or service == "switch"
+            assert not told & (addresses - networks - {"OVN_REMOTE", "KEYSTONE_PUBLIC_URL"}), service
+            assert "OVN_REMOTE" not in told or service == "switch"
 
 
 @pytest.mark.parametrize(
@@ -258,19 +258,29 @@ def variables(text: str) -> set[str]:
     return set(re.findall(r"\$\{([A-Z_]+)", text))
 
 
-@pytest.mark.parametrize("name", ["stack.yaml", "ha.yaml", "swarm.yaml", "compute.yaml"])
+FILES = ("stack.yaml", "ha.yaml", "swarm.yaml", "compute.yaml", "swarm-compute.yaml")
+
+
+def swarm_values() -> dict[str, str]:
+    settings = Settings(ha=True, swarm=True)
+    rendered = stack.documents(settings, PASSWORDS, {"ovn-key.pem": "k"})
+    inputs = stack.migration_inputs(settings, TAGS, PASSWORDS)
+    return stack.environment(settings, TAGS, rendered, inputs, Path("/etc-folder"))
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_compose_files_ask_for_nothing_that_they_do_not_get(name):
     text = (paths.COMPOSE / name).read_text()
     yaml.safe_load(text)
-    assert variables(text) - {"HYPERVISOR"} <= set(compose_values())
+    given = swarm_values() if name.startswith("swarm") else compose_values()
+    assert variables(text) - {"HYPERVISOR"} <= set(given)
     assert not re.search(r"\$\{[A-Z_]+\}", text), "an unset value must be an error: ${NAME:?}"
 
 
 def test_every_value_for_compose_is_used():
-    names = ("stack.yaml", "ha.yaml", "swarm.yaml", "compute.yaml")
-    used = variables("".join((paths.COMPOSE / name).read_text() for name in names))
-    unused = set(compose_values()) - used
-    assert unused <= {"BASE_TAG", "OS_TAG", "BAKE_TAG"}
+    used = variables("".join((paths.COMPOSE / name).read_text() for name in FILES))
+    unused = set(swarm_values()) - used
+    assert unused <= {"BASE_TAG", "OS_TAG", "BAKE_TAG", "REGISTRY_CONFIG"}
 
 
 @pytest.mark.parametrize("name", ["stack.yaml", "compute.yaml"])

@@ -7,10 +7,11 @@ import pytest
 import yaml
 
 from provision.base import paths
-from provision.pure import stack, swarm
+from provision.pure import ovn, stack, swarm
+from provision.pure.observed import Worker
 from provision.pure.stack import Settings
 from provision.pure.swarm import Host, Task
-from provision.pure.swarm_lines import swarm_lines, table
+from provision.pure.swarm_lines import hypervisors, swarm_lines, table
 
 ETC = "/state/etc"
 SETTINGS = Settings(ha=True, swarm=True)
@@ -19,7 +20,8 @@ DOCUMENTS = {
     "mariadb/mariadb.sql": "SELECT 1",
     "mariadb/consul-token": "t",
     "haproxy/haproxy.cfg": "global",
-    "ovn/x": "",
+    "ovn/ovn-key.pem": "k",
+    "neutron/neutron.conf": "",
 }
 IMAGES = {"provision/mariadb:1": "127.0.0.1:5001/provision/mariadb:1@sha256:abc"}
 # As `docker compose config --format json` writes it.
@@ -55,7 +57,12 @@ COMPOSE = {
             "image": "provision/registrator:1",
             "volumes": [{"type": "bind", "source": "/var/run/docker.sock", "target": "/var/run/docker.sock"}],
         },
-        "ovn": {"image": "provision/ovn:1"},
+        "ovn": {
+            "image": "provision/ovn:1",
+            "dns": ["172.28.0.2"],
+            "volumes": [{"type": "bind", "source": f"{ETC}/ovn", "target": "/config"}],
+        },
+        "horizon": {"image": "provision/horizon:1", "deploy": {"replicas": 0}},
         "mariadb-migrate": {"image": "provision/mariadb:1", "profiles": ["migrate"], "command": ["migrate"]},
     },
     "volumes": {"mariadb": {"name": "provision_mariadb", "labels": {"provision.stack": "local"}}},
@@ -67,7 +74,22 @@ def made(compose=COMPOSE, documents=DOCUMENTS):
 
 
 def test_a_stack_has_what_runs_for_good_and_no_more():
-    assert set(made()["services"]) == {"mariadb", "haproxy", "registrator"}
+    assert set(made()["services"]) == {"mariadb", "haproxy", "registrator", "ovn"}
+    wanted = deepcopy(COMPOSE)
+    wanted["services"]["horizon"]["deploy"]["replicas"] = 1
+    assert "horizon" in made(wanted)["services"]
+
+
+def test_a_member_of_ovn_s_databases_is_on_its_host_s_own_network():
+    document = made()
+    member = document["services"]["ovn"]
+    assert member["networks"] == ["host"]
+    assert document["networks"]["host"] == {"external": True, "name": "host"}
+    # Neither Docker lets a container set what is all of the host's, nor does Consul have to know the host's names.
+    assert "sysctls" not in member
+    assert member["volumes"] == []
+    assert [each["target"] for each in member["secrets"]] == ["/config/ovn-key.pem"]
+    assert "sysctls" in document["services"]["mariadb"]
 
 
 def test_what_a_stack_cannot_say_is_left_out_or_said_otherwise():
@@ -89,7 +111,7 @@ def test_this_machine_s_files_become_secrets_and_other_mounts_stay():
     assert [each["source"] for each in database["volumes"]] == ["mariadb", "/var/lib/provision/resolv.conf"]
     assert document["services"]["registrator"]["volumes"][0]["source"] == "/var/run/docker.sock"
     files = {body["file"] for body in document["secrets"].values()}
-    assert files == {f"{ETC}/{name}" for name in DOCUMENTS if not name.startswith("ovn/")}
+    assert files == {f"{ETC}/{name}" for name in DOCUMENTS if not name.startswith("neutron/")}
     assert list(document["volumes"]) == ["mariadb"]
 
 
@@ -158,17 +180,15 @@ def test_the_override_places_every_service_that_runs_on_several_hosts():
         name
         for document in documents.values()
         for name, body in document["services"].items()
-        if not name.endswith("-migrate") and name not in swarm.ABSENT
+        if not name.endswith("-migrate")
     }
     override = yaml.safe_load((paths.COMPOSE / "swarm.yaml").read_text())["services"]
-    assert set(override) == wanted | set(swarm.FIRST)
+    assert set(override) == wanted | set(swarm.FIRST) | set(ovn.MEMBERS) | {"reviver"}
     # Without IPVS there is no virtual address, and a service that has one is nowhere.
     assert {body["deploy"]["endpoint_mode"] for body in override.values()} == {"dnsrr"}
-    for service in stack.CLUSTERED:
-        places = [
-            override[service if number == 1 else name]["deploy"]["placement"]["constraints"]
-            for number, name in enumerate(stack.members(SETTINGS, service), 1)
-        ]
+    for service in (*stack.CLUSTERED, "ovn"):
+        every = ovn.MEMBERS if service == "ovn" else stack.services_of(SETTINGS, service)
+        places = [override[name]["deploy"]["placement"]["constraints"] for name in every]
         assert places == [[f"node.labels.{swarm.MEMBER_LABEL} == {number}"] for number in (1, 2, 3)]
 
 
@@ -187,15 +207,20 @@ def test_on_several_hosts_no_address_is_rendered_and_copies_share_their_keys():
 def test_apis_have_two_copies_unless_the_user_wants_another_number():
     assert SETTINGS.copies_of("keystone") == 2
     assert Settings(ha=True, swarm=True, copies={"keystone": 3}).copies_of("keystone") == 3
-    # Its images are files of one host.
-    assert SETTINGS.copies_of("glance") == 1
+    assert (SETTINGS.copies_of("neutron-api"), SETTINGS.copies_of("neutron-rpc")) == (2, 2)
+    # Its images are files of one host; a second one of these has nothing to do.
+    assert {SETTINGS.copies_of(name) for name in ("glance", "neutron-periodic", "neutron-ovn-maintenance")} == {1}
     assert Settings().copies_of("keystone") == 1
 
 
-def test_what_has_no_second_host_to_go_to_is_neither_built_nor_awaited():
-    assert not {"ovn", "neutron", "compute", "horizon", "bake"} & SETTINGS.families
-    assert {"registry", "keystone", "nova", "mariadb"} <= SETTINGS.families
-    assert [api.name for api in stack.apis(SETTINGS) if api.awaited] == ["keystone", "glance", "placement", "nova-api"]
+def test_what_is_wanted_is_built_and_awaited_and_horizon_on_wish():
+    assert not {"horizon", "bake"} & SETTINGS.families
+    assert {"registry", "keystone", "nova", "mariadb", "ovn", "neutron", "compute"} <= SETTINGS.families
+    awaited = [api.name for api in stack.apis(SETTINGS) if api.awaited]
+    assert awaited == ["keystone", "glance", "placement", "nova-api", "neutron"]
+    wish = Settings(ha=True, swarm=True, copies={"horizon": 1})
+    assert "horizon" in wish.families
+    assert "horizon" in [api.name for api in stack.apis(wish) if api.awaited]
 
 
 def hosts(*members):
@@ -240,3 +265,33 @@ def test_copies_of_two_images_are_not_as_wanted():
     ]
     (line,) = swarm_lines({"keystone": 2}, two, {}, {"127.0.0.1:5001/provision/keystone:1"})
     assert (line.drift, len(line.digests), line.up) == ("image", 2, False)
+
+
+def test_the_members_addresses_are_in_the_order_of_their_numbers():
+    every = [
+        Host(f"id{n}", f"host-{n}", f"192.0.2.{n}", True, member) for n, member in ((1, 3), (2, 0), (3, 1), (4, 2))
+    ]
+    assert swarm.member_addresses(every) == ("192.0.2.3", "192.0.2.4", "192.0.2.1")
+
+
+@pytest.mark.parametrize(
+    ("host", "project"), [("host-1", "provision-host-1"), ("Node_7.example.org", "provision-node-7-example-org")]
+)
+def test_a_hypervisor_s_project_has_a_name_that_compose_takes(host, project):
+    assert swarm.hypervisor_project(host) == project
+
+
+def test_a_hypervisor_is_up_when_all_of_it_reports():
+    workers = [
+        Worker("nova-scheduler", "nova-scheduler-1", up=False),
+        Worker("nova-compute", "host-1", up=True),
+        Worker("OVN Controller Gateway agent", "host-1", up=True),
+        Worker("OVN Metadata agent", "host-1", up=True),
+        Worker("nova-compute", "host-2", up=False),
+        Worker("OVN Controller Gateway agent", "host-2", up=True),
+    ]
+    found = {each.host: each for each in hypervisors(workers, ["host-1", "host-3"])}
+    assert list(found) == ["host-1", "host-2", "host-3"]
+    assert found["host-1"].up
+    assert found["host-2"].lacks == ("its nova-compute is reported down", "its metadata agent is not reported")
+    assert len(found["host-3"].lacks) == 3

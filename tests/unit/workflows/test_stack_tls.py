@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from provision.base import paths
 from provision.base.errors import UsageError
@@ -158,3 +159,21 @@ def test_only_a_proxy_that_shows_another_certificate_is_given_it(monkeypatch):
     assert stack_tls.hand_over(engine, Settings())
     assert engine.told == [("h-1", ["/entrypoint", "certificate"])]
     assert stack_tls.hand_over(engine, Settings()) == ""
+
+
+def test_ovn_has_a_certificate_on_several_hosts_that_both_ends_show():
+    stack_tls.ensure_ovn(Settings())
+    assert stack_tls.ovn_files(Settings()) == {}
+    assert not (paths.stack_dir() / "tls").exists()
+    settings = Settings(ha=True, swarm=True)
+    stack_tls.ensure_ovn(settings)
+    files = stack_tls.ovn_files(settings)
+    authority = x509.load_pem_x509_certificate(files["ovn-authority.pem"].encode())
+    cert = x509.load_pem_x509_certificate(files["ovn-certificate.pem"].encode())
+    cert.verify_directly_issued_by(authority)
+    purposes = cert.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH} == set(purposes)
+    # Nobody has to renew it while the authority is good: one that expires would end all networks at once.
+    assert cert.not_valid_after_utc == authority.not_valid_after_utc
+    stack_tls.ensure_ovn(settings)
+    assert stack_tls.ovn_files(settings) == files

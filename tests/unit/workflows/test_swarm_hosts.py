@@ -12,8 +12,8 @@ from provision.base.errors import ProvisionError, UsageError
 from provision.base.progress import Silent
 from provision.pure.stack import Settings
 from provision.pure.swarm import Host
-from provision.pure.swarm_lines import SwarmLine
-from provision.workflows import stack_config, swarm_down, swarm_hosts, swarm_up
+from provision.pure.swarm_lines import Hypervisor, SwarmLine
+from provision.workflows import stack_config, swarm_down, swarm_files, swarm_hosts, swarm_hypervisor, swarm_up
 from provision.workflows.swarm_status import SwarmStatus
 
 SHARED = {"passwords.json": '{"provision": "p"}', "choices.json": '{"swarm": true, "ha": true}'}
@@ -75,6 +75,15 @@ class FakeEngine:
     def purge(self, line):
         line("nothing")
 
+    def host(self):
+        return "host-1"
+
+    def states(self, project=""):
+        return []
+
+    def remove_bridge(self, bridge):
+        pass
+
     def execute(self, container, argv):
         return (0, json.dumps(self.shared)) if self.shared else (1, "")
 
@@ -95,6 +104,7 @@ def _world(monkeypatch, tmp_path):
         monkeypatch.setattr(swarm_hosts.compose, "require", lambda: None)
         monkeypatch.setattr(swarm_hosts, "_prepare", lambda *_: {})
         monkeypatch.setattr(swarm_hosts, "_LIMIT", 0)
+        monkeypatch.setattr(swarm_down, "_RELEASE", 0)
         monkeypatch.setattr(swarm_hosts.time, "sleep", lambda _: None)
         return swarm
 
@@ -179,11 +189,32 @@ def test_one_machine_is_told_that_it_is_in_no_swarm(world):
         swarm_hosts.leave(Silent())
 
 
-@pytest.mark.parametrize("words", [["glance=2"], ["neutron-api=2"], ["horizon=1"]])
+@pytest.mark.parametrize("words", [["glance=2"], ["neutron-periodic=2"], ["ovn=2"]])
 def test_what_has_one_host_has_no_copies_on_others(world, words):
     world(FakeSwarm())
-    with pytest.raises(UsageError, match="cannot have copies on several hosts"):
+    with pytest.raises(UsageError, match="cannot have copies"):
         swarm_up.scale(Silent(), words)
+
+
+def test_a_host_may_be_left_without_guests_and_no_other_host_hears_of_it(world):
+    world(FakeSwarm(host(1, 1), me="id2", active=False), SHARED)
+    assert swarm_hypervisor.carries_guests()
+    swarm_hosts.join(Silent(), "T", "192.0.2.1", "192.0.2.2", guests=False)
+    assert not swarm_hypervisor.carries_guests()
+    assert not {each for each in swarm_files._FILES if "hypervisor" in each}
+    # To be asked otherwise the next time.
+    swarm_hosts.join(Silent(), "T", "192.0.2.1", "192.0.2.2")
+    assert swarm_hypervisor.carries_guests()
+
+
+def test_the_last_hosts_hypervisor_takes_the_networks_along(world, monkeypatch):
+    swarm = world(FakeSwarm(host(1, 1)))
+    swarm.remove_networks = lambda: "in use"
+    said = []
+    progress = Silent()
+    progress.note = said.append
+    swarm_down._remove_networks(swarm, progress)
+    assert "Hypervisors of other hosts" in said[0]
 
 
 def line(service, running, wanted=1, **more):
@@ -204,6 +235,12 @@ def test_a_status_is_up_when_hosts_copies_and_apis_all_are():
         assert not less.up
         assert not less.document()["up"]
         assert "Everything is up." not in less.text()
+    hypervisors = (Hypervisor("host-1", ()), Hypervisor("host-2", ("its nova-compute is reported down",)))
+    assert replace(up, hypervisors=hypervisors[:1]).up
+    less = replace(up, hypervisors=hypervisors)
+    assert not less.up
+    assert "hypervisor host-2  its nova-compute is reported down" in less.text()
+    assert [each["up"] for each in less.document()["hypervisors"]] == [True, False]
     assert "host-2  192.0.2.2  away  member 2" in replace(up, hosts=(away,)).text()
     assert "glance: no suitable node" in replace(up, services=(line("glance", 0, problem="no suitable node"),)).text()
 
@@ -219,7 +256,7 @@ def test_down_keeps_the_registry_and_purge_keeps_nothing(world, monkeypatch):
     assert swarm.done == [("remove", {"keystone"})]
     assert stack_config.chosen().swarm
     swarm.done.clear()
-    monkeypatch.setattr(swarm, "remove_network", lambda: "", raising=False)
+    monkeypatch.setattr(swarm, "remove_networks", lambda: "", raising=False)
     swarm_down.stop_swarm(Silent(), purge=True)
     assert swarm.done[0] == ("remove", {"keystone", "registry", "mirror"})
     assert not paths.stack_dir().exists()

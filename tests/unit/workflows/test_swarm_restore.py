@@ -147,13 +147,14 @@ def test_volumes_are_emptied_where_they_are():
         "services": {
             "consul": body("/var/lib/consul", mode="global"),
             "mariadb-2": body("/var/lib/mysql", placement=place),
+            "ovn-3": body("/var/lib/ovn"),
             "memcached": {"volumes": [], "deploy": {}},
             "registry": body("/var/lib/registry"),
             "glance": body("/var/lib/glance"),
         }
     }
     found = clearing(document, "image", images=False)
-    assert set(found) == {"clear-consul", "clear-mariadb-2"}
+    assert set(found) == {"clear-consul", "clear-mariadb-2", "clear-ovn-3"}
     assert set(clearing(document, "image", images=True)) - set(found) == {"clear-glance"}
     assert found["clear-consul"]["deploy"]["mode"] == "global-job"
     one = found["clear-mariadb-2"]

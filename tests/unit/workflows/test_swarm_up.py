@@ -15,6 +15,7 @@ from provision.workflows import swarm_hosts, swarm_up
 SETTINGS = Settings(ha=True, swarm=True)
 NAMES = ["mariadb", "mariadb-2", "mariadb-3", "rabbitmq", "rabbitmq-2", "rabbitmq-3"]
 NAMES += ["memcached", "memcached-2", "memcached-3"]
+OVN = ["ovn", "ovn-2", "ovn-3"]
 
 
 class FakeSwarm:
@@ -56,9 +57,11 @@ class FakeSwarm:
         return f"last lines of {service}"
 
 
-BODY = {"secrets": [], "volumes": [], "deploy": {}}
+NOVA = "127.0.0.1:5001/provision/nova:1@sha256:ab"
+BODY = {"image": NOVA, "secrets": [], "volumes": [], "deploy": {}}
 MIGRATION = {"image": "provision/nova:1", "profiles": ["migrate"], "volumes": []}
-IMAGES = {"provision/nova:1": "127.0.0.1:5001/provision/nova:1@sha256:ab"}
+# The second one is for hypervisors, which are Compose's: each fetches it for itself.
+IMAGES = {"provision/nova:1": NOVA, "provision/compute:1": "127.0.0.1:5001/provision/compute:1@sha256:cd"}
 STACK = SimpleNamespace(
     etc="/etc",
     documents={},
@@ -66,7 +69,7 @@ STACK = SimpleNamespace(
     images=IMAGES,
     compose={"services": {"nova-migrate": MIGRATION}, "volumes": {}},
     installation=SimpleNamespace(settings=SETTINGS, passwords={"admin": "x"}),
-    file=lambda: {"services": dict.fromkeys([*NAMES, "keystone"], BODY), "secrets": {}, "volumes": {}},
+    file=lambda: {"services": dict.fromkeys([*NAMES, *OVN, "keystone"], BODY), "secrets": {}, "volumes": {}},
 )
 
 
@@ -94,6 +97,17 @@ def test_members_start_together_and_are_renewed_one_at_a_time(swarm, deployment,
     deployment._members()
     assert swarm.deployed[1:] == [(name,) for name in NAMES]
     assert len(NAMES) == len(CLUSTERED) * MEMBERS
+
+
+def test_ovn_s_members_begin_together_and_are_renewed_one_at_a_time(swarm, deployment):
+    deployment._ovn()
+    assert swarm.deployed == [tuple(OVN)]
+    deployment._ovn()
+    assert swarm.deployed[1:] == [(name,) for name in OVN]
+    # One that is away may be the only one to begin with: all are told to start.
+    del swarm.running["ovn-2"]
+    deployment._ovn()
+    assert swarm.deployed[-1] == tuple(OVN)
 
 
 def test_members_that_do_not_serve_end_the_wait_in_words(swarm, deployment, monkeypatch):
@@ -134,7 +148,7 @@ def test_a_migration_that_fails_shows_its_last_lines(swarm, deployment):
 def test_hosts_fetch_every_image_before_it_is_needed_and_only_once(swarm, deployment):
     deployment._fetch()
     assert (swarm.deployed, swarm.running) == ([("fetch-nova",)], {})
-    swarm.fetched = set(IMAGES.values())
+    swarm.fetched = {NOVA}
     deployment._fetch()
     assert len(swarm.deployed) == 1
 

@@ -9,7 +9,7 @@ import pytest
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.progress import Silent
 from provision.pure.stack import Settings
-from provision.pure.swarm import ABSENT, Host, Task
+from provision.pure.swarm import Host, Task
 from provision.workflows import swarm_hosts, swarm_up, swarm_upgrade
 
 SETTINGS = Settings(ha=True, swarm=True)
@@ -34,6 +34,8 @@ def test_named_services_and_what_tells_the_hosts_are_brought_up(world):
     swarm_upgrade.upgrade_swarm(Silent(), ["nova-api", "mariadb"])
     members = {"mariadb", "mariadb-2", "mariadb-3"}
     assert world.brought == [({"registry", "nova", "mariadb"}, {"registry", "mirror", "nova-api", *members})]
+    swarm_upgrade.upgrade_swarm(Silent(), ["ovn"])
+    assert world.brought[1] == ({"registry", "ovn"}, {"registry", "mirror", "ovn", "ovn-2", "ovn-3"})
 
 
 def test_without_names_everything_is(world):
@@ -42,7 +44,7 @@ def test_without_names_everything_is(world):
 
 
 def test_unknown_services_and_a_cloud_that_does_not_run_are_bad_usage(world):
-    for name in ("nova", "mariadb-2", *ABSENT):
+    for name in ("nova", "mariadb-2", "ovn-2"):
         with pytest.raises(UsageError, match=f"no service '{name}'"):
             swarm_upgrade.upgrade_swarm(Silent(), ["keystone", name])
     world.wanted = {"registry": 1}

@@ -1,0 +1,89 @@
+"""A Swarm's host as a hypervisor: a Compose project of its own beside the Swarm's services, and whether it has one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from provision.base import paths
+from provision.doors.compose import Compose
+from provision.doors.files import ensure_private
+from provision.doors.openstack_admin import Admin
+from provision.pure import ovn
+from provision.pure.stack import EARLY, bridges
+from provision.pure.swarm import hypervisor_project
+from provision.workflows import stack_bootstrap
+from provision.workflows.stack_config import chosen, is_installed, read_passwords
+from provision.workflows.stack_up import await_hypervisors
+from provision.workflows.stack_upgrade import AGENTS
+from provision.workflows.stack_watch import Watch
+
+if TYPE_CHECKING:
+    from provision.base.progress import Progress
+    from provision.doors.docker import Engine
+    from provision.pure.stack import Settings
+    from provision.workflows.stack_config import Installation
+
+_NONE: Final = "no-hypervisor"
+"""A file of this host alone: the other choices are all hosts'."""
+
+
+def carries_guests() -> bool:
+    """Whether this host shall carry VMs."""
+    return not (paths.stack_dir() / _NONE).exists()
+
+
+def choose(*, guests: bool) -> None:
+    """Keep whether this host shall carry VMs."""
+    if guests:
+        (paths.stack_dir() / _NONE).unlink(missing_ok=True)
+    else:
+        ensure_private(paths.stack_dir() / _NONE, "")
+
+
+def project(host: str) -> Compose:
+    """Return the Compose project of this host's hypervisor."""
+    folder = paths.stack_dir()
+    files = (paths.COMPOSE / "compute.yaml", paths.COMPOSE / "swarm-compute.yaml", folder / "hypervisor.yaml")
+    return Compose(hypervisor_project(host), files, folder / "compose.env", {"HYPERVISOR": host})
+
+
+def ensure(engine: Engine, installation: Installation, progress: Progress) -> None:
+    """Make this host a hypervisor, and wait until Nova and Neutron count on it; the control plane answers already."""
+    settings, host = installation.settings, engine.host()
+    for bridge in bridges(settings):
+        engine.ensure_bridge(bridge)
+    hypervisor = project(host)
+    # What carries guests stays, since they would end with it.
+    hypervisor.up(EARLY, keep=True)
+    hypervisor.up(list(AGENTS), alone=True)
+    switch, agent = f"{hypervisor.project}-switch-1", f"{hypervisor.project}-nova-compute-1"
+    remote = ovn.remotes(settings, settings.ports.ovn_sb)
+    # Another host may carry a member now than when the switch was made.
+    engine.execute(switch, ["ovs-vsctl", "--no-wait", "set", "open", ".", f'external_ids:ovn-remote="{remote}"'])
+    steps = {
+        " OVN metadata": (switch, ovn.sync(settings)),
+        " hypervisor": (agent, ["nova-manage", "cell_v2", "discover_hosts"]),
+    }
+    admin = Admin(stack_bootstrap.admin_login(settings, installation.passwords["admin"]))
+    watch = Watch(engine, progress)
+    await_hypervisors(engine, admin, watch, [host], copies=installation.copies, last_steps=steps)
+    watch.until(watch.stopped)
+
+
+def stop(engine: Engine, progress: Progress, *, purge: bool) -> None:
+    """Remove this host's hypervisor with its guests; their disks stay, unless all is to go."""
+    hypervisor = project(engine.host())
+    if is_installed() and engine.states(hypervisor.project):
+        progress.update(hypervisor.project, "stopping")
+        hypervisor.down(volumes=purge)
+        progress.update(hypervisor.project, "stopped")
+    for bridge in bridges(chosen()):
+        engine.remove_bridge(bridge)
+
+
+def retire(engine: Engine, settings: Settings, progress: Progress) -> None:
+    """Remove this host's hypervisor for good: Nova and Neutron count on it no more."""
+    if engine.states(hypervisor_project(engine.host())):
+        stop(engine, progress, purge=True)
+        admin = Admin(stack_bootstrap.admin_login(settings, read_passwords().get("admin", "")))
+        admin.forget_hypervisor(engine.host())
