@@ -127,7 +127,7 @@ class Swarm:
     def ensure_network(self, name: str, subnet: IPv4Network) -> None:
         """Have a network here that all hosts' containers share, those of the hosts' own among them."""
         with engine_errors():
-            for there in self._client.networks.list(names=[f"^{name}$"]):
+            for there in self._networks(name):
                 if not there.attrs.get("Attachable"):
                     raise UsageError(
                         f"an older version has made the network {name}, which no hypervisor can join",
@@ -141,6 +141,10 @@ class Swarm:
                 ipam=IPAMConfig(pool_configs=[IPAMPool(subnet=str(subnet))]),
                 labels=dict([LABEL.split("=")]),
             )
+
+    def _networks(self, name: str) -> list[Any]:
+        # Not by a pattern: the Swarm takes none for a network that no container here is in.
+        return [each for each in self._client.networks.list(names=[name]) if each.name == name]
 
     # --- images ---
 
@@ -291,7 +295,7 @@ class Swarm:
     def remove_networks(self) -> str:
         """Remove the networks that all hosts' containers share; return who still uses one, or an empty text."""
         with engine_errors():
-            for network in self._client.networks.list(names=[f"^{NETWORK}$", f"^{TUNNEL}$"]):
+            for network in (*self._networks(NETWORK), *self._networks(TUNNEL)):
                 try:
                     network.remove()
                 except APIError as error:
