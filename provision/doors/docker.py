@@ -17,8 +17,9 @@ from provision.base.errors import ProvisionError
 from provision.doors.docker_client import connect, engine_errors
 from provision.doors.process import run
 from provision.pure.containers import COMPOSE_ONEOFF, COMPOSE_PROJECT, COMPOSE_SERVICE
-from provision.pure.stack import BASE_IMAGE, FAMILY_LABEL, LABEL, SUITE
+from provision.pure.stack import LABEL
 from provision.pure.stack_copies import COPY_LABEL
+from provision.pure.stack_families import BASE_IMAGE, FAMILY_LABEL, SUITE
 from provision.pure.stack_host import ServiceState
 
 if TYPE_CHECKING:

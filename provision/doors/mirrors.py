@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.doors.process import run
-from provision.pure.stack import AptMirrors
+from provision.pure.stack_families import AptMirrors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from provision.pure import ovn
-from provision.pure.stack import MEMBERS, PROJECT, digest, image_name
+from provision.pure.stack import MEMBERS, PROJECT, digest
+from provision.pure.stack_families import image_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

@@ -11,7 +11,8 @@ from provision.doors import bakery
 from provision.doors.docker import Engine
 from provision.doors.files import alone
 from provision.pure.bake import Listed, Places, Recipe, places, recipe, software
-from provision.pure.stack import LABEL, image_name
+from provision.pure.stack import LABEL
+from provision.pure.stack_families import image_name
 from provision.workflows.stack_images import ensure_images
 
 if TYPE_CHECKING:

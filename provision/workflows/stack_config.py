@@ -18,7 +18,7 @@ from provision.doors.compose import Compose
 from provision.doors.consul import Catalogue
 from provision.doors.docker import is_here, leaves_out_lacking
 from provision.doors.files import ensure_private
-from provision.pure import stack, stack_host
+from provision.pure import stack, stack_families, stack_host
 from provision.pure.stack import GivenTls, Settings
 from provision.pure.stack_copies import COPIED
 from provision.workflows import stack_tls
@@ -135,7 +135,7 @@ def alone(progress: Progress) -> AbstractContextManager[None]:
 
 def this_checkout() -> dict[str, str]:
     """Work out what Compose would be told by this checkout; writes nothing."""
-    settings, tags = chosen(), stack.image_tags(contexts())
+    settings, tags = chosen(), stack_families.image_tags(contexts())
     known = read_passwords()
     passwords = {name: known.get(name, "") for name in stack.PASSWORDS}
     inputs = stack.migration_inputs(settings, tags, passwords)

@@ -19,7 +19,8 @@ from provision.pure import observed
 from provision.pure.observed import Clock, Member, Observed
 from provision.pure.services import Settings as Registration
 from provision.pure.services import holder_of, plan_changes, wanted_services
-from provision.pure.stack import PROJECT, apis, image_tags
+from provision.pure.stack import PROJECT, apis
+from provision.pure.stack_families import image_tags
 from provision.workflows.stack_bootstrap import admin_login
 from provision.workflows.stack_config import catalogue, chosen, control, hypervisors, read_passwords
 from provision.workflows.stack_images import contexts

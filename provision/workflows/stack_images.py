@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from provision.base import paths
 from provision.doors import mirrors
-from provision.pure.stack import (
+from provision.pure.stack_families import (
     BASE_IMAGE,
     FAMILIES,
     FAMILY_LABEL,

@@ -11,7 +11,7 @@ from provision.base.errors import UsageError
 from provision.doors.compose import Compose
 from provision.doors.files import ensure_private
 from provision.doors.swarm import Swarm
-from provision.pure import stack
+from provision.pure import stack, stack_families
 from provision.pure.swarm import NUMBER, registry_host, stack_file
 from provision.workflows import stack_config
 from provision.workflows.stack_images import contexts, ensure_images
@@ -98,12 +98,12 @@ def ensure_built(
     engine: Engine, swarm: Swarm, progress: Progress, families: Collection[str]
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Have images in the registry, this checkout's own; return every family's tag, and their names there."""
-    tags = stack.image_tags(contexts())
+    tags = stack_families.image_tags(contexts())
     present = engine.images()
     wanted = sorted(set(families) - _FOUNDATIONS)
     missing = []
     for family_name in wanted:
-        name = stack.image_name(family_name, tags)
+        name = stack_families.image_name(family_name, tags)
         # What another host has built and all run is what shall run here too.
         if name in present:
             continue
@@ -114,7 +114,7 @@ def ensure_built(
     ensure_images(engine, progress, missing)
     images = {}
     for family_name in wanted:
-        name = stack.image_name(family_name, tags)
+        name = stack_families.image_name(family_name, tags)
         images[name] = swarm.push(name)
         if family_name == "registry":
             # Each host has made its own before it could fetch any: a tag is what they have in common.

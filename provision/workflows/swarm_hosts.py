@@ -13,7 +13,7 @@ from provision.base.facts import LOCAL_CLOUD
 from provision.doors import clouds_yaml, compose
 from provision.doors.consul_keys import Keys
 from provision.doors.docker import Engine
-from provision.pure.stack import image_name
+from provision.pure.stack_families import image_name
 from provision.pure.swarm import FIRST, NETWORK, TUNNEL, absent_members, names, next_member, part
 from provision.workflows import stack_bootstrap, stack_config, swarm_hypervisor
 from provision.workflows.stack_config import alone, choose, chosen, is_installed

@@ -11,7 +11,8 @@ from provision.doors.docker import Engine
 from provision.doors.docker_look import Look
 from provision.doors.stack_data import Data
 from provision.pure.backup import AUTHORITY, passwords_for_hosts
-from provision.pure.stack import PROJECT, image_name
+from provision.pure.stack import PROJECT
+from provision.pure.stack_families import image_name
 from provision.pure.swarm import FIRST
 from provision.workflows import stack_config, stack_tls
 from provision.workflows.stack_backup import (

@@ -11,7 +11,8 @@ from provision.doors.docker import Engine
 from provision.doors.openstack_admin import Admin
 from provision.doors.openstack_look import OpenStack
 from provision.pure.services import CONTAINER_KEY
-from provision.pure.stack import apis, image_tags
+from provision.pure.stack import apis
+from provision.pure.stack_families import image_tags
 from provision.pure.swarm import names
 from provision.pure.swarm_lines import Hypervisor, SwarmLine, hypervisors, swarm_lines, table
 from provision.workflows import stack_bootstrap, swarm_hypervisor

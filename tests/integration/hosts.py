@@ -23,7 +23,7 @@ from provision.base import paths
 from provision.base.progress import Silent
 from provision.doors import host as machine
 from provision.doors.docker import Engine
-from provision.pure import stack
+from provision.pure import stack, stack_families
 from provision.pure.stack_host import lacking_capabilities
 from provision.workflows.stack_images import contexts, ensure_images
 
@@ -143,7 +143,7 @@ class Hosts:
         self.docker = docker.from_env(timeout=600)
         self.folder = Path(folder or tempfile.mkdtemp(prefix="hosts-"))
         self.run = f"it-{uuid.uuid4().hex[:8]}"
-        base = stack.image_name("base", ensure_images(Engine(), Silent(), ["base"]))
+        base = stack_families.image_name("base", ensure_images(Engine(), Silent(), ["base"]))
         self.image = f"{self.run}-engine"
         Engine().build(
             self.image,
@@ -163,9 +163,11 @@ class Hosts:
         for host in self.all:
             host.start()
         here = Engine().images()
-        tags = stack.image_tags(contexts())
-        parents = [stack.BASE_IMAGE, stack.image_name("base", tags)]
-        every = [name for family in tags if family != "bake" and (name := stack.image_name(family, tags)) in here]
+        tags = stack_families.image_tags(contexts())
+        parents = [stack_families.BASE_IMAGE, stack_families.image_name("base", tags)]
+        every = [
+            name for family in tags if family != "bake" and (name := stack_families.image_name(family, tags)) in here
+        ]
         for host in self.all:
             self.load(host, [*parents, *(every if host is self.all[0] else [])])
 

@@ -24,7 +24,7 @@ from provision.base.progress import Silent
 from provision.doors.certificates import ensure_certificate
 from provision.doors.compose import Compose
 from provision.doors.docker import Engine
-from provision.pure import stack
+from provision.pure import stack, stack_families
 from provision.workflows.stack_access import ensure_access
 from provision.workflows.stack_config import new_password
 from provision.workflows.stack_images import ensure_images
@@ -66,7 +66,7 @@ class Members:
         self.folder = folder
         self.run = f"it-{uuid.uuid4().hex[:8]}"
         tags = ensure_images(Engine(), Silent(), families)
-        self.images = {family: stack.image_name(family, tags) for family in families}
+        self.images = {family: stack_families.image_name(family, tags) for family in families}
         base = f"10.214.{random.randrange(256)}"
         ports = StackPorts(*_free_ports(len(fields(StackPorts))))
         self.settings = stack.Settings(management=IPv4Network(f"{base}.0/24"), ports=ports, ha=ha)

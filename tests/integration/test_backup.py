@@ -12,7 +12,8 @@ from provision.doors import archive
 from provision.doors.docker import Engine
 from provision.doors.stack_data import Data, Place
 from provision.pure.backup import Manifest
-from provision.pure.stack import PASSWORDS, Settings, documents, image_name
+from provision.pure.stack import PASSWORDS, Settings, documents
+from provision.pure.stack_families import image_name
 from provision.workflows.stack_images import ensure_images
 
 from .world import until

@@ -12,7 +12,8 @@ from docker.types import EndpointConfig, IPAMConfig, IPAMPool
 from provision.base.progress import Silent
 from provision.doors.docker import Engine
 from provision.pure import ovn
-from provision.pure.stack import STACK_PORTS, Settings, image_name
+from provision.pure.stack import STACK_PORTS, Settings
+from provision.pure.stack_families import image_name
 from provision.workflows import stack_tls
 from provision.workflows.stack_images import ensure_images
 

@@ -17,7 +17,7 @@ from provision.doors.compose import Compose
 from provision.doors.docker import Engine
 from provision.doors.stack_data import Data, Place
 from provision.pure.galera import read_status
-from provision.pure.stack import image_tags
+from provision.pure.stack_families import image_tags
 from provision.workflows import stack_backup, stack_config, stack_down, stack_members, stack_tls
 from provision.workflows.stack_images import contexts
 from provision.workflows.stack_watch import Watch

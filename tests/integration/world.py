@@ -24,7 +24,8 @@ from provision.base.progress import Silent
 from provision.doors.certificates import ensure_certificate
 from provision.doors.docker import Engine
 from provision.doors.net import leaf
-from provision.pure.stack import PASSWORDS, image_name
+from provision.pure.stack import PASSWORDS
+from provision.pure.stack_families import image_name
 from provision.pure.templating import render
 from provision.workflows.stack_access import ensure_access
 from provision.workflows.stack_config import new_password

@@ -5,7 +5,7 @@ import platform
 import pytest
 
 from provision.doors import mirrors
-from provision.pure.stack import AptMirrors
+from provision.pure.stack_families import AptMirrors
 
 DEB822 = """\
 Types: deb

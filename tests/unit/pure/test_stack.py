@@ -14,13 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provision.base import paths
-from provision.pure import stack, stack_host
-from provision.pure.stack import AptMirrors, Settings
+from provision.pure import stack, stack_families, stack_host
+from provision.pure.stack import Settings
+from provision.pure.stack_families import AptMirrors
 from provision.pure.stack_host import ServiceState
 
 PASSWORDS = {name: f"the-{name}-SECRET" for name in stack.PASSWORDS}
-CONTEXTS = {family.name: {"Dockerfile": family.name.encode()} for family in stack.FAMILIES}
-TAGS = stack.image_tags(CONTEXTS)
+CONTEXTS = {family.name: {"Dockerfile": family.name.encode()} for family in stack_families.FAMILIES}
+TAGS = stack_families.image_tags(CONTEXTS)
 # IPv4, and IPv6 as a URL or a server list writes it.
 ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b|\[[0-9a-f]*:[0-9a-f:]*\]")
 
@@ -125,7 +126,7 @@ def test_each_service_has_only_the_secrets_it_needs(rendered):
 def test_horizon_runs_and_is_built_and_waited_for_only_when_copies_are_asked_for():
     idle, wanted = Settings(), Settings(copies={"horizon": 2})
     assert idle.families == wanted.families - {"horizon"}
-    assert {"bake", "registry"} == {family.name for family in stack.FAMILIES} - wanted.families
+    assert {"bake", "registry"} == {family.name for family in stack_families.FAMILIES} - wanted.families
     assert [compose_values(each)["HORIZON_COPIES"] for each in (idle, wanted)] == ["0", "2"]
     for settings, awaited in ((idle, False), (wanted, True)):
         (horizon,) = (api for api in stack.apis(settings) if api.name == "horizon")
@@ -298,10 +299,12 @@ def test_everything_of_ours_is_labelled_and_published_on_loopback_only(name):
             assert body.get("external") or body["labels"]["provision.stack"] == "local"
 
 
-@given(st.sampled_from(stack.FAMILIES), st.binary(min_size=1, max_size=8))
+@given(st.sampled_from(stack_families.FAMILIES), st.binary(min_size=1, max_size=8))
 def test_a_change_rebuilds_a_family_and_its_children_and_nothing_else(family, more):
-    changed = stack.image_tags(CONTEXTS | {family.name: {"Dockerfile": CONTEXTS[family.name]["Dockerfile"] + more}})
-    parents = {each.name: each.parent for each in stack.FAMILIES}
+    changed = stack_families.image_tags(
+        CONTEXTS | {family.name: {"Dockerfile": CONTEXTS[family.name]["Dockerfile"] + more}}
+    )
+    parents = {each.name: each.parent for each in stack_families.FAMILIES}
 
     def ancestry(name: str) -> list[str]:
         return [name, *ancestry(parents[name])] if name in parents else []
@@ -375,7 +378,7 @@ def test_fixed_addresses_lie_outside_the_ranges_that_docker_gives_out():
     ],
 )
 def test_apt_sources_follow_the_host(mirrors, lines):
-    assert [line.partition("] ")[2] for line in stack.apt_sources(mirrors).splitlines()] == lines
+    assert [line.partition("] ")[2] for line in stack_families.apt_sources(mirrors).splitlines()] == lines
 
 
 @pytest.mark.parametrize(

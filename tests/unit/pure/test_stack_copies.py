@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from provision.base import paths
 from provision.base.errors import UsageError
-from provision.pure import stack, stack_copies
+from provision.pure import stack, stack_copies, stack_families
 from provision.pure.stack_copies import COPIED, MOST_COPIES, SCALABLE, drift, missing, outdated, parse_copies, slots
 from provision.pure.stack_host import ServiceState
 
@@ -79,7 +79,7 @@ def test_haproxy_has_a_place_for_every_copy_and_one_more():
 
 def test_copies_reach_compose():
     settings = stack.Settings(copies={"nova-api": 3})
-    tags = {family.name: "t" for family in stack.FAMILIES}
+    tags = {family.name: "t" for family in stack_families.FAMILIES}
     values = stack.environment(settings, tags, {}, {}, paths.COMPOSE)
     assert (values["NOVA_API_COPIES"], values["KEYSTONE_COPIES"], values["COPY"]) == ("3", "1", "1")
 

@@ -4,7 +4,8 @@ import multiprocessing
 
 from provision.base import paths
 from provision.base.progress import Silent
-from provision.pure.stack import Settings, env_file, image_tags
+from provision.pure.stack import Settings, env_file
+from provision.pure.stack_families import image_tags
 from provision.pure.stack_host import ServiceState
 from provision.workflows import stack_config
 from provision.workflows.stack_images import contexts

@@ -4,7 +4,7 @@ import ast
 from typing import TYPE_CHECKING
 
 from provision.base import paths
-from provision.pure.stack import FAMILIES, families, image_tags
+from provision.pure.stack_families import FAMILIES, families, image_tags
 from provision.workflows.stack_images import contexts
 
 if TYPE_CHECKING:

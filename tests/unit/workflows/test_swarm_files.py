@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from provision.base.progress import Silent
-from provision.pure import stack
+from provision.pure import stack_families
 from provision.workflows import swarm_files
 from provision.workflows.stack_images import contexts
 
-TAGS = stack.image_tags(contexts())
+TAGS = stack_families.image_tags(contexts())
 FAMILIES = ("base", "os", "registry", "ovn", "neutron")
 
 
 def name(family):
-    return stack.image_name(family, TAGS)
+    return stack_families.image_name(family, TAGS)
 
 
 class FakeSwarm:
