@@ -103,18 +103,19 @@ class Host:
         )
 
     def environment(self):
-        root = str(paths.PACKAGE.parent)
         return dict(os.environ) | {
             "DOCKER_HOST": f"unix://{self.socket}",
             "XDG_STATE_HOME": str(self.folder / "state"),
             "XDG_CONFIG_HOME": str(self.folder / "config"),
-            "PYTHONPATH": root,
         }
 
-    def provision(self, *words, check=True):
-        """Run our command as on this host; return what it printed."""
+    def provision(self, *words, check=True, checkout=None):
+        """Run our command as on this host, from this checkout or another one; return what it printed."""
+        environment = {"PYTHONPATH": str(checkout or paths.PACKAGE.parent)}
+        command = (sys.executable, "-m", "provision", *words)
+        # Not in a checkout: Python would take the package from there.
         with self.inside(
-            sys.executable, "-m", "provision", *words, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            *command, environment=environment, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as process:
             out, err = process.communicate(timeout=2 * LIMIT)
         (self.folder / "log").open("a").write(f"$ {' '.join(words[:2])}: {process.returncode}\n{out}{err}\n")
