@@ -75,7 +75,7 @@ if not network:
 began = time.time()
 server = cloud.compute.create_server(name=f"bench-{host}", flavor_id=flavor.id, image_id=image.id,
                                      networks=[{"uuid": network.id}], availability_zone=f"nova:{host}")
-while server.status == "BUILD" and time.time() < began + 420:
+while server.status not in ("ACTIVE", "ERROR") and time.time() < began + 420:
     time.sleep(1)
     server = cloud.compute.get_server(server.id)
 print(json.dumps({"server": server.status, "seconds": round(time.time() - began, 1), "mtu": network.mtu,
