@@ -89,8 +89,9 @@ cloud.compute.wait_for_delete(server, wait=120)
 class Lines:
     """A program's lines as they come, split into words."""
 
-    def __init__(self, process):
-        self.process, self.lines = process, []
+    def __init__(self, process, end=lambda: None):
+        """`end` ends what the process itself does not take with it."""
+        self.process, self.end, self.lines = process, end, []
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self):
@@ -98,6 +99,7 @@ class Lines:
             self.lines.append(line.split())
 
     def stop(self):
+        self.end()
         self.process.terminate()
         self.process.wait(20)
 
@@ -109,9 +111,11 @@ def read(host):
 def write(host):
     """Write from a host's own member through whichever HAProxy Consul names."""
     member = next(filter(None, (host.container_of(name) for name in ("mariadb", "mariadb-2", "mariadb-3"))))
-    command = ["docker", "exec", member, "python3", "-uc", WRITER]
     account = ["haproxy.service.consul", "nova", host.password("nova_db")]
-    return Lines(host.inside(*command, *account, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL))
+    # `docker exec` leaves behind what it has started.
+    command = ["docker", "exec", member, "bash", "-c", 'echo $$ >/run/writer; exec python3 -uc "$@"', "-", WRITER]
+    process = host.inside(*command, *account, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    return Lines(process, lambda: host.docker("exec", member, "bash", "-c", "kill $(cat /run/writer)"))
 
 
 def gap(moments, since, until_):
