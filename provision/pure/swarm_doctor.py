@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from provision.pure.doctor import RULES, missing
 from provision.pure.doctor_host import drifted
-from provision.pure.finding import UP, Finding, listed, logs, since
+from provision.pure.finding import UP, Finding, listed, logs, since, span
 from provision.pure.observed import read_time
 from provision.pure.stack import CLUSTERED, PROJECT, whole
 from provision.pure.swarm import absent_members
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _LATELY: Final = 600
 """Seconds in which a copy that failed is still news."""
+_OFTEN: Final = 4
+"""Failures in that time that are no accident: a host that stops and starts costs its copies two, and Swarm remembers
+four of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,20 +114,23 @@ def _last_problem(seen: Seen, service: str) -> str:
 
 
 def ended(seen: Seen) -> Iterator[Finding]:
-    """A copy failed a moment ago, though another runs in its place."""
+    """A copy fails again and again, though another runs in its place each time; once is a host that came back."""
     lame = {line.service for line in seen.lines if line.running < line.wanted}
-    latest: dict[str, Task] = {}
+    lately: dict[str, list[Task]] = {}
     for task in seen.tasks:
         if task.state in ("failed", "rejected") and not task.wanted and task.service not in lame:
             moment = read_time(task.changed)
-            recent = moment is not None and (seen.here.now - moment).total_seconds() < _LATELY
-            if recent and (task.name not in latest or latest[task.name].changed < task.changed):
-                latest[task.name] = task
-    for name, task in sorted(latest.items()):
+            if moment is not None and (seen.here.now - moment).total_seconds() < _LATELY:
+                lately.setdefault(task.name, []).append(task)
+    for name, tasks in sorted(lately.items()):
+        if len(tasks) < _OFTEN:
+            continue
+        last = max(tasks, key=lambda task: task.changed)
         yield Finding(
             "copies",
             name,
-            f"ended{since(seen.here.now, read_time(task.changed))}: {task.problem or task.state}",
+            f"has ended {len(tasks)} times in {span(_LATELY)}, the last time"
+            f"{since(seen.here.now, read_time(last.changed))}: {last.problem or last.state}",
             f"{logs(name)} says why; another runs in its place",
         )
 

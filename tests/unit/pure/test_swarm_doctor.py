@@ -90,7 +90,12 @@ def test_a_swarm_that_is_well():
             "non-zero exit (1)",
             "Swarm goes on trying",
         ),
-        (changed(tasks=(failed(),)), "keystone-1@host-1", "ended 60 s ago: task: non-zero exit (1)", "another runs"),
+        (
+            changed(tasks=(failed(),) * 4),
+            "keystone-1@host-1",
+            "has ended 4 times in 10 min, the last time 60 s ago: task: non-zero exit (1)",
+            "another runs",
+        ),
         (
             changed(
                 lines=with_line("keystone", healthy=1),
@@ -149,7 +154,9 @@ def test_what_has_one_reason_is_said_once():
 
 
 def test_what_failed_long_ago_or_is_missing_anyway_is_no_news():
-    assert diagnose_swarm(changed(tasks=(failed(changed="2026-03-01T09:00:00Z"),))) == []
+    assert diagnose_swarm(changed(tasks=(failed(changed="2026-03-01T09:00:00Z"),) * 4)) == []
+    # Nor what a host's return has cost.
+    assert diagnose_swarm(changed(tasks=(failed(), failed()))) == []
 
 
 def test_a_control_plane_that_does_not_run_is_one_finding():
