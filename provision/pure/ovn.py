@@ -36,6 +36,12 @@ def sync(settings: Settings) -> list[str]:
     return ["ovn-nbctl", *_TLS, f"--db={remotes(settings, settings.ports.ovn_nb)}", "--timeout=5", "--wait=sb", "sync"]
 
 
+def identity(settings: Settings) -> list[str]:
+    """Write the command that names OVN's databases: a row that they have from their first day to their last."""
+    where = f"--db={remotes(settings, settings.ports.ovn_sb)}"
+    return ["ovn-sbctl", *_TLS, where, "--timeout=10", "get", "SB_Global", ".", "_uuid"]
+
+
 def context(settings: Settings) -> dict[str, object]:
     """Give the templates what they say of OVN."""
     return {

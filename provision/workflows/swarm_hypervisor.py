@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 _NONE: Final = "no-hypervisor"
 """A file of this host alone: the other choices are all hosts'."""
+_FOLLOWED: Final = "external_ids:provision-databases"
+"""Where the switch keeps which databases of OVN this host has followed."""
+_FOLLOWER: Final = "metadata-agent"
+"""What has to be made anew to follow others; ovn-controller, on which guests depend, can be told."""
 
 
 def carries_guests() -> bool:
@@ -55,8 +59,9 @@ def ensure(engine: Engine, installation: Installation, progress: Progress) -> No
     hypervisor = project(host)
     # What carries guests stays, since they would end with it.
     hypervisor.up(EARLY, keep=True)
-    hypervisor.up(list(AGENTS), alone=True)
     switch, agent = f"{hypervisor.project}-switch-1", f"{hypervisor.project}-nova-compute-1"
+    _forget_old_databases(engine, hypervisor, settings, switch)
+    hypervisor.up(list(AGENTS), alone=True)
     remote = ovn.remotes(settings, settings.ports.ovn_sb)
     # Another host may carry a member now than when the switch was made.
     engine.execute(switch, ["ovs-vsctl", "--no-wait", "set", "open", ".", f'external_ids:ovn-remote="{remote}"'])
@@ -68,6 +73,23 @@ def ensure(engine: Engine, installation: Installation, progress: Progress) -> No
     watch = Watch(engine, progress)
     await_hypervisors(engine, admin, watch, [host], copies=installation.copies, last_steps=steps)
     watch.until(watch.stopped)
+    if now := _databases(engine, settings, switch):
+        engine.execute(switch, ["ovs-vsctl", "set", "open", ".", f"{_FOLLOWED}={now}"])
+
+
+def _forget_old_databases(engine: Engine, hypervisor: Compose, settings: Settings, switch: str) -> None:
+    """Have this host follow OVN's databases where a restore has made them anew: it would take them for old ones."""
+    _, known = engine.execute(switch, ["ovs-vsctl", "--if-exists", "get", "open", ".", _FOLLOWED])
+    known, now = known.strip().strip('"'), _databases(engine, settings, switch)
+    if known and now and known != now:
+        engine.execute(switch, ["ovn-appctl", "-t", "ovn-controller", "sb-cluster-state-reset"])
+        hypervisor.remove([_FOLLOWER])
+
+
+def _databases(engine: Engine, settings: Settings, switch: str) -> str:
+    """Return what tells OVN's databases from any others; nothing where they do not answer."""
+    code, said = engine.execute(switch, ovn.identity(settings))
+    return "" if code else said.strip()
 
 
 def stop(engine: Engine, progress: Progress, *, purge: bool) -> None:

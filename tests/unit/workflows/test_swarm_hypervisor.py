@@ -22,6 +22,7 @@ class World:
 
     def __init__(self):
         self.done, self.there = [], []
+        self.followed, self.databases = "", "d1"
 
     def host(self):
         return "Node.7"
@@ -30,6 +31,10 @@ class World:
         return [ServiceState("switch", "s", "running")] if self.there else []
 
     def execute(self, container, argv):
+        if argv[-1] == "external_ids:provision-databases":
+            return 0, f'"{self.followed}"\n' if self.followed else "\n"
+        if argv[-1] == "_uuid":
+            return 0, f"{self.databases}\n"
         self.done.append(("execute", container, *argv[-1:]))
         return 0, ""
 
@@ -60,13 +65,14 @@ def test_a_host_becomes_a_hypervisor_of_its_own_name(world, monkeypatch):
     monkeypatch.setattr(swarm_hypervisor, "await_hypervisors", lambda *words, **more: awaited.append((words, more)))
     installation = SimpleNamespace(settings=SETTINGS, passwords={"admin": "x"}, copies={"nova-scheduler": 2})
     swarm_hypervisor.ensure(world, installation, Silent())
-    assert [each[0] for each in world.done] == ["ensure_bridge", "ensure_bridge", "up", "up", "execute"]
+    assert [each[0] for each in world.done] == ["ensure_bridge", "ensure_bridge", "up", "up", "execute", "execute"]
     assert [each for each in world.done if each[0] == "up"] == [
         ("up", *EARLY),
         ("up", "nova-compute", "metadata-agent"),
     ]
     # A switch that was made before another host took a member's place learns of it.
-    assert world.done[-1] == ("execute", "provision-node-7-switch-1", f'external_ids:ovn-remote="{REMOTE}"')
+    assert world.done[-2] == ("execute", "provision-node-7-switch-1", f'external_ids:ovn-remote="{REMOTE}"')
+    assert world.done[-1][2] == "external_ids:provision-databases=d1"
     ((words, more),) = awaited
     assert words[-1] == ["Node.7"]
     assert more["copies"] == {"nova-scheduler": 2}
@@ -74,6 +80,19 @@ def test_a_host_becomes_a_hypervisor_of_its_own_name(world, monkeypatch):
         "provision-node-7-switch-1",
         "provision-node-7-nova-compute-1",
     ]
+
+
+@pytest.mark.parametrize(("followed", "databases", "new"), [("d1", "d1", False), ("d1", "d2", True), ("d1", "", False)])
+def test_a_hypervisor_follows_databases_that_a_restore_has_made_anew(world, monkeypatch, followed, databases, new):
+    monkeypatch.setattr(swarm_hypervisor, "await_hypervisors", lambda *words, **more: None)
+    world.followed, world.databases = followed, databases
+    swarm_hypervisor.ensure(world, SimpleNamespace(settings=SETTINGS, passwords={"admin": "x"}, copies={}), Silent())
+    told = ("execute", "provision-node-7-switch-1", "sb-cluster-state-reset")
+    assert (told in world.done, ("remove", ["metadata-agent"]) in world.done) == (new, new)
+    if new:
+        assert world.done.index(("remove", ["metadata-agent"])) < world.done.index(
+            ("up", "nova-compute", "metadata-agent")
+        )
 
 
 def test_a_host_that_stops_keeps_its_guests_disks_unless_all_goes(world):
