@@ -112,7 +112,7 @@ def test_each_member_is_looked_at_and_any_that_serves_is_asked(members, looked_a
     until(lambda: judged(look) == {}, LIMIT, lambda: judged(look))
     assert stack_doctor._queues(look, look.units())["queues"] is not None
     assert stack_schema.pending(engine, looked_at) == ["nova"]
-    assert stack_backup._serving(Data(), look.units()) == f"{members.run}-mariadb-2-1"
+    assert stack_backup.serving(Data(), look.units()) == f"{members.run}-mariadb-2-1"
     # Without a majority the last one refuses to answer, and that is what is said of it.
     members.container("mariadb-2").kill()
     until(lambda: "mariadb-3-1" in judged(look), LIMIT, lambda: judged(look))
