@@ -13,14 +13,16 @@ from provision.pure.stack_copies import PATIENCE
 
 @click.group()
 def cloud() -> None:
-    """Run the `local` cloud: OpenStack in containers on this machine."""
+    """Run the `local` cloud: OpenStack in containers, on this machine or several."""
 
 
 _FILE = click.Path(path_type=Path, resolve_path=True)
 
 
 @cloud.command()
-@click.option("--ha/--no-ha", default=None, help="Three members of what keeps state, or one; kept for the next time.")
+@click.option(
+    "--ha/--no-ha", default=None, help="Three members of MariaDB, RabbitMQ and memcached, or one; remembered."
+)
 @click.option("--tls-cert", "cert", type=_FILE, help="A certificate (PEM, with its chain) of your own for the APIs.")
 @click.option("--tls-key", "key", type=_FILE, help="Its key.")
 @click.option(
@@ -28,9 +30,10 @@ _FILE = click.Path(path_type=Path, resolve_path=True)
 )
 @click.option("--own-tls", is_flag=True, help="Go back to the certificate that the installation makes itself.")
 def up(*, ha: bool | None, cert: Path | None, key: Path | None, authority: Path | None, own_tls: bool) -> None:
-    """Start it (building what is missing), and wait until every API, compute service and network agent is up.
+    """Start the cloud, and wait until it works.
 
-    A certificate that is given is kept as a choice, and read anew at every start.
+    What is missing is built. A certificate's path is remembered, and the file read anew at every start. On several
+    hosts this one carries VMs from then on, unless it was taken in with --no-hypervisor.
     """
     from provision.base.errors import UsageError
     from provision.cli.terminal import TerminalProgress, duration
@@ -40,7 +43,9 @@ def up(*, ha: bool | None, cert: Path | None, key: Path | None, authority: Path 
     from provision.workflows.swarm_up import ensure_swarm
 
     if (cert is None) != (key is None) or (authority and not cert) or (own_tls and cert):
-        raise UsageError("--tls-cert and --tls-key belong together, and exclude --own-tls")
+        raise UsageError(
+            "--tls-cert and --tls-key belong together, and exclude --own-tls", "give both, or --own-tls alone"
+        )
     if cert and key:
         choose_tls(GivenTls("", cert, key, authority))
     elif own_tls:
@@ -60,7 +65,10 @@ def up(*, ha: bool | None, cert: Path | None, key: Path | None, authority: Path 
 @cloud.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(*, as_json: bool) -> None:
-    """Show its containers, APIs, hypervisors and agents; 1 when something is not up."""
+    """Show services, APIs and hypervisors.
+
+    The exit code is 1 when something is not up.
+    """
     from provision.cli.terminal import print_json
     from provision.workflows.stack_config import chosen
     from provision.workflows.stack_status import stack_status
@@ -105,7 +113,10 @@ def scale(*, copies: tuple[str, ...], timeout: int, grace: int | None) -> None:
 @_GRACE
 @click.argument("services", nargs=-1)
 def upgrade(*, services: tuple[str, ...], timeout: int, grace: int | None) -> None:
-    """Make SERVICES what this checkout gives, one copy at a time; by default all that can be without a pause."""
+    """Renew services, one copy at a time.
+
+    SERVICES become what this checkout gives; by default all that can without a pause.
+    """
     from provision.base.errors import UsageError
     from provision.cli.terminal import TerminalProgress
     from provision.workflows.stack_config import chosen
@@ -126,7 +137,10 @@ def upgrade(*, services: tuple[str, ...], timeout: int, grace: int | None) -> No
 @click.option("--purge", is_flag=True, help="Remove its data, images and files too.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def down(*, purge: bool, yes: bool) -> None:
-    """Stop it; its data stays, unless --purge is given."""
+    """Stop the cloud; its data stays.
+
+    On several hosts: the control plane on all, and this host's VMs.
+    """
     from provision.cli.terminal import TerminalProgress
     from provision.workflows.stack_config import chosen
     from provision.workflows.stack_down import stop_stack
@@ -148,7 +162,10 @@ _NO_HYPERVISOR = click.option("--no-hypervisor", is_flag=True, help="This host s
 @click.option("--advertise-addr", "address", required=True, help="Where the other hosts reach this one.")
 @_NO_HYPERVISOR
 def begin(*, address: str, no_hypervisor: bool) -> None:
-    """Begin a control plane on several hosts with this one (a Docker Swarm); print what the others join it with."""
+    """Begin a cloud on several hosts, here.
+
+    They are a Docker Swarm. What the others join it with is printed; whoever has that line controls every host.
+    """
     from provision.cli.terminal import TerminalProgress
     from provision.workflows.swarm_hosts import begin as run
 
@@ -165,7 +182,10 @@ def begin(*, address: str, no_hypervisor: bool) -> None:
 @click.argument("token")
 @click.argument("address")
 def join(*, token: str, address: str, own: str, no_hypervisor: bool) -> None:
-    """Take this host into the control plane of the one at ADDRESS, which has printed TOKEN."""
+    """Take this host into a cloud on several.
+
+    `provision cloud init` has printed TOKEN on the host at ADDRESS.
+    """
     from provision.cli.terminal import TerminalProgress
     from provision.workflows.swarm_hosts import join as run
 
@@ -175,10 +195,15 @@ def join(*, token: str, address: str, own: str, no_hypervisor: bool) -> None:
 @cloud.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def leave(*, yes: bool) -> None:
-    """Take this host out of its control plane, and remove all data that is on it: the others have theirs."""
+    """Take this host out; its data goes.
+
+    The others keep what they have. VMs on this host go with their disks, and with the first host Glance's images.
+    """
     from provision.cli.terminal import TerminalProgress
+    from provision.workflows.swarm_files import require_swarm
     from provision.workflows.swarm_hosts import leave as run
 
+    require_swarm()
     if not yes:
         require_consent("leaving removes all data of the cloud that is on this host", yes=yes)
         ask("Leave, and remove all data of the cloud that is on this host?")

@@ -45,7 +45,7 @@ def logs(
     tail: int | None,
     timestamps: bool,
 ) -> None:
-    """Show the log of SERVICES as one, in the order of time.
+    """Show all logs as one, in the order of time.
 
     It is that of every copy of every service, unless SERVICES are given. A single copy is named as its lines name it:
     nova-api-2 (on several hosts: nova-api-2@host-3).
@@ -109,9 +109,10 @@ def painter() -> Callable[[str, str], str]:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(*, as_json: bool) -> None:
-    """Say what is wrong with it and what to do; 1 when something is.
+    """Say what is wrong, and what to do.
 
-    On several hosts it sees all of them, and looks at the disks, certificates and members of the one where it is run.
+    The exit code is 1 when something is. On several hosts it sees all of them, and looks at the disks, certificates
+    and members of the one where it is run.
     """
     from dataclasses import asdict
 
@@ -138,9 +139,10 @@ def doctor(*, as_json: bool) -> None:
 )
 @click.argument("file", type=click.Path(path_type=Path))
 def backup(*, file: Path, images: bool) -> None:
-    """Keep its data in FILE: databases, Keystone's keys, passwords. It holds secrets: guard it as you guard them.
+    """Keep the cloud's data in FILE.
 
-    The cloud goes on meanwhile. The disks of VMs are not in it.
+    Databases, Keystone's keys, passwords: it holds secrets, guard it as you guard them. The cloud goes on meanwhile.
+    The disks of VMs are not in it.
     """
     from provision.cli.terminal import TerminalProgress
     from provision.workflows.stack_backup import backup as run
@@ -156,7 +158,10 @@ def backup(*, file: Path, images: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.argument("file", type=click.Path(path_type=Path))
 def restore(*, file: Path, yes: bool) -> None:
-    """Put the data of FILE (made by `backup`) in the place of its own; then `provision cloud up` starts it."""
+    """Put back what `backup` kept in FILE.
+
+    It replaces all data that is there. Then `provision cloud up` starts the cloud with it, on several hosts on each.
+    """
     from provision.cli.terminal import TerminalProgress
     from provision.workflows.stack_backup import restore as run
     from provision.workflows.stack_config import chosen

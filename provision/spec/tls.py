@@ -57,7 +57,7 @@ def _read(path: Path, where: tuple[str, ...]) -> tuple[bytes, Problem | None]:
         return path.read_bytes(), None
     except OSError as error:
         why = error.strerror or str(error)
-        fix = "Paths are relative to the spec's folder; give a file that you may read."
+        fix = "Give a file that you may read; in a spec, paths are relative to its folder."
         return b"", Problem(where, f"{path} cannot be read: {why}", fix)
 
 

@@ -43,9 +43,9 @@ def upgrade(
     Raises UsageError for a service that there is not, and ProvisionError when a new copy does not work: it is removed
     then, and what ran before goes on.
     """
+    named = _known(services)
     if not is_installed():
         raise UsageError("there is no local cloud on this machine", "start it with `provision cloud up`")
-    named = _known(services)
     compose.require()
     engine = Engine()
     if not engine.states(control().project):

@@ -43,7 +43,8 @@ def run(*arguments, cwd):
         (["upgrade", "--timeout", "0"], "--timeout"),
         (["init"], "--advertise-addr"),
         (["join", "TOKEN"], "Missing argument 'ADDRESS'"),
-        (["leave"], "--yes"),
+        (["leave"], "this machine belongs to no Swarm of ours"),
+        (["upgrade", "nosuch"], "there is no service 'nosuch'"),
         (["leave", "--yes"], "this machine belongs to no Swarm of ours"),
     ],
 )
@@ -63,13 +64,16 @@ def test_the_choice_is_kept_before_there_is_a_cloud(tmp_path):
     assert (tmp_path / ".local/state/provision/local/choices.json").stat().st_mode & 0o777 == 0o600
 
 
-def test_on_several_hosts_a_grace_is_the_services_own(tmp_path):
+@pytest.mark.parametrize(
+    ("words", "message"), [(["upgrade", "--grace", "5", "keystone"], "leave out --grace"), (["leave"], "--yes")]
+)
+def test_what_several_hosts_want_otherwise(tmp_path, words, message):
     folder = tmp_path / ".local/state/provision/local"
     folder.mkdir(parents=True)
     (folder / "choices.json").write_text('{"swarm": true, "ha": true}')
-    done = run("upgrade", "--grace", "5", "keystone", cwd=tmp_path)
+    done = run(*words, cwd=tmp_path)
     assert done.returncode == 2
-    assert "leave out --grace" in done.stderr
+    assert message in done.stderr
 
 
 @pytest.mark.parametrize(("more", "guests"), [([], True), (["--no-hypervisor"], False)])
