@@ -123,7 +123,7 @@ install_python() {
 
 case ${1:-} in
   install)
-    if good_python; then python3 -m provision.workflows.preflight; fi
+    if good_python; then python3 -m provision.operations.localcloud.shared.preflight; fi
     install_packages "$2"
     start_docker
     join_docker_group

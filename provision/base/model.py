@@ -99,7 +99,7 @@ class Flavor:
 
 @dataclass(frozen=True, slots=True)
 class Sizing:
-    """What the flavors make of the spec: memory in MiB, already capped (pure/sizing.py)."""
+    """What the flavors make of the spec: memory in MiB, already capped (model/cluster/sizing.py)."""
 
     worker_cores: int
     worker_memory: int

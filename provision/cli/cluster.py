@@ -13,12 +13,12 @@ from provision.cli.spec import file_option, source_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from provision.adapters.cluster_dir import Keeper
     from provision.base.model import ClusterSpec
     from provision.cli.terminal import TerminalProgress
-    from provision.doors.keeper import Keeper
-    from provision.pure.cluster import Observed
-    from provision.pure.plan import Plan
-    from provision.workflows.up import Summary
+    from provision.model.cluster.plan import Plan
+    from provision.model.cluster.resources import Observed
+    from provision.operations.cluster.up import Summary
 
 _SIGNS = {"create": "+", "delete": "-", "tag": "~", "attach": "~", "update": "~", "configure": "~", "start": "~"}
 
@@ -29,8 +29,8 @@ _SIGNS = {"create": "+", "delete": "-", "tag": "~", "attach": "~", "update": "~"
 def plan(file: Path | None, *, as_json: bool) -> None:
     """Show what `up` would do; changes nothing."""
     from provision.cli.terminal import print_json
-    from provision.spec import load
-    from provision.workflows.plan import plan as make
+    from provision.clusterfile import load
+    from provision.operations.cluster.preview import plan as make
 
     todo = make(load(file), source_of(file))
     if as_json:
@@ -49,10 +49,10 @@ def plan(file: Path | None, *, as_json: bool) -> None:
 @click.option("--replace", is_flag=True, help="Allow steps that lose what is on a node.")
 def up(file: Path | None, *, yes: bool, timeout: int, replace: bool) -> None:
     """Make the cluster, or what is missing of it; wait until it works; say where to log in."""
+    from provision.adapters.cluster_dir import Keeper
     from provision.cli.terminal import STDERR, TerminalProgress
-    from provision.doors.keeper import Keeper
-    from provision.spec import load
-    from provision.workflows import up as workflow
+    from provision.clusterfile import load
+    from provision.operations.cluster import up as workflow
 
     spec = load(file)
     # Before the minutes that starting the local cloud and baking the image take.
@@ -68,7 +68,7 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool) -> None:
             ask("Do this?", default=True)
 
     workflow.prepare(spec, progress)
-    from provision.doors.cloud import connect
+    from provision.adapters.openstack.cloud import connect
 
     cloud = connect(spec.cloud, source_of(file))
     helpers = workflow.helpers_for(cloud, spec, keeper, progress, timeout=timeout * 60)
@@ -81,11 +81,11 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the state as JSON.")
 def status(file: Path | None, *, as_json: bool) -> int:
     """Show the cluster as the cloud, Spark and the Hub see it; exits with 1 when it does not work."""
+    from provision.adapters.cluster_dir import Keeper
+    from provision.adapters.openstack.cloud import connect
     from provision.cli.terminal import print_json
-    from provision.doors.cloud import connect
-    from provision.doors.keeper import Keeper
-    from provision.spec import load
-    from provision.workflows.status import status as look
+    from provision.clusterfile import load
+    from provision.operations.cluster.status import status as look
 
     # A certificate that has expired since must not hide the state of what runs.
     spec = load(file, files=False)
@@ -103,11 +103,11 @@ def status(file: Path | None, *, as_json: bool) -> int:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def down(file: Path | None, *, yes: bool) -> None:
     """Remove the cluster: all that carries its mark, in any half-made state, and nothing else."""
+    from provision.adapters.cluster_dir import Keeper
+    from provision.adapters.openstack.cloud import connect
     from provision.cli.terminal import STDERR, TerminalProgress
-    from provision.doors.cloud import connect
-    from provision.doors.keeper import Keeper
-    from provision.spec import load
-    from provision.workflows.down import down as remove
+    from provision.clusterfile import load
+    from provision.operations.cluster.down import down as remove
 
     spec = load(file, files=False)
     progress = TerminalProgress()

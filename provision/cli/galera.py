@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from typing import Final
 
+from provision.adapters.mariadb import Server
 from provision.base.errors import ProvisionError
-from provision.doors.mariadb import Server
 
 ACCOUNTS: Final = Path("/run/mysqld/init.sql")
 """The databases and accounts, one statement a line."""
@@ -46,8 +46,8 @@ def serve_alone(name: str, server: Server) -> None:
 
 def serve(name: str, members: list[str], server: Server) -> int:
     """Be one of several members."""
-    from provision.doors.consul_keys import Keys
-    from provision.workflows.galera import Member
+    from provision.adapters.consul.kv import Keys
+    from provision.operations.galera import Member
 
     keys = Keys(os.environ["CONSUL_HTTP_ADDR"], Path(os.environ["CONSUL_HTTP_TOKEN_FILE"]).read_text().strip())
     member = Member(name, members, server, keys, accounts=ACCOUNTS.read_text(), say=say)

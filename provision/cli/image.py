@@ -17,7 +17,7 @@ def image() -> None:
 @image.command()
 def bake() -> None:
     """Bake the golden image, if it is not in the cache; print the path of its qcow2."""
-    from provision.workflows.bake import bake as run
+    from provision.operations.image.bake import bake as run
 
     progress = TerminalProgress()
     with progress.phase("Golden image"):
@@ -30,7 +30,7 @@ def bake() -> None:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def list_images(cloud: str | None, as_json: bool) -> None:
     """List golden images: in this machine's cache, and with --cloud those on a cloud."""
-    from provision.workflows.bake import on_cloud, on_disk
+    from provision.operations.image.bake import on_cloud, on_disk
 
     found = on_disk() + (on_cloud(cloud) if cloud else [])
     if as_json:

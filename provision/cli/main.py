@@ -24,7 +24,7 @@ COMMANDS: Final = {
     "render": ("provision.cli.spec:render", "Print any document the cluster would get, offline."),
     "inventory": ("provision.cli.nodes:inventory", "Ansible's dynamic inventory, from the cloud's own metadata."),
     "image": ("provision.cli.image:image", "Bake and list golden images."),
-    "cloud": ("provision.cli.stack:cloud", "Run the `local` cloud: OpenStack in containers on this machine."),
+    "cloud": ("provision.cli.cloud.lifecycle:cloud", "Run the `local` cloud: OpenStack in containers on this machine."),
     "registrator": ("provision.cli.registrator:registrator", "Keep Consul's catalogue equal to Docker's containers."),
 }
 

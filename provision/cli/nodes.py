@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import click
 
 from provision.cli.spec import file_option, source_of
-from provision.workflows.run import ROLES
+from provision.operations.cluster.run import ROLES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from provision.workflows.nodes import Live
+    from provision.operations.cluster.nodes import Live
 
 
 def _live(file: Path | None) -> Live:
-    from provision.spec import load
-    from provision.workflows.nodes import look
+    from provision.clusterfile import load
+    from provision.operations.cluster.nodes import look
 
     return look(load(file), source_of(file))
 
@@ -34,7 +34,7 @@ def ssh(context: click.Context, *, file: Path | None, words: tuple[str, ...]) ->
 
     CMD goes to the node's shell as ssh sends it. The exit code is CMD's.
     """
-    from provision.workflows.run import choose, ssh_argv
+    from provision.operations.cluster.run import choose, ssh_argv
 
     name, command = split(words, sys.argv)
     live = _live(file)
@@ -75,9 +75,9 @@ def run(
     """
     from dataclasses import asdict
 
+    from provision.adapters.ssh import worst
     from provision.cli.terminal import print_json
-    from provision.doors.ssh import worst
-    from provision.workflows.run import run as run_on
+    from provision.operations.cluster.run import run as run_on
 
     line = command[0] if len(command) == 1 else shlex.join(command)
     results = run_on(_live(file), role, line, timeout)
@@ -103,7 +103,7 @@ def run(
 def verify(*, file: Path | None, as_json: bool, only: str) -> None:
     """Test the live cluster with testinfra: software, units, sockets, secrets, a job on every worker, the Hub."""
     from provision.cli.terminal import TerminalProgress, duration, print_json
-    from provision.workflows.verify import verify as check
+    from provision.operations.cluster.verify import verify as check
 
     progress = TerminalProgress()
     report = check(_live(file), progress, only=only)

@@ -1,19 +1,23 @@
-"""`provision registrator`: run the Registrator until it is told to stop."""
+"""`provision registrator`: run the Registrator until it is told to stop.
+
+`python -m provision.cli.registrator` is the same; its container runs that.
+"""
 
 from __future__ import annotations
 
 import json
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from provision.base.errors import UsageError
+from provision.base.errors import ProvisionError, UsageError
 
 if TYPE_CHECKING:
-    from provision.doors.docker_events import Engine
+    from provision.adapters.docker.events import Engine
 
 
 @click.command()
@@ -52,10 +56,10 @@ def registrator(
 
     Conventions (SERVICE_NAME, SERVICE_CHECK_HTTP, ...): compose/registrator/README.md. Logs go to stderr.
     """
-    from provision.doors.consul import Catalogue
-    from provision.doors.docker_events import Engine
-    from provision.pure.services import Settings, holder_of
-    from provision.workflows.registrator import Registrator
+    from provision.adapters.consul.catalogue import Catalogue
+    from provision.adapters.docker.events import Engine
+    from provision.model.registrator.services import Settings, holder_of
+    from provision.operations.registrator import Registrator
 
     if not consul_url.startswith(("http://", "https://")):
         raise UsageError(f"--consul: {consul_url!r} is no URL", "Write it as http://HOST:8500.")
@@ -72,6 +76,15 @@ def registrator(
     log("stopped")
 
 
+def main() -> None:
+    """Run it as the container does; an error is a line of the log, and its code the container's."""
+    try:
+        registrator.main(prog_name="registrator")
+    except ProvisionError as error:
+        log("ended", level="error", reason=error.message, hint=error.hint)
+        sys.exit(error.exit_code)
+
+
 def _token(file: Path) -> str:
     try:
         return file.read_text().strip()
@@ -83,7 +96,7 @@ def _token(file: Path) -> str:
 
 def _host_name(engine: Engine) -> str:
     """Ask Docker for the host's name, for as long as it takes: an id made of anything else would outlive us."""
-    from provision.doors.docker_events import EngineAwayError
+    from provision.adapters.docker.events import EngineAwayError
 
     said = False
     while True:
@@ -105,3 +118,7 @@ def log(event: str, level: str = "info", **fields: object) -> None:
 def _quoted(value: object) -> str:
     text = str(value)
     return json.dumps(text, ensure_ascii=False) if not text or any(c in text for c in ' "=\n\t') else text
+
+
+if __name__ == "__main__":
+    main()

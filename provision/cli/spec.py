@@ -25,7 +25,7 @@ def file_option(command: Callable[_P, _Result]) -> Callable[_P, _Result]:
         try:
             return command(*arguments, **options)
         except ProvisionError as error:
-            from provision.spec.loading import FILE, with_line
+            from provision.clusterfile.loading import FILE, with_line
 
             file = options["file"]
             error.message = with_line(error.message, file if isinstance(file, Path) else FILE)
@@ -44,7 +44,7 @@ def file_option(command: Callable[_P, _Result]) -> Callable[_P, _Result]:
 
 def source_of(file: Path | None) -> str:
     """Name the spec's origin as messages do."""
-    from provision.spec.loading import FILE
+    from provision.clusterfile.loading import FILE
 
     if file is not None:
         return str(file)
@@ -57,8 +57,8 @@ def source_of(file: Path | None) -> str:
 def init(name: str, file: Path) -> None:
     """Write a cluster.yaml with every field, its default and what it means."""
     from provision.base.model import ClusterSpec
-    from provision.pure.templating import render as fill
-    from provision.spec.units import Wrong, cluster_name
+    from provision.clusterfile.units import Wrong, cluster_name
+    from provision.model.templating import render as fill
 
     try:
         cluster_name(name)
@@ -84,9 +84,9 @@ def render(document: str | None, file: Path | None) -> None:
     What only a cloud can tell is filled in by example: the flavors' sizes by those of the `local` cloud, addresses from
     the spec's range, and placeholders for secrets.
     """
-    from provision.pure.example import documents
-    from provision.spec import load
-    from provision.workflows.stack_bootstrap import FLAVORS
+    from provision.clusterfile import load
+    from provision.model.cluster.example import documents
+    from provision.operations.localcloud.shared.bootstrap import FLAVORS
 
     rendered = documents(load(file), source_of(file), FLAVORS)
     if document is None:

@@ -23,8 +23,8 @@ from openstack.exceptions import HttpException, ResourceFailure, ResourceTimeout
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from integration.world import until
 
-from provision.pure.stack import PROJECT, members, services_of
-from provision.workflows.stack_config import chosen
+from provision.model.localcloud.settings import PROJECT, members, services_of
+from provision.operations.localcloud.shared.installation import chosen
 
 NAME = "benchmark"
 AT_ONCE = 3

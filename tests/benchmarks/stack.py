@@ -29,16 +29,16 @@ import docker
 import openstack
 import requests
 
+from provision.adapters.haproxy import Proxy
 from provision.base import paths
 from provision.base.progress import Silent
-from provision.doors.haproxy import Proxy
-from provision.pure import console
-from provision.pure.stack import MIGRATED, PROJECT, Settings, apis
-from provision.pure.stack_copies import COPIED
-from provision.pure.stack_health import instances
-from provision.workflows.bake import ensure_image
-from provision.workflows.stack_config import catalogue
-from provision.workflows.stack_status import stack_status
+from provision.model.cluster import console
+from provision.model.localcloud.health import instances
+from provision.model.localcloud.replicas import COPIED
+from provision.model.localcloud.settings import MIGRATED, PROJECT, Settings, apis
+from provision.operations.image.bake import ensure_image
+from provision.operations.localcloud.shared.installation import catalogue
+from provision.operations.localcloud.single.status import stack_status
 
 SERVICE = "nova-api"
 READS = {

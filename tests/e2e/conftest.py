@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provision.base.facts import STACK_LABEL
+from provision.base.constants import STACK_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from provision.base import paths
-from provision.base.facts import PORTS, STACK_LABEL, STACK_PORTS
+from provision.base.constants import PORTS, STACK_LABEL, STACK_PORTS
 
 from . import browser
 from .conftest import OTHER_CLOUDS

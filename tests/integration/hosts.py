@@ -19,13 +19,13 @@ from pathlib import Path
 import docker
 from docker.types import IPAMConfig, IPAMPool
 
+from provision.adapters.docker.engine import Engine
+from provision.adapters.host import facts as machine
 from provision.base import paths
 from provision.base.progress import Silent
-from provision.doors import host as machine
-from provision.doors.docker import Engine
-from provision.pure import stack, stack_families
-from provision.pure.stack_host import lacking_capabilities
-from provision.workflows.stack_images import contexts, ensure_images
+from provision.model.localcloud import image_families, settings
+from provision.model.localcloud.host import lacking_capabilities
+from provision.operations.localcloud.shared.images import contexts, ensure_images
 
 from .world import until
 
@@ -130,7 +130,7 @@ class Host:
 
     def container_of(self, service):
         """Return the id of a service's container here, or an empty text."""
-        label = f"label=com.docker.swarm.service.name={stack.PROJECT}_{service}"
+        label = f"label=com.docker.swarm.service.name={settings.PROJECT}_{service}"
         return self.docker("ps", "-q", "--no-trunc", "--filter", label).strip()
 
     def password(self, name):
@@ -144,7 +144,7 @@ class Hosts:
         self.docker = docker.from_env(timeout=600)
         self.folder = Path(folder or tempfile.mkdtemp(prefix="hosts-"))
         self.run = f"it-{uuid.uuid4().hex[:8]}"
-        base = stack_families.image_name("base", ensure_images(Engine(), Silent(), ["base"]))
+        base = image_families.image_name("base", ensure_images(Engine(), Silent(), ["base"]))
         self.image = f"{self.run}-engine"
         Engine().build(
             self.image,
@@ -164,10 +164,10 @@ class Hosts:
         for host in self.all:
             host.start()
         here = Engine().images()
-        tags = stack_families.image_tags(contexts())
-        parents = [stack_families.BASE_IMAGE, stack_families.image_name("base", tags)]
+        tags = image_families.image_tags(contexts())
+        parents = [image_families.BASE_IMAGE, image_families.image_name("base", tags)]
         every = [
-            name for family in tags if family != "bake" and (name := stack_families.image_name(family, tags)) in here
+            name for family in tags if family != "bake" and (name := image_families.image_name(family, tags)) in here
         ]
         for host in self.all:
             self.load(host, [*parents, *(every if host is self.all[0] else [])])

@@ -18,16 +18,16 @@ from ipaddress import IPv4Network
 
 import docker
 
+from provision.adapters.docker.compose import Compose
+from provision.adapters.docker.engine import Engine
+from provision.adapters.host.certificates import ensure_certificate
 from provision.base import paths
-from provision.base.facts import StackPorts
+from provision.base.constants import StackPorts
 from provision.base.progress import Silent
-from provision.doors.certificates import ensure_certificate
-from provision.doors.compose import Compose
-from provision.doors.docker import Engine
-from provision.pure import stack, stack_families
-from provision.workflows.stack_access import ensure_access
-from provision.workflows.stack_config import new_password
-from provision.workflows.stack_images import ensure_images
+from provision.model.localcloud import image_families, settings
+from provision.operations.localcloud.shared.consul_acl import ensure_access
+from provision.operations.localcloud.shared.images import ensure_images
+from provision.operations.localcloud.shared.installation import new_password
 
 from .world import until
 
@@ -66,26 +66,26 @@ class Members:
         self.folder = folder
         self.run = f"it-{uuid.uuid4().hex[:8]}"
         tags = ensure_images(Engine(), Silent(), families)
-        self.images = {family: stack_families.image_name(family, tags) for family in families}
+        self.images = {family: image_families.image_name(family, tags) for family in families}
         base = f"10.214.{random.randrange(256)}"
         ports = StackPorts(*_free_ports(len(fields(StackPorts))))
-        self.settings = stack.Settings(management=IPv4Network(f"{base}.0/24"), ports=ports, ha=ha)
-        self.passwords = {name: new_password(name) for name in stack.PASSWORDS}
+        self.settings = settings.Settings(management=IPv4Network(f"{base}.0/24"), ports=ports, ha=ha)
+        self.passwords = {name: new_password(name) for name in settings.PASSWORDS}
         self.compose = self._compose(tags)
 
     def _compose(self, tags):
         folder = self.folder
-        rendered = stack.documents(self.settings, self.passwords)
-        for name, text in stack.placed(rendered).items():
+        rendered = settings.documents(self.settings, self.passwords)
+        for name, text in settings.placed(rendered).items():
             place = folder / "etc" / name
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(text)
         made = ensure_certificate(folder / "tls", "api", "test", ("localhost",), ("127.0.0.1",))
         for each in (folder / "etc" / "haproxy").iterdir():
             (each / "tls.pem").write_text(made.cert + made.key)
-        inputs = stack.migration_inputs(self.settings, tags, self.passwords)
-        values = stack.environment(self.settings, tags, rendered, inputs, folder / "etc")
-        (folder / "env").write_text(stack.env_file(values))
+        inputs = settings.migration_inputs(self.settings, tags, self.passwords)
+        values = settings.environment(self.settings, tags, rendered, inputs, folder / "etc")
+        (folder / "env").write_text(settings.env_file(values))
         files = tuple(paths.COMPOSE / name for name in ("stack.yaml", "ha.yaml")[: 1 + self.settings.ha])
         plain = Compose(self.run, files, folder / "env", {})
         (folder / "override.json").write_text(json.dumps(self._override(plain)))
@@ -99,7 +99,7 @@ class Members:
         config = json.loads(text)
         labels = {"labels": {"provision.stack": self.run, "test-run": self.run}}
         command = ["registrator", "--internal", "--network", self.run, "--host-id", self.run, "--resync", "2"]
-        command += ["--consul", f"http://{stack.peer('consul')}:8500"]
+        command += ["--consul", f"http://{settings.peer('consul')}:8500"]
         services = {name: dict(labels) for name in config["services"]}
         services["registrator"]["command"] = command
         return {
@@ -117,7 +117,7 @@ class Members:
 
     def names(self, service):
         """Name a clustered service's members as Consul knows them."""
-        return set(stack.members(self.settings, service))
+        return set(settings.members(self.settings, service))
 
     def container(self, service):
         return self.docker.containers.get(f"{self.run}-{service}-1")
@@ -218,7 +218,7 @@ class Writer:
     def __init__(self, members):
         self.container = members.docker.containers.run(
             members.images["mariadb"],
-            ["-uc", WRITER, stack.peer("haproxy"), "nova", members.passwords["nova_db"]],
+            ["-uc", WRITER, settings.peer("haproxy"), "nova", members.passwords["nova_db"]],
             entrypoint=["python3"],
             network=members.run,
             dns=[str(members.settings.consul)],

@@ -6,15 +6,15 @@ import threading
 
 import pytest
 
+from provision.adapters import archive
+from provision.adapters.docker.data import Data, Place
+from provision.adapters.docker.engine import Engine
 from provision.base.errors import ProvisionError
 from provision.base.progress import Silent
-from provision.doors import archive
-from provision.doors.docker import Engine
-from provision.doors.stack_data import Data, Place
-from provision.pure.backup import Manifest
-from provision.pure.stack import PASSWORDS, Settings, documents
-from provision.pure.stack_families import image_name
-from provision.workflows.stack_images import ensure_images
+from provision.model.localcloud.backup import Manifest
+from provision.model.localcloud.image_families import image_name
+from provision.model.localcloud.settings import PASSWORDS, Settings, documents
+from provision.operations.localcloud.shared.images import ensure_images
 
 from .world import until
 

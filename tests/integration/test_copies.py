@@ -12,13 +12,13 @@ from contextlib import contextmanager
 
 import pytest
 
+from provision.adapters.consul.catalogue import Catalogue
+from provision.adapters.docker.compose import Compose
+from provision.adapters.docker.engine import Engine
+from provision.adapters.haproxy import Proxy
 from provision.base.errors import ProvisionError
 from provision.base.progress import Silent
-from provision.doors.compose import Compose
-from provision.doors.consul import Catalogue
-from provision.doors.docker import Engine
-from provision.doors.haproxy import Proxy
-from provision.workflows.stack_copies import Copies
+from provision.operations.localcloud.single.rolling import Copies
 
 from .world import PATIENCE, PROXY_PORT, SOON, WEB_PORT, Load, until
 

@@ -7,7 +7,7 @@ import time
 import pytest
 import requests
 
-from provision.doors.net import served_certificate
+from provision.adapters.net import served_certificate
 
 from .world import PATIENCE, PROXY_PORT, TLS_PORT, Load, until
 

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from provision.doors.docker_logs import Logs
-from provision.pure.logs import Copy, Wish, lines_of
-from provision.workflows.stack_logs import Query, stack_logs
+from provision.adapters.docker.logs import Logs
+from provision.model.localcloud.logs import Copy, Wish, lines_of
+from provision.operations.localcloud.logs import Query, stack_logs
 
 from .world import until
 

@@ -10,15 +10,16 @@ from types import SimpleNamespace
 
 import pytest
 
+from provision.adapters.docker.data import Data
+from provision.adapters.docker.engine import Engine
+from provision.adapters.docker.inspect import Look
 from provision.base.progress import Silent
-from provision.doors.docker import Engine
-from provision.doors.docker_look import Look
-from provision.doors.stack_data import Data
-from provision.pure.doctor import unsynced
-from provision.pure.observed import Observed
-from provision.pure.stack import CLUSTERED
-from provision.workflows import stack_backup, stack_doctor, stack_schema, stack_status, stack_upgrade
-from provision.workflows.stack_scale import copies_of
+from provision.model.localcloud.doctor.observed import Observed
+from provision.model.localcloud.doctor.rules import unsynced
+from provision.model.localcloud.settings import CLUSTERED
+from provision.operations.localcloud.shared import schema
+from provision.operations.localcloud.single import backup, doctor, status, upgrade
+from provision.operations.localcloud.single.scale import copies_of
 
 from .members import DATABASES, LIMIT, Members, Writer, member, rename
 from .world import resolve, until
@@ -80,21 +81,21 @@ def looked_at(members, monkeypatch, tmp_path):
     """Have the commands that look at a cloud look at this one."""
     rename(monkeypatch, members.run)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setattr(stack_status, "control", lambda: members.compose)
-    monkeypatch.setattr(stack_status, "hypervisors", lambda settings: ())
-    monkeypatch.setattr(stack_status, "this_checkout", dict)
+    monkeypatch.setattr(status, "control", lambda: members.compose)
+    monkeypatch.setattr(status, "hypervisors", lambda settings: ())
+    monkeypatch.setattr(status, "this_checkout", dict)
     return SimpleNamespace(settings=members.settings, control=members.compose, inputs={"nova": "n1"})
 
 
 def standing(members):
     """Say for each clustered service how many members are wanted, run and are healthy."""
     engine = Engine()
-    lines = stack_status._services(engine, members.settings, engine.states())
+    lines = status._services(engine, members.settings, engine.states())
     return {each.service: (each.wanted, each.running, each.healthy) for each in lines if each.service in CLUSTERED}
 
 
 def judged(look):
-    seen = stack_doctor._database(look, look.units())["members"]
+    seen = doctor._database(look, look.units())["members"]
     return {each.where: each.wrong for each in unsynced(Observed(datetime.now(UTC), members=seen))}
 
 
@@ -102,22 +103,22 @@ def test_each_member_is_looked_at_and_any_that_serves_is_asked(members, looked_a
     members.await_databases()
     until(lambda: standing(members) == dict.fromkeys(CLUSTERED, (3, 3, 3)), LIMIT, lambda: standing(members))
     look, engine, names = Look(), Engine(), ["mariadb-1", "mariadb-2-1", "mariadb-3-1"]
-    assert [each.name for each in stack_doctor._database(look, look.units())["members"]] == names
+    assert [each.name for each in doctor._database(look, look.units())["members"]] == names
     assert judged(look) == {}
-    assert stack_doctor._queues(look, look.units())["queues"] is not None
+    assert doctor._queues(look, look.units())["queues"] is not None
     for name in ("mariadb", "rabbitmq"):
         members.container(name).stop()
     whole = dict.fromkeys(("mariadb", "rabbitmq"), (3, 2, 2)) | {"memcached": (3, 3, 3)}
     until(lambda: standing(members) == whole, LIMIT, lambda: standing(members))
     until(lambda: judged(look) == {}, LIMIT, lambda: judged(look))
-    assert stack_doctor._queues(look, look.units())["queues"] is not None
-    assert stack_schema.pending(engine, looked_at) == ["nova"]
-    assert stack_backup.serving(Data(), look.units()) == f"{members.run}-mariadb-2-1"
+    assert doctor._queues(look, look.units())["queues"] is not None
+    assert schema.pending(engine, looked_at) == ["nova"]
+    assert backup.serving(Data(), look.units()) == f"{members.run}-mariadb-2-1"
     # Without a majority the last one refuses to answer, and that is what is said of it.
     members.container("mariadb-2").kill()
     until(lambda: "mariadb-3-1" in judged(look), LIMIT, lambda: judged(look))
     print(judged(look))
-    assert stack_schema.pending(engine, looked_at) is None
+    assert schema.pending(engine, looked_at) is None
     for name in ("mariadb-2", "mariadb", "rabbitmq"):
         members.container(name).start()
     members.await_databases()
@@ -133,9 +134,9 @@ def test_members_are_upgraded_one_at_a_time_under_a_writer(members, writer, look
     looked_at.control = newer
     engine, began = Engine(), time.time()
     copies = copies_of(newer, engine, members.settings, Silent())
-    assert stack_upgrade._is_old(engine, looked_at, "mariadb")
-    stack_upgrade._replace(engine, looked_at, copies, "mariadb", LIMIT)
-    assert not stack_upgrade._is_old(engine, looked_at, "mariadb")
+    assert upgrade._is_old(engine, looked_at, "mariadb")
+    upgrade._replace(engine, looked_at, copies, "mariadb", LIMIT)
+    assert not upgrade._is_old(engine, looked_at, "mariadb")
     members.await_databases()
     until(writer.writes, LIMIT, "the writer")
     print(f"three members replaced in {time.time() - began:.1f} s, no commit for {writer.gap(began):.1f} s of these")

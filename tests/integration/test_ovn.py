@@ -9,13 +9,13 @@ import docker
 import pytest
 from docker.types import EndpointConfig, IPAMConfig, IPAMPool
 
+from provision.adapters.docker.engine import Engine
 from provision.base.progress import Silent
-from provision.doors.docker import Engine
-from provision.pure import ovn
-from provision.pure.stack import STACK_PORTS, Settings
-from provision.pure.stack_families import image_name
-from provision.workflows import stack_tls
-from provision.workflows.stack_images import ensure_images
+from provision.model.localcloud import ovn
+from provision.model.localcloud.image_families import image_name
+from provision.model.localcloud.settings import STACK_PORTS, Settings
+from provision.operations.localcloud.shared import tls
+from provision.operations.localcloud.shared.images import ensure_images
 
 from .world import until
 
@@ -38,8 +38,8 @@ class Members:
         pool = IPAMPool(subnet=f"{net}.0/24")
         self.network = self.docker.networks.create(run, ipam=IPAMConfig(pool_configs=[pool]), labels={"test-run": run})
         self.settings = Settings(ha=True, swarm=True, members=tuple(f"{net}.{10 + number}" for number in (1, 2, 3)))
-        stack_tls.ensure_ovn(self.settings)
-        for name, text in stack_tls.ovn_files(self.settings).items():
+        tls.ensure_ovn(self.settings)
+        for name, text in tls.ovn_files(self.settings).items():
             (folder / name).write_text(text)
 
     def start(self, number):

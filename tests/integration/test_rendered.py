@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from provision.doors.certificates import ensure_certificate
-from provision.pure.stack import PASSWORDS, Settings, documents
-from provision.workflows.stack_config import new_password
+from provision.adapters.host.certificates import ensure_certificate
+from provision.model.localcloud.settings import PASSWORDS, Settings, documents
+from provision.operations.localcloud.shared.installation import new_password
 
 pytestmark = pytest.mark.integration
 

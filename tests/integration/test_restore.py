@@ -11,16 +11,18 @@ import json
 import docker
 import pytest
 
+from provision.adapters.docker.compose import Compose
+from provision.adapters.docker.data import Data, Place
+from provision.adapters.docker.engine import Engine
 from provision.base import paths
 from provision.base.progress import Silent
-from provision.doors.compose import Compose
-from provision.doors.docker import Engine
-from provision.doors.stack_data import Data, Place
-from provision.pure.galera import read_status
-from provision.pure.stack_families import image_tags
-from provision.workflows import stack_backup, stack_config, stack_down, stack_members, stack_tls
-from provision.workflows.stack_images import contexts
-from provision.workflows.stack_watch import Watch
+from provision.model.galera.bootstrap import read_status
+from provision.model.localcloud.image_families import image_tags
+from provision.operations.localcloud.shared import installation as stack_config
+from provision.operations.localcloud.shared import tls
+from provision.operations.localcloud.shared.images import contexts
+from provision.operations.localcloud.shared.watch import Watch
+from provision.operations.localcloud.single import backup, down, members
 
 from .members import DATABASES, LIMIT, Members, rename
 from .world import until
@@ -51,16 +53,16 @@ class Cloud(Members):
         rename(monkeypatch, self.run)
         monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
         compose = Compose(self.run, self.compose.files, paths.stack_dir() / "compose.env", {})
-        for module in (stack_config, stack_down, stack_members):
+        for module in (stack_config, down, members):
             monkeypatch.setattr(module, "control", lambda: compose)
             monkeypatch.setattr(module, "chosen", lambda: self.settings, raising=False)
         # Neither guests nor what they need are any part of this.
         monkeypatch.setattr(stack_config, "hypervisors", lambda settings: ())
-        monkeypatch.setattr(stack_down, "hypervisors", lambda settings: ())
-        monkeypatch.setattr(stack_down, "bridges", lambda settings: ())
-        monkeypatch.setattr(stack_backup, "bridges", lambda settings: ())
-        monkeypatch.setattr(stack_backup, "ensure_images", lambda engine, progress, names: self.tags)
-        monkeypatch.setattr(stack_backup.preflight, "require", lambda progress: None)
+        monkeypatch.setattr(down, "hypervisors", lambda settings: ())
+        monkeypatch.setattr(down, "bridges", lambda settings: ())
+        monkeypatch.setattr(backup, "bridges", lambda settings: ())
+        monkeypatch.setattr(backup, "ensure_images", lambda engine, progress, names: self.tags)
+        monkeypatch.setattr(backup.preflight, "require", lambda progress: None)
 
     def _with_sleepers(self):
         known = json.loads((self.folder / "override.json").read_text())
@@ -73,7 +75,7 @@ class Cloud(Members):
         engine = Engine()
         installation = stack_config.ensure_files(self.tags)
         self.passwords = stack_config.read_passwords()
-        stack_members.start_infrastructure(engine, installation, Watch(engine, Silent()))
+        members.start_infrastructure(engine, installation, Watch(engine, Silent()))
         installation.control.up(["keystone", "glance"], alone=True)
         until(lambda: self.sql("mariadb", "SELECT 1 FROM provision.migrated") is not None, LIMIT, "its accounts")
 
@@ -144,14 +146,14 @@ def test_what_three_members_had_comes_back_on_three_and_on_one(cloud, tmp_path):
     three.fill()
     three.write(0, 1000)
     file = tmp_path / "cloud.tar.gz"
-    assert stack_backup.backup(Silent(), file, images=True).images
-    authority, passwords = stack_tls.authority_files(), three.passwords
+    assert backup.backup(Silent(), file, images=True).images
+    authority, passwords = tls.authority_files(), three.passwords
     # What comes later is in no backup; one member misses it, and has a history that must not come back either.
     three.container("mariadb-3").kill()
     until(lambda: three.state().size == 2, LIMIT, "the others")
     three.write(1000, 1500)
     old = three.state().cluster
-    stack_backup.restore(Silent(), file, lambda: None)
+    backup.restore(Silent(), file, lambda: None)
     for name in DATABASES:
         assert three.rows(name) == ["1000\t0\t999"], name
     assert {three.state(name).cluster for name in DATABASES} == {three.state().cluster} != {old}
@@ -166,10 +168,10 @@ def test_what_three_members_had_comes_back_on_three_and_on_one(cloud, tmp_path):
     three.write(1000, 1001)
 
     one = cloud("one", ha=False)
-    stack_backup.restore(Silent(), file, lambda: pytest.fail("there is nothing here to be sure about"))
+    backup.restore(Silent(), file, lambda: pytest.fail("there is nothing here to be sure about"))
     one.passwords = stack_config.read_passwords()
     assert one.passwords == passwords
-    assert stack_tls.authority_files() == authority
+    assert tls.authority_files() == authority
     assert one.rows() == ["1000\t0\t999"]
     assert one.state().size == 1
     until(lambda: one.account() == (0, "1000\n"), LIMIT, one.account)
@@ -183,9 +185,9 @@ def test_what_one_had_is_restored_by_three_members(cloud, tmp_path):
     one.fill()
     one.write(0, 10)
     file = tmp_path / "cloud.tar.gz"
-    assert not stack_backup.backup(Silent(), file, images=False).images
+    assert not backup.backup(Silent(), file, images=False).images
     three = cloud("three", ha=True)
-    stack_backup.restore(Silent(), file, lambda: pytest.fail("there is nothing here to be sure about"))
+    backup.restore(Silent(), file, lambda: pytest.fail("there is nothing here to be sure about"))
     three.passwords = stack_config.read_passwords()
     for name in DATABASES:
         assert three.rows(name) == ["10\t0\t9"], name

@@ -20,16 +20,16 @@ import docker
 from docker.errors import APIError, NotFound
 from docker.types import EndpointConfig, IPAMConfig, IPAMPool
 
+from provision.adapters.docker.engine import Engine
+from provision.adapters.host.certificates import ensure_certificate
+from provision.adapters.net import leaf
 from provision.base.progress import Silent
-from provision.doors.certificates import ensure_certificate
-from provision.doors.docker import Engine
-from provision.doors.net import leaf
-from provision.pure.stack import PASSWORDS
-from provision.pure.stack_families import image_name
-from provision.pure.templating import render
-from provision.workflows.stack_access import ensure_access
-from provision.workflows.stack_config import new_password
-from provision.workflows.stack_images import ensure_images
+from provision.model.localcloud.image_families import image_name
+from provision.model.localcloud.settings import PASSWORDS
+from provision.model.templating import render
+from provision.operations.localcloud.shared.consul_acl import ensure_access
+from provision.operations.localcloud.shared.images import ensure_images
+from provision.operations.localcloud.shared.installation import new_password
 
 SOON = 3
 """Seconds that the Registrator and HAProxy may take: what is promised."""

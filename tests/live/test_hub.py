@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from provision.doors import net
+from provision.adapters import net
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

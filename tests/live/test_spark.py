@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from provision.workflows import smoke
+from provision.operations.cluster import smoke_test
 
 if TYPE_CHECKING:
     from conftest import Cluster, Look
@@ -44,13 +44,13 @@ def test_history_server_answers(master_look: Look) -> None:
 def job(cluster: Cluster, spark: dict[str, Any]) -> Any:
     """The job that `provision up` runs too, on the workers that are there: it would wait for those that are not."""
     assert spark["aliveworkers"], "no worker is registered with the Spark master"
-    said = cluster.host(cluster.master["name"]).run(shlex.join(smoke.command(spark["aliveworkers"])))
+    said = cluster.host(cluster.master["name"]).run(shlex.join(smoke_test.command(spark["aliveworkers"])))
     assert said.rc == 0, f"the job failed on {cluster.master['name']}: {said.stderr[-1500:]}"
     return json.loads([line for line in said.stdout.splitlines() if line.startswith("{")][-1])
 
 
 def test_job_computes_the_sum(job: Any) -> None:
-    assert job["sum"] == smoke.SUM
+    assert job["sum"] == smoke_test.SUM
 
 
 def test_job_ran_on_worker(job: Any, worker_look: Look) -> None:

@@ -14,9 +14,9 @@ from rich.console import Console
 from provision.cli.cluster import _say, lines
 from provision.cli.main import main
 from provision.cli.terminal import TerminalProgress
-from provision.pure.cluster import Observed
-from provision.pure.plan import Plan, Step
-from provision.workflows.up import Summary
+from provision.model.cluster.plan import Plan, Step
+from provision.model.cluster.resources import Observed
+from provision.operations.cluster.up import Summary
 
 
 def run(*arguments, cwd, **environment):
@@ -70,8 +70,8 @@ def test_down_removes_nothing_unless_somebody_says_so(terminal, code, said, *, t
         removed.append(keeper.name)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("provision.doors.cloud.connect", lambda name, source: None)
-    monkeypatch.setattr("provision.workflows.down.down", remove)
+    monkeypatch.setattr("provision.adapters.openstack.cloud.connect", lambda name, source: None)
+    monkeypatch.setattr("provision.operations.cluster.down.down", remove)
     answers = io.StringIO("n\n")
     monkeypatch.setattr(answers, "isatty", lambda: terminal, raising=False)
     monkeypatch.setattr(sys, "stdin", answers)

@@ -1,0 +1,1 @@
+"""Everything that speaks to a Docker engine, to Compose or to a Swarm."""

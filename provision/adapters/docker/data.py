@@ -1,0 +1,175 @@
+"""The door to the data in the `local` cloud's containers: databases dumped and loaded, files taken out and put in."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import time
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any, Final, cast
+
+from docker.errors import NotFound
+
+from provision.adapters.docker.client import connect, engine_errors
+from provision.base.errors import ProvisionError
+from provision.model.localcloud.backup import user_id
+from provision.model.localcloud.settings import LABEL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+_DUMP: Final = (
+    # One snapshot of all databases, whoever writes meanwhile.
+    "mariadb-dump", "--single-transaction", "--quick", "--hex-blob", "--routines", "--events", "--triggers",
+    "--add-drop-database", "--databases",
+)  # fmt: skip
+_LOADED: Final = "restore.sql"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a file goes: a folder that is there, a path below it, and whose it shall be."""
+
+    folder: str
+    name: str
+    user: str
+
+
+class Data:
+    """The containers' data, by container name; they need not run where only files are concerned."""
+
+    def __init__(self) -> None:
+        # A dump or an image takes as long as it takes.
+        self._client = connect(3600)
+
+    def query(self, container: str, sql: str) -> list[list[str]]:
+        """Ask a database; return rows of texts. Raises ProvisionError when it does not answer."""
+        out = b"".join(self._run(container, ["mariadb", "-NBe", sql]))
+        return [line.split("\t") for line in out.decode().splitlines()]
+
+    def dump(self, container: str, databases: Sequence[str]) -> Iterator[bytes]:
+        """Yield SQL that makes these databases as they are now; raises ProvisionError, at the end too."""
+        return self._run(container, [*_DUMP, *databases])
+
+    def load(self, container: str, sql: Iterable[bytes], size: int) -> None:
+        """Have a database carry out `size` bytes of SQL; raises ProvisionError with its first complaint."""
+        self.put(container, Place("/run", _LOADED, "root"), sql, size)
+        try:
+            for _ in self._run(container, ["sh", "-c", f"mariadb --binary-mode </run/{_LOADED}"]):
+                pass
+        finally:
+            for _ in self._run(container, ["rm", "-f", f"/run/{_LOADED}"]):
+                pass
+
+    def files(self, container: str, folder: str) -> Iterator[tuple[str, IO[bytes], int]]:
+        """Yield name (below `folder`), content and size of each plain file; none where there is no such folder."""
+        with engine_errors():
+            try:
+                stream, _ = self._client.api.get_archive(container, folder)
+            except NotFound:
+                return
+            with tarfile.open(fileobj=_Stream(stream), mode="r|") as tar:
+                for info in tar:
+                    content = tar.extractfile(info) if info.isreg() else None
+                    if content:
+                        # The folder's own name comes first; a single file is its own.
+                        yield info.name.partition("/")[2] or info.name, content, info.size
+
+    def put(self, container: str, place: Place, content: Iterable[bytes], size: int) -> None:
+        """Put a file of `size` bytes into a container (or its volume), for one user alone."""
+        passwd = b"".join(part.read() for _, part, _ in self.files(container, "/etc/passwd"))
+        try:
+            owner = user_id(passwd.decode(), place.user)
+        except KeyError:
+            raise ProvisionError(f"{container} has no user {place.user}", "its image is not one of ours") from None
+        with engine_errors():
+            self._client.api.put_archive(container, place.folder, cast("Any", _tar(place, owner, content, size)))
+
+    def holder(self, image: str, volume: str, folder: str) -> str:
+        """Make a container that never runs and has a volume (made where it is not there); return its id."""
+        labels = dict([LABEL.split("=")])
+        with engine_errors():
+            self._client.volumes.create(volume, labels=labels)
+            mounts = {volume: {"bind": folder, "mode": "rw"}}
+            return str(self._client.containers.create(image, ["true"], volumes=mounts, labels=labels).id)
+
+    def volumes(self) -> list[str]:
+        """Name all volumes of the cloud."""
+        with engine_errors():
+            return sorted(str(each.name) for each in self._client.volumes.list(filters={"label": LABEL}))
+
+    def remove(self, container: str) -> None:
+        """Remove a container; one that is gone is no problem."""
+        with engine_errors():
+            try:
+                self._client.api.remove_container(container, force=True)
+            except NotFound:
+                return
+
+    def remove_volume(self, name: str) -> None:
+        """Remove a volume; one that is gone is no problem."""
+        with engine_errors():
+            try:
+                self._client.volumes.get(name).remove(force=True)
+            except NotFound:
+                return
+
+    def _run(self, container: str, argv: Sequence[str]) -> Iterator[bytes]:
+        """Run a program in a container and yield its output; raises ProvisionError with its errors when it fails."""
+        api, errors = self._client.api, b""
+        with engine_errors():
+            id_ = api.exec_create(container, list(argv))["Id"]
+            for out, err in cast("Iterable[tuple[bytes, bytes]]", api.exec_start(id_, stream=True, demux=True)):
+                errors += err or b""
+                if out:
+                    yield out
+            code = api.exec_inspect(id_)["ExitCode"]
+        if code:
+            raise ProvisionError(
+                f"{argv[0]} in {container} ended with code {code}",
+                f"see `docker logs {container}`",
+                errors.decode(errors="replace"),
+            )
+
+
+def _tar(place: Place, owner: tuple[int, int], content: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Pack one file, and the folders on its way, as a stream."""
+    folders = place.name.split("/")[:-1]
+    for depth in range(1, len(folders) + 1):
+        info = _entry("/".join(folders[:depth]), owner, 0o750)
+        info.type = tarfile.DIRTYPE
+        yield info.tobuf()
+    info = _entry(place.name, owner, 0o600)
+    info.size = size
+    yield info.tobuf()
+    yield from content
+    # Filled up to a whole block, and two empty ones at the end.
+    yield b"\0" * (-size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
+
+
+def _entry(name: str, owner: tuple[int, int], mode: int) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    (info.uid, info.gid), info.mode, info.mtime = owner, mode, int(time.time())
+    return info
+
+
+class _Stream(io.RawIOBase):
+    """Pieces of bytes as a file that is read once."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+        self._rest = b""
+
+    def read(self, size: int = -1) -> bytes:
+        found = [self._rest]
+        have = len(self._rest)
+        while size < 0 or have < size:
+            piece = next(self._pieces, None)
+            if piece is None:
+                break
+            found.append(piece)
+            have += len(piece)
+        whole = b"".join(found)
+        cut = len(whole) if size < 0 else size
+        self._rest = whole[cut:]
+        return whole[:cut]

@@ -1,0 +1,112 @@
+"""The door to the container that bakes golden images: what it is built from, and how a stage of it runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from provision.adapters.host import package_settings
+from provision.adapters.host.process import run, stream
+from provision.base import paths
+from provision.base.errors import ProvisionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+CONTAINER: Final = "provision-bake"
+_KEPT: Final = 2
+"""Of finished images and of packed software: today's, and the one before it."""
+
+
+def inputs() -> dict[str, bytes]:
+    """Read all that decides what an image holds: `bake/<file>` of compose/bake, `image/<file>` of templates/image."""
+    found = {}
+    for prefix, folder in (("bake", paths.COMPOSE / "bake"), ("image", paths.TEMPLATES / "image")):
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                found[f"{prefix}/{path.relative_to(folder).as_posix()}"] = path.read_bytes()
+    return found
+
+
+def bake(
+    stage: Sequence[str],
+    *,
+    builder: str,
+    labels: Sequence[str],
+    files: Mapping[str, bytes],
+    settings: Mapping[str, str],
+    cache: Path,
+    line: Callable[[str], None],
+) -> None:
+    """Run one stage in a container of the image `builder`; paths in `stage` are below /out, which is `cache`.
+
+    `files` are the inputs, `settings` small texts for /settings. Raises ProvisionError with the container's last lines.
+    """
+    # One that outlived a killed `provision` would write the same files.
+    run(["docker", "rm", "--force", CONTAINER], timeout=60)
+    host = package_settings.read("/settings/authorities.pem")
+    (cache / "downloads").mkdir(parents=True, exist_ok=True)
+    # Below the cache folder: Docker may see less of /tmp than we do, and what a killed bake leaves is found again.
+    with tempfile.TemporaryDirectory(prefix="bake-", dir=cache) as folder:
+        place = Path(folder)
+        _write(
+            place / "image", {name.removeprefix("image/"): data for name, data in files.items() if name[:6] == "image/"}
+        )
+        texts = {**settings, "pip.conf": host.pip_conf, "npmrc": host.npmrc, "authorities.pem": host.authorities}
+        _write(place / "settings", {name: text.encode() for name, text in texts.items() if text})
+        last: deque[str] = deque(maxlen=25)
+
+        def hear(text: str) -> None:
+            last.append(text)
+            line(text)
+
+        # mmdebstrap mounts /proc in the new root, and nft checks its rules: that is all that these two are for.
+        rights = ["--cap-add=SYS_ADMIN", "--cap-add=NET_ADMIN", "--security-opt=apparmor=unconfined"]
+        rights += ["--security-opt=seccomp=unconfined"]
+        mounts = [
+            f"{place}/image:/image:ro",
+            f"{place}/settings:/settings:ro",
+            f"{cache}/downloads:/cache",
+            f"{cache}:/out",
+        ]
+        variables = {
+            "PIP_CONFIG_FILE": "/settings/pip.conf",
+            "PIP_CACHE_DIR": "/cache/pip",
+            "NPM_CONFIG_USERCONFIG": "/settings/npmrc",
+            "OWNER": f"{os.getuid()}:{os.getgid()}",
+        }
+        # Names only: values may hold a proxy's password, which a list of processes would show.
+        argv = ["docker", "run", "--rm", "--init", f"--name={CONTAINER}", "--network=host", *rights]
+        argv += [f"--label={label}" for label in labels] + [f"--volume={mount}" for mount in mounts]
+        argv += [f"--env={name}" for name in (*variables, *dict(host.proxies))]
+        code = stream([*argv, builder, *stage], hear, env={**os.environ, **variables, **dict(host.proxies)})
+    if code != 0:
+        raise ProvisionError(
+            f"the golden image could not be baked ({stage[0]})",
+            "the lines above are the bake's own; if a download failed, run the same command again",
+            "\n".join(last),
+        )
+
+
+def tidy(cache: Path) -> None:
+    """Remove what interrupted bakes left, and all but the newest few of what finished ones made."""
+    for leftover in cache.glob("*/*.part"):
+        leftover.unlink()
+    for folder_left in cache.glob("bake-*/"):
+        shutil.rmtree(folder_left, ignore_errors=True)
+    for folder, pattern in (("software", "*.tar.zst"), ("images", "*.qcow2")):
+        newest = sorted((cache / folder).glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True)
+        for old in newest[_KEPT:]:
+            old.unlink()
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)

@@ -1,0 +1,1 @@
+"""This machine: its facts, processes, files and certificates."""

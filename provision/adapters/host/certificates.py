@@ -1,0 +1,164 @@
+"""The door to certificates: an authority in a folder of ours, and the server certificates that it has signed (0600)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final
+
+from provision.adapters.host.files import ensure_private
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+AUTHORITY_DAYS: Final = 3650
+# Browsers refuse certificates for longer.
+CERTIFICATE_DAYS: Final = 397
+RENEW_DAYS: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A server's certificate, its key and the authority that signed it, each in PEM."""
+
+    cert: str
+    key: str
+    authority: str
+
+    def __repr__(self) -> str:
+        return "Issued(…)"
+
+
+def ensure_certificate(
+    folder: Path, stem: str, authority: str, names: tuple[str, ...], addresses: tuple[str, ...], *, mutual: bool = False
+) -> Issued:
+    """Keep `ca.pem`, `<stem>.pem` and their keys in `folder`, made once.
+
+    The server's certificate is made anew when it expires soon, lacks an address or is another authority's. A `mutual`
+    one is shown by both ends, never to a browser, and so is good for as long as its authority.
+    """
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    from cryptography.x509 import load_pem_x509_certificate
+
+    authority_file, authority_key_file = folder / "ca.pem", folder / "ca.key"
+    if not (authority_file.exists() and authority_key_file.exists()):
+        pem, key_pem = _authority(authority)
+        # The key first: a certificate without its key is made anew, and nobody trusts it yet.
+        ensure_private(authority_key_file, key_pem)
+        ensure_private(authority_file, pem)
+    authority_pem = authority_file.read_text()
+    signer = load_pem_x509_certificate(authority_pem.encode())
+    cert_file, key_file = folder / f"{stem}.pem", folder / f"{stem}.key"
+    if not (cert_file.exists() and key_file.exists() and _serves(cert_file.read_bytes(), addresses, signer)):
+        signer_key = load_pem_private_key(authority_key_file.read_bytes(), password=None)
+        cert, key = _issue(names, addresses, signer, signer_key, mutual=mutual)  # type: ignore[arg-type]
+        ensure_private(key_file, key)
+        ensure_private(cert_file, cert)
+    return Issued(cert_file.read_text(), key_file.read_text(), authority_pem)
+
+
+def _key() -> tuple[EllipticCurvePrivateKey, str]:
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    return key, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def _authority(name: str) -> tuple[str, str]:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.serialization import Encoding
+    from cryptography.x509.oid import NameOID
+
+    key, key_pem = _key()
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    cert = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=AUTHORITY_DAYS))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(signs_certificates=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return cert.public_bytes(Encoding.PEM).decode(), key_pem
+
+
+def _issue(
+    names: tuple[str, ...],
+    addresses: tuple[str, ...],
+    authority: x509.Certificate,
+    authority_key: EllipticCurvePrivateKey,
+    *,
+    mutual: bool,
+) -> tuple[str, str]:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.serialization import Encoding
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+    key, key_pem = _key()
+    now = datetime.now(UTC)
+    alternatives: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
+    alternatives += [x509.IPAddress(ip_address(address)) for address in addresses]
+    expires = authority.not_valid_after_utc if mutual else now + timedelta(days=CERTIFICATE_DAYS)
+    purposes = [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if mutual else [])]
+    cert = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, (*addresses, *names)[0])]))
+        .issuer_name(authority.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        # A node's clock may be a little behind when it starts.
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(expires)
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
+        .sign(authority_key, hashes.SHA256())
+    )
+    return cert.public_bytes(Encoding.PEM).decode(), key_pem
+
+
+def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    from cryptography import x509
+
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _serves(pem: bytes, addresses: tuple[str, ...], authority: x509.Certificate) -> bool:
+    """Whether a certificate is this authority's, for these addresses, and good for a while yet."""
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        cert = x509.load_pem_x509_certificate(pem)
+        names = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        cert.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, x509.ExtensionNotFound, InvalidSignature):
+        return False
+    served = {str(address) for address in names.get_values_for_type(x509.IPAddress)}
+    return set(addresses) <= served and cert.not_valid_after_utc > datetime.now(UTC) + timedelta(days=RENEW_DAYS)

@@ -1,0 +1,153 @@
+"""The door to this machine's own facts, read-only. Standard library only: it runs before anything is installed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provision.adapters.host.process import run
+from provision.base.constants import STACK_LABEL
+from provision.model.localcloud.preflight import HostFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_OURS = f"label={STACK_LABEL}"
+
+
+def read(ports: Iterable[int]) -> HostFacts:
+    """Read what the preflight judges; takes a second at most."""
+    docker, problem = _docker()
+    running = bool(docker) and bool(_listed("ps", "--format", "{{.ID}}"))
+    disk = _docker_root()
+    return HostFacts(
+        system=_system(),
+        machine=platform.machine(),
+        cpus=len(os.sched_getaffinity(0)),
+        memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        disk_free=shutil.disk_usage(disk).free,
+        disk_path=str(disk),
+        docker=docker,
+        docker_problem=problem,
+        compose=_compose(),
+        apt=shutil.which("apt-get") is not None,
+        can_be_root=os.geteuid() == 0 or shutil.which("sudo") is not None,
+        capabilities=capabilities(),
+        cpu_virtualisation=_cpu_virtualisation(),
+        kvm_device=Path("/dev/kvm").exists(),
+        tun_device=Path("/dev/net/tun").exists(),
+        openvswitch_module=_module("openvswitch"),
+        ports_taken=tuple(port for port in ports if _taken(port)),
+        networks=tuple(sorted(set(_routes()) - (_own_networks() if docker else set()))),
+        stack_running=running,
+    )
+
+
+def _system() -> tuple[str, str]:
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        return platform.system(), platform.release()
+    return release.get("ID", "linux"), release.get("VERSION_ID", "")
+
+
+def _docker() -> tuple[str | None, str]:
+    if not shutil.which("docker"):
+        return None, "an engine is installed but has no client" if shutil.which("dockerd") else ""
+    asked = run(["docker", "version", "--format", "{{.Server.Version}}"], timeout=20)
+    if asked.ok and asked.stdout.strip():
+        return asked.stdout.strip(), ""
+    if not shutil.which("dockerd"):
+        return None, ""
+    return None, "installed, but it does not answer"
+
+
+def _compose() -> str | None:
+    if not shutil.which("docker"):
+        return None
+    asked = run(["docker", "compose", "version", "--short"], timeout=20)
+    version = asked.stdout.strip().lstrip("v")
+    return version if asked.ok and version and int(version.split(".")[0]) >= 2 else None
+
+
+def _listed(*words: str) -> list[str]:
+    return run(["docker", *words, "--filter", _OURS], timeout=20).stdout.split()
+
+
+def _own_networks() -> set[IPv4Network]:
+    """Return the networks of our stack, running or not: they are no clash with itself."""
+    ids = _listed("network", "ls", "-q")
+    if not ids:
+        return set()
+    asked = run(["docker", "network", "inspect", "-f", "{{range .IPAM.Config}}{{.Subnet}} {{end}}", *ids], timeout=20)
+    return {IPv4Network(text) for text in asked.stdout.split()}
+
+
+def _docker_root() -> Path:
+    path = Path("/var/lib/docker")
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def capabilities() -> int:
+    """Return the bounding set of process 1: what a container here can be given, whoever asks."""
+    for status in ("/proc/1/status", "/proc/self/status"):
+        try:
+            for line in Path(status).read_text().splitlines():
+                if line.startswith("CapBnd:"):
+                    return int(line.split()[1], 16)
+        except OSError:
+            continue
+    return 0
+
+
+def _cpu_virtualisation() -> bool:
+    try:
+        flags = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags"))
+    except (OSError, StopIteration):
+        return False
+    return bool({"vmx", "svm"} & set(flags.split()))
+
+
+def _module(name: str) -> bool:
+    """Whether the kernel has a module, loaded, built in or on disk."""
+    if Path("/sys/module", name).exists():
+        return True
+    folder = Path("/lib/modules", platform.release())
+    return any(
+        f"/{name}.ko" in line
+        for index in ("modules.dep", "modules.builtin")
+        if (folder / index).exists()
+        for line in (folder / index).read_text().splitlines()
+    )
+
+
+def _taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+def _routes() -> list[IPv4Network]:
+    """Return the networks this machine routes to, the default route left out (proc(5), /proc/net/route)."""
+    found = []
+    try:
+        rows = Path("/proc/net/route").read_text().splitlines()[1:]
+    except OSError:
+        return []
+    for row in rows:
+        fields = row.split()
+        address, mask = (int.from_bytes(bytes.fromhex(fields[i]), "little") for i in (1, 7))
+        if mask:
+            found.append(IPv4Network((address, mask.bit_count())))
+    return found

@@ -1,0 +1,122 @@
+"""The door to plain network questions: this machine's own address, Spark's web UI, the Hub's front door."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from provision.base.constants import PORTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from requests.adapters import BaseAdapter
+
+_END: Final = "-----END CERTIFICATE-----"
+
+
+@dataclass(frozen=True, slots=True)
+class SparkMaster:
+    """What a Spark master says of itself: the addresses of its live workers, and its cores and memory (MiB) in all."""
+
+    workers: tuple[str, ...]
+    cores: int
+    memory: int
+    applications: int
+
+
+def source_address(target: str) -> str | None:
+    """Tell which of this machine's addresses the kernel would use towards `target`; sends nothing. None: no route."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((target, 9))
+        except OSError:
+            return None
+        return str(probe.getsockname()[0])
+
+
+def address_of(host: str) -> str | None:
+    """Look up the IPv4 address of a host name; None when it has none."""
+    try:
+        return socket.gethostbyname(host)
+    except OSError:
+        return None
+
+
+def spark_master(address: str, timeout: float = 5) -> SparkMaster | None:
+    """Ask the Spark master for its workers; None while it does not answer."""
+    import requests
+
+    try:
+        answer = requests.get(f"http://{address}:{PORTS.spark_master_ui}/json/", timeout=timeout)
+        answer.raise_for_status()
+        said = answer.json()
+        alive = [worker for worker in said["workers"] if worker["state"] == "ALIVE"]
+        return SparkMaster(
+            workers=tuple(str(worker["host"]) for worker in alive),
+            cores=int(said.get("cores", 0)),
+            memory=int(said.get("memory", 0)),
+            applications=len(said.get("activeapps", ())),
+        )
+    except (requests.RequestException, ValueError, KeyError, TypeError):
+        return None
+
+
+def hub_answers(address: str, port: int, certificate: Path, *, authority: bool, timeout: float = 8) -> str:
+    """Ask the Hub for its health over HTTPS; return why not, empty when it answers as it should.
+
+    `certificate` is a PEM file: of the authority that must have signed the Hub's certificate, or (`authority` False)
+    the very certificate that the Hub must show.
+    """
+    import requests
+
+    url = f"https://{address}:{port}/hub/health"
+    try:
+        if authority:
+            answer = requests.get(url, timeout=timeout, verify=str(certificate))
+        else:
+            with requests.Session() as session:
+                session.mount("https://", _pinned(certificate))
+                answer = session.get(url, timeout=timeout)
+        answer.raise_for_status()
+    except requests.exceptions.SSLError as error:
+        return f"its certificate is not the cluster's: {error}"
+    except requests.RequestException as error:
+        return f"it does not answer yet ({type(error).__name__})"
+    except OSError as error:
+        return f"{certificate} cannot be read: {error}"
+    return ""
+
+
+def leaf(pem: str) -> bytes:
+    """Return the first certificate of a PEM text in DER."""
+    return ssl.PEM_cert_to_DER_cert(pem.partition(_END)[0] + f"{_END}\n")
+
+
+def served_certificate(address: str, port: int, timeout: float = 5) -> bytes | None:
+    """Return the certificate (DER) that a server shows, whoever signed it; None when it shows none."""
+    try:
+        return leaf(ssl.get_server_certificate((address, port), timeout=timeout))
+    except (OSError, ValueError):
+        return None
+
+
+def _pinned(certificate: Path) -> BaseAdapter:
+    """Make a transport that accepts exactly one certificate, whatever name it is for."""
+    import hashlib
+
+    from requests.adapters import HTTPAdapter
+
+    fingerprint = hashlib.sha256(leaf(certificate.read_text())).hexdigest()
+
+    class Pinned(HTTPAdapter):
+        def init_poolmanager(self, *args: object, **kwargs: object) -> None:
+            # The fingerprint is the check; the chain is the user's own and may end in an authority nobody has here.
+            super().init_poolmanager(*args, assert_fingerprint=fingerprint, cert_reqs="CERT_NONE", **kwargs)  # type: ignore[arg-type]
+
+        def cert_verify(self, conn: object, *_: object) -> None:
+            conn.cert_reqs = "CERT_NONE"  # type: ignore[attr-defined]
+
+    return Pinned()

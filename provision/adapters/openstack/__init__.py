@@ -1,0 +1,1 @@
+"""Everything that speaks to an OpenStack API, through openstacksdk."""

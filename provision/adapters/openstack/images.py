@@ -1,0 +1,87 @@
+"""The door to a cloud's image service (Glance), for golden images: find ours, upload one, remove interrupted ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import openstack.exceptions
+
+from provision.base.errors import ProvisionError
+from provision.model.image.recipe import GLANCE_PROPERTIES, HASH_PROPERTY, IMAGE_NAME
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from openstack.connection import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class CloudImage:
+    """A golden image on a cloud; `size` in bytes, `inputs` the hash that it was made from."""
+
+    id: str
+    status: str
+    inputs: str
+    size: int
+    created: str
+
+
+def golden(connection: Connection) -> list[CloudImage]:
+    """List this project's golden images, the newest first; raises ProvisionError when the service does not answer."""
+    try:
+        project = connection.current_project_id
+        found = [
+            CloudImage(
+                id=str(image.id),
+                status=str(image.status),
+                inputs=str(image.properties.get(HASH_PROPERTY, "") if image.properties else ""),
+                size=int(image.size or 0),
+                created=str(image.created_at or ""),
+            )
+            # Others may share images of that name with us: only our own project's are ours to use and to remove.
+            for image in connection.image.images(name=IMAGE_NAME, owner=project)
+        ]
+    except openstack.exceptions.SDKException as error:
+        raise _refused("list the images", error) from error
+    return sorted(found, key=lambda image: image.created, reverse=True)
+
+
+def upload(connection: Connection, path: Path, inputs: str) -> str:
+    """Upload a qcow2 made from `inputs` for this project alone and return its id once it is active."""
+    properties: dict[str, Any] = {**GLANCE_PROPERTIES, HASH_PROPERTY: inputs}
+    try:
+        # It removes its own half-made image when the upload fails.
+        image = connection.image.create_image(
+            IMAGE_NAME,
+            filename=str(path),
+            disk_format="qcow2",
+            container_format="bare",
+            visibility="private",
+            # The inputs' hash says whether it is the one: reading 800 MB for checksums first would add nothing.
+            validate_checksum=False,
+            allow_duplicates=True,
+            **properties,
+        )
+        image = connection.image.get_image(image.id)
+    except openstack.exceptions.SDKException as error:
+        raise _refused("upload the golden image", error) from error
+    if image.status != "active":
+        raise ProvisionError(f"the golden image is `{image.status}` after its upload", "Run the same command again.")
+    return str(image.id)
+
+
+def remove(connection: Connection, image_id: str) -> None:
+    """Remove an image; one that is gone is no problem."""
+    try:
+        connection.image.delete_image(image_id, ignore_missing=True)
+    except openstack.exceptions.SDKException as error:
+        raise _refused(f"remove the image {image_id}", error) from error
+
+
+def _refused(what: str, error: Exception) -> ProvisionError:
+    return ProvisionError(
+        f"the cloud's image service would not {what}",
+        "See that your account may manage images of its project.",
+        str(error),
+    )

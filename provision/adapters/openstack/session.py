@@ -1,0 +1,96 @@
+"""What the cloud door's two halves share: the connection, the SDK's errors turned into ours, and some patience."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from functools import wraps
+from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
+
+from provision.base import paths
+from provision.base.constants import LOCAL_CLOUD
+from provision.base.errors import ProvisionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from openstack.connection import Connection
+
+UP_HINT: Final = "Is the local cloud running? `provision cloud status` tells, `provision cloud up` starts it."
+
+
+PATIENCE: Final = 90
+"""Seconds that a question is repeated for while the cloud is overloaded, or one of its services restarts."""
+
+_P = ParamSpec("_P")
+_Answer = TypeVar("_Answer")
+_Self = TypeVar("_Self")
+
+
+class TransientError(ProvisionError):
+    """The cloud failed to answer, which may pass: whether it made a change is not known, so look first."""
+
+
+class BusyError(ProvisionError):
+    """The cloud refused for now, because something else still uses the thing: worth trying again."""
+
+
+class Session:
+    """One project of one cloud."""
+
+    def __init__(self, name: str, connection: Connection) -> None:
+        self.name = name
+        self.connection = connection
+
+    @contextmanager
+    def asking(self, what: str) -> Iterator[None]:
+        """Turn the SDK's errors into ours; `what` is what was being done."""
+        from keystoneauth1 import exceptions as keystone
+        from openstack import exceptions as sdk
+
+        try:
+            yield
+        except sdk.ConflictException as error:
+            raise BusyError(f"{what}: the cloud said: {_words(error)}") from error
+        except (keystone.Unauthorized, keystone.NotFound) as error:
+            hint = f"Check the user, password and auth_url of {self.name!r} in {paths.clouds_yaml()}."
+            raise ProvisionError(f"{what}: cloud {self.name!r} refused the login: {error}", hint) from error
+        except keystone.ConnectFailure as error:
+            hint = UP_HINT if self.name == LOCAL_CLOUD else f"Check auth_url in {paths.clouds_yaml()}, and the network."
+            raise TransientError(f"{what}: cloud {self.name!r} cannot be reached", hint, str(error)) from error
+        except (sdk.SDKException, keystone.ClientException) as error:
+            if _passing(error):
+                hint = "Run the same command again: it goes on where it stopped."
+                raise TransientError(f"{what}: the cloud failed: {_words(error)}", hint) from error
+            raise ProvisionError(f"{what}: the cloud said: {_words(error)}") from error
+
+
+def patient(
+    question: Callable[Concatenate[_Self, _P], _Answer],
+) -> Callable[Concatenate[_Self, _P], _Answer]:
+    """Repeat a question while the cloud fails to answer, for a bounded time."""
+
+    @wraps(question)
+    def ask(self: _Self, /, *arguments: _P.args, **options: _P.kwargs) -> _Answer:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return question(self, *arguments, **options)
+            except TransientError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(3)
+
+    return ask
+
+
+def _passing(error: Exception) -> bool:
+    """Whether it is the server's failure (HTTP 500 and above) and not a refusal."""
+    status = getattr(error, "status_code", None) or getattr(error, "http_status", None) or 0
+    return int(status) >= 500
+
+
+def _words(error: Exception) -> str:
+    """Take the cloud's own words out of an SDK error."""
+    details = getattr(error, "details", None) or getattr(error, "message", None) or str(error)
+    return " ".join(str(details).split())

@@ -1,0 +1,205 @@
+"""The writing half of the cloud door: every method is one request, and marks what it makes in that same request."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Final
+
+from provision.adapters.openstack.session import Session
+from provision.model.cluster import resources as its
+from provision.model.cluster.resources import NODES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from provision.base.model import Role
+    from provision.model.cluster.resources import Kind, Rule
+
+_COLLECTIONS: Final[dict[str, str]] = {
+    "network": "networks",
+    "subnet": "subnets",
+    "router": "routers",
+    "security group": "security-groups",
+    "port": "ports",
+    "floating IP": "floatingips",
+}
+
+
+class Writes(Session):
+    """Changes to the cloud."""
+
+    def create_network(self, name: str) -> str:
+        """Create the network; return its id."""
+        with self.asking("creating the network"):
+            return str(self.connection.network.create_network(name=name, description=its.mark(name)).id)
+
+    def create_subnet(self, name: str, network: str, cidr: str) -> str:
+        """Create the subnet, with DHCP and the cloud's own name servers."""
+        with self.asking("creating the subnet"):
+            made = self.connection.network.create_subnet(
+                name=name, description=its.mark(name), network_id=network, ip_version=4, cidr=cidr, is_dhcp_enabled=True
+            )
+        return str(made.id)
+
+    def create_router(self, name: str, external: str) -> str:
+        """Create the router with its gateway on the external network."""
+        with self.asking("creating the router"):
+            made = self.connection.network.create_router(
+                name=name, description=its.mark(name), external_gateway_info={"network_id": external}
+            )
+        return str(made.id)
+
+    def set_gateway(self, router: str, external: str) -> None:
+        """Move a router's gateway to another external network."""
+        with self.asking("moving the router's gateway"):
+            self.connection.network.update_router(router, external_gateway_info={"network_id": external})
+
+    def add_interface(self, router: str, subnet: str) -> None:
+        """Put the subnet behind the router."""
+        with self.asking("attaching the subnet to the router"):
+            self.connection.network.add_interface_to_router(router, subnet)
+
+    def create_group(self, name: str) -> str:
+        """Create the nodes' security group, which lets everything out and nothing in."""
+        with self.asking("creating the security group"):
+            return str(self.connection.network.create_security_group(name=name, description=its.mark(name)).id)
+
+    def add_rules(self, group: str, rules: Iterable[Rule]) -> None:
+        """Open ports, all in one request."""
+        data = [
+            {
+                "security_group_id": group,
+                "direction": "ingress",
+                "ethertype": "IPv4",
+                "protocol": "tcp",
+                "port_range_min": rule.first,
+                "port_range_max": rule.last,
+                **({"remote_group_id": group} if rule.peer == NODES else {"remote_ip_prefix": rule.peer}),
+            }
+            for rule in sorted(rules)
+        ]
+        with self.asking("opening ports"):
+            list(self.connection.network.create_security_group_rules(data))
+
+    def delete_rule(self, rule: str) -> None:
+        """Close what one rule opened."""
+        with self.asking("closing ports"):
+            self.connection.network.delete_security_group_rule(rule, ignore_missing=True)
+
+    def create_port(self, name: str, network: str, subnet: str, group: str) -> tuple[str, str]:
+        """Create the master's port; return its id and address."""
+        with self.asking("creating the master's port"):
+            made = self.connection.network.create_port(
+                name=its.master_name(name),
+                description=its.mark(name),
+                network_id=network,
+                fixed_ips=[{"subnet_id": subnet}],
+                security_groups=[group],
+            )
+        return str(made.id), str(made.fixed_ips[0]["ip_address"])
+
+    def create_floating(self, name: str, external: str, port: str) -> tuple[str, str]:
+        """Create the floating IP on the master's port; return its id and address."""
+        with self.asking("creating the floating IP"):
+            made = self.connection.network.create_ip(
+                floating_network_id=external, port_id=port, description=its.mark(name)
+            )
+        return str(made.id), str(made.floating_ip_address)
+
+    def attach_floating(self, floating: str, port: str) -> None:
+        """Lead the floating IP to a port."""
+        with self.asking("attaching the floating IP"):
+            self.connection.network.update_ip(floating, port_id=port)
+
+    def tag(self, kind: Kind, id: str, name: str) -> None:  # noqa: A002 - the cloud's own word
+        """Set the cluster's tags."""
+        from openstack import exceptions as sdk
+
+        with self.asking(f"tagging the {kind}"):
+            answer = self.connection.network.put(f"/{_COLLECTIONS[kind]}/{id}/tags", json={"tags": [*its.tags(name)]})
+            sdk.raise_from_response(answer)
+
+    def create_key(self, name: str, public_key: str) -> None:
+        """Register the operator's public key."""
+        with self.asking("registering the key pair"):
+            self.connection.compute.create_keypair(name=its.key_name(name), public_key=public_key)
+
+    def create_servers(
+        self,
+        name: str,
+        names: tuple[str, ...],
+        *,
+        role: Role,
+        image: str,
+        flavor: str,
+        network: Mapping[str, str],
+        group: str,
+        user_data: str,
+        metadata: Mapping[str, str],
+    ) -> None:
+        """Create one VM, or all of `names` (`…-1` to `…-N`) in one request.
+
+        `network` is {"port": id} or {"uuid": id}; `flavor` is an id.
+        """
+        many = {"min_count": len(names), "max_count": len(names)} if len(names) > 1 else {}
+        # Nova numbers the servers of a multi-create itself: NAME-1 to NAME-N.
+        called = names[0].rpartition("-")[0] if many else names[0]
+        with self.asking(f"creating {called}"):
+            self.connection.compute.create_server(
+                name=called,
+                image_id=image,
+                flavor_id=flavor,
+                networks=[dict(network)],
+                security_groups=[{"name": group}],
+                key_name=its.key_name(name),
+                user_data=base64.b64encode(user_data.encode()).decode(),
+                config_drive=True,
+                metadata={its.META_CLUSTER: name, its.META_ROLE: role, **metadata},
+                **many,
+            )
+
+    def set_metadata(self, server: str, **metadata: str) -> None:
+        """Change some of a VM's metadata."""
+        with self.asking("noting it on the server"):
+            self.connection.compute.set_server_metadata(server, **metadata)
+
+    def start_server(self, server: str, status: str) -> None:
+        """Get a VM going again that is SHUTOFF, PAUSED or SUSPENDED."""
+        compute = self.connection.compute
+        act = {"PAUSED": compute.unpause_server, "SUSPENDED": compute.resume_server}.get(status, compute.start_server)
+        with self.asking("starting a server"):
+            act(server)
+
+    def delete_server(self, server: str) -> None:
+        """Ask for a VM's deletion; it takes a while."""
+        with self.asking("deleting a server"):
+            self.connection.compute.delete_server(server, ignore_missing=True)
+
+    def delete_key(self, name: str) -> None:
+        """Delete the key pair."""
+        with self.asking("deleting the key pair"):
+            self.connection.compute.delete_keypair(its.key_name(name), ignore_missing=True)
+
+    def remove_interface(self, router: str, port: str) -> None:
+        """Take a router's leg out of the network."""
+        from openstack import exceptions as sdk
+
+        with self.asking("detaching the subnet from the router"):
+            try:
+                self.connection.network.remove_interface_from_router(router, port=port)
+            except sdk.NotFoundException:
+                return
+
+    def delete(self, kind: Kind, id: str) -> None:  # noqa: A002
+        """Delete a Neutron resource; one that is gone already is fine, one in use raises Busy."""
+        network = self.connection.network
+        act = {
+            "network": network.delete_network,
+            "subnet": network.delete_subnet,
+            "router": network.delete_router,
+            "security group": network.delete_security_group,
+            "port": network.delete_port,
+            "floating IP": network.delete_ip,
+        }[kind]
+        with self.asking(f"deleting the {kind}"):
+            act(id, ignore_missing=True)

@@ -1,0 +1,124 @@
+"""Facts that more than one place needs, each written once: ports, paths on a node, names.
+
+Templates get them as `ports` and `node`; Ansible and the live tests get them from the same rendering context.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """TCP ports on a cluster's nodes. The driver's are ranges: one notebook each, counted up from the first."""
+
+    ssh: int = 22
+    spark_master: int = 7077
+    spark_master_ui: int = 8080
+    spark_worker: int = 7078
+    spark_worker_ui: int = 8081
+    spark_history: int = 18080
+    # Spark tries port, port+1, ... up to spark.port.maxRetries: exactly these ranges are open between the nodes.
+    driver: int = 7100
+    driver_block_manager: int = 7200
+    block_manager: int = 7300
+    retries: int = 32
+    app_ui: int = 4040
+    app_ui_last: int = 4050
+    # On the loopback address of the master only.
+    hub_api: int = 8091
+    proxy_api: int = 8092
+
+
+@dataclass(frozen=True, slots=True)
+class NodePaths:
+    """Where things are on a node: the image puts them there, cloud-init and Ansible fill them in."""
+
+    spark_home: str = "/opt/spark"
+    spark_conf: str = "/etc/spark"
+    spark_role: str = "/etc/spark/role"
+    spark_env: str = "/etc/spark/spark.env"
+    spark_defaults: str = "/etc/spark/spark-defaults.conf"
+    spark_work: str = "/var/lib/spark/work"
+    spark_events: str = "/var/lib/spark/events"
+    venv: str = "/opt/jupyter"
+    proxy: str = "/opt/chp/node_modules/configurable-http-proxy/bin/configurable-http-proxy"
+    hub_config: str = "/etc/jupyterhub/jupyterhub_config.py"
+    hub_cert: str = "/etc/jupyterhub/tls/hub.pem"
+    hub_key: str = "/etc/jupyterhub/tls/hub.key"
+    hub_state: str = "/var/lib/jupyterhub"
+    kernel: str = "/usr/local/share/jupyter/kernels/pyspark/kernel.json"
+    kernel_startup: str = "/usr/local/share/jupyter/kernels/pyspark/startup.py"
+    firewall: str = "/etc/nftables.conf"
+    smoke: str = "/usr/local/lib/provision/smoke.py"
+
+
+PORTS: Final = Ports()
+NODE: Final = NodePaths()
+
+SPARK_HEAP_LEAST: Final = 512
+"""MiB. Spark refuses a JVM with less than 450 MiB of usable heap, and collectors keep some of -Xmx to themselves."""
+METADATA_ADDRESS: Final = "169.254.169.254"
+OPERATOR: Final = "provision"
+"""The administrator's account on every node: the key pair's owner, with sudo."""
+SPARK_GROUP: Final = "spark"
+"""May read the Spark secret: the daemons, and every notebook user (a driver must know it to be let in)."""
+HUB_GROUP: Final = "notebook"
+"""Whoever is in it may log in to the Hub."""
+HUB_ADMIN_GROUP: Final = "notebook-admin"
+"""Whoever is in it administers the Hub."""
+LOCAL_CLOUD: Final = "local"
+
+CONSOLE_MARK: Final = "PROVISION"
+"""A node reports on its console as lines `PROVISION {"phase": …}`; model/cluster/console.py reads them."""
+
+
+@dataclass(frozen=True, slots=True)
+class StackPorts:
+    """TCP ports of the `local` cloud's services; HAProxy publishes the APIs' on 127.0.0.1."""
+
+    keystone: int = 5000
+    glance: int = 9292
+    placement: int = 8778
+    nova_api: int = 8774
+    nova_metadata: int = 8775
+    neutron: int = 9696
+    horizon: int = 8443
+    haproxy_stats: int = 8404
+    consul: int = 8500
+    registry: int = 5001
+    """On every host of a Swarm; nobody has it on one machine."""
+    ovn_nb: int = 6641
+    ovn_sb: int = 6642
+    ovn_nb_raft: int = 6643
+    """Between the members of a cluster, on the hosts of a Swarm that carry one; so is the next."""
+    ovn_sb_raft: int = 6644
+
+    def published(self) -> tuple[int, ...]:
+        """Return the ports that must be free on this machine's loopback address."""
+        return (
+            self.keystone,
+            self.glance,
+            self.placement,
+            self.nova_api,
+            self.neutron,
+            self.horizon,
+            self.haproxy_stats,
+            self.consul,
+        )
+
+
+STACK_PORTS: Final = StackPorts()
+STACK_LABEL: Final = "provision.stack=local"
+"""On every container, volume and network of the `local` cloud (compose/*.yaml)."""
+MANAGEMENT_NETWORK: Final = IPv4Network("172.28.0.0/24")
+"""Every container of the `local` cloud."""
+PROVIDER_NETWORK: Final = IPv4Network("172.29.0.0/24")
+"""Floating IPs; its first address is this machine."""
+TUNNEL_NETWORK: Final = IPv4Network("172.30.0.0/24")
+"""Between hypervisors."""
+UPLINK_NETWORK: Final = IPv4Network("172.28.1.0/24")
+"""From a hypervisor to its own host and beyond, on the hosts of a Swarm: their own networks lead nowhere else."""
+STACK_NETWORKS: Final = (MANAGEMENT_NETWORK, PROVIDER_NETWORK, TUNNEL_NETWORK)

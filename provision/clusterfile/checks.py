@@ -1,0 +1,86 @@
+"""Rules that tie several fields of a spec together."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from itertools import combinations
+from typing import TYPE_CHECKING, Final
+
+from provision.clusterfile.document import Path, Problem
+from provision.clusterfile.pinned import default_entry
+from provision.clusterfile.units import Wrong
+
+if TYPE_CHECKING:
+    from provision.clusterfile.models import ClusterModel, HubModel, NetworkModel, SparkModel
+
+SPECIAL: Final = {
+    "0.0.0.0/8": "this network",
+    "127.0.0.0/8": "loopback",
+    "169.254.0.0/16": "link-local (the instance metadata lives there)",
+    "224.0.0.0/4": "multicast",
+    "240.0.0.0/4": "reserved",
+}
+OVERHEAD: Final = 6
+"""Addresses of a subnet that no node has: network, broadcast, gateway, DHCP, metadata, and one to replace a node."""
+
+
+def problems(model: ClusterModel) -> list[Problem]:
+    """List what is wrong between the fields of a spec whose single fields are right."""
+    return [
+        *_network(model.network, nodes=model.workers.count + 1),
+        *_spark(model.spark),
+        *_users(model.hub),
+    ]
+
+
+def _network(network: NetworkModel, nodes: int) -> list[Problem]:
+    found = []
+    where: Path = ("network", "cidr")
+    for text, use in SPECIAL.items():
+        if network.cidr.overlaps(IPv4Network(text)):
+            wrong = f"{network.cidr} overlaps {text}, {use}"
+            found.append(Problem(where, wrong, "Use a private range: 10.20.0.0/24, for example."))
+    room = network.cidr.num_addresses - OVERHEAD
+    if room < nodes:
+        prefix = 32 - (nodes + OVERHEAD - 1).bit_length()
+        wrong = f"{network.cidr} has room for {max(room, 0)} nodes, and the cluster has {nodes}"
+        found.append(Problem(where, wrong, f"Use a /{prefix} or larger range."))
+    if network.access is None:
+        return found
+    if not network.access:
+        fix = "Name ranges, as [192.0.2.0/24], or remove it to allow only this machine."
+        found.append(Problem(("network", "access"), "it is empty: nobody could reach the Hub", fix))
+    for (_, one), (place, other) in combinations(enumerate(network.access), 2):
+        if one.overlaps(other):
+            same = f"{other} is there twice" if one == other else f"{other} overlaps {one}"
+            found.append(Problem(("network", "access", place), same, "Keep the wider one."))
+    for place, allowed in enumerate(network.access):
+        if allowed.subnet_of(network.cidr):
+            wrong = f"{allowed} lies inside network.cidr {network.cidr}"
+            fix = "Access is for addresses outside the cluster: remove it, or choose another cidr."
+            found.append(Problem(("network", "access", place), wrong, fix))
+    return found
+
+
+def _spark(spark: SparkModel) -> list[Problem]:
+    found = []
+    for key, value in spark.defaults.items():
+        try:
+            default_entry(key, value)
+        except Wrong as error:
+            found.append(Problem(("spark", "defaults", key), error.wrong, error.fix))
+    return found
+
+
+def _users(hub: HubModel) -> list[Problem]:
+    if not hub.users:
+        fix = "Name at least one, as [alice], or remove the line for the default."
+        return [Problem(("hub", "users"), "it is empty: nobody could log in", fix)]
+    first: dict[str, int] = {}
+    found = []
+    for place, user in enumerate(hub.users):
+        if user.name in first:
+            wrong = f"{user.name!r} is there twice (also hub.users[{first[user.name]}])"
+            found.append(Problem(("hub", "users", place), wrong, "Keep one of the two."))
+        first.setdefault(user.name, place)
+    return found

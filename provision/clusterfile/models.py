@@ -1,0 +1,219 @@
+"""The spec's fields as pydantic models: types and the rules of single fields. Nothing above this layer sees them."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    ValidationInfo,
+    field_validator,
+)
+
+from provision.base.constants import SPARK_HEAP_LEAST
+from provision.base.model import ClusterSpec, HubSpec, MasterSpec, NetworkSpec, SparkSpec, Tls, User, WorkersSpec
+from provision.clusterfile import units
+from provision.clusterfile.pinned import default_entry
+from provision.clusterfile.units import Wrong
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_DEFAULT = ClusterSpec("analytics")
+
+
+def _text(parse: Callable[[str], object]) -> BeforeValidator:
+    """Make a validator out of a function of text; anything else than text is refused by its type."""
+
+    def read(value: object) -> object:
+        if isinstance(value, bool) or not isinstance(value, str):
+            raise Wrong(f"{_kind(value)} where text belongs", "Put the value in quotes.")
+        return parse(value)
+
+    return BeforeValidator(read)
+
+
+def _kind(value: object) -> str:
+    names: dict[type, str] = {bool: "a true/false value", int: "a number", float: "a number", list: "a list"}
+    if value is None:
+        return "nothing"
+    return "a map" if isinstance(value, dict) else f"{names.get(type(value), 'a value')} ({value!r})"
+
+
+def _duration(value: object) -> int:
+    if value == 0 and not isinstance(value, bool):
+        return 0
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise Wrong(f"{value} has no unit", f"Write {value}s, or 90s, 30m, 1h.")
+    if not isinstance(value, str):
+        raise Wrong(f"{_kind(value)} where a time belongs", "Write a number and a unit: 30m or 1h.")
+    seconds = units.duration_seconds(value)
+    if 0 < seconds < 60:
+        raise Wrong(f"{value!r} is shorter than a minute", "Use 1m or more; 0 never stops a notebook.")
+    return seconds
+
+
+def _memory(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise Wrong(f"{value} has no unit", f"Write {value}m or {value}g.")
+    if not isinstance(value, str):
+        raise Wrong(f"{_kind(value)} where a memory size belongs", "Write a number and a unit: 512m or 2g.")
+    return units.memory_mib(value)
+
+
+def _named(value: str) -> str:
+    if not value.strip():
+        raise Wrong("it is empty", "Give a name, or remove the line for the default.")
+    return value
+
+
+ClusterName = Annotated[str, _text(units.cluster_name)]
+Named = Annotated[str, _text(_named)]
+Range = Annotated[IPv4Network, _text(units.network)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class UserModel(_Model):
+    """A notebook user; a bare name is accepted too."""
+
+    name: Annotated[str, _text(units.user_name)]
+    admin: StrictBool = False
+
+
+def _user(value: object) -> object:
+    return value if isinstance(value, dict) else {"name": value}
+
+
+class TlsModel(_Model):
+    """Paths of PEM files, relative to the spec's folder."""
+
+    cert: Named
+    key: Named
+
+
+class NetworkModel(_Model):
+    """The network that is made for the cluster."""
+
+    cidr: Range = _DEFAULT.network.cidr
+    external: Named = _DEFAULT.network.external
+    access: list[Range] | None = None
+
+
+class MasterModel(_Model):
+    """The master's VM."""
+
+    flavor: Named = _DEFAULT.master.flavor
+
+
+class WorkersModel(_Model):
+    """The workers' VMs."""
+
+    count: StrictInt = _DEFAULT.workers.count
+    flavor: Named = _DEFAULT.workers.flavor
+
+    @field_validator("count")
+    @classmethod
+    def _some(cls, value: int) -> int:
+        if value < 1:
+            raise Wrong(f"{value} workers cannot compute", "Ask for at least 1.")
+        return value
+
+
+class SparkModel(_Model):
+    """Spark's settings."""
+
+    app_cores: StrictInt | None = None
+    executor_memory: Annotated[int, BeforeValidator(_memory)] | None = None
+    defaults: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("app_cores")
+    @classmethod
+    def _some(cls, value: int | None) -> int | None:
+        if value is not None and value < 1:
+            raise Wrong(f"a notebook with {value} cores cannot compute", "Ask for at least 1.")
+        return value
+
+    @field_validator("executor_memory")
+    @classmethod
+    def _enough(cls, value: int | None) -> int | None:
+        # Spark refuses executors with less than 1.5 times its 300 MiB of reserved memory.
+        if value is not None and value < SPARK_HEAP_LEAST:
+            raise Wrong(
+                f"{value} MiB is less than a Spark executor starts with", f"Ask for at least {SPARK_HEAP_LEAST}m."
+            )
+        return value
+
+
+class HubModel(_Model):
+    """The JupyterHub."""
+
+    port: StrictInt = _DEFAULT.hub.port
+    idle_timeout: Annotated[int, BeforeValidator(_duration)] = _DEFAULT.hub.idle_timeout
+    tls: TlsModel | None = None
+    users: list[Annotated[UserModel, BeforeValidator(_user)]] = Field(
+        default_factory=lambda: [UserModel(name=user.name, admin=user.admin) for user in _DEFAULT.hub.users]
+    )
+
+    @field_validator("port")
+    @classmethod
+    def _free(cls, value: int) -> int:
+        return units.hub_port(value)
+
+
+class ClusterModel(_Model):
+    """A whole cluster.yaml."""
+
+    name: ClusterName
+    cloud: Named = _DEFAULT.cloud
+    image: Named = _DEFAULT.image
+    network: NetworkModel = Field(default_factory=NetworkModel)
+    master: MasterModel = Field(default_factory=MasterModel)
+    workers: WorkersModel = Field(default_factory=WorkersModel)
+    spark: SparkModel = Field(default_factory=SparkModel)
+    hub: HubModel = Field(default_factory=HubModel)
+
+    @field_validator("network", "master", "workers", "spark", "hub", mode="before")
+    @classmethod
+    def _section(cls, value: object, info: ValidationInfo) -> object:
+        # `hub:` with nothing below it, as a commented file leaves it, means the defaults.
+        if value is None:
+            return {}
+        if not isinstance(value, dict | BaseModel):
+            raise Wrong(f"{_kind(value)} where a map belongs", f"Write `{info.field_name}:` and its fields below it.")
+        return value
+
+
+def to_spec(model: ClusterModel, tls: Tls | None) -> ClusterSpec:
+    """Hand the checked fields on as the plain data of base/model.py; `tls` is the Tls with absolute paths, or None."""
+    return ClusterSpec(
+        name=model.name,
+        cloud=model.cloud,
+        image=model.image,
+        network=NetworkSpec(
+            cidr=model.network.cidr,
+            external=model.network.external,
+            access=None if model.network.access is None else tuple(model.network.access),
+        ),
+        master=MasterSpec(flavor=model.master.flavor),
+        workers=WorkersSpec(count=model.workers.count, flavor=model.workers.flavor),
+        spark=SparkSpec(
+            app_cores=model.spark.app_cores,
+            executor_memory_mib=model.spark.executor_memory,
+            defaults=tuple(sorted((key, default_entry(key, value)) for key, value in model.spark.defaults.items())),
+        ),
+        hub=HubSpec(
+            port=model.hub.port,
+            idle_timeout=model.hub.idle_timeout,
+            tls=tls,
+            users=tuple(User(user.name, user.admin) for user in model.hub.users),
+        ),
+    )

@@ -1,0 +1,65 @@
+"""spark-defaults entries that a user may not set, because the cluster's wiring hangs on them, and why."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from provision.clusterfile.units import Wrong
+
+_PORTS = "it is pinned, so that exactly its range is open between the nodes"
+_ADDRESS = "it is the master's address, so that executors reach the driver"
+_TRUST = "the cluster authenticates and encrypts Spark's traffic itself"
+_PLACE = "the image and the units fix this place"
+
+PINNED: Final = {
+    "spark.master": "it is the cluster itself",
+    "spark.submit.deployMode": "notebooks' drivers run on the master",
+    "spark.driver.host": _ADDRESS,
+    "spark.driver.bindAddress": _ADDRESS,
+    "spark.driver.port": _PORTS,
+    "spark.driver.blockManager.port": _PORTS,
+    "spark.blockManager.port": _PORTS,
+    "spark.port.maxRetries": _PORTS,
+    "spark.ui.port": _PORTS,
+    "spark.ui.enabled": "the operator's view of a notebook hangs on it",
+    "spark.history.ui.port": _PORTS,
+    "spark.eventLog.enabled": _PLACE,
+    "spark.eventLog.dir": _PLACE,
+    "spark.history.fs.logDirectory": _PLACE,
+    "spark.local.ip": _ADDRESS,
+    "spark.pyspark.python": _PLACE,
+    "spark.pyspark.driver.python": _PLACE,
+}
+PREFIXES: Final = {
+    "spark.authenticate": _TRUST,
+    "spark.network.crypto.": _TRUST,
+    "spark.ssl.": _TRUST,
+}
+OWN_FIELDS: Final = {
+    "spark.deploy.defaultCores": "spark.app_cores",
+    "spark.cores.max": "spark.app_cores",
+    "spark.executor.memory": "spark.executor_memory",
+}
+
+
+def default_entry(key: str, value: object) -> str:
+    """Check one entry of `spark.defaults` and return its value as text; raises Wrong."""
+    if not key.startswith("spark.") or key == "spark.":
+        raise Wrong(f"{key!r} is no Spark setting", "Settings start with `spark.`.")
+    if any(mark.isspace() for mark in key):
+        raise Wrong(f"{key!r} has a space in its name", "Write `name: value`, and quote the value if need be.")
+    if key in OWN_FIELDS:
+        raise Wrong("it has a field of its own", f"Set {OWN_FIELDS[key]} instead.")
+    why = PINNED.get(key) or next((why for prefix, why in PREFIXES.items() if key.startswith(prefix)), None)
+    if why:
+        raise Wrong(f"it cannot be set: {why}", "Remove it.")
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str | int | float):
+        text = str(value)
+        if "\n" in text or "\r" in text:
+            raise Wrong("its value has more than one line", "Write it in one line.")
+        if not text:
+            raise Wrong("it has no value", "Give it one, or remove it.")
+        return text
+    raise Wrong("its value is no text", 'Write it in quotes: "64".')

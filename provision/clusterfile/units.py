@@ -1,0 +1,135 @@
+"""Sizes, times, ranges and names as people write them -> numbers and addresses; ValueError says what is wrong."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
+from typing import Final
+
+from provision.base.constants import OPERATOR, PORTS, SPARK_GROUP
+
+_MEMORY = re.compile(r"(\d+)\s*([kmgt])i?b?", re.IGNORECASE)
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.IGNORECASE)
+_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_CLUSTER = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")
+
+# Debian's own accounts and groups (base-passwd, systemd and what the image installs): useradd would fail on them,
+# or worse, change the account of a daemon.
+_SYSTEM = """
+root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc gnats nobody nogroup _apt
+messagebus sshd systemd-network systemd-resolve systemd-timesync systemd-journal systemd-coredump polkitd
+adm tty disk dialout fax voice cdrom floppy tape sudo audio dip operator src shadow utmp video sasl plugdev
+staff users input sgx kvm render crontab netdev ssh docker debian ubuntu admin jupyter jupyterhub hub
+_chrony _ssh tcpdump
+"""
+RESERVED_USERS: Final = frozenset(_SYSTEM.split()) | {OPERATOR, SPARK_GROUP}
+
+
+class Wrong(ValueError):  # noqa: N818 - a value, not an error of ours
+    """A value that is not accepted: what is wrong with it, and what to do."""
+
+    def __init__(self, wrong: str, fix: str) -> None:
+        super().__init__(wrong)
+        self.wrong = wrong
+        self.fix = fix
+
+
+def memory_mib(text: str) -> int:
+    """Turn `512m`, `2g` into MiB."""
+    match = _MEMORY.fullmatch(text.strip())
+    if not match:
+        raise Wrong(f"{text!r} is no memory size", "Write a number and a unit: 512m or 2g.")
+    number, unit = int(match[1]), match[2].lower()
+    mib = {"k": number // 1024, "m": number, "g": number * 1024, "t": number * 1024 * 1024}[unit]
+    if mib < 1:
+        raise Wrong(f"{text!r} is less than 1 MiB", "Write a number and a unit: 512m or 2g.")
+    return mib
+
+
+def duration_seconds(text: str) -> int:
+    """Turn `90s`, `30m`, `1h30m`, `2d` into seconds; `0` stays 0."""
+    text = text.strip()
+    if text == "0":
+        return 0
+    match = _DURATION.fullmatch(text)
+    if not text or not match:
+        raise Wrong(f"{text!r} is no time", "Write a number and a unit: 90s, 30m, 1h, 1h30m or 2d.")
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+def network(text: str) -> IPv4Network:
+    """Turn `10.20.0.0/24` into a network; host bits must be clear."""
+    if _is_address(text):
+        raise Wrong(f"{text!r} has no prefix length", f"Write {text}/32 for one address, or a range as 10.20.0.0/24.")
+    try:
+        return IPv4Network(text)
+    except (AddressValueError, NetmaskValueError):
+        fix = "Write an IPv4 range as 10.20.0.0/24."
+        if ":" in text:
+            raise Wrong(f"{text!r} is IPv6, which clusters do not use", fix) from None
+        raise Wrong(f"{text!r} is no address range", fix) from None
+    except ValueError:
+        meant = IPv4Network(text, strict=False)
+        raise Wrong(f"{text!r} has host bits set", f"Write {meant} for the whole range.") from None
+
+
+def _is_address(text: str) -> bool:
+    try:
+        IPv4Address(text)
+    except AddressValueError:
+        return False
+    return True
+
+
+def cluster_name(text: str) -> str:
+    """Check a cluster's name: it becomes part of host names, so DNS rules hold."""
+    if not _CLUSTER.fullmatch(text):
+        raise Wrong(
+            f"{text!r} cannot be a cluster's name",
+            "Use a-z, 0-9 and -, start with a letter, end with a letter or number, at most 40 characters.",
+        )
+    return text
+
+
+def user_name(text: str) -> str:
+    """Check a user's name by useradd's rules, and that it is no account of the system."""
+    if not _USER.fullmatch(text):
+        raise Wrong(
+            f"{text!r} cannot be a user's name",
+            "Use a-z, 0-9, _ and -, start with a letter or _, at most 32 characters.",
+        )
+    if text in RESERVED_USERS or text.startswith("systemd-"):
+        raise Wrong(f"{text!r} is an account or group of the node's own system", "Choose another name.")
+    return text
+
+
+def taken_ports() -> tuple[tuple[int, int, str], ...]:
+    """List the ports that the Hub cannot have: first, last and what they are for."""
+    one = (
+        (PORTS.ssh, "SSH"),
+        (PORTS.spark_master, "the Spark master"),
+        (PORTS.spark_master_ui, "the Spark master's UI"),
+        (PORTS.spark_worker, "the Spark workers"),
+        (PORTS.spark_worker_ui, "the Spark workers' UI"),
+        (PORTS.spark_history, "the Spark history server"),
+        (PORTS.hub_api, "the Hub's own API"),
+        (PORTS.proxy_api, "the Hub's proxy"),
+    )
+    ranges = (
+        (PORTS.driver, PORTS.driver + PORTS.retries, "the notebooks' Spark drivers"),
+        (PORTS.driver_block_manager, PORTS.driver_block_manager + PORTS.retries, "the drivers' block managers"),
+        (PORTS.block_manager, PORTS.block_manager + PORTS.retries, "the executors' block managers"),
+        (PORTS.app_ui, PORTS.app_ui_last, "the notebooks' Spark UIs"),
+    )
+    return tuple((port, port, use) for port, use in one) + ranges
+
+
+def hub_port(number: int) -> int:
+    """Check the Hub's port: in range, and nobody else's."""
+    if not 1 <= number <= 65535:
+        raise Wrong(f"{number} is no port", "Use 1 to 65535; 443 is the default.")
+    for first, last, use in taken_ports():
+        if first <= number <= last:
+            raise Wrong(f"port {number} belongs to {use}", "Use another one; 443 is the default.")
+    return number

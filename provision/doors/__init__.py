@@ -1,1 +1,0 @@
-"""Layer 3: doors to the world, one module per effect."""

@@ -1,0 +1,39 @@
+"""A cluster's documents without a cloud: what only a cloud or a keeper can tell is filled in by example."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from provision.base.model import Addresses, Flavor, Secrets
+from provision.model.cluster.render import documents as render_documents
+from provision.model.cluster.sizing import size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from provision.base.model import ClusterSpec, Sizing
+
+_UNKNOWN: Final = Flavor("example", 4, 8192, 32)
+"""Stands for a flavor that only the user's cloud knows."""
+
+
+def sizing(spec: ClusterSpec, source: str, flavors: Iterable[Flavor]) -> Sizing:
+    """Size a cluster by the flavors that are known here; others are taken for 4 vCPUs and 8 GiB."""
+    known = {flavor.name: flavor for flavor in flavors}
+    asked = (spec.master.flavor, spec.workers.flavor)
+    sizes = {name: known.get(name) or Flavor(name, _UNKNOWN.vcpus, _UNKNOWN.ram, _UNKNOWN.disk) for name in asked}
+    return size(spec, sizes, source)
+
+
+def documents(spec: ClusterSpec, source: str, flavors: Iterable[Flavor]) -> dict[str, str]:
+    """Render everything that the nodes of a cluster would get."""
+    secrets = Secrets(
+        spark_secret="EXAMPLE-SECRET",  # noqa: S106 - a placeholder
+        hub_cert="-----BEGIN CERTIFICATE-----\nEXAMPLE\n-----END CERTIFICATE-----\n",
+        hub_key="-----BEGIN PRIVATE KEY-----\nEXAMPLE\n-----END PRIVATE KEY-----\n",
+        authority="-----BEGIN CERTIFICATE-----\nEXAMPLE\n-----END CERTIFICATE-----\n",
+        password_hashes=tuple((user.name, "$6$example$example") for user in spec.hub.users),
+        operator_public_key="ssh-ed25519 AAAAEXAMPLE",
+    )
+    addresses = Addresses(master=str(spec.network.cidr.network_address + 10), floating="192.0.2.10")
+    return render_documents(spec, sizing(spec, source, flavors), addresses, secrets)

@@ -1,0 +1,39 @@
+"""A plan's needs against what the quotas leave."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from provision.base.model import ClusterSpec, Flavor
+    from provision.model.cluster.plan import Plan
+
+_RESOURCES = {
+    "network": "networks",
+    "subnet": "subnets",
+    "router": "routers",
+    "port": "ports",
+    "floating IP": "floatingips",
+    "security group": "security groups",
+}
+
+
+def shortage(plan: Plan, spec: ClusterSpec, flavors: Mapping[str, Flavor], room: Mapping[str, int]) -> list[str]:
+    """List what the plan needs and the quotas do not leave (`6 cores, 4 left`); empty when it fits."""
+    need: Counter[str] = Counter()
+    for step in plan.steps:
+        if step.verb == "create" and step.kind in _RESOURCES:
+            need[_RESOURCES[step.kind]] += 1
+        if step.kind == "server" and step.verb == "create":
+            for name in step.ids:
+                master = name == f"{spec.name}-master"
+                flavor = flavors[spec.master.flavor if master else spec.workers.flavor]
+                need.update({"instances": 1, "cores": flavor.vcpus, "RAM (MiB)": flavor.ram})
+                # The master's port is a step of its own; Nova makes the workers'.
+                need["ports"] += 0 if master else 1
+        if step.kind == "server" and step.verb == "delete":
+            need["instances"] -= 1
+    return [f"{count} {what}, {room[what]} left" for what, count in need.items() if what in room and count > room[what]]

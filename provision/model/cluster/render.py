@@ -1,0 +1,171 @@
+"""What a cluster's nodes are given, as text: cloud-init's user-data and the files in it, from one context.
+
+Ansible renders the same templates from the same context (model/cluster/inventory.py), so both ways give the same bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from provision.base import constants
+from provision.base.errors import ProvisionError, UsageError
+from provision.model.templating import environment, render_mapping
+
+if TYPE_CHECKING:
+    from provision.base.model import Addresses, ClusterSpec, Role, Secrets, Sizing
+
+MANIFEST: Final = "node/manifest.yaml"
+USER_DATA: Final = "cloud-init/user-data.yaml.j2"
+USER_DATA_LIMIT: Final = 65535
+"""Bytes of base64 that Nova takes."""
+
+ROLES: Final[tuple[Role, ...]] = ("master", "worker")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFile:
+    """A file as it lies on a node; `mode` is octal text ("0640")."""
+
+    path: str
+    owner: str
+    group: str
+    mode: str
+    content: str
+
+    @property
+    def name(self) -> str:
+        """Its last part: what `provision render` calls it."""
+        return self.path.rpartition("/")[2]
+
+
+def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role: Role) -> dict[str, Any]:
+    """Return the variables of every node template except `secrets`; plain JSON, the same for all nodes of a role.
+
+    Where `spec.network.access` is None ("this machine"), the nodes' own firewalls leave the gate to the security group:
+    the operator's address may change, and a node that holds the old one could not be told the new.
+    """
+    return {
+        "node_role": role,
+        "cluster": {
+            "name": spec.name,
+            "cidr": str(spec.network.cidr),
+            "master": addresses.master,
+            "floating": addresses.floating,
+            "access": [str(network) for network in sorted(set(spec.network.access or ()))],
+            "workers": spec.workers.count,
+        },
+        "spark": {
+            "master_url": f"spark://{addresses.master}:{constants.PORTS.spark_master}",
+            "app_cores": sizing.app_cores,
+            "executor_memory": sizing.executor_memory,
+            "driver_memory": sizing.driver_memory,
+            "worker_cores": sizing.worker_cores,
+            "worker_memory": sizing.worker_memory,
+            "defaults": dict(spec.spark.defaults),
+        },
+        "hub": {
+            "port": spec.hub.port,
+            "idle_timeout": spec.hub.idle_timeout,
+            "users": [{"name": user.name, "admin": user.admin} for user in spec.hub.users],
+        },
+        "ports": asdict(constants.PORTS),
+        "node": asdict(constants.NODE),
+        "accounts": {
+            "operator": constants.OPERATOR,
+            "spark": constants.SPARK_GROUP,
+            "hub": constants.HUB_GROUP,
+            "hub_admin": constants.HUB_ADMIN_GROUP,
+        },
+        "metadata_address": constants.METADATA_ADDRESS,
+    }
+
+
+def secret_context(secrets: Secrets) -> dict[str, Any]:
+    """Return the variable `secrets` of the node templates."""
+    return asdict(secrets) | {"password_hashes": dict(secrets.password_hashes)}
+
+
+def node_context(
+    spec: ClusterSpec, sizing: Sizing, addresses: Addresses, secrets: Secrets, role: Role
+) -> dict[str, Any]:
+    """Return the variables of every node template for one role: plain JSON, secrets included."""
+    return public_context(spec, sizing, addresses, role) | {"secrets": secret_context(secrets)}
+
+
+def manifest(context: dict[str, Any]) -> dict[str, Any]:
+    """Return templates/node/manifest.yaml with its paths filled in."""
+    read: dict[str, Any] = yaml.safe_load(render_mapping(MANIFEST, context))
+    return read
+
+
+def units(context: dict[str, Any]) -> list[str]:
+    """Name the systemd units that the context's role runs."""
+    named: list[str] = manifest(context)["units"][context["node_role"]]
+    return named
+
+
+def node_files(context: dict[str, Any]) -> list[NodeFile]:
+    """Render the files of the context's role, each parsed again by the rules of its kind.
+
+    Raises ProvisionError when a rendered file is not what its name says.
+    """
+    files = [
+        NodeFile(
+            entry["path"], entry["owner"], entry["group"], entry["mode"], render_mapping(entry["template"], context)
+        )
+        for entry in manifest(context)["files"]
+        if context["node_role"] in entry["roles"]
+    ]
+    for file in files:
+        _parse(file)
+    return files
+
+
+def user_data(context: dict[str, Any]) -> str:
+    """Render cloud-init's #cloud-config for the context's role; every worker gets the same.
+
+    Raises UsageError when Nova would not take it for its size, ProvisionError when it does not parse to what it says.
+    """
+    files = node_files(context)
+    text = environment().get_template(USER_DATA).render(**context, files=[asdict(file) for file in files])
+    read = yaml.safe_load(text)
+    written = {entry["path"]: entry["content"] for entry in read["write_files"]}
+    if written != {file.path: file.content for file in files}:
+        raise ProvisionError("the user-data does not carry its files unchanged")
+    size = len(base64.b64encode(text.encode()))
+    if size > USER_DATA_LIMIT:
+        raise UsageError(
+            f"the user-data of a {context['node_role']} takes {size} bytes, Nova's limit is {USER_DATA_LIMIT}",
+            "Shorten what is longest: usually the certificate chain (hub.tls.cert) or the list of users.",
+        )
+    return text
+
+
+def documents(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, secrets: Secrets) -> dict[str, str]:
+    """Render everything that the cluster's nodes get, as `<role>/<file name>` and `<role>/user-data.yaml`."""
+    rendered = {}
+    for role in ROLES:
+        context = node_context(spec, sizing, addresses, secrets, role)
+        rendered[f"{role}/user-data.yaml"] = user_data(context)
+        rendered |= {f"{role}/{file.name}": file.content for file in node_files(context)}
+    return rendered
+
+
+def _parse(file: NodeFile) -> None:
+    """Read a rendered file again as what its name says it is."""
+    try:
+        if file.path.endswith(".json"):
+            json.loads(file.content)
+        elif file.path.endswith(".py"):
+            compile(file.content, file.path, "exec")
+        elif file.path.endswith(".yaml"):
+            yaml.safe_load(file.content)
+    except (ValueError, SyntaxError, yaml.YAMLError) as error:
+        raise ProvisionError(f"{file.path} was rendered wrong: {error}") from error
+    if not file.content.endswith("\n") or file.content.startswith((" ", "\n")):
+        raise ProvisionError(f"{file.path} was rendered wrong: it starts or ends as no text file does")

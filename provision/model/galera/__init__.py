@@ -1,0 +1,1 @@
+"""Which member of a Galera cluster may start it."""

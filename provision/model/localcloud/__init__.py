@@ -1,0 +1,1 @@
+"""The `local` cloud as data: settings, rendered configuration, replicas, health and status."""

@@ -1,0 +1,1 @@
+"""From Docker containers to Consul services: the Registrator's rules."""

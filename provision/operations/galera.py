@@ -1,0 +1,294 @@
+"""Run one member of the MariaDB cluster: find out whether to join or to start it, then serve, and say so in Consul.
+
+What makes two starts at once impossible is not the lock alone (its holder may have been paused, or cut off): a start is
+one transaction in Consul that fails if the lock is gone, or if anything has changed that the decision stands on; and it
+leaves a record, whose author everybody has to hear before the next start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import socket
+import threading
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Protocol
+
+from provision.adapters.consul.catalogue import CatalogueAwayError, RefusedError
+from provision.adapters.consul.kv import Entry, drop_key, held, set_key, unchanged
+from provision.base.errors import ProvisionError
+from provision.model.galera.bootstrap import Report, Start, Verdict, decide, read_report, read_start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from provision.adapters.consul.kv import Operation
+    from provision.model.galera.bootstrap import Position, State, View
+
+_KEYS: Final = "galera/"
+_LOCK: Final = f"{_KEYS}lock"
+_START: Final = f"{_KEYS}start"
+_REPORTS: Final = f"{_KEYS}reports/"
+_SERVICE: Final = "mariadb"
+_PORT: Final = 4567
+_SESSION: Final = 15
+"""Seconds after which a member that has stopped in the middle no longer stands in the way."""
+_APART: Final = 5
+"""Seconds out of the Primary component after which a member begins anew: the others may have ended."""
+_PAUSE: Final = 0.5
+
+
+class Server(Protocol):
+    """What this container's MariaDB is asked (adapters/mariadb.py)."""
+
+    def position(self) -> Position | None: ...  # noqa: D102
+    def view(self) -> View: ...  # noqa: D102
+    def install(self) -> None: ...  # noqa: D102
+    def argv(self, member: str, era: str, position: Position | None, peers: Sequence[str]) -> list[str]: ...  # noqa: D102
+    def allow_start(self) -> None: ...  # noqa: D102
+    def start(self, argv: Sequence[str]) -> None: ...  # noqa: D102
+    def ended(self, seconds: float) -> int | None: ...  # noqa: D102
+    def stop(self) -> None: ...  # noqa: D102
+    def state(self) -> State | None: ...  # noqa: D102
+    def ensure_accounts(self, statements: str) -> bool: ...  # noqa: D102
+
+
+class Keys(Protocol):
+    """What Consul is asked (adapters/consul/kv.py)."""
+
+    def begin_session(self, name: str, seconds: int) -> str: ...  # noqa: D102
+    def renew(self, session: str) -> bool: ...  # noqa: D102
+    def end_session(self, session: str) -> None: ...  # noqa: D102
+    def hold(self, key: str, value: str, session: str) -> bool: ...  # noqa: D102
+    def read(self, prefix: str) -> dict[str, Entry]: ...  # noqa: D102
+    def commit(self, operations: Sequence[Operation]) -> bool: ...  # noqa: D102
+    def passing(self, service: str) -> dict[str, str]: ...  # noqa: D102
+    def heartbeat(self, service_id: str, status: str, output: str) -> None: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How this member comes into the cluster: by these members' addresses, or as the first (none)."""
+
+    era: str
+    position: Position | None
+    peers: tuple[str, ...] = ()
+
+
+class Member:
+    """One member; `run` returns the code to end with. Its name is its service's id in Consul too."""
+
+    def __init__(
+        self,
+        name: str,
+        members: Sequence[str],
+        server: Server,
+        keys: Keys,
+        *,
+        accounts: str,
+        say: Callable[[str], None],
+        answers: Callable[[str], bool] | None = None,
+    ) -> None:
+        self._name = name
+        self._members = tuple(members)
+        self._accounts = accounts
+        self._server = server
+        self._keys = keys
+        self._say = say
+        self._answers = answers or _answers
+        self._stopping = threading.Event()
+        self._session = ""
+        self._said = ""
+
+    def run(self) -> int:
+        """Be a member until `stop`, or until the server ends by itself."""
+        # Consul may not have noticed yet that an earlier life has ended.
+        self._tell("critical", "starting")
+        while not self._stopping.is_set():
+            way = self._find_way()
+            if way is None:
+                break
+            code = self._serve(way)
+            if code is not None:
+                return code
+        return 0
+
+    def stop(self) -> None:
+        """Leave the cluster in order and have `run` return."""
+        self._stopping.set()
+
+    # --- finding the way ---
+
+    def _find_way(self) -> Way | None:
+        """Wait until there is a cluster to join, or it is this member's to start one; None: stopped meanwhile."""
+        report = Report(self._name, self._server.position(), self._server.view())
+        where = f"data up to {report.position}" if report.position else "no data"
+        self._say(f"{where}; last seen: {', '.join(report.view.members) or 'nobody'}")
+        while not self._stopping.is_set():
+            try:
+                way = self._try(report)
+            except CatalogueAwayError as away:
+                self._note(away.message)
+            except RefusedError as refused:
+                # The session has ended, whatever the reason: the next round begins another.
+                self._session = ""
+                self._note(refused.message)
+            else:
+                if way:
+                    return way
+            self._stopping.wait(_PAUSE)
+        self._end_session()
+        return None
+
+    def _try(self, report: Report) -> Way | None:
+        peers = self._peers()
+        entries = self._keys.read(_KEYS)
+        if peers:
+            return self._join(report, read_start(entries[_START].value) if _START in entries else None, peers)
+        self._publish(report, entries)
+        entries = self._keys.read(_KEYS)
+        verdict, basis = self._judge(entries)
+        if verdict.starter != self._name:
+            self._note(verdict.reason or f"{verdict.starter} starts the cluster")
+            self._tell("critical", verdict.reason or f"waits for {verdict.starter}")
+            return None
+        if not self._keys.hold(_LOCK, self._name, self._session):
+            self._note("another member holds the lock")
+            return None
+        return self._claim(report, basis)
+
+    def _peers(self) -> dict[str, str]:
+        """Find the members that serve and answer: what Consul says may be some seconds old."""
+        found = self._keys.passing(_SERVICE)
+        return {id_: at for id_, at in found.items() if id_ != self._name and self._answers(at)}
+
+    def _join(self, report: Report, last: Start | None, peers: Mapping[str, str]) -> Way:
+        cluster = last.cluster if last else ""
+        if report.position and cluster and report.position.cluster != cluster:
+            raise ProvisionError(
+                f"the data here is of the cluster {report.position.cluster}, and {cluster} is running",
+                "joining would throw it away: remove this member's volume if that is what you want",
+            )
+        self._end_session()
+        self._note(f"joining {', '.join(sorted(peers))}")
+        return Way(last.era if last else "", report.position, tuple(sorted(peers.values())))
+
+    def _publish(self, report: Report, entries: Mapping[str, Entry]) -> None:
+        """Tell the others where this member stands, for as long as it stands there."""
+        key = _REPORTS + self._name
+        there, lock = entries.get(key), entries.get(_LOCK)
+        if not self._session or not self._keys.renew(self._session):
+            # What this member's earlier life has left would stand in its own way.
+            for entry in (there, lock if lock and lock.value == self._name else None):
+                if entry and entry.session:
+                    self._keys.end_session(entry.session)
+            self._session = self._keys.begin_session(f"galera {self._name}", _SESSION)
+        elif there and there.session == self._session:
+            return
+        if not self._keys.hold(key, report.text(), self._session):
+            raise RefusedError(f"another container says that it is {self._name}")
+
+    def _judge(self, entries: Mapping[str, Entry]) -> tuple[Verdict, list[Operation]]:
+        """Decide who starts; with it, the conditions under which that is right."""
+        said = {key: entry for key, entry in entries.items() if key.startswith(_REPORTS) and entry.session}
+        reports = {key.removeprefix(_REPORTS): read_report(entry.value) for key, entry in said.items()}
+        start = entries.get(_START)
+        basis = [unchanged(key, entry) for key, entry in said.items()] + [unchanged(_START, start)]
+        return decide(reports, self._members, read_start(start.value) if start else None), basis
+
+    def _claim(self, report: Report, basis: Sequence[Operation]) -> Way | None:
+        """Start the cluster, if all is still as the decision found it."""
+        if self._peers():
+            return None
+        start = Start(secrets.token_hex(4), self._name, report.position.cluster if report.position else "")
+        done = self._keys.commit(
+            [*basis, held(_LOCK, self._session), drop_key(_REPORTS + self._name), set_key(_START, start.text())]
+        )
+        if not done:
+            return None
+        self._note("starting the cluster")
+        if report.position is None:
+            self._server.install()
+        self._server.allow_start()
+        return Way(start.era, report.position)
+
+    # --- serving ---
+
+    def _serve(self, way: Way) -> int | None:
+        """Run the server until it ends; None: it was stopped because the cluster has lost it."""
+        self._server.start(self._server.argv(self._name, way.era, way.position, way.peers))
+        settled, apart_since, leaving = False, 0.0, False
+        while (code := self._server.ended(_PAUSE)) is None:
+            if leaving:
+                continue
+            if self._stopping.is_set():
+                self._tell("critical", "leaving")
+                self._server.stop()
+                leaving = True
+                continue
+            state = self._server.state()
+            if state is None:
+                self._tell("critical", "the server does not answer (yet)")
+                continue
+            if state.serves and not settled:
+                settled = self._settle(way, state)
+            self._tell("passing" if state.serves and settled else "critical", str(state))
+            apart_since = 0.0 if state.primary else apart_since or time.monotonic()
+            if apart_since and time.monotonic() - apart_since > _APART:
+                self._note(f"apart from the cluster for {_APART} s: beginning anew")
+                leaving = True
+                self._server.stop()
+        self._end_session()
+        if leaving and not self._stopping.is_set():
+            return None
+        return 128 - code if code < 0 else code
+
+    def _settle(self, way: Way, state: State) -> bool:
+        """Do what is left when this member has come in: accounts, and the cluster's id for those that come later."""
+        if not self._server.ensure_accounts(self._accounts):
+            return False
+        if not way.peers:
+            with _tolerant():
+                entry = self._keys.read(_START).get(_START)
+                start = read_start(entry.value) if entry else None
+                if entry and start and start.era == way.era and start.cluster != state.cluster:
+                    self._keys.commit(
+                        [unchanged(_START, entry), set_key(_START, replace(start, cluster=state.cluster).text())]
+                    )
+        self._note(f"serving: {state}")
+        return True
+
+    def _tell(self, status: str, text: str) -> None:
+        """Report to Consul; the lock is kept until the others see that this member serves."""
+        with _tolerant():
+            if self._session:
+                self._keys.renew(self._session)
+            self._keys.heartbeat(self._name, status, text)
+            if status == "passing":
+                self._end_session()
+
+    def _end_session(self) -> None:
+        session, self._session = self._session, ""
+        if session:
+            with _tolerant():
+                self._keys.end_session(session)
+
+    def _note(self, text: str) -> None:
+        """Say something once, for as long as it stays so."""
+        if text != self._said:
+            self._said = text
+            self._say(text)
+
+
+def _tolerant() -> contextlib.AbstractContextManager[None]:
+    """Go on without Consul: it is told again with the next round."""
+    return contextlib.suppress(CatalogueAwayError, RefusedError)
+
+
+def _answers(address: str) -> bool:
+    try:
+        with socket.create_connection((address, _PORT), timeout=1):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,1 @@
+"""Baking the golden image and having it on a cloud."""

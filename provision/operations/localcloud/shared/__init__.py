@@ -1,0 +1,1 @@
+"""What one machine and several hosts do alike."""

@@ -1,0 +1,46 @@
+"""Look at this machine before anything on it is changed. Standard library only: `setup.sh` runs it first of all."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from provision.adapters.host import facts
+from provision.base.constants import STACK_NETWORKS, STACK_PORTS
+from provision.base.errors import UsageError
+from provision.model.localcloud.preflight import Check, judge, lines
+
+if TYPE_CHECKING:
+    from provision.base.progress import Progress
+
+
+def look() -> list[Check]:
+    """Read this machine and judge it; changes nothing."""
+    return judge(facts.read(STACK_PORTS.published()), STACK_NETWORKS)
+
+
+def require(progress: Progress) -> None:
+    """Raise UsageError when this machine cannot carry the `local` cloud; note what deserves a word otherwise."""
+    checks = look()
+    if any(check.level == "fail" for check in checks):
+        raise UsageError(
+            "this machine cannot run the `local` cloud; nothing was changed",
+            "mend the lines marked ✗, or name another cloud in cluster.yaml",
+            "\n".join(lines([check for check in checks if check.level == "fail"])),
+        )
+    for text in lines([check for check in checks if check.level == "warn"]):
+        progress.note(text)
+
+
+def main() -> int:
+    """Print every check for a person; 2 if one fails."""
+    checks = look()
+    failed = any(check.level == "fail" for check in checks)
+    sys.stderr.write("\n".join(["Looking at this machine:", *lines(checks), ""]))
+    if failed:
+        sys.stderr.write("Nothing was changed. Mend the lines marked ✗, then run the same command again.\n")
+    return 2 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The `local` cloud on one machine, with Docker Compose."""

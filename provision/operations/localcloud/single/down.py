@@ -1,0 +1,47 @@
+"""Stop the `local` cloud: its data stays, or everything of it goes."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from provision.adapters.docker import compose
+from provision.adapters.docker.engine import Engine
+from provision.adapters.openstack import clouds_yaml
+from provision.base import paths
+from provision.base.constants import LOCAL_CLOUD
+from provision.model.localcloud.settings import bridges
+from provision.operations.localcloud.shared.installation import chosen, control, hypervisors
+
+if TYPE_CHECKING:
+    from provision.base.progress import Progress
+
+
+def stop_stack(progress: Progress, *, purge: bool) -> None:
+    """Remove containers and networks, guests first; with `purge` also volumes, images, files and the cloud's entry.
+
+    Clusters keep their folders: they may be on other clouds, and `provision down` removes each with its cluster.
+    """
+    engine = Engine()
+    with progress.phase("stopping the local cloud"):
+        if engine.states() and (paths.stack_dir() / "compose.env").exists():
+            compose.require()
+            for hypervisor in hypervisors(chosen()):
+                progress.update(hypervisor.project, "stopping")
+                hypervisor.down(volumes=purge)
+                progress.update(hypervisor.project, "stopped")
+            progress.update("control plane", "stopping")
+            control().down(volumes=purge)
+            for bridge in bridges(chosen()):
+                engine.remove_bridge(bridge)
+            progress.update("control plane", "stopped")
+        if purge:
+            # By label, whatever state they are in: also what a half-done start or a lost file has left.
+            engine.purge(lambda text: progress.update("removing", text))
+            clouds_yaml.remove_entry(paths.clouds_yaml(), LOCAL_CLOUD)
+            for folder in (paths.stack_dir(), paths.cache_dir()):
+                shutil.rmtree(folder, ignore_errors=True)
+            for lock in paths.cluster_dir("").glob(".*.lock"):
+                # `.NAME.lock` of a cluster that is gone.
+                if not paths.cluster_dir(lock.name[1 : -len(".lock")]).exists():
+                    lock.unlink(missing_ok=True)

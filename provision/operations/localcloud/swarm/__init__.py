@@ -1,0 +1,1 @@
+"""The `local` cloud on several hosts, with Docker Swarm."""

@@ -1,0 +1,81 @@
+"""Look at the `local` cloud on several hosts from one of them, for `provision cloud doctor`; changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from provision.adapters.consul.catalogue import Catalogue
+from provision.adapters.docker.inspect import Look
+from provision.base.errors import ProvisionError
+from provision.model.localcloud.doctor.observed import Observed, Unit
+from provision.model.localcloud.doctor.swarm_rules import Seen
+from provision.model.localcloud.settings import PROJECT, apis
+from provision.operations.localcloud.shared.installation import read_passwords
+from provision.operations.localcloud.single.doctor import gathered, parts_of
+from provision.operations.localcloud.swarm.files import door, require_swarm
+from provision.operations.localcloud.swarm.status import read_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from provision.adapters.docker.swarm import Swarm
+    from provision.model.localcloud.swarm import Host, Task
+    from provision.model.localcloud.swarm_status import SwarmLine
+
+_STATISTICS: Final = 8404
+"""HAProxy's own port for its page, in its container."""
+
+
+def observe_swarm() -> Seen:
+    """Look at everything; what cannot be looked at is said in `unseen`. Raises UsageError where Docker is away."""
+    settings = require_swarm()
+    swarm, look = door(settings), Look()
+    now = datetime.now(UTC)
+    hosts: tuple[Host, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    wanted, problem = dict[str, int](), ""
+    try:
+        hosts, tasks, wanted = swarm.hosts(), swarm.tasks(), swarm.wanted()
+    except ProvisionError as error:
+        # Most hosts are away: what is here can be looked at all the same.
+        problem = (error.detail or error.message).strip().partition("\n")[0]
+    names = {task.container: task.name for task in tasks if task.container}
+    own = tuple(replace(unit, name=names.get(unit.container, unit.name)) for unit in look.copies())
+    parts = parts_of(
+        settings,
+        look,
+        own,
+        consul=lambda: Catalogue(_url(swarm, "consul", 8500), read_passwords().get("consul_management", "")),
+        proxy=lambda: _url(swarm, "haproxy", _STATISTICS),
+    )
+    fields = gathered({**parts, "copies": lambda: {} if problem else {"lines": read_lines(settings, swarm, tasks)}})
+    lines: tuple[SwarmLine, ...] = fields.pop("lines", ())
+    if not problem:
+        # Of hosts that are away more is known; Consul remembers for days those that have left.
+        ready = {host.name for host in hosts if host.ready}
+        fields["failed_nodes"] = tuple(name for name in fields.get("failed_nodes", ()) if name in ready)
+    here = Observed(
+        now,
+        wanted={(PROJECT, service): count for service, count in wanted.items()},
+        units=own if problem else tuple(_units(own, tasks)),
+        apis=tuple(api for api in apis(settings) if not api.idle),
+        swarm=True,
+        **fields,
+    )
+    return Seen(here, hosts, lines, tasks, problem)
+
+
+def _url(swarm: Swarm, service: str, port: int) -> str:
+    if address := swarm.address(service):
+        return f"http://{address}:{port}"
+    raise ProvisionError(f"{service} does not run on this host")
+
+
+def _units(own: Iterable[Unit], tasks: Iterable[Task]) -> Iterator[Unit]:
+    """List the copies that run on all hosts; of those of this one more is known."""
+    here = {unit.container: unit for unit in own}
+    for task in tasks:
+        if task.wanted and task.state == "running":
+            yield here.get(task.container) or Unit(task.service, task.name, PROJECT, task.state, task.image)

@@ -1,1 +1,0 @@
-"""Layer 2: planning and rendering: data in, data out, no effects."""

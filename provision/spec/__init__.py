@@ -1,7 +1,0 @@
-"""Layer 1: the spec: what a user writes in cluster.yaml, checked at the edge and handed on as frozen data."""
-
-from __future__ import annotations
-
-from provision.spec.loading import load
-
-__all__ = ["load"]

@@ -1,1 +1,0 @@
-"""Layer 4: what the commands do, each a short list of named steps."""

@@ -1,0 +1,49 @@
+"""Files on their way into a container: a tar made while it is sent, and read again from pieces of any size."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provision.adapters.docker import data
+from provision.adapters.docker.data import Place
+
+
+@given(st.binary(max_size=2000), st.integers(1, 700), st.integers(1, 600))
+def test_a_file_is_packed_with_the_folders_on_its_way(content, piece, read):
+    pieces = [content[start : start + piece] for start in range(0, len(content), piece)]
+    place = Place("/var/lib/keystone", "fernet-keys/old/0", "keystone")
+    packed = b"".join(data._tar(place, (101, 102), pieces, len(content)))
+    assert len(packed) % tarfile.BLOCKSIZE == 0
+    chunks = (packed[start : start + read] for start in range(0, len(packed), read))
+    with tarfile.open(fileobj=data._Stream(chunks), mode="r|") as tar:
+        found = [
+            (
+                info.name,
+                info.isdir(),
+                info.mode,
+                info.uid,
+                info.gid,
+                b"" if info.isdir() else tar.extractfile(info).read(),
+            )
+            for info in tar
+        ]
+    assert found == [
+        ("fernet-keys", True, 0o750, 101, 102, b""),
+        ("fernet-keys/old", True, 0o750, 101, 102, b""),
+        ("fernet-keys/old/0", False, 0o600, 101, 102, content),
+    ]
+
+
+def test_a_stream_of_pieces_is_read_like_a_file():
+    stream = data._Stream([b"abc", b"", b"defg"])
+    assert [stream.read(2), stream.read(3), stream.read(), stream.read(5)] == [b"ab", b"cde", b"fg", b""]
+
+
+def test_it_is_an_ordinary_tar():
+    packed = b"".join(data._tar(Place("/run", "x.sql", "root"), (0, 0), [b"1" * 512], 512))
+    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+        assert tar.getnames() == ["x.sql"]

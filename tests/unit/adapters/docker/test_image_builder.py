@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from provision.adapters.docker import image_builder
+from provision.base.errors import ProvisionError
+
+
+@pytest.fixture
+def docker(tmp_path, monkeypatch):
+    """Put a `docker` first in the PATH that notes its arguments and does what its script says."""
+    place = tmp_path / "bin"
+    place.mkdir()
+    monkeypatch.setenv("PATH", f"{place}:{os.environ['PATH']}")
+
+    def make(script: str):
+        (place / "docker").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n[ "$1" = run ] || exit 0\n{script}\n')
+        (place / "docker").chmod(0o755)
+        return tmp_path / "calls"
+
+    return make
+
+
+def bake(cache, line=lambda text: None):
+    image_builder.bake(
+        ["image", "/out/a", "/out/b"],
+        builder="provision/bake:1",
+        labels=["a=b"],
+        files={"image/files/x": b"data", "bake/entrypoint": b"no"},
+        settings={"suite": "trixie"},
+        cache=cache,
+        line=line,
+    )
+
+
+def test_runs_a_stage_and_hands_over_its_lines(docker, tmp_path):
+    calls = docker("echo 'bake: one (1 s)'; echo two >&2")
+    lines = []
+    bake(tmp_path / "cache", lines.append)
+    assert lines == ["bake: one (1 s)", "two"]
+    remove, run = calls.read_text().splitlines()
+    assert remove == "rm --force provision-bake"
+    assert run.endswith(" provision/bake:1 image /out/a /out/b")
+    assert f"--volume={tmp_path}/cache:/out" in run
+    assert list((tmp_path / "cache").glob("bake-*")) == []
+
+
+def test_a_proxys_password_is_in_no_list_of_processes(docker, tmp_path, monkeypatch):
+    calls = docker("exit 0")
+    monkeypatch.setenv("https_proxy", "http://me:hunter2@proxy.example")
+    bake(tmp_path)
+    assert "--env=https_proxy" in calls.read_text()
+    assert "hunter2" not in calls.read_text()
+
+
+def test_a_failed_stage_says_its_last_lines(docker, tmp_path):
+    docker("seq 1 40; echo 'THESE PACKAGES DO NOT MATCH THE HASHES'; exit 1")
+    with pytest.raises(ProvisionError, match="could not be baked") as caught:
+        bake(tmp_path)
+    assert caught.value.detail.splitlines()[-1] == "THESE PACKAGES DO NOT MATCH THE HASHES"
+    assert len(caught.value.detail.splitlines()) == 25
+
+
+def test_tidying_keeps_the_newest_and_removes_what_broke_off(tmp_path):
+    for folder, names in (("images", "abc"), ("software", "de")):
+        (tmp_path / folder).mkdir()
+        for number, name in enumerate(names):
+            suffix = "qcow2" if folder == "images" else "tar.zst"
+            path = tmp_path / folder / f"{name}.{suffix}"
+            path.touch()
+            os.utime(path, (number, number))
+            path.with_name(path.name + ".part").touch()
+    (tmp_path / "bake-xyz/settings").mkdir(parents=True)
+    (tmp_path / "bake-xyz/settings/pip.conf").touch()
+    image_builder.tidy(tmp_path)
+    left = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
+    assert left == ["images/b.qcow2", "images/c.qcow2", "software/d.tar.zst", "software/e.tar.zst"]
+    assert not (tmp_path / "bake-xyz").exists()

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from provision.adapters.host import package_settings
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    for name in list(os.environ):
+        if name.upper().startswith(("PIP_", "NPM_CONFIG_")) or name.lower().endswith("_proxy") or "CA_" in name:
+            monkeypatch.delenv(name)
+    for name in package_settings._AUTHORITY_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ".config"))
+    monkeypatch.setenv("XDG_CONFIG_DIRS", str(tmp_path / "xdg"))
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    monkeypatch.setattr(package_settings, "SYSTEM_AUTHORITIES", ())
+    monkeypatch.setattr(package_settings, "SYSTEM_FILES", ())
+    return tmp_path
+
+
+def test_takes_where_packages_come_from_and_nothing_else(home):
+    (home / "pip.conf").write_text(
+        "[global]\nindex-url = https://mirror.example/simple\nextra-index-url = file:///opt/one https://two.example/s\n"
+        "find-links = /opt/wheels\nconstraint = /etc/c.txt\n[install]\ntrusted-host = mirror.example\n two.example\n"
+    )
+    got = package_settings.read("/ca.pem")
+    assert got.pip_conf == (
+        "[global]\nextra-index-url = https://two.example/s\nindex-url = https://mirror.example/simple\n"
+        "trusted-host = mirror.example two.example\n"
+    )
+
+
+def test_an_environment_variable_wins_over_a_file(home, monkeypatch):
+    (home / "pip.conf").write_text("[global]\nindex-url = https://file.example/\n")
+    monkeypatch.setenv("PIP_INDEX_URL", "https://variable.example/")
+    monkeypatch.setenv("PIP_DEFAULT_TIMEOUT", "180")
+    assert (
+        package_settings.read("/ca.pem").pip_conf == "[global]\nindex-url = https://variable.example/\ntimeout = 180\n"
+    )
+
+
+def test_takes_npms_registry_its_scopes_and_their_credentials(home, monkeypatch):
+    (home / ".npmrc").write_text(
+        'registry = "https://npm.example/"\n@us:registry=https://us.example/\n//us.example/:_authToken=${TOKEN}\n'
+        "; a comment\nfund=false\n"
+    )
+    monkeypatch.setenv("TOKEN", "secret")
+    assert package_settings.read("/ca.pem").npmrc.splitlines() == [
+        "//us.example/:_authToken=secret",
+        "@us:registry=https://us.example/",
+        "registry=https://npm.example/",
+    ]
+
+
+def test_the_hosts_authorities_reach_both(home, monkeypatch):
+    (home / "ca.pem").write_text("PEM")
+    monkeypatch.setenv("PIP_CERT", str(home / "ca.pem"))
+    got = package_settings.read("/settings/ca.pem")
+    assert (got.authorities, got.pip_conf, got.npmrc) == (
+        "PEM",
+        "[global]\ncert = /settings/ca.pem\n",
+        "cafile=/settings/ca.pem\n",
+    )
+
+
+def test_without_authorities_the_builds_own_are_used(home):
+    got = package_settings.read("/ca.pem")
+    assert (got.authorities, got.pip_conf, got.npmrc) == ("", "[global]\n", "")
+
+
+def test_a_proxy_is_given_in_both_spellings(home, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    assert package_settings.read("/ca.pem").proxies == (
+        ("HTTPS_PROXY", "http://proxy.example:3128"),
+        ("https_proxy", "http://proxy.example:3128"),
+    )
+
+
+@pytest.mark.parametrize("text", ["no section\n", "[global\n", "\xff\xfe"])
+def test_a_broken_file_is_left_to_pip(home, text):
+    (home / "pip.conf").write_text(text, encoding="latin-1")
+    assert package_settings.read("/ca.pem").pip_conf == "[global]\n"

@@ -1,0 +1,116 @@
+"""Questions over the network, to real servers on this machine's loopback address."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from provision.adapters import net
+from provision.adapters.cluster_dir import Keeper
+from provision.base.model import Addresses, ClusterSpec
+
+
+@contextmanager
+def serving(status=200, body="{}", tls=None):
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *args):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    if tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*tls)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def keeper(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    made = Keeper("a")
+    made.ensure_secrets(ClusterSpec("a"), Addresses("10.20.0.10", "172.29.0.100"))
+    return made
+
+
+def ask(monkeypatch, **server):
+    with serving(**server) as port:
+        monkeypatch.setattr(net, "PORTS", type(net.PORTS)(spark_master_ui=port))
+        return net.spark_master("127.0.0.1")
+
+
+def test_spark_master(monkeypatch):
+    workers = [{"host": "10.20.0.5", "state": "ALIVE"}, {"host": "10.20.0.6", "state": "DEAD"}]
+    said = {"workers": workers, "cores": 2, "memory": 3072, "activeapps": [{}]}
+    assert ask(monkeypatch, body=json.dumps(said)) == net.SparkMaster(("10.20.0.5",), 2, 3072, 1)
+
+
+@pytest.mark.parametrize("body", ["", "<html>", "[]", "{}", '{"workers": 1}', '{"workers": [1]}', '{"workers": [{}]}'])
+def test_a_master_that_says_nonsense_does_not_answer(monkeypatch, body):
+    assert ask(monkeypatch, body=body) is None
+
+
+def test_a_master_that_fails_does_not_answer(monkeypatch):
+    assert ask(monkeypatch, status=500) is None
+
+
+def test_no_master():
+    assert net.spark_master("127.0.0.254", timeout=1) is None
+
+
+def hub(keeper, *, tls, certificate=None, authority=True, status=200):
+    with serving(status=status, tls=tls) as port:
+        return net.hub_answers("127.0.0.1", port, certificate or keeper.authority, authority=authority, timeout=5)
+
+
+def test_the_hub_answers_with_the_clusters_certificate(keeper):
+    assert hub(keeper, tls=(keeper.folder / "hub.pem", keeper.folder / "hub.key")) == ""
+
+
+def test_a_hub_that_fails_is_not_well(keeper):
+    said = hub(keeper, tls=(keeper.folder / "hub.pem", keeper.folder / "hub.key"), status=503)
+    assert "does not answer yet" in said
+
+
+def test_a_hub_of_another_authority_is_not_believed(keeper):
+    other = Keeper("b")
+    other.ensure_secrets(ClusterSpec("b"), Addresses("10.20.0.10", "172.29.0.100"))
+    assert "its certificate is not the cluster's" in hub(
+        keeper, tls=(other.folder / "hub.pem", other.folder / "hub.key")
+    )
+
+
+def test_the_users_own_certificate_is_the_one_and_only(keeper):
+    other = Keeper("b")
+    other.ensure_secrets(ClusterSpec("b"), Addresses("10.20.0.10", "172.29.0.100"))
+    tls = (keeper.folder / "hub.pem", keeper.folder / "hub.key")
+    assert hub(keeper, tls=tls, certificate=tls[0], authority=False) == ""
+    said = hub(keeper, tls=tls, certificate=other.folder / "hub.pem", authority=False)
+    assert "its certificate is not the cluster's" in said
+
+
+def test_no_hub(keeper):
+    assert "does not answer yet" in net.hub_answers("127.0.0.1", 1, keeper.authority, authority=True, timeout=1)
+
+
+def test_a_missing_certificate_is_named(keeper, tmp_path):
+    assert "gone.pem" in net.hub_answers("127.0.0.1", 1, tmp_path / "gone.pem", authority=True, timeout=1)
+
+
+def test_source_address():
+    assert net.source_address("127.0.0.1") == "127.0.0.1"

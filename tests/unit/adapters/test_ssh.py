@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from provision.adapters import ssh
+from provision.adapters.host import process
+from provision.base.model import Node
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NODES = (
+    Node("a-master", "master", "10.20.0.10", "id-m", host_keys=("ssh-ed25519 AAAAm", "ssh-rsa AAAAr")),
+    Node("a-worker-1", "worker", "10.20.0.21", "id-1", host_keys=("ssh-ed25519 AAAA1",)),
+    Node("a-worker-2", "worker", "10.20.0.22", "id-2"),
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "s"))
+    return tmp_path / "c"
+
+
+def told(config: Path, node: str) -> dict[str, str]:
+    """What OpenSSH itself makes of the file."""
+    said = process.run(["ssh", "-F", str(config), "-G", node])
+    assert said.ok, said.stderr
+    return dict(line.split(maxsplit=1) for line in said.stdout.splitlines() if " " in line)
+
+
+def test_openssh_reads_what_we_write(folder: Path) -> None:
+    config = ssh.write_config(folder, NODES, "192.0.2.7")
+    master, worker = told(config, "a-master"), told(config, "a-worker-1")
+    assert (master["hostname"], master["user"], master.get("proxyjump", "none")) == ("192.0.2.7", "provision", "none")
+    assert (worker["hostname"], worker["proxyjump"]) == ("10.20.0.21", "a-master")
+    for node in (master, worker):
+        assert node["stricthostkeychecking"] in ("yes", "true")
+        assert node["userknownhostsfile"] == str(folder / "known_hosts")
+        assert node["identityfile"] == str(folder / "id_ed25519")
+        assert node["identitiesonly"] == "yes"
+    assert master["hostkeyalias"] == "a-master"
+    assert stat.S_IMODE(config.stat().st_mode) == 0o600
+
+
+def test_known_hosts_knows_names_addresses_and_the_vm(folder: Path) -> None:
+    ssh.write_config(folder, NODES, "192.0.2.7")
+    assert ssh.known(folder) == {
+        "a-master": ssh.HostKeys("id-m", ("ssh-ed25519 AAAAm", "ssh-rsa AAAAr")),
+        "a-worker-1": ssh.HostKeys("id-1", ("ssh-ed25519 AAAA1",)),
+    }
+    assert (folder / "known_hosts").read_text().startswith("a-master,10.20.0.10,192.0.2.7 ssh-ed25519 AAAAm id-m\n")
+
+
+def test_known_hosts_that_is_not_there_knows_nobody(folder: Path) -> None:
+    assert ssh.known(folder) == {}
+
+
+def test_a_home_with_no_room_for_sockets_goes_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / ("x" * 90)))
+    config = ssh.write_config(tmp_path / "c", NODES, "192.0.2.7")
+    assert "ControlPath" not in config.read_text()
+
+
+def test_every_node_has_a_result_even_when_none_is_reached(folder: Path) -> None:
+    nodes = (Node("a-master", "master", "127.0.0.1", "id-m"), Node("a-worker-1", "worker", "127.0.0.2", "id-1"))
+    config = ssh.write_config(folder, nodes, "127.0.0.1")
+    # Nobody listens there.
+    config.write_text(config.read_text() + "  Port 1\n")
+    with ssh.Fleet(folder, nodes) as fleet:
+        results = fleet.run(nodes, "true")
+    assert {name: result.code for name, result in results.items()} == {"a-master": 255, "a-worker-1": 255}
+    assert ssh.worst(results) == 255
+
+
+def test_a_shared_connection_stays_with_its_node_whatever_the_order(tmp_path: Path) -> None:
+    def sockets(nodes: list[Node]) -> dict[str, str]:
+        blocks = ssh.write_config(tmp_path, nodes, "172.29.0.10").read_text().split("\n\n")[:-1]
+        return {block.split()[1]: block.split("ControlPath ")[1] for block in blocks}
+
+    nodes = [
+        Node(f"a-{n}", "worker" if n else "master", f"10.20.0.{n}", str(n), host_keys=(f"key {n}",)) for n in range(3)
+    ]
+    there = sockets(nodes)
+    assert len(set(there.values())) == 3
+    assert sockets(nodes[::-1]) == there
+    assert (
+        sockets([*nodes[:2], Node("a-2", "worker", "10.20.0.2", "new", host_keys=("other key",))])["a-2"]
+        != there["a-2"]
+    )

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+import yaml
+
+from provision.adapters.host import process
+from provision.base.errors import UsageError
+from provision.base.model import (
+    Addresses,
+    ClusterSpec,
+    HubSpec,
+    NetworkSpec,
+    Secrets,
+    Sizing,
+    SparkSpec,
+    User,
+)
+from provision.model.cluster import render
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+ADDRESSES = Addresses(master="10.20.0.10", floating="192.0.2.10")
+SIZING = Sizing(worker_cores=1, worker_memory=1024, app_cores=2, executor_memory=900, driver_memory=512)
+SECRETS = Secrets(
+    spark_secret="0123456789abcdef",
+    hub_cert="-----BEGIN CERTIFICATE-----\nHUB\n-----END CERTIFICATE-----\n",
+    hub_key="-----BEGIN PRIVATE KEY-----\nKEY\n-----END PRIVATE KEY-----\n",
+    authority="-----BEGIN CERTIFICATE-----\nCA\n-----END CERTIFICATE-----\n",
+    password_hashes=(("alice", "$6$salt$alice"), ("bob", "$6$salt$bob")),
+    operator_public_key="ssh-ed25519 AAAA operator",
+)
+DEFAULT = ClusterSpec(
+    name="analytics", network=NetworkSpec(access=(IPv4Network("192.0.2.0/24"), IPv4Network("198.51.100.7/32")))
+)
+FULL = dataclasses.replace(
+    DEFAULT,
+    spark=SparkSpec(defaults=(("spark.sql.shuffle.partitions", "64"), ("spark.hadoop.path", "C:\\tmp {{ x }}"))),
+    hub=HubSpec(port=8443, idle_timeout=0, users=(User("alice"), User("bob", admin=True))),
+)
+CASES = {"default": DEFAULT, "full": FULL}
+
+
+def documents(case: str) -> dict[str, str]:
+    return render.documents(CASES[case], SIZING, ADDRESSES, SECRETS)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_documents_are_as_agreed(case: str) -> None:
+    """Run with UPDATE_GOLDEN=1 to accept what is rendered now."""
+    folder = GOLDEN / case
+    rendered = documents(case)
+    if os.environ.get("UPDATE_GOLDEN"):
+        for name, text in rendered.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+    agreed = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+    assert rendered == agreed
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("role", render.ROLES)
+def test_cloud_init_takes_the_user_data(case: str, role: str, tmp_path: Path) -> None:
+    file = tmp_path / "user-data.yaml"
+    file.write_text(documents(case)[f"{role}/user-data.yaml"])
+    result = process.run(["cloud-init", "schema", "--config-file", str(file)])
+    assert result.ok, result.stdout + result.stderr
+    assert "Valid" in result.stdout
+
+
+def test_workers_are_told_nothing_of_their_own() -> None:
+    more = dataclasses.replace(DEFAULT, hub=FULL.hub)
+    assert (
+        render.documents(more, SIZING, ADDRESSES, SECRETS)["worker/user-data.yaml"]
+        == documents("default")["worker/user-data.yaml"]
+    )
+
+
+def test_workers_get_no_secret_of_the_hub() -> None:
+    text = documents("full")["worker/user-data.yaml"]
+    assert "PRIVATE KEY" not in text
+    assert "$6$" not in text
+
+
+def test_context_is_plain_json() -> None:
+    context = render.node_context(FULL, SIZING, ADDRESSES, SECRETS, "master")
+    assert json.loads(json.dumps(context)) == context
+
+
+def test_users_own_spark_entries_come_last_and_unchanged() -> None:
+    lines = documents("full")["master/spark-defaults.conf"].splitlines()
+    assert lines[-2:] == ["spark.hadoop.path C:\\\\tmp {{ x }}", "spark.sql.shuffle.partitions 64"]
+
+
+def test_secrets_are_closed() -> None:
+    modes = {}
+    for role in render.ROLES:
+        for entry in yaml.safe_load(documents("full")[f"{role}/user-data.yaml"])["write_files"]:
+            modes[role, entry["path"]] = (entry["permissions"], entry["owner"])
+            if any(secret in entry["content"] for secret in (SECRETS.spark_secret, "PRIVATE KEY", "$6$")):
+                assert entry["permissions"] in {"0600", "0640"}
+    assert modes["worker", "/etc/spark/spark-defaults.conf"] == ("0640", "root:spark")
+    assert modes["master", "/etc/jupyterhub/tls/hub.key"] == ("0600", "root:root")
+
+
+def test_firewall_without_access_list_leaves_the_gate_to_the_security_groups() -> None:
+    spec = dataclasses.replace(DEFAULT, network=NetworkSpec(access=None))
+    text = render.documents(spec, SIZING, ADDRESSES, SECRETS)["master/nftables.conf"]
+    assert "\n\t\tip saddr != 10.20.0.0/24 tcp dport { 22, 443, 8080, 18080, 4040-4050 } accept\n" in text
+
+
+def test_too_much_user_data_is_refused() -> None:
+    secrets = dataclasses.replace(SECRETS, hub_cert="x" * 60_000)
+    with pytest.raises(UsageError, match="65535"):
+        render.user_data(render.node_context(DEFAULT, SIZING, ADDRESSES, secrets, "master"))

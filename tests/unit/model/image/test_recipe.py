@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from provision.adapters.docker.image_builder import inputs
+from provision.base.constants import NODE
+from provision.base.errors import ProvisionError
+from provision.base.paths import TEMPLATES
+from provision.model.image.recipe import Software, places, recipe, software
+
+LISTED = b"""
+suite: trixie
+packages: [curl, less]
+python: {lock: python.lock, requirements: [pyspark==4.3.0]}
+tools: {lock: tools.lock, requirements: [wheel==1]}
+proxy: {folder: proxy}
+"""
+INPUTS = {
+    "bake/Dockerfile": b"FROM x",
+    "bake/entrypoint": b"run",
+    "bake/software": b"install",
+    "bake/finalize": b"finish",
+    "image/software.yaml": LISTED,
+    "image/python.lock": b"pyspark",
+    "image/tools.lock": b"wheel",
+    "image/proxy/package-lock.json": b"{}",
+    "image/files/etc/nftables.conf": b"drop",
+}
+
+
+def test_reads_the_list_of_software():
+    assert software(LISTED.decode()) == Software(
+        "trixie", ("curl", "less"), "python.lock", ("pyspark==4.3.0",), "tools.lock", "proxy"
+    )
+
+
+@pytest.mark.parametrize("missing", ["suite", "packages", "python", "tools", "proxy"])
+def test_a_list_without_a_part_is_refused_by_name(missing):
+    text = "\n".join(line for line in LISTED.decode().splitlines() if not line.startswith(missing))
+    with pytest.raises(ProvisionError, match=missing):
+        software(text)
+
+
+@pytest.mark.parametrize(
+    ("changed", "software_too"),
+    [
+        ("bake/Dockerfile", True),
+        ("bake/software", True),
+        ("image/python.lock", True),
+        ("image/tools.lock", True),
+        ("image/proxy/package-lock.json", True),
+        ("bake/finalize", False),
+        ("image/files/etc/nftables.conf", False),
+    ],
+)
+def test_a_change_makes_another_image_and_new_software_only_where_it_has_to(changed, software_too):
+    before, after = recipe(INPUTS), recipe({**INPUTS, changed: INPUTS[changed] + b"#"})
+    assert after.image != before.image
+    assert after.root_uuid != before.root_uuid
+    assert (after.software != before.software) is software_too
+
+
+def test_a_new_file_makes_another_image():
+    assert recipe({**INPUTS, "image/files/etc/new": b""}).image != recipe(INPUTS).image
+
+
+def test_a_package_more_makes_another_image_a_comment_does_not():
+    more = {**INPUTS, "image/software.yaml": LISTED.replace(b"curl,", b"curl, vim-tiny,")}
+    comment = {**INPUTS, "image/software.yaml": b"# why\n" + LISTED}
+    assert recipe(more).software != recipe(INPUTS).software
+    assert recipe(comment) == recipe(INPUTS)
+
+
+def test_contents_that_move_between_files_make_another_image():
+    moved = {**INPUTS, "bake/finalize": b"fin", "bake/software": b"ishinstall"}
+    assert recipe(moved).image != recipe(INPUTS).image
+
+
+def test_every_recipe_has_its_own_files():
+    made = recipe(INPUTS)
+    place = places(Path("/cache"), made)
+    assert place.image == Path(f"/cache/images/{made.image}.qcow2")
+    assert place.software == Path(f"/cache/software/{made.software}.tar.zst")
+
+
+class TestTheProjectsOwnFiles:
+    listed = software((TEMPLATES / "image/software.yaml").read_text())
+
+    def test_every_requirement_is_locked_with_its_hashes(self):
+        for lock, wanted in (
+            (self.listed.python_lock, self.listed.python_requirements),
+            (self.listed.tools_lock, [f"wheel=={self._version('wheel')}"]),
+        ):
+            text = (TEMPLATES / "image" / lock).read_text()
+            for requirement in wanted:
+                assert re.search(rf"^{re.escape(requirement)} \\\n    --hash=sha256:[0-9a-f]{{64}}", text, re.MULTILINE)
+
+    def _version(self, name: str) -> str:
+        found = re.search(rf"^{name}==(\S+)", (TEMPLATES / "image" / self.listed.tools_lock).read_text(), re.MULTILINE)
+        assert found
+        return found[1]
+
+    def test_no_lock_names_an_address(self):
+        for path in (TEMPLATES / "image").rglob("*lock*"):
+            assert "://" not in re.sub(r'"(url|homepage|funding)": .*', "", path.read_text()), path
+
+    def test_every_package_of_the_proxy_has_an_integrity_hash(self):
+        import json
+
+        locked = json.loads((TEMPLATES / "image/proxy/package-lock.json").read_text())["packages"]
+        assert all(entry["integrity"].startswith("sha512-") for name, entry in locked.items() if name)
+
+    def test_the_units_and_the_bake_use_the_paths_that_everybody_uses(self):
+        found = inputs()
+        assert f"venv={NODE.venv}" in found["bake/software"].decode()
+        assert NODE.proxy.startswith("/opt/chp/")
+        assert "/opt/chp" in found["bake/software"].decode()
+        for name in ("master", "worker", "history"):
+            unit = found[f"image/files/etc/systemd/system/spark-{name}.service"].decode()
+            assert f"EnvironmentFile={NODE.spark_env}\n" in unit
+        start = found["image/files/usr/local/lib/provision/spark"].decode()
+        assert f"export SPARK_HOME={NODE.spark_home} SPARK_CONF_DIR={NODE.spark_conf}\n" in start
+        hub = found["image/files/etc/systemd/system/jupyterhub.service"].decode()
+        assert f"ExecStart={NODE.venv}/bin/jupyterhub -f {NODE.hub_config}\n" in hub

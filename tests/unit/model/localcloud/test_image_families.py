@@ -1,0 +1,69 @@
+"""Which modules of this package an image carries: those that its program imports, and no others."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from provision.model.localcloud.image_families import FAMILIES, module_files
+from provision.operations.localcloud.shared.images import contexts
+
+PROGRAMS = {family.name: family.program for family in FAMILIES if family.program}
+# What the Dockerfiles install for them (urllib3 is what requests stands on).
+INSTALLED = {"registrator": {"click", "docker", "requests", "urllib3"}, "mariadb": {"pymysql", "requests"}}
+
+
+def carried(family: str) -> dict[str, str]:
+    files = contexts()[family]
+    return {name: text.decode() for name, text in files.items() if name.startswith("provision/")}
+
+
+@pytest.mark.parametrize("family", PROGRAMS)
+def test_program_runs_with_nothing_but_what_its_image_carries(family, tmp_path):
+    for name, text in carried(family).items():
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    names = [name.removesuffix(".py").replace("/", ".").removesuffix(".__init__") for name in carried(family)]
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        # This package may be installed here as a finder that would give any module of it.
+        "sys.meta_path = [each for each in sys.meta_path if 'editable' not in str(each)]\n"
+        f"import {PROGRAMS[family]}, {', '.join(names)}, provision\n"
+        f"assert provision.__file__.startswith({str(tmp_path)!r}), provision.__file__\n"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("family", PROGRAMS)
+def test_what_it_imports_from_others_is_installed_in_its_image(family):
+    def outside(tree):
+        for node in ast.iter_child_nodes(tree):
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                continue
+            if isinstance(node, ast.Import):
+                yield from (each.name.partition(".")[0] for each in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                yield node.module.partition(".")[0]
+            yield from outside(node)
+
+    found = {name for text in carried(family).values() for name in outside(ast.parse(text))}
+    assert found - {"provision"} - sys.stdlib_module_names == INSTALLED[family]
+
+
+def test_modules_are_followed_through_packages_functions_and_both_kinds_of_import():
+    files = {
+        "provision/__init__.py": "",
+        "provision/a.py": "from provision.b import c\nfrom provision.b.d import name\nimport os\n",
+        "provision/b/__init__.py": "",
+        "provision/b/c.py": "def later():\n    import provision.e\n",
+        "provision/b/d.py": "if TYPE_CHECKING:\n    from provision import unneeded\nelse:\n    import provision.f\n",
+        "provision/e.py": "",
+        "provision/f.py": "",
+        "provision/unneeded.py": "",
+    }
+    assert set(module_files("provision.a", files.get)) == set(files) - {"provision/unneeded.py"}

@@ -1,0 +1,198 @@
+"""Lines as Docker sends them, the order of time, and what of a log is asked for."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provision.base.errors import UsageError
+from provision.model.localcloud import logs
+from provision.model.localcloud.logs import Copy, Line, Window, Wish
+
+API = Copy("1", "nova-api", "nova-api-1")
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def at(second: float, text: str = "x", copy: str = "a-1") -> Line:
+    return Line(f"2026-03-01T12:00:{second:012.9f}Z", copy, text)
+
+
+def test_a_frame_is_a_line_with_dockers_time():
+    frames = [b"2026-03-01T12:00:00.000000001Z one\n", b"2026-03-01T12:00:01.000000000Z two  words \r\n"]
+    assert list(logs.lines_of(API, frames)) == [
+        Line("2026-03-01T12:00:00.000000001Z", "nova-api-1", "one"),
+        Line("2026-03-01T12:00:01.000000000Z", "nova-api-1", "two  words"),
+    ]
+    assert {line.service for line in logs.lines_of(API, frames)} == {"nova-api"}
+
+
+def test_a_long_line_in_parts_is_one_line_although_another_pipes_line_stands_between():
+    # A part may end inside a character.
+    frames = [b"T1 " + b"a" * 10 + b"\xc3", b"T2 error\n", b"T1 \xa9b", b"T1 c\n", b"T4 next\n", b"T5 cut off"]
+    assert [(line.time, line.text) for line in logs.lines_of(API, frames)] == [
+        ("T2", "error"),
+        ("T1", "a" * 10 + "ébc"),
+        ("T4", "next"),
+        ("T5", "cut off"),
+    ]
+
+
+def test_a_line_that_was_cut_off_by_a_restart_stays_near_its_place():
+    frames = [b"T000 cut off", *(b"T%03d line\n" % number for number in range(1, 100))]
+    times = [line.time for line in logs.merged([logs.lines_of(API, frames)])]
+    assert times == [f"T{number:03}" for number in range(100)]
+
+
+def test_an_empty_line_stays_one():
+    assert [(line.time, line.text) for line in logs.lines_of(API, [b"T1 \n", b"T2 x\n"])] == [("T1", ""), ("T2", "x")]
+
+
+def test_nothing_in_a_log_steers_the_terminal():
+    frame = b"T \x1b[38;5;214mwarn\x1b[0m\x07 a\rb \x1b]0;title\x07 \xff caf\xc3\xa9\tend\n"
+    (line,) = logs.lines_of(API, [frame])
+    assert line.text == "warn ab 0;title � café\tend"
+
+
+@given(st.lists(st.lists(st.integers(0, 59), max_size=8).map(sorted), max_size=5))
+def test_many_logs_are_one_in_the_order_of_time(streams):
+    lines = [[at(second, copy=f"c-{index}") for second in stream] for index, stream in enumerate(streams)]
+    found = list(logs.merged(iter(stream) for stream in lines))
+    assert found == sorted(line for stream in lines for line in stream)
+
+
+def test_output_and_errors_of_one_copy_may_have_overtaken_each_other():
+    lines = [at(second) for second in (1, 3, 2, 5, 4, 6)]
+    assert list(logs.merged([lines])) == sorted(lines)
+
+
+def test_a_late_line_finds_its_place_while_the_window_is_open():
+    window = Window(0.5)
+    window.push(at(2, copy="a-1"), 10.0)
+    window.push(at(1, copy="b-1"), 10.3)
+    assert window.ready(10.4) == []
+    assert window.ready(10.5) == [at(1, copy="b-1"), at(2, copy="a-1")]
+
+
+def test_no_line_is_held_longer_than_the_window():
+    window = Window(0.5)
+    window.push(at(9), 10.0)
+    window.push(at(1), 10.4)
+    window.push(at(12), 10.4)
+    assert window.ready(10.6) == [at(1), at(9)]
+    assert window.ready(10.91) == [at(12)]
+    assert window.ready(99) == []
+
+
+REQUEST = "req-5283954c-ebd4-45fc-90b9-6131eeb3919e"
+OTHER = "req-12e2be1e-c5d4-4cc2-8b35-3f2d9c0b1f7a"
+HEAD = "2026-11-23 01:15:56.936 12"
+LOG = [
+    f"{HEAD} INFO nova.api [None {OTHER} u p - - default default] before",
+    f"{HEAD} ERROR nova.api [None {REQUEST} u p - - default default] Unexpected: ValueError",
+    f"{HEAD} ERROR nova.api Traceback (most recent call last):",
+    f"{HEAD} ERROR nova.api [instance: b756dba5] ValueError",
+    f"{HEAD} ERROR nova.api ",
+    f"{HEAD} INFO nova.api [-] something else",
+    f"{HEAD} ERROR nova.api Traceback of something else",
+    f"{HEAD} INFO neutron.api [{REQUEST} {OTHER} u p - - default default] called by it",
+    f'{HEAD} INFO nova.requestlog [None {REQUEST} u p - - default default] 172.28.0.9 "GET /" status: 200 len: 384',
+    "[pid: 12] GET / => generated 121 bytes",
+]
+
+
+@pytest.mark.parametrize(
+    ("wish", "expected"),
+    [
+        (Wish(), range(10)),
+        (Wish(request=REQUEST), [1, 2, 3, 4, 7]),
+        (Wish(re.compile("Traceback|pid")), [2, 6, 9]),
+        (Wish(re.compile("Trace"), REQUEST), [2]),
+        (Wish(request="req-000000"), []),
+    ],
+)
+def test_what_is_asked_for_is_chosen(wish, expected):
+    lines = [at(index, text) for index, text in enumerate(LOG)]
+    assert [line.text for line in logs.chosen(lines, wish)] == [LOG[index] for index in expected]
+
+
+@pytest.mark.parametrize("pattern", ["(", "[a", "*x", "a{2,1}"])
+def test_a_bad_pattern_is_bad_usage(pattern):
+    with pytest.raises(UsageError, match="no regular expression"):
+        logs.read_wish(pattern, None)
+
+
+@pytest.mark.parametrize("request_id", ["5283954c", "req-", "req-zzzzzzzz", "req-12 34", REQUEST + "0"])
+def test_a_bad_request_id_is_bad_usage(request_id):
+    with pytest.raises(UsageError, match="no request id"):
+        logs.read_wish(None, request_id)
+
+
+def test_a_wish_is_read():
+    assert not logs.read_wish(None, None)
+    assert logs.read_wish("a.c", REQUEST) == Wish(re.compile("a.c"), REQUEST)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90s", NOW.timestamp() - 90),
+        ("10m", NOW.timestamp() - 600),
+        ("1h30m", NOW.timestamp() - 5400),
+        ("1d", NOW.timestamp() - 86400),
+        ("2026-03-01T11:00:00Z", NOW.timestamp() - 3600),
+        ("2026-03-01T12:00:00.5+01:00", NOW.timestamp() - 3599.5),
+        ("1900-01-01T00:00:00Z", 1.0),
+    ],
+)
+def test_a_time_is_read(text, seconds):
+    assert logs.read_since(text, NOW) == seconds
+
+
+def test_a_time_without_a_zone_is_this_machines():
+    assert logs.read_since("2026-03-01T12:00", NOW) == datetime(2026, 3, 1, 12).astimezone().timestamp()
+
+
+@pytest.mark.parametrize("text", ["", "soon", "10", "10x", "-5m", "2026-13-01", "m", "9" * 30 + "d"])
+def test_a_bad_time_is_bad_usage(text):
+    with pytest.raises(UsageError, match="--since"):
+        logs.read_since(text, NOW)
+
+
+COPIES = [Copy("3", "glance", "glance-1"), Copy("1", "nova-api", "nova-api-1"), Copy("2", "nova-api", "nova-api-2")]
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ((), ["glance-1", "nova-api-1", "nova-api-2"]),
+        (("nova-api",), ["nova-api-1", "nova-api-2"]),
+        (("nova-api-2", "glance"), ["glance-1", "nova-api-2"]),
+    ],
+)
+def test_copies_are_chosen_by_service_or_by_name(asked, names):
+    assert [copy.name for copy in logs.select_copies(COPIES, asked)] == names
+
+
+def test_members_are_chosen_by_their_service_or_one_by_one():
+    members = [Copy("1", "mariadb", "mariadb-1"), Copy("2", "mariadb-2", "mariadb-2-1"), *COPIES]
+    for asked, names in (
+        ("mariadb", ["mariadb-1", "mariadb-2-1"]),
+        ("mariadb-2", ["mariadb-2-1"]),
+        ("mariadb-2-1", ["mariadb-2-1"]),
+        ("mariadb-1", ["mariadb-1"]),
+    ):
+        assert [copy.name for copy in logs.select_copies(members, [asked])] == names
+
+
+def test_an_unknown_service_is_bad_usage():
+    with pytest.raises(UsageError, match="'nova'") as caught:
+        logs.select_copies(COPIES, ["glance", "nova"])
+    assert caught.value.hint == "one of: glance, nova-api"
+
+
+def test_a_moment_is_exact_to_the_microsecond():
+    assert at(1.123456789).moment == pytest.approx(NOW.timestamp() + 1.123456, abs=1e-6)

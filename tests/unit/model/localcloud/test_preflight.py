@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Network
+
+import pytest
+
+from provision.model.localcloud.preflight import GIB, HostFacts, judge, lines
+
+WANTED = (IPv4Network("172.28.0.0/24"),)
+BARE = HostFacts(
+    system=("debian", "12"),
+    machine="x86_64",
+    cpus=2,
+    memory=24 * GIB,
+    disk_free=70 * GIB,
+    disk_path="/var/lib",
+    docker=None,
+    docker_problem="",
+    compose=None,
+    apt=True,
+    can_be_root=True,
+    capabilities=(1 << 41) - 1,
+    cpu_virtualisation=True,
+    kvm_device=True,
+    tun_device=True,
+    openvswitch_module=True,
+    ports_taken=(),
+    networks=(IPv4Network("192.0.2.0/24"),),
+)
+
+PROBLEMS = [
+    ("system", {"machine": "aarch64"}, "fail", "x86_64"),
+    ("system", {"system": ("fedora", "44")}, "fail", "install Docker"),
+    ("system", {"system": ("fedora", "44"), "docker": "28.0", "compose": "2.30"}, "warn", "not tried"),
+    ("processors", {"cpus": 1}, "fail", "second processor"),
+    ("memory", {"memory": 8 * GIB}, "fail", "larger machine"),
+    ("memory", {"memory": 12 * GIB}, "warn", "smaller flavors"),
+    ("disk", {"disk_free": 5 * GIB}, "fail", "/var/lib"),
+    ("Docker", {"can_be_root": False}, "fail", "as root or with sudo"),
+    ("Docker", {"docker_problem": "installed, but it does not answer", "can_be_root": False}, "fail", "start it"),
+    ("capabilities", {"capabilities": (1 << 41) - 1 - (1 << 12)}, "fail", "too confined"),
+    ("capabilities", {"tun_device": False}, "fail", "modprobe tun"),
+    ("ports", {"ports_taken": (5000, 9292)}, "fail", "5000, 9292"),
+    ("networks", {"networks": (IPv4Network("172.16.0.0/12"),)}, "fail", "disconnect"),
+    ("virtualisation", {"kvm_device": False}, "warn", "modprobe kvm"),
+    ("virtualisation", {"cpu_virtualisation": False}, "warn", "nested virtualisation"),
+]
+
+
+def test_a_fresh_machine_passes_every_check() -> None:
+    assert {check.level for check in judge(BARE, WANTED)} == {"ok"}
+
+
+@pytest.mark.parametrize(("subject", "change", "level", "remedy"), PROBLEMS)
+def test_each_problem_has_its_line_and_its_remedy(subject, change, level, remedy) -> None:
+    checks = {check.subject: check for check in judge(replace(BARE, **change), WANTED)}
+    assert checks[subject].level == level
+    assert remedy in checks[subject].remedy
+    assert [check.subject for check in checks.values() if check.level == "fail"] == (
+        [subject] if level == "fail" else []
+    )
+    assert any(remedy in line for line in lines(list(checks.values())))
+
+
+def test_our_own_running_stack_is_no_clash_with_itself() -> None:
+    running = replace(BARE, docker="28.0", compose="2.30", ports_taken=(5000,), networks=WANTED, stack_running=True)
+    assert {check.level for check in judge(running, WANTED)} == {"ok"}

@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+
+import pytest
+import yaml
+
+from provision.base import paths
+from provision.model.localcloud import ovn, settings, swarm
+from provision.model.localcloud.doctor.observed import Worker
+from provision.model.localcloud.settings import Settings
+from provision.model.localcloud.swarm import Host, Task
+from provision.model.localcloud.swarm_status import hypervisors, swarm_lines, table
+
+ETC = "/state/etc"
+SETTINGS = Settings(ha=True, swarm=True)
+PASSWORDS = {name: f"the-{name}-SECRET" for name in settings.PASSWORDS}
+DOCUMENTS = {
+    "mariadb/mariadb.sql": "SELECT 1",
+    "mariadb/consul-token": "t",
+    "haproxy/haproxy.cfg": "global",
+    "ovn/ovn-key.pem": "k",
+    "neutron/neutron.conf": "",
+}
+IMAGES = {"provision/mariadb:1": "127.0.0.1:5001/provision/mariadb:1@sha256:abc"}
+# As `docker compose config --format json` writes it.
+COMPOSE = {
+    "name": "provision",
+    "services": {
+        "mariadb": {
+            "image": "provision/mariadb:1",
+            "command": ["server"],
+            "restart": "unless-stopped",
+            "init": True,
+            "dns": ["172.28.0.2"],
+            "expose": ["3306"],
+            "hostname": "db-{{.Task.Slot}}",
+            "networks": {"management": {"ipv4_address": "172.28.0.9"}},
+            "labels": {"provision.copy": "{{.Task.Slot}}", "SERVICE_3306_NAME": "mariadb"},
+            "environment": {"MEMBER": "mariadb-1"},
+            "deploy": {"endpoint_mode": "dnsrr"},
+            "volumes": [
+                {"type": "bind", "source": f"{ETC}/mariadb", "target": "/config", "read_only": True, "bind": {}},
+                {"type": "volume", "source": "mariadb", "target": "/var/lib/mysql", "volume": {}},
+            ],
+        },
+        "haproxy": {
+            "image": "provision/haproxy:1",
+            "volumes": [{"type": "bind", "source": f"{ETC}/haproxy", "target": "/config"}],
+            "ports": [
+                {"mode": "ingress", "host_ip": "127.0.0.1", "target": 15000, "published": "5000", "protocol": "tcp"},
+                {"mode": "ingress", "host_ip": "127.0.0.1", "target": 8404, "published": "8404", "protocol": "tcp"},
+            ],
+        },
+        "registrator": {
+            "image": "provision/registrator:1",
+            "volumes": [{"type": "bind", "source": "/var/run/docker.sock", "target": "/var/run/docker.sock"}],
+        },
+        "ovn": {
+            "image": "provision/ovn:1",
+            "dns": ["172.28.0.2"],
+            "volumes": [{"type": "bind", "source": f"{ETC}/ovn", "target": "/config"}],
+        },
+        "horizon": {"image": "provision/horizon:1", "deploy": {"replicas": 0}},
+        "mariadb-migrate": {"image": "provision/mariadb:1", "profiles": ["migrate"], "command": ["migrate"]},
+    },
+    "volumes": {"mariadb": {"name": "provision_mariadb", "labels": {"provision.stack": "local"}}},
+}
+
+
+def made(compose=COMPOSE, documents=DOCUMENTS):
+    return swarm.stack_file(compose, documents, IMAGES, etc=ETC, places={}, local_ports={8404})
+
+
+def test_a_stack_has_what_runs_for_good_and_no_more():
+    assert set(made()["services"]) == {"mariadb", "haproxy", "registrator", "ovn"}
+    wanted = deepcopy(COMPOSE)
+    wanted["services"]["horizon"]["deploy"]["replicas"] = 1
+    assert "horizon" in made(wanted)["services"]
+
+
+def test_a_member_of_ovn_s_databases_is_on_its_host_s_own_network():
+    document = made()
+    member = document["services"]["ovn"]
+    assert member["networks"] == ["host"]
+    assert document["networks"]["host"] == {"external": True, "name": "host"}
+    # Neither Docker lets a container set what is all of the host's, nor does Consul have to know the host's names.
+    assert "sysctls" not in member
+    assert member["volumes"] == []
+    assert [each["target"] for each in member["secrets"]] == ["/config/ovn-key.pem"]
+    assert "sysctls" in document["services"]["mariadb"]
+
+
+def test_what_a_stack_cannot_say_is_left_out_or_said_otherwise():
+    database = made()["services"]["mariadb"]
+    assert not {"restart", "dns", "expose", "profiles"} & set(database)
+    assert database["networks"] == ["management"]
+    # Swarm fills in slots in host names, not in labels.
+    assert database["labels"] == {"SERVICE_3306_NAME": "mariadb"}
+    assert database["hostname"] == "db-{{.Task.Slot}}"
+    assert database["image"] == "127.0.0.1:5001/provision/mariadb:1@sha256:abc"
+    assert database["environment"] == {"MEMBER": "mariadb-1"}
+
+
+def test_this_machine_s_files_become_secrets_and_other_mounts_stay():
+    document = made()
+    database = document["services"]["mariadb"]
+    assert [each["target"] for each in database["secrets"]] == ["/config/mariadb.sql", "/config/consul-token"]
+    assert {each["mode"] for each in database["secrets"]} == {0o400}
+    assert [each["source"] for each in database["volumes"]] == ["mariadb", "/var/lib/provision/resolv.conf"]
+    assert document["services"]["registrator"]["volumes"][0]["source"] == "/var/run/docker.sock"
+    files = {body["file"] for body in document["secrets"].values()}
+    assert files == {f"{ETC}/{name}" for name in DOCUMENTS if not name.startswith("neutron/")}
+    assert list(document["volumes"]) == ["mariadb"]
+
+
+def test_another_text_is_another_secret_and_the_same_text_is_the_same():
+    before = made()["services"]["mariadb"]["secrets"]
+    assert made(documents=dict(DOCUMENTS))["services"]["mariadb"]["secrets"] == before
+    after = made(documents=DOCUMENTS | {"mariadb/mariadb.sql": "SELECT 2"})["services"]["mariadb"]["secrets"]
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, True]
+
+
+def test_every_secret_has_a_name_that_docker_takes():
+    documents = settings.documents(SETTINGS, PASSWORDS)
+    compose = deepcopy(COMPOSE)
+    compose["services"]["mariadb"]["volumes"] = [
+        {"type": "bind", "source": f"{ETC}/{family}", "target": "/config"}
+        for family in {name.partition("/")[0] for name in documents}
+    ]
+    names = [body["name"] for body in made(compose, documents)["secrets"].values()]
+    assert len(set(names)) == len(documents)
+    assert all(len(name) <= 64 and name.replace("_", "").replace("-", "").replace(".", "").isalnum() for name in names)
+    assert not any(secret in name for name in names for secret in PASSWORDS.values())
+
+
+def test_a_containers_name_server_is_its_own_host_s_consul():
+    services = made()["services"]
+    resolved = {
+        name for name, body in services.items() if any(m["target"] == "/etc/resolv.conf" for m in body["volumes"])
+    }
+    assert resolved == {"mariadb"}
+
+
+def test_ports_are_the_host_s_own_and_the_operator_s_are_not_open():
+    assert made()["services"]["haproxy"]["ports"] == [
+        {"target": 15000, "published": 5000, "protocol": "tcp", "mode": "host"}
+    ]
+
+
+def test_a_part_has_what_its_services_need():
+    found = swarm.part(made(), ["haproxy"])
+    assert (set(found["services"]), set(found["volumes"]), len(found["secrets"])) == ({"haproxy"}, set(), 1)
+    assert found["networks"] == made()["networks"]
+
+
+def test_a_document_is_read_from_where_it_lies():
+    places = {"mariadb/mariadb.sql": "mariadb/0123/mariadb.sql"}
+    found = swarm.stack_file(COMPOSE, DOCUMENTS, IMAGES, etc=ETC, places=places, local_ports=())
+    files = {body["file"] for body in found["secrets"].values()}
+    assert f"{ETC}/mariadb/0123/mariadb.sql" in files
+    assert f"{ETC}/mariadb/mariadb.sql" not in files
+    # The content makes the name, not the place: nothing is renewed because a file has moved.
+    assert set(found["secrets"]) == set(made()["secrets"])
+
+
+def test_a_job_runs_once_on_one_host():
+    found = swarm.job(COMPOSE, "mariadb-migrate", ["expand"], DOCUMENTS, IMAGES, etc=ETC, places={}, host="abc")
+    (body,) = found["services"].values()
+    assert (body["command"], body["deploy"]["mode"]) == (["expand"], "replicated-job")
+    assert body["deploy"]["restart_policy"] == {"condition": "none"}
+    assert body["deploy"]["placement"] == {"constraints": ["node.id == abc"]}
+    assert COMPOSE["services"]["mariadb-migrate"]["profiles"] == ["migrate"]
+
+
+def test_the_override_places_every_service_that_runs_on_several_hosts():
+    documents = {name: yaml.safe_load((paths.COMPOSE / name).read_text()) for name in ("stack.yaml", "ha.yaml")}
+    wanted = {
+        name
+        for document in documents.values()
+        for name, body in document["services"].items()
+        if not name.endswith("-migrate")
+    }
+    override = yaml.safe_load((paths.COMPOSE / "swarm.yaml").read_text())["services"]
+    assert set(override) == wanted | set(swarm.FIRST) | set(ovn.MEMBERS) | {"reviver"}
+    # Without IPVS there is no virtual address, and a service that has one is nowhere.
+    assert {body["deploy"]["endpoint_mode"] for body in override.values()} == {"dnsrr"}
+    for service in (*settings.CLUSTERED, "ovn"):
+        every = ovn.MEMBERS if service == "ovn" else settings.services_of(SETTINGS, service)
+        places = [override[name]["deploy"]["placement"]["constraints"] for name in every]
+        assert places == [[f"node.labels.{swarm.MEMBER_LABEL} == {number}"] for number in (1, 2, 3)]
+
+
+def test_on_several_hosts_no_address_is_rendered_and_copies_share_their_keys():
+    documents = settings.documents(SETTINGS, PASSWORDS)
+    assert str(SETTINGS.consul) not in documents["haproxy/haproxy.cfg"]
+    assert "parse-resolv-conf" in documents["haproxy/haproxy.cfg"]
+    consul = json.loads(documents["consul/consul.json"])
+    assert (consul["bootstrap_expect"], consul["retry_join"]) == (3, ["consul"])
+    assert "node_name" not in consul
+    assert str(SETTINGS.management) in consul["bind_addr"]
+    assert documents["keystone/fernet-key"] == PASSWORDS["keystone_fernet"]
+    assert not {"keystone/fernet-key", "registry/password"} & set(settings.documents(Settings(), PASSWORDS))
+
+
+def test_apis_have_two_copies_unless_the_user_wants_another_number():
+    assert SETTINGS.copies_of("keystone") == 2
+    assert Settings(ha=True, swarm=True, copies={"keystone": 3}).copies_of("keystone") == 3
+    assert (SETTINGS.copies_of("neutron-api"), SETTINGS.copies_of("neutron-rpc")) == (2, 2)
+    # Its images are files of one host; a second one of these has nothing to do.
+    assert {SETTINGS.copies_of(name) for name in ("glance", "neutron-periodic", "neutron-ovn-maintenance")} == {1}
+    assert Settings().copies_of("keystone") == 1
+
+
+def test_what_is_wanted_is_built_and_awaited_and_horizon_on_wish():
+    assert not {"horizon", "bake"} & SETTINGS.families
+    assert {"registry", "keystone", "nova", "mariadb", "ovn", "neutron", "compute"} <= SETTINGS.families
+    awaited = [api.name for api in settings.apis(SETTINGS) if api.awaited]
+    assert awaited == ["keystone", "glance", "placement", "nova-api", "neutron"]
+    wish = Settings(ha=True, swarm=True, copies={"horizon": 1})
+    assert "horizon" in wish.families
+    assert "horizon" in [api.name for api in settings.apis(wish) if api.awaited]
+
+
+def hosts(*members):
+    return [Host(f"id{number}", f"host-{number}", "a", True, member) for number, member in enumerate(members)]
+
+
+@pytest.mark.parametrize(
+    ("members", "following", "absent"),
+    [((), 1, [1, 2, 3]), ((1,), 2, [2, 3]), ((0, 1, 3), 2, [2]), ((1, 2, 3), 0, []), ((1, 2, 3, 0), 0, [])],
+)
+def test_the_first_three_hosts_carry_a_member(members, following, absent):
+    assert swarm.next_member(hosts(*members)) == following
+    assert swarm.absent_members(hosts(*members)) == absent
+
+
+def task(service, host, state="running", **more):
+    image = more.pop("image", "127.0.0.1:5001/provision/keystone:1@sha256:abcdef0123456789")
+    return Task(service, host, state, more.pop("wanted", True), image=image, **more)
+
+
+def test_a_line_says_where_each_copy_is_and_why_one_is_missing():
+    tasks = [
+        task("keystone", "host-2", container="a" * 64),
+        task("keystone", "host-1", container="b" * 64),
+        task("keystone", "host-3", "shutdown", wanted=False, problem="an old one"),
+        task("glance", "", "pending", problem="no suitable node"),
+    ]
+    registered = {"a" * 12: True, "b" * 12: False}
+    glance, keystone = swarm_lines(
+        {"keystone": 2, "glance": 1}, tasks, registered, {"127.0.0.1:5001/provision/keystone:1"}
+    )
+    assert (keystone.running, keystone.healthy, keystone.hosts) == (2, 1, ("host-1", "host-2"))
+    assert (keystone.drift, keystone.problem, keystone.up) == ("", "", False)
+    assert (glance.running, glance.healthy, glance.problem, glance.up) == (0, None, "no suitable node", False)
+    assert "host-1 host-2" in "\n".join(table([glance, keystone]))
+
+
+def test_copies_of_two_images_are_not_as_wanted():
+    two = [
+        task("keystone", "host-1"),
+        task("keystone", "host-2", image="127.0.0.1:5001/provision/keystone:2@sha256:ffff"),
+    ]
+    (line,) = swarm_lines({"keystone": 2}, two, {}, {"127.0.0.1:5001/provision/keystone:1"})
+    assert (line.drift, len(line.digests), line.up) == ("image", 2, False)
+
+
+def test_the_members_addresses_are_in_the_order_of_their_numbers():
+    every = [
+        Host(f"id{n}", f"host-{n}", f"192.0.2.{n}", True, member) for n, member in ((1, 3), (2, 0), (3, 1), (4, 2))
+    ]
+    assert swarm.member_addresses(every) == ("192.0.2.3", "192.0.2.4", "192.0.2.1")
+
+
+@pytest.mark.parametrize(
+    ("host", "project"), [("host-1", "provision-host-1"), ("Node_7.example.org", "provision-node-7-example-org")]
+)
+def test_a_hypervisor_s_project_has_a_name_that_compose_takes(host, project):
+    assert swarm.hypervisor_project(host) == project
+
+
+def test_a_hypervisor_is_up_when_all_of_it_reports():
+    workers = [
+        Worker("nova-scheduler", "nova-scheduler-1", up=False),
+        Worker("nova-compute", "host-1", up=True),
+        Worker("OVN Controller Gateway agent", "host-1", up=True),
+        Worker("OVN Metadata agent", "host-1", up=True),
+        Worker("nova-compute", "host-2", up=False),
+        Worker("OVN Controller Gateway agent", "host-2", up=True),
+    ]
+    found = {each.host: each for each in hypervisors(workers, ["host-1", "host-3"])}
+    assert list(found) == ["host-1", "host-2", "host-3"]
+    assert found["host-1"].up
+    assert found["host-2"].lacks == ("its nova-compute is reported down", "its metadata agent is not reported")
+    assert len(found["host-3"].lacks) == 3

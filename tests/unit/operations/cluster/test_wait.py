@@ -1,0 +1,177 @@
+"""Waiting: what is shown per node, what ends it at once, and what it says when the time is over."""
+
+from __future__ import annotations
+
+import pytest
+
+from provision.adapters.net import SparkMaster
+from provision.base.errors import ProvisionError
+from provision.model.cluster.resources import Server
+from provision.operations.cluster.wait import KEYS_GRACE, Forming
+
+NAMES = {"a-master": "10.0.0.1", "a-worker-1": "10.0.0.2", "a-worker-2": "10.0.0.3"}
+KEY = "AAAAC3NzaC1lZDI1NTE5AAAAI" + "Gtra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tr"
+KEYS = f"-----BEGIN SSH HOST KEY KEYS-----\nssh-ed25519 {KEY} root@a\n-----END SSH HOST KEY KEYS-----\n"
+
+
+class Script:
+    """A cloud, a Spark master and a Hub whose state is a function of the time."""
+
+    def __init__(self, *, statuses=None, consoles=None, registered=None, hub_at=0):
+        self.now = 0.0
+        self.statuses = statuses or {}
+        self.consoles = consoles or {}
+        self.registered = dict.fromkeys(NAMES, 0) if registered is None else registered
+        self.hub_at = hub_at
+        self.console_reads = 0
+        self.lines = []
+
+    # the cloud
+    def servers(self, name):
+        found = []
+        for one, address in NAMES.items():
+            status = next(
+                (status for at, status in reversed(self.statuses.get(one, [(0, "ACTIVE")])) if at <= self.now), None
+            )
+            if status:
+                found.append(Server(one, one, "master" if "master" in one else "worker", status, address=address))
+        return tuple(found)
+
+    def building(self, name):
+        return frozenset(server.id for server in self.servers(name) if server.status == "BUILD")
+
+    def console(self, server):
+        self.console_reads += 1
+        return "".join(text for at, text in self.consoles.get(server, [(0, KEYS)]) if at <= self.now)
+
+    # Spark and the Hub
+    def spark(self):
+        if self.registered is False:
+            return None
+        return SparkMaster(tuple(NAMES[one] for one, at in self.registered.items() if at <= self.now), 2, 3072, 0)
+
+    def hub(self):
+        return "" if self.hub_at <= self.now else "it does not answer yet"
+
+    # progress
+    def update(self, item, state):
+        if not self.lines or (item, state) not in self.lines:
+            self.lines.append((item, state))
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+    def run(self, timeout=1800):
+        return Forming(
+            self,
+            "a",
+            self,
+            nodes=3,
+            spark=self.spark,
+            hub=self.hub,
+            timeout=timeout,
+            clock=lambda: self.now,
+            sleep=self.sleep,
+        ).run()
+
+
+def test_a_cluster_forms():
+    script = Script(
+        statuses={name: [(0, "BUILD"), (30, "ACTIVE")] for name in NAMES},
+        consoles={
+            name: [(40, "Linux\n"), (60, 'PROVISION {"phase":"cloud-init","stage":"config"}\n'), (200, KEYS)]
+            for name in NAMES
+        },
+        registered={"a-worker-1": 90, "a-worker-2": 120},
+        hub_at=100,
+    )
+    nodes = script.run()
+    assert [(node.name, node.role, node.address) for node in nodes] == [
+        ("a-master", "master", "10.0.0.1"),
+        ("a-worker-1", "worker", "10.0.0.2"),
+        ("a-worker-2", "worker", "10.0.0.3"),
+    ]
+    assert {node.host_keys for node in nodes} == {(f"ssh-ed25519 {KEY}",)}
+    assert [state for item, state in script.lines if item == "a-worker-2"] == [
+        "building",
+        "booting",
+        "cloud-init config",
+        "registered",
+    ]
+    assert ("a-master", "the Hub answers") in script.lines
+    assert 200 <= script.now < 210
+
+
+def test_it_does_not_wait_for_ever_for_host_keys():
+    script = Script(consoles={name: [] for name in NAMES})
+    assert {node.host_keys for node in script.run()} == {()}
+    assert KEYS_GRACE <= script.now < KEYS_GRACE + 10
+
+
+def test_a_worker_that_the_cloud_does_not_list_is_waited_for():
+    script = Script(statuses={"a-worker-2": [(50, "ACTIVE")]})
+    script.run()
+    assert script.now >= 50
+
+
+FAILURES = {
+    "ERROR": (
+        {"statuses": {"a-worker-1": [(0, "BUILD"), (30, "ERROR")]}},
+        "a-worker-1 went into ERROR",
+        40,
+    ),
+    "kernel panic": (
+        {"consoles": {"a-worker-2": [(0, "x\n"), (60, "Kernel panic - not syncing: no init\n")]}},
+        "a-worker-2: kernel panic: no init",
+        70,
+    ),
+    "failed unit": (
+        {"consoles": {"a-master": [(90, 'PROVISION {"phase":"failed","unit":"jupyterhub","log":["no module"]}\n')]}},
+        "a-master: jupyterhub failed",
+        100,
+    ),
+    "switched off": (
+        {"statuses": {"a-worker-1": [(0, "ACTIVE"), (60, "SHUTOFF")]}},
+        "a-worker-1 switched itself off",
+        70,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FAILURES)
+def test_a_failure_ends_it_within_seconds(case):
+    changes, message, by = FAILURES[case]
+    script = Script(hub_at=10_000, **changes)
+    with pytest.raises(ProvisionError) as caught:
+        script.run()
+    assert message in caught.value.message
+    assert caught.value.hint
+    assert script.now <= by
+
+
+def test_a_failed_unit_shows_its_last_lines():
+    script = Script(
+        hub_at=10_000,
+        consoles={"a-master": [(0, 'PROVISION {"phase":"failed","unit":"jupyterhub","log":["no module"]}\n')]},
+    )
+    with pytest.raises(ProvisionError) as caught:
+        script.run()
+    assert "no module" in caught.value.detail
+
+
+def test_the_end_of_the_time_says_what_is_missing():
+    script = Script(registered={"a-worker-1": 5}, hub_at=5)
+    with pytest.raises(ProvisionError) as caught:
+        script.run(timeout=300)
+    assert "has not formed after 5 minutes: 1 of 3 nodes" in caught.value.message
+    assert "a-worker-2: booting" in caught.value.detail
+    assert "--timeout" in caught.value.hint
+    assert 300 <= script.now < 310
+
+
+def test_a_master_out_of_reach_is_told_from_one_that_does_not_run():
+    started = 'PROVISION {"phase":"started","unit":"spark-master"}\n'
+    script = Script(registered=False, hub_at=10_000, consoles={"a-master": [(0, KEYS), (30, started)]})
+    with pytest.raises(ProvisionError) as caught:
+        script.run(timeout=300)
+    assert "network.access" in caught.value.hint

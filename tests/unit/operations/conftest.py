@@ -1,0 +1,468 @@
+"""An OpenStack in memory: the cloud door's interface, with a cloud's refusals and a cloud's slowness, and a killer."""
+# ruff: noqa: A001, A002, PLR0917 - `id` is the cloud's own word
+
+from __future__ import annotations
+
+import base64
+import itertools
+from dataclasses import dataclass, replace
+from functools import wraps
+from ipaddress import IPv4Network
+
+import pytest
+
+from provision.adapters import net
+from provision.adapters.cluster_dir import Keeper
+from provision.adapters.openstack.cloud import BusyError, External
+from provision.base.errors import ProvisionError
+from provision.base.model import Flavor
+from provision.base.progress import Silent
+from provision.model.cluster import resources as its
+from provision.operations.cluster.up import Helpers, Up
+from provision.operations.cluster.wait import Forming
+
+ED25519 = base64.b64encode(b"\x00\x00\x00\x0bssh-ed25519\x00\x00\x00\x20" + b"k" * 32).decode()
+CONSOLE = f"""[    0.000000] Linux version 6.12
+-----BEGIN SSH HOST KEY KEYS-----
+ssh-ed25519 {ED25519} root@node
+-----END SSH HOST KEY KEYS-----
+"""
+
+
+class Killed(BaseException):
+    """SIGKILL, as far as a test can do it: nothing catches it."""
+
+
+def request(method):
+    """One API request: counted, and a place to die, before it reaches the cloud or before its answer is read."""
+
+    @wraps(method)
+    def counted(self, *args, **kwargs):
+        self.calls += 1
+        self.log.append(method.__name__)
+        if self.calls == self.die_at and not self.die_late:
+            raise self.death
+        answer = method(self, *args, **kwargs)
+        if self.calls == self.die_at:
+            raise self.death
+        return answer
+
+    return counted
+
+
+@dataclass
+class Thing:
+    kind: str
+    id: str
+    name: str = ""
+    description: str = ""
+    tags: tuple = ()
+    data: dict = None
+
+
+WRITES = ("create", "add", "delete", "tag", "set", "attach", "remove", "start")
+
+
+class FakeCloud:
+    """One project. `things` are Neutron's, `vms` Nova's; a deleted VM is gone after it was looked at once more."""
+
+    name = "fake"
+    death: BaseException = Killed()
+    unbuildable = 0
+
+    def __init__(self):
+        self.calls, self.die_at, self.die_late = 0, None, False
+        self.log, self._ids = [], itertools.count(1)
+        self.things: dict[str, Thing] = {}
+        self.vms: dict[str, dict] = {}
+        self.keys: dict[str, str] = {}
+        self.limits = {}
+        self.default_image = "img-golden"
+
+    # --- what a test looks at ---
+
+    def lists(self):
+        """The cloud's own lists, without ids."""
+        things = sorted((thing.kind, thing.name, thing.description) for thing in self.things.values())
+        vms = sorted((vm["name"], vm["status"]) for vm in self.vms.values() if not vm["deleting"])
+        return things, vms, sorted(self.keys)
+
+    def of(self, kind):
+        return [thing for thing in self.things.values() if thing.kind == kind]
+
+    @property
+    def writes(self):
+        return [call for call in self.log if call.startswith(WRITES)]
+
+    # --- what it offers ---
+
+    @request
+    def flavors(self):
+        return {
+            flavor.name: flavor
+            for flavor in (
+                Flavor("m1.tiny", 1, 512, 4),
+                Flavor("m1.small", 1, 2048, 8),
+                Flavor("m1.medium", 2, 4096, 16),
+            )
+        }
+
+    def flavor_id(self, name):
+        return f"id-{name}"
+
+    @request
+    def image(self, name):
+        return "img-other" if name == "other" else None
+
+    @request
+    def external(self, name):
+        return External("ext", (IPv4Network("172.29.0.0/24"),), "172.29.0.1") if name == "public" else None
+
+    @request
+    def externals(self):
+        return ("public",)
+
+    def host(self):
+        return "cloud.example.org"
+
+    @request
+    def room(self):
+        return dict(self.limits)
+
+    # --- what it holds ---
+
+    def _base(self, thing, name):
+        return {"id": thing.id, "name": thing.name, "tagged": set(its.tags(name)) <= set(thing.tags)}
+
+    @request
+    def observe(self, name):
+        def mine(kind):
+            return [thing for thing in self.of(kind) if thing.description == its.mark(name)]
+
+        networks = mine("network")
+        homes = {thing.id for thing in networks}
+        ports = [port for port in self.of("port") if port.data["network"] in homes]
+        key = its.key_name(name)
+        return its.Observed(
+            networks=tuple(its.Network(**self._base(one, name)) for one in networks),
+            subnets=tuple(its.Subnet(**self._base(one, name), **one.data) for one in mine("subnet")),
+            routers=tuple(its.Router(**self._base(one, name), **one.data) for one in mine("router")),
+            groups=tuple(its.Group(**self._base(one, name), rules=tuple(one.data["rules"])) for one in mine("group")),
+            ports=tuple(
+                its.Port(**self._base(one, name), **one.data, marked=one.description == its.mark(name)) for one in ports
+            ),
+            floatings=tuple(its.Floating(**self._base(one, name), **one.data) for one in mine("floating IP")),
+            keys=(its.KeyPair(key, self.keys[key]),) if key in self.keys else (),
+            servers=self._servers(name),
+        )
+
+    def _servers(self, name):
+        found = []
+        for vm in list(self.vms.values()):
+            if vm["metadata"].get(its.META_CLUSTER) != name:
+                continue
+            found.append(
+                its.Server(
+                    id=vm["id"],
+                    name=vm["name"],
+                    role=vm["metadata"][its.META_ROLE],
+                    status=vm["status"],
+                    deleting=vm["deleting"],
+                    launched=vm["launched"],
+                    address=next(
+                        (port.data["address"] for port in self.of("port") if port.data["device"] == vm["id"]), ""
+                    ),
+                    flavor=vm["flavor"],
+                    image=vm["image"],
+                    spec=vm["metadata"].get(its.META_SPEC, ""),
+                    proved=vm["metadata"].get(its.META_PROVED, ""),
+                    floating=vm["metadata"].get(its.META_FLOATING, ""),
+                    fault=vm.get("fault", ""),
+                )
+            )
+            if vm["deleting"]:
+                self._vanish(vm["id"])
+            elif vm["status"] == "BUILD" and self.unbuildable:
+                self.unbuildable -= 1
+                vm.update(status="ERROR", fault="No valid host was found.")
+            elif vm["status"] == "BUILD":
+                vm["status"], vm["launched"] = "ACTIVE", True
+        return tuple(found)
+
+    def _vanish(self, id):
+        del self.vms[id]
+        for port in self.of("port"):
+            if port.data["device"] == id:
+                if port.description:
+                    port.data.update(device="", owner="")
+                else:
+                    del self.things[port.id]
+
+    @request
+    def servers(self, name):
+        return self._servers(name)
+
+    @request
+    def building(self, name):
+        return frozenset(server.id for server in self._servers(name) if server.status == "BUILD")
+
+    @request
+    def console(self, server):
+        return self.vms[server].get("console", CONSOLE)
+
+    # --- changes ---
+
+    def _add(self, kind, name, description="", **data):
+        id = f"{kind}-{next(self._ids)}"
+        self.things[id] = Thing(kind, id, name, description, (), data)
+        return id
+
+    @request
+    def create_network(self, name):
+        return self._add("network", name, its.mark(name))
+
+    @request
+    def create_subnet(self, name, network, cidr):
+        assert network in self.things
+        return self._add("subnet", name, its.mark(name), network=network, cidr=cidr)
+
+    @request
+    def create_router(self, name, external):
+        return self._add("router", name, its.mark(name), external=external)
+
+    @request
+    def set_gateway(self, router, external):
+        self.things[router].data["external"] = external
+
+    @request
+    def add_interface(self, router, subnet):
+        network = self.things[subnet].data["network"]
+        if any(
+            port.data["owner"].startswith("network:router")
+            for port in self.of("port")
+            if port.data["network"] == network
+        ):
+            raise BusyError("the subnet has a router already")
+        self._port(network, device=router, owner="network:router_interface")
+
+    def _port(self, network, name="", description="", device="", owner="", groups=()):
+        address = f"10.20.0.{len(self.of('port')) + 10}"
+        return self._add(
+            "port", name, description, network=network, address=address, device=device, owner=owner, groups=groups
+        )
+
+    @request
+    def create_group(self, name):
+        return self._add("group", name, its.mark(name), rules=[])
+
+    @request
+    def add_rules(self, group, rules):
+        have = {rule for rule, _ in self.things[group].data["rules"]}
+        if have & set(rules):
+            raise BusyError("a rule is there already")
+        self.things[group].data["rules"] += [(rule, f"rule-{next(self._ids)}") for rule in rules]
+
+    @request
+    def delete_rule(self, rule):
+        for group in self.of("group"):
+            group.data["rules"] = [(one, id) for one, id in group.data["rules"] if id != rule]
+
+    @request
+    def create_port(self, name, network, subnet, group):
+        assert self.things[subnet].data["network"] == network
+        id = self._port(network, its.master_name(name), its.mark(name), groups=(group,))
+        return id, self.things[id].data["address"]
+
+    @request
+    def create_floating(self, name, external, port):
+        self._reachable(port)
+        address = f"172.29.0.{100 + len(self.of('floating IP'))}"
+        return self._add("floating IP", "", its.mark(name), address=address, port=port), address
+
+    def _reachable(self, port):
+        network = self.things[port].data["network"]
+        if not any(
+            one.data["owner"].startswith("network:router") for one in self.of("port") if one.data["network"] == network
+        ):
+            raise ProvisionError("external network is not reachable from the subnet")
+
+    @request
+    def attach_floating(self, floating, port):
+        self._reachable(port)
+        self.things[floating].data["port"] = port
+
+    @request
+    def tag(self, kind, id, name):
+        assert self.things[id].kind == {"security group": "group"}.get(kind, kind)
+        self.things[id].tags = its.tags(name)
+
+    @request
+    def create_key(self, name, public_key):
+        if its.key_name(name) in self.keys:
+            raise BusyError("the key pair is there already")
+        self.keys[its.key_name(name)] = public_key
+
+    @request
+    def create_servers(self, name, names, *, role, image, flavor, network, group, user_data, metadata):
+        assert user_data.startswith("#cloud-config")
+        assert its.key_name(name) in self.keys
+        assert image
+        for one in names:
+            id = f"vm-{next(self._ids):04}"
+            self.vms[id] = {
+                "id": id,
+                "name": one,
+                "status": "BUILD",
+                "deleting": False,
+                "launched": False,
+                "flavor": flavor.removeprefix("id-"),
+                "image": image,
+                "metadata": {its.META_CLUSTER: name, its.META_ROLE: role, **metadata},
+            }
+            if "port" in network:
+                port = self.things[network["port"]]
+                assert not port.data["device"], "the port is in use"
+                port.data.update(device=id, owner="compute:nova")
+            else:
+                self._port(network["uuid"], device=id, owner="compute:nova", groups=(group,))
+
+    @request
+    def set_metadata(self, server, **metadata):
+        self.vms[server]["metadata"] |= metadata
+
+    @request
+    def start_server(self, server, status):
+        assert self.vms[server]["status"] == status
+        self.vms[server]["status"] = "ACTIVE"
+
+    @request
+    def delete_server(self, server):
+        if server in self.vms:
+            self.vms[server]["deleting"] = True
+
+    @request
+    def delete_key(self, name):
+        self.keys.pop(its.key_name(name), None)
+
+    @request
+    def remove_interface(self, router, port):
+        if any(
+            one.data["port"] and self.things[one.data["port"]].data["network"] == self.things[port].data["network"]
+            for one in self.of("floating IP")
+        ):
+            raise BusyError("a floating IP needs the router")
+        self.things.pop(port, None)
+
+    @request
+    def delete(self, kind, id):
+        kind = {"security group": "group"}.get(kind, kind)
+        if id not in self.things:
+            return
+        assert self.things[id].kind == kind
+        ports = self.of("port")
+        users = {
+            "network": lambda: (
+                [port for port in ports if port.data["network"] == id]
+                or [one for one in self.of("subnet") if one.data["network"] == id]
+            ),
+            "subnet": lambda: [port for port in ports if port.data["network"] == self.things[id].data["network"]],
+            "router": lambda: [port for port in ports if port.data["device"] == id],
+            "group": lambda: [port for port in ports if id in port.data["groups"]],
+        }.get(kind, list)
+        if users():
+            raise BusyError(f"{kind} is in use")
+        del self.things[id]
+
+
+def watch(cloud, spec):
+    """The wait for a cluster of a FakeCloud: a VM that is ACTIVE works."""
+
+    def spark():
+        vms = [
+            vm for vm in cloud.vms.values() if vm["metadata"][its.META_ROLE] == "worker" and vm["status"] == "ACTIVE"
+        ]
+        ids = {vm["id"] for vm in vms}
+        return net.SparkMaster(
+            tuple(port.data["address"] for port in cloud.of("port") if port.data["device"] in ids), 2, 2048, 0
+        )
+
+    return Forming(
+        cloud, spec.name, Silent(), nodes=spec.workers.count + 1, spark=spark, hub=lambda: "", sleep=lambda _: None
+    )
+
+
+class Site:
+    """One operator's machine before one fake cloud."""
+
+    def __init__(self, cloud, spec):
+        self.cloud, self.spec = cloud, spec
+        self.keeper = Keeper(spec.name)
+        self.plans, self.configured, self.jobs = [], 0, 0
+
+    def up(self, *, replace=False, spec=None):
+        spec = spec or self.spec
+
+        def configure(apply, nodes):
+            self.configured += 1
+
+        def prove(apply, nodes):
+            self.jobs += 1
+            return "499500"
+
+        def works(address):
+            return all(server.status == "ACTIVE" for server in self.cloud._servers(spec.name))
+
+        helpers = Helpers(
+            image=lambda: self.cloud.default_image,
+            forming=lambda address: watch(self.cloud, spec),
+            configure=configure,
+            prove=prove,
+            works=works,
+        )
+        run = Up(self.cloud, self.keeper, Silent(), spec=spec, source="cluster.yaml", helpers=helpers)
+        return run.run(self.plans.append, replace=replace)
+
+    def down(self):
+        from provision.operations.cluster.down import down
+
+        return down(self.cloud, self.keeper, Silent(), lambda seen: None, sleep=lambda _: None)
+
+
+@pytest.fixture(autouse=True)
+def _machine(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(net, "source_address", lambda target: "172.29.0.1")
+    monkeypatch.setattr("provision.operations.cluster.apply.time.sleep", lambda seconds: None)
+    # Rendering and hashing have tests of their own, and these tests would do each a thousand times.
+    monkeypatch.setattr(
+        "provision.operations.cluster.apply.user_data", lambda context: f"#cloud-config {sorted(context)}"
+    )
+    monkeypatch.setattr("provision.adapters.host.files.os.fsync", lambda handle: None)
+    monkeypatch.setattr("provision.adapters.cluster_dir._crypt", lambda password: f"$6$salt${password[::-1]}")
+
+
+@pytest.fixture
+def make_site():
+    from provision.base.model import ClusterSpec, WorkersSpec
+
+    def make(workers=2, name="analytics"):
+        cloud = FakeCloud()
+        # Somebody else's things, some of them confusingly alike.
+        cloud._add("network", name)
+        cloud._add("network", "other", its.mark("other"))
+        cloud._add("router", name, f"{its.mark(name)}-2")
+        cloud._add("group", "default", rules=[])
+        cloud.keys["provision-other"] = "ssh-ed25519 AAAA"
+        cloud.vms["vm-x"] = {
+            "id": "vm-x",
+            "name": f"{name}-worker-1",
+            "status": "ACTIVE",
+            "deleting": False,
+            "launched": True,
+            "flavor": "m1.small",
+            "image": "img",
+            "metadata": {its.META_CLUSTER: "other", its.META_ROLE: "worker"},
+        }
+        return Site(cloud, ClusterSpec(name, workers=replace(WorkersSpec(), count=workers)))
+
+    return make

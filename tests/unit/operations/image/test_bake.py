@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import pytest
+
+from provision.adapters.docker import image_builder
+from provision.adapters.openstack import images
+from provision.adapters.openstack.images import CloudImage
+from provision.base.progress import Silent
+from provision.model.image.recipe import places, recipe
+from provision.operations.image import bake
+
+NOW = recipe(image_builder.inputs())
+
+
+class Cloud:
+    """Stands for adapters/openstack/images.py."""
+
+    def __init__(self, *here: CloudImage) -> None:
+        self.here = list(here)
+        self.done: list[tuple[str, str]] = []
+
+    def golden(self, connection):
+        return self.here
+
+    def upload(self, connection, path, inputs):
+        self.done.append(("upload", inputs))
+        return "new"
+
+    def remove(self, connection, image_id):
+        self.done.append(("remove", image_id))
+
+
+def image(name, status="active", inputs=NOW.image):
+    return CloudImage(name, status, inputs, 1, "2026-01-01")
+
+
+@pytest.fixture
+def cached(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    place = places(tmp_path / "provision", NOW)
+    place.image.parent.mkdir(parents=True)
+    place.image.write_bytes(b"qcow2")
+    return place.image
+
+
+@pytest.mark.parametrize(
+    ("here", "result", "done"),
+    [
+        ([], "new", [("upload", NOW.image)]),
+        ([image("old", inputs="other")], "new", [("upload", NOW.image)]),
+        ([image("a")], "a", []),
+        ([image("b", "queued"), image("a")], "a", []),
+        (
+            [image("b", "queued"), image("c", "saving")],
+            "new",
+            [("remove", "b"), ("remove", "c"), ("upload", NOW.image)],
+        ),
+        ([image("d", "deactivated")], "new", [("upload", NOW.image)]),
+    ],
+)
+def test_uploads_only_what_is_not_there_and_removes_what_broke_off(cached, monkeypatch, here, result, done):
+    cloud = Cloud(*here)
+    for name in ("golden", "upload", "remove"):
+        monkeypatch.setattr(images, name, getattr(cloud, name))
+    assert bake.ensure_image(None, Silent()) == result
+    assert cloud.done == done
+
+
+def test_a_cached_image_is_not_baked_again(cached):
+    assert bake.bake(Silent()) == cached
+
+
+def test_a_half_made_image_is_no_image(cached, monkeypatch):
+    """A bake killed in the middle leaves `.part` files: they are removed, and the bake is run."""
+    half = cached.with_name(cached.name + ".part")
+    cached.rename(half)
+    stages = []
+
+    def run(stage, *, cache, **_):
+        stages.append(stage[0])
+        for path in stage[1:]:
+            target = cache / path.removeprefix("/out/")
+            target.exists() or target.write_bytes(b"made")
+
+    monkeypatch.setattr(image_builder, "bake", run)
+    monkeypatch.setattr(bake, "Engine", lambda: None)
+    monkeypatch.setattr(bake, "ensure_images", lambda engine, progress, names: {"bake": "123"})
+    assert bake.bake(Silent()) == cached
+    assert (stages, cached.read_bytes(), half.exists()) == (["software", "image"], b"made", False)
+
+
+def test_lists_what_is_in_the_cache_and_says_which_is_current(cached):
+    (cached.parent / "0123.qcow2").write_bytes(b"old image")
+    found = {one.inputs: one for one in bake.on_disk()}
+    assert (found[NOW.image].current, found[NOW.image].size) == (True, 5)
+    assert (found["0123"].current, found["0123"].size) == (False, 9)

@@ -1,0 +1,110 @@
+"""More and fewer copies: the choice is kept when they work, and nothing is changed by what cannot be done."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from provision.base import paths
+from provision.base.errors import ProvisionError, UsageError
+from provision.operations.localcloud.shared.installation import chosen
+from provision.operations.localcloud.single import rolling, scale
+from provision.operations.localcloud.single.rolling import Copies
+
+from .replicas_world import FakeCompose, Machine
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    machine = Machine()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(rolling, "time", machine)
+    monkeypatch.setattr(scale, "Engine", lambda: machine)
+    monkeypatch.setattr(scale, "control", lambda: FakeCompose(machine))
+    monkeypatch.setattr(scale, "is_installed", lambda: True)
+    monkeypatch.setattr(scale.compose, "require", lambda: None)
+    monkeypatch.setattr(scale, "forget", lambda progress, settings: machine.log.append("forget"))
+    monkeypatch.setattr(
+        scale, "copies_of", lambda control, *_, **how: Copies(control, machine, machine, machine, machine, **how)
+    )
+    return machine
+
+
+def test_up_and_down_again(machine):
+    machine.put("nova-api", 1, "new")
+    scale.scale(machine, ["nova-api=3"], limit=20)
+    assert chosen().copies == {"nova-api": 3}
+    assert machine.log == ["phase copies", "start nova-api 2 new", "start nova-api 3 new", "forget"]
+    assert machine.serving("nova-api") == 3
+    machine.log.clear()
+    scale.scale(machine, ["nova-api=1"], limit=20)
+    assert machine.log == [
+        "phase copies",
+        "leave nova-api 3 new", "end nova-api 3 new 0",
+        "leave nova-api 2 new", "end nova-api 2 new 0",
+        "forget",
+    ]  # fmt: skip
+    assert chosen().copies == {"nova-api": 1}
+
+
+def test_the_number_that_runs_already_changes_nothing(machine):
+    machine.put("nova-api", 1, "new")
+    scale.scale(machine, ["nova-api=1"])
+    assert machine.log == ["phase copies", "forget"]
+
+
+def test_a_copy_that_does_not_work_is_removed_and_the_choice_is_what_it_was(machine):
+    machine.put("nova-api", 1, "new")
+    machine.next["nova-api"] = {"works": None}
+    with pytest.raises(ProvisionError, match="new copy 2 of nova-api does not work after 20 s") as caught:
+        scale.scale(machine, ["nova-api=3"], limit=20)
+    assert caught.value.exit_code == 1
+    assert chosen().copies == {}
+    assert machine.running("nova-api") == [(1, "new", "provision-nova-api-1")]
+
+
+def test_a_cloud_that_does_not_run_keeps_the_choice_for_its_start(machine):
+    scale.scale(machine, ["keystone=2", "nova-conductor=2"])
+    assert chosen().copies == {"keystone": 2, "nova-conductor": 2}
+    assert machine.log == []
+    assert "`provision cloud up` will start it" in machine.lines[-1]
+
+
+def test_other_choices_stay(machine):
+    folder = paths.stack_dir()
+    folder.mkdir(parents=True)
+    tls = {"host": "cloud.example", "cert": "/cert", "key": "/key", "authority": None}
+    (folder / "choices.json").write_text(json.dumps({"tls": tls, "copies": {"glance": 2}}))
+    scale.scale(machine, ["keystone=2"])
+    assert chosen().tls.host == "cloud.example"
+    assert chosen().copies == {"glance": 2, "keystone": 2}
+
+
+@pytest.mark.parametrize("words", [["nova-api"], ["nova-api=0"], ["nova-api=11"], ["mariadb=3"], ["what=2"]])
+def test_bad_input_changes_nothing(machine, words):
+    machine.put("nova-api", 1, "new")
+    with pytest.raises(UsageError):
+        scale.scale(machine, ["keystone=2", *words])
+    assert machine.log == []
+    assert not paths.stack_dir().exists()
+
+
+def test_a_new_copy_is_of_the_image_and_the_configuration_that_run(machine):
+    machine.put("nova-api", 1, "old")
+    machine.put("nova-api", 1, "newer")
+    machine.put("keystone", 1, "some")
+    for box, configuration in zip(machine.boxes.values(), ("c-old", "c-newer", ""), strict=True):
+        box.state = replace(box.state, configuration=configuration)
+    values = scale._made_from(machine, machine, machine.states(), ["nova-conductor", "keystone"])
+    assert values == {"NOVA_TAG": "old", "NOVA_CONFIG": "c-old", "KEYSTONE_TAG": "some"}
+
+
+def test_the_first_copy_of_all_has_its_image_built(machine, monkeypatch):
+    monkeypatch.setattr(scale, "ensure_images", lambda engine, progress, names: dict.fromkeys(names, "built"))
+    machine.put("keystone", 1, "some")
+    assert scale._made_from(machine, machine, machine.states(), ["glance"]) == {
+        "KEYSTONE_TAG": "some",
+        "GLANCE_TAG": "built",
+    }
