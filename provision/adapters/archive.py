@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 from provision.base.errors import ProvisionError, UsageError
-from provision.model.localcloud.backup import MANIFEST, Entry, read_manifest, verify
+from provision.model.localcloud.backup import MANIFEST, ArchiveEntry, read_manifest, verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,7 +34,7 @@ class Writer:
     def __init__(self, tar: tarfile.TarFile, folder: Path) -> None:
         self._tar = tar
         self._folder = folder
-        self.files: dict[str, Entry] = {}
+        self.files: dict[str, ArchiveEntry] = {}
 
     def add(self, name: str, content: Iterable[bytes]) -> None:
         """Add a file whose length shows only at its end."""
@@ -49,7 +49,7 @@ class Writer:
         """Add a file of a known length."""
         hashing = _Hashing(content)
         self._tar.addfile(_info(name, size), hashing)
-        self.files[name] = Entry(size, hashing.hexdigest())
+        self.files[name] = ArchiveEntry(size, hashing.hexdigest())
 
     def finish(self, manifest: Manifest) -> None:
         """Add the list of files, the last thing."""
@@ -97,7 +97,7 @@ def verified(path: Path) -> Manifest:
                 else:
                     hashing = _Hashing(content)
                     size = sum(len(chunk) for chunk in chunks(hashing))
-                    found[name] = Entry(size, hashing.hexdigest())
+                    found[name] = ArchiveEntry(size, hashing.hexdigest())
         return verify(manifest, found)
     except UsageError as error:
         raise UsageError(f"{path} is no backup that can be restored: {error.message}", error.hint) from None

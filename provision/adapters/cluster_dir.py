@@ -31,7 +31,7 @@ PASSWORD_LETTERS: Final = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456
 PASSWORD_LENGTH: Final = 16
 
 
-class Keeper:
+class ClusterDir:
     """One cluster's folder."""
 
     def __init__(self, name: str) -> None:

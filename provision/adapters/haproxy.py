@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import requests
 
-from provision.model.localcloud.health import Server, servers
+from provision.model.localcloud.health import BackendServer, servers
 
 
 class Proxy:
@@ -17,7 +17,7 @@ class Proxy:
         # It is this machine's own: no proxy of the environment stands between.
         self._session.trust_env = False
 
-    def servers(self) -> tuple[Server, ...] | None:
+    def servers(self) -> tuple[BackendServer, ...] | None:
         """Return the places of every backend, or None when HAProxy does not answer."""
         try:
             answer = self._session.get(self._url, timeout=self._timeout)

@@ -36,7 +36,7 @@ _INSTALLING: Final = "installing"
 _RECEIVING: Final = "sst_in_progress"
 
 
-class Server:
+class MariaDB:
     """MariaDB on one data folder; `durable`: a commit is on the disk before it is acknowledged."""
 
     def __init__(self, data: Path = Path("/var/lib/mysql"), *, durable: bool = False) -> None:
@@ -89,11 +89,11 @@ class Server:
         )  # fmt: skip
         (self._data / _INSTALLING).unlink()
 
-    def argv(self, member: str, era: str, position: Position | None, peers: Sequence[str]) -> list[str]:
+    def argv(self, member: str, bootstrap_id: str, position: Position | None, peers: Sequence[str]) -> list[str]:
         """Write the command that runs the server: with these members' addresses, or as the first of a cluster."""
         options = [
             f"--wsrep-node-name={member}",
-            f"--wsrep-notify-cmd={_NOTE_VIEW} {self._data / _VIEW} {member} {era or '-'}",
+            f"--wsrep-notify-cmd={_NOTE_VIEW} {self._data / _VIEW} {member} {bootstrap_id or '-'}",
             f"--wsrep-cluster-address=gcomm://{','.join(peers)}",
         ]
         if self._durable:

@@ -76,7 +76,7 @@ CONSOLE_MARK: Final = "PROVISION"
 
 
 @dataclass(frozen=True, slots=True)
-class StackPorts:
+class LocalCloudPorts:
     """TCP ports of the `local` cloud's services; HAProxy publishes the APIs' on 127.0.0.1."""
 
     keystone: int = 5000
@@ -110,8 +110,8 @@ class StackPorts:
         )
 
 
-STACK_PORTS: Final = StackPorts()
-STACK_LABEL: Final = "provision.stack=local"
+LOCALCLOUD_PORTS: Final = LocalCloudPorts()
+LOCALCLOUD_LABEL: Final = "provision.stack=local"
 """On every container, volume and network of the `local` cloud (compose/*.yaml)."""
 MANAGEMENT_NETWORK: Final = IPv4Network("172.28.0.0/24")
 """Every container of the `local` cloud."""
@@ -121,4 +121,4 @@ TUNNEL_NETWORK: Final = IPv4Network("172.30.0.0/24")
 """Between hypervisors."""
 UPLINK_NETWORK: Final = IPv4Network("172.28.1.0/24")
 """From a hypervisor to its own host and beyond, on the hosts of a Swarm: their own networks lead nowhere else."""
-STACK_NETWORKS: Final = (MANAGEMENT_NETWORK, PROVIDER_NETWORK, TUNNEL_NETWORK)
+LOCALCLOUD_NETWORKS: Final = (MANAGEMENT_NETWORK, PROVIDER_NETWORK, TUNNEL_NETWORK)

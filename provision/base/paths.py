@@ -36,7 +36,7 @@ def cluster_dir(name: str) -> Path:
     return state_dir() / "clusters" / name
 
 
-def stack_dir() -> Path:
+def localcloud_dir() -> Path:
     """The `local` cloud's rendered configuration and secrets (mode 0700)."""
     return state_dir() / "local"
 

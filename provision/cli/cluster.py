@@ -13,11 +13,11 @@ from provision.cli.spec import file_option, source_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from provision.adapters.cluster_dir import Keeper
+    from provision.adapters.cluster_dir import ClusterDir
     from provision.base.model import ClusterSpec
     from provision.cli.terminal import TerminalProgress
     from provision.model.cluster.plan import Plan
-    from provision.model.cluster.resources import Observed
+    from provision.model.cluster.resources import ObservedCluster
     from provision.operations.cluster.up import Summary
 
 _SIGNS = {"create": "+", "delete": "-", "tag": "~", "attach": "~", "update": "~", "configure": "~", "start": "~"}
@@ -49,7 +49,7 @@ def plan(file: Path | None, *, as_json: bool) -> None:
 @click.option("--replace", is_flag=True, help="Allow steps that lose what is on a node.")
 def up(file: Path | None, *, yes: bool, timeout: int, replace: bool) -> None:
     """Make the cluster, or what is missing of it; wait until it works; say where to log in."""
-    from provision.adapters.cluster_dir import Keeper
+    from provision.adapters.cluster_dir import ClusterDir
     from provision.cli.terminal import STDERR, TerminalProgress
     from provision.clusterfile import load
     from provision.operations.cluster import up as workflow
@@ -58,7 +58,7 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool) -> None:
     # Before the minutes that starting the local cloud and baking the image take.
     require_consent(f"this makes or changes cluster {spec.name}, and there is no terminal to ask on", yes=yes)
     progress = TerminalProgress()
-    keeper = Keeper(spec.name)
+    cluster_dir = ClusterDir(spec.name)
 
     def shown(todo: Plan) -> None:
         made = [f"Cluster {todo.cluster}: all of it is there; it has yet to prove that it works."]
@@ -71,8 +71,8 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool) -> None:
     from provision.adapters.openstack.cloud import connect
 
     cloud = connect(spec.cloud, source_of(file))
-    helpers = workflow.helpers_for(cloud, spec, keeper, progress, timeout=timeout * 60)
-    run = workflow.Up(cloud, keeper, progress, spec=spec, source=source_of(file), helpers=helpers)
+    helpers = workflow.helpers_for(cloud, spec, cluster_dir, progress, timeout=timeout * 60)
+    run = workflow.Up(cloud, cluster_dir, progress, spec=spec, source=source_of(file), helpers=helpers)
     _say(run.run(shown, replace=replace), progress)
 
 
@@ -81,7 +81,7 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the state as JSON.")
 def status(file: Path | None, *, as_json: bool) -> int:
     """Show the cluster as the cloud, Spark and the Hub see it; exits with 1 when it does not work."""
-    from provision.adapters.cluster_dir import Keeper
+    from provision.adapters.cluster_dir import ClusterDir
     from provision.adapters.openstack.cloud import connect
     from provision.cli.terminal import print_json
     from provision.clusterfile import load
@@ -89,12 +89,12 @@ def status(file: Path | None, *, as_json: bool) -> int:
 
     # A certificate that has expired since must not hide the state of what runs.
     spec = load(file, files=False)
-    keeper = Keeper(spec.name)
-    state = look(connect(spec.cloud, source_of(file)), spec, keeper)
+    cluster_dir = ClusterDir(spec.name)
+    state = look(connect(spec.cloud, source_of(file)), spec, cluster_dir)
     if as_json:
         print_json(state)
     else:
-        _show(state, spec, keeper)
+        _show(state, spec, cluster_dir)
     return 0 if state["working"] else 1
 
 
@@ -103,7 +103,7 @@ def status(file: Path | None, *, as_json: bool) -> int:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def down(file: Path | None, *, yes: bool) -> None:
     """Remove the cluster: all that carries its mark, in any half-made state, and nothing else."""
-    from provision.adapters.cluster_dir import Keeper
+    from provision.adapters.cluster_dir import ClusterDir
     from provision.adapters.openstack.cloud import connect
     from provision.cli.terminal import STDERR, TerminalProgress
     from provision.clusterfile import load
@@ -111,19 +111,19 @@ def down(file: Path | None, *, yes: bool) -> None:
 
     spec = load(file, files=False)
     progress = TerminalProgress()
-    keeper = Keeper(spec.name)
+    cluster_dir = ClusterDir(spec.name)
 
-    def shown(seen: Observed) -> None:
+    def shown(seen: ObservedCluster) -> None:
         for kind, name in seen.listed():
             STDERR.print(f"- {kind} {name}", markup=False)
-        STDERR.print(f"- folder {keeper.folder}", markup=False, soft_wrap=True)
+        STDERR.print(f"- folder {cluster_dir.folder}", markup=False, soft_wrap=True)
         if not yes:
             require_consent(f"this removes cluster {spec.name} and all that its users made on it", yes=yes)
             ask(f"Remove cluster {spec.name} and all that its users made on it?")
 
     cloud = connect(spec.cloud, source_of(file))
     with progress.phase(f"Remove cluster {spec.name}"):
-        removed = remove(cloud, keeper, progress, shown)
+        removed = remove(cloud, cluster_dir, progress, shown)
     click.echo(f"Removed cluster {spec.name}." if removed else f"Nothing to remove: there is no cluster {spec.name}.")
 
 
@@ -161,7 +161,7 @@ def _say_access(users: tuple[str, ...], passwords: Path, authority: Path | None)
         click.echo(f"Authority:  {authority} (let your browser trust it)")
 
 
-def _show(state: dict[str, Any], spec: ClusterSpec, keeper: Keeper) -> None:
+def _show(state: dict[str, Any], spec: ClusterSpec, cluster_dir: ClusterDir) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -180,6 +180,6 @@ def _show(state: dict[str, Any], spec: ClusterSpec, keeper: Keeper) -> None:
     out.print(f"Hub:        {hub['url'] or 'none'} ({'well' if hub['well'] else hub['problem']})", markup=False)
     alive = f"{spark['workers_alive']} of {spark['workers_wanted']} workers alive, {spark['cores']} cores"
     out.print(f"Spark UI:   {spark['ui'] or 'none'} ({alive if spark['answers'] else 'does not answer'})", markup=False)
-    if keeper.passwords.exists():
+    if cluster_dir.passwords.exists():
         users = tuple(user.name for user in spec.hub.users)
-        _say_access(users, keeper.passwords, None if spec.hub.tls else keeper.authority)
+        _say_access(users, cluster_dir.passwords, None if spec.hub.tls else cluster_dir.authority)

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from provision.adapters.mariadb import Server
+from provision.adapters.mariadb import MariaDB
 from provision.base.errors import ProvisionError
 
 ACCOUNTS: Final = Path("/run/mysqld/init.sql")
@@ -24,7 +24,7 @@ def main() -> int:
     """Run one member and return the code to end with."""
     name = os.environ.get("MEMBER", "mariadb-1")
     members = os.environ.get("MEMBERS", name).split(",")
-    server = Server(durable=len(members) > 1)
+    server = MariaDB(durable=len(members) > 1)
     try:
         if members == [name]:
             serve_alone(name, server)
@@ -34,7 +34,7 @@ def main() -> int:
         return error.exit_code
 
 
-def serve_alone(name: str, server: Server) -> None:
+def serve_alone(name: str, server: MariaDB) -> None:
     """Become the server: an only member asks nobody, and needs nobody beside it."""
     position = server.position()
     if position is None:
@@ -44,13 +44,13 @@ def serve_alone(name: str, server: Server) -> None:
     server.become([*server.argv(name, "", position, ()), f"--init-file={ACCOUNTS}"])
 
 
-def serve(name: str, members: list[str], server: Server) -> int:
+def serve(name: str, members: list[str], server: MariaDB) -> int:
     """Be one of several members."""
-    from provision.adapters.consul.kv import Keys
-    from provision.operations.galera import Member
+    from provision.adapters.consul.kv import ConsulKeys
+    from provision.operations.galera import GaleraMember
 
-    keys = Keys(os.environ["CONSUL_HTTP_ADDR"], Path(os.environ["CONSUL_HTTP_TOKEN_FILE"]).read_text().strip())
-    member = Member(name, members, server, keys, accounts=ACCOUNTS.read_text(), say=say)
+    keys = ConsulKeys(os.environ["CONSUL_HTTP_ADDR"], Path(os.environ["CONSUL_HTTP_TOKEN_FILE"]).read_text().strip())
+    member = GaleraMember(name, members, server, keys, accounts=ACCOUNTS.read_text(), say=say)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: member.stop())
     return member.run()

@@ -17,7 +17,7 @@ import click
 from provision.base.errors import ProvisionError, UsageError
 
 if TYPE_CHECKING:
-    from provision.adapters.docker.events import Engine
+    from provision.adapters.docker.events import DockerEvents
 
 
 @click.command()
@@ -57,17 +57,17 @@ def registrator(
     Conventions (SERVICE_NAME, SERVICE_CHECK_HTTP, ...): compose/registrator/README.md. Logs go to stderr.
     """
     from provision.adapters.consul.catalogue import Catalogue
-    from provision.adapters.docker.events import Engine
-    from provision.model.registrator.services import Settings, holder_of
+    from provision.adapters.docker.events import DockerEvents
+    from provision.model.registrator.services import RegistratorSettings, holder_of
     from provision.operations.registrator import Registrator
 
     if not consul_url.startswith(("http://", "https://")):
         raise UsageError(f"--consul: {consul_url!r} is no URL", "Write it as http://HOST:8500.")
     token = _token(token_file) if token_file else token
-    engine = Engine(docker_url)
+    engine = DockerEvents(docker_url)
     # A check that nobody reports is failed only after several resyncs were missed, and a restart takes its time.
     ttl = max(60, round(6 * resync))
-    settings = Settings(host_id or _host_name(engine), internal, network, address, ttl, holder_of(token))
+    settings = RegistratorSettings(host_id or _host_name(engine), internal, network, address, ttl, holder_of(token))
     worker = Registrator(engine, Catalogue(consul_url, token), settings, log, resync)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
@@ -94,7 +94,7 @@ def _token(file: Path) -> str:
         ) from None
 
 
-def _host_name(engine: Engine) -> str:
+def _host_name(engine: DockerEvents) -> str:
     """Ask Docker for the host's name, for as long as it takes: an id made of anything else would outlive us."""
     from provision.adapters.docker.events import EngineAwayError
 

@@ -16,9 +16,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from provision.adapters.consul.catalogue import CatalogueAwayError, RefusedError
-from provision.adapters.consul.kv import Entry, drop_key, held, set_key, unchanged
+from provision.adapters.consul.kv import KeyEntry, drop_key, held, set_key, unchanged
 from provision.base.errors import ProvisionError
-from provision.model.galera.bootstrap import Report, Start, Verdict, decide, read_report, read_start
+from provision.model.galera.bootstrap import (
+    BootstrapDecision,
+    MemberReport,
+    Start,
+    decide,
+    read_member_report,
+    read_start,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,13 +46,13 @@ _APART: Final = 5
 _PAUSE: Final = 0.5
 
 
-class Server(Protocol):
+class DatabaseServer(Protocol):
     """What this container's MariaDB is asked (adapters/mariadb.py)."""
 
     def position(self) -> Position | None: ...  # noqa: D102
     def view(self) -> View: ...  # noqa: D102
     def install(self) -> None: ...  # noqa: D102
-    def argv(self, member: str, era: str, position: Position | None, peers: Sequence[str]) -> list[str]: ...  # noqa: D102
+    def argv(self, member: str, bootstrap_id: str, position: Position | None, peers: Sequence[str]) -> list[str]: ...  # noqa: D102
     def allow_start(self) -> None: ...  # noqa: D102
     def start(self, argv: Sequence[str]) -> None: ...  # noqa: D102
     def ended(self, seconds: float) -> int | None: ...  # noqa: D102
@@ -54,37 +61,37 @@ class Server(Protocol):
     def ensure_accounts(self, statements: str) -> bool: ...  # noqa: D102
 
 
-class Keys(Protocol):
+class KeyStore(Protocol):
     """What Consul is asked (adapters/consul/kv.py)."""
 
     def begin_session(self, name: str, seconds: int) -> str: ...  # noqa: D102
     def renew(self, session: str) -> bool: ...  # noqa: D102
     def end_session(self, session: str) -> None: ...  # noqa: D102
     def hold(self, key: str, value: str, session: str) -> bool: ...  # noqa: D102
-    def read(self, prefix: str) -> dict[str, Entry]: ...  # noqa: D102
+    def read(self, prefix: str) -> dict[str, KeyEntry]: ...  # noqa: D102
     def commit(self, operations: Sequence[Operation]) -> bool: ...  # noqa: D102
     def passing(self, service: str) -> dict[str, str]: ...  # noqa: D102
     def heartbeat(self, service_id: str, status: str, output: str) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class JoinPlan:
     """How this member comes into the cluster: by these members' addresses, or as the first (none)."""
 
-    era: str
+    bootstrap_id: str
     position: Position | None
     peers: tuple[str, ...] = ()
 
 
-class Member:
+class GaleraMember:
     """One member; `run` returns the code to end with. Its name is its service's id in Consul too."""
 
     def __init__(
         self,
         name: str,
         members: Sequence[str],
-        server: Server,
-        keys: Keys,
+        server: DatabaseServer,
+        keys: KeyStore,
         *,
         accounts: str,
         say: Callable[[str], None],
@@ -120,9 +127,9 @@ class Member:
 
     # --- finding the way ---
 
-    def _find_way(self) -> Way | None:
+    def _find_way(self) -> JoinPlan | None:
         """Wait until there is a cluster to join, or it is this member's to start one; None: stopped meanwhile."""
-        report = Report(self._name, self._server.position(), self._server.view())
+        report = MemberReport(self._name, self._server.position(), self._server.view())
         where = f"data up to {report.position}" if report.position else "no data"
         self._say(f"{where}; last seen: {', '.join(report.view.members) or 'nobody'}")
         while not self._stopping.is_set():
@@ -141,7 +148,7 @@ class Member:
         self._end_session()
         return None
 
-    def _try(self, report: Report) -> Way | None:
+    def _try(self, report: MemberReport) -> JoinPlan | None:
         peers = self._peers()
         entries = self._keys.read(_KEYS)
         if peers:
@@ -163,7 +170,7 @@ class Member:
         found = self._keys.passing(_SERVICE)
         return {id_: at for id_, at in found.items() if id_ != self._name and self._answers(at)}
 
-    def _join(self, report: Report, last: Start | None, peers: Mapping[str, str]) -> Way:
+    def _join(self, report: MemberReport, last: Start | None, peers: Mapping[str, str]) -> JoinPlan:
         cluster = last.cluster if last else ""
         if report.position and cluster and report.position.cluster != cluster:
             raise ProvisionError(
@@ -172,9 +179,9 @@ class Member:
             )
         self._end_session()
         self._note(f"joining {', '.join(sorted(peers))}")
-        return Way(last.era if last else "", report.position, tuple(sorted(peers.values())))
+        return JoinPlan(last.bootstrap_id if last else "", report.position, tuple(sorted(peers.values())))
 
-    def _publish(self, report: Report, entries: Mapping[str, Entry]) -> None:
+    def _publish(self, report: MemberReport, entries: Mapping[str, KeyEntry]) -> None:
         """Tell the others where this member stands, for as long as it stands there."""
         key = _REPORTS + self._name
         there, lock = entries.get(key), entries.get(_LOCK)
@@ -189,15 +196,15 @@ class Member:
         if not self._keys.hold(key, report.text(), self._session):
             raise RefusedError(f"another container says that it is {self._name}")
 
-    def _judge(self, entries: Mapping[str, Entry]) -> tuple[Verdict, list[Operation]]:
+    def _judge(self, entries: Mapping[str, KeyEntry]) -> tuple[BootstrapDecision, list[Operation]]:
         """Decide who starts; with it, the conditions under which that is right."""
         said = {key: entry for key, entry in entries.items() if key.startswith(_REPORTS) and entry.session}
-        reports = {key.removeprefix(_REPORTS): read_report(entry.value) for key, entry in said.items()}
+        reports = {key.removeprefix(_REPORTS): read_member_report(entry.value) for key, entry in said.items()}
         start = entries.get(_START)
         basis = [unchanged(key, entry) for key, entry in said.items()] + [unchanged(_START, start)]
         return decide(reports, self._members, read_start(start.value) if start else None), basis
 
-    def _claim(self, report: Report, basis: Sequence[Operation]) -> Way | None:
+    def _claim(self, report: MemberReport, basis: Sequence[Operation]) -> JoinPlan | None:
         """Start the cluster, if all is still as the decision found it."""
         if self._peers():
             return None
@@ -211,13 +218,13 @@ class Member:
         if report.position is None:
             self._server.install()
         self._server.allow_start()
-        return Way(start.era, report.position)
+        return JoinPlan(start.bootstrap_id, report.position)
 
     # --- serving ---
 
-    def _serve(self, way: Way) -> int | None:
+    def _serve(self, way: JoinPlan) -> int | None:
         """Run the server until it ends; None: it was stopped because the cluster has lost it."""
-        self._server.start(self._server.argv(self._name, way.era, way.position, way.peers))
+        self._server.start(self._server.argv(self._name, way.bootstrap_id, way.position, way.peers))
         settled, apart_since, leaving = False, 0.0, False
         while (code := self._server.ended(_PAUSE)) is None:
             if leaving:
@@ -244,7 +251,7 @@ class Member:
             return None
         return 128 - code if code < 0 else code
 
-    def _settle(self, way: Way, state: State) -> bool:
+    def _settle(self, way: JoinPlan, state: State) -> bool:
         """Do what is left when this member has come in: accounts, and the cluster's id for those that come later."""
         if not self._server.ensure_accounts(self._accounts):
             return False
@@ -252,7 +259,7 @@ class Member:
             with _tolerant():
                 entry = self._keys.read(_START).get(_START)
                 start = read_start(entry.value) if entry else None
-                if entry and start and start.era == way.era and start.cluster != state.cluster:
+                if entry and start and start.bootstrap_id == way.bootstrap_id and start.cluster != state.cluster:
                     self._keys.commit(
                         [unchanged(_START, entry), set_key(_START, replace(start, cluster=state.cluster).text())]
                     )
@@ -260,7 +267,7 @@ class Member:
         return True
 
     def _tell(self, status: str, text: str) -> None:
-        """Report to Consul; the lock is kept until the others see that this member serves."""
+        """MemberReport to Consul; the lock is kept until the others see that this member serves."""
         with _tolerant():
             if self._session:
                 self._keys.renew(self._session)

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from provision.base.errors import ProvisionError
     from provision.model.registrator.container import Container
-    from provision.model.registrator.services import Service, Settings, Wanted
+    from provision.model.registrator.services import RegistratorSettings, Service, WantedServices
 
 _SHORTEST_WAIT: Final = 0.25
 _LONGEST_WAIT: Final = 2.0
 
 
-class Engine(Protocol):
+class ContainerSource(Protocol):
     """What a Docker engine is asked (adapters/docker/events.py)."""
 
     def containers(self) -> tuple[Container, ...]:
@@ -37,7 +37,7 @@ class Engine(Protocol):
         """Yield an empty text once subscribed, then container ids; raise EngineAwayError at the end."""
 
 
-class Catalogue(Protocol):
+class ServiceCatalogue(Protocol):
     """What a Consul agent is asked (adapters/consul/catalogue.py)."""
 
     def services(self) -> dict[str, dict[str, Any]]:
@@ -56,10 +56,10 @@ class Catalogue(Protocol):
         """Remove a service."""
 
     def heartbeat(self, service_id: str, status: str, output: str) -> None:
-        """Report the status of a TTL check."""
+        """LogWriter the status of a TTL check."""
 
 
-class Report(Protocol):
+class LogWriter(Protocol):
     """Where the log goes: one line each."""
 
     def __call__(self, event: str, level: str = "info", **fields: object) -> None:
@@ -70,7 +70,12 @@ class Registrator:
     """One host's Registrator; `run` returns only after `stop`."""
 
     def __init__(
-        self, engine: Engine, catalogue: Catalogue, settings: Settings, report: Report, resync: float = 10
+        self,
+        engine: ContainerSource,
+        catalogue: ServiceCatalogue,
+        settings: RegistratorSettings,
+        report: LogWriter,
+        resync: float = 10,
     ) -> None:
         self._engine = engine
         self._catalogue = catalogue
@@ -135,7 +140,11 @@ class Registrator:
                 self._beats.pop(service.id, None)
                 entry = service.registration
                 self._report(
-                    "registered", id=service.id, service=entry["Name"], address=entry["Address"], port=entry["Port"]
+                    "registered",
+                    id=service.id,
+                    service=entry["Name"],
+                    address=entry["Address"],
+                    port=entry["ContainerPort"],
                 )
         for service in changes.adopt:
             _allowed(partial(self._catalogue.register, service.body), service.id, refused)
@@ -144,8 +153,8 @@ class Registrator:
                 self._report("deregistered", id=id_)
         return refused
 
-    def _beat(self, wanted: Wanted) -> list[str]:
-        """Report every HEALTHCHECK that changed, or whose last report is getting old."""
+    def _beat(self, wanted: WantedServices) -> list[str]:
+        """LogWriter every HEALTHCHECK that changed, or whose last report is getting old."""
         refused = []
         now = time.monotonic()
         checked: dict[str, Service] = {id_: each for id_, each in wanted.services.items() if each.status}

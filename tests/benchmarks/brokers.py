@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from integration.world import until
 
 from provision.model.localcloud.settings import PROJECT, members, services_of
-from provision.operations.localcloud.shared.installation import chosen
+from provision.operations.localcloud.shared.installation import load_settings
 
 NAME = "benchmark"
 AT_ONCE = 3
@@ -123,7 +123,7 @@ class Brokers:
 
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    settings = chosen()
+    settings = load_settings()
     if not settings.ha:
         sys.exit("the local cloud has one broker: `provision cloud up --ha` gives it three")
     brokers, creates = Brokers(settings), Creates()

@@ -34,7 +34,7 @@ from provision.base import paths
 from provision.base.progress import Silent
 from provision.model.cluster import console
 from provision.model.localcloud.health import instances
-from provision.model.localcloud.replicas import COPIED
+from provision.model.localcloud.replicas import SCALABLE_SERVICES
 from provision.model.localcloud.settings import MIGRATED, PROJECT, Settings, apis
 from provision.operations.image.bake import ensure_image
 from provision.operations.localcloud.shared.installation import catalogue
@@ -221,7 +221,7 @@ def other_checkout(folder):
 
 
 def measure_upgrade(rate):
-    services = [each.service for each in COPIED]
+    services = [each.service for each in SCALABLE_SERVICES]
     with tempfile.TemporaryDirectory() as folder:
         for name, checkout in (("there", other_checkout(Path(folder))), ("back", None)):
             before = {each.id for each in docker.from_env().containers.list(filters={"label": "provision.copy"})}
@@ -238,7 +238,7 @@ def measure_boot():
     """Boot a VM through a control plane that was scaled, upgraded, and has just lost a copy of each that it needs."""
     engine, cloud = docker.from_env(), openstack.connect(cloud="local")
     image = ensure_image(cloud, Silent())
-    services = [each.service for each in COPIED if each.most > 1 and each.least]
+    services = [each.service for each in SCALABLE_SERVICES if each.most > 1 and each.least]
     provision("scale", *(f"{service}=2" for service in services))
     with tempfile.TemporaryDirectory() as folder:
         provision("upgrade", *services, checkout=other_checkout(Path(folder)))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provision.base.constants import STACK_LABEL
+from provision.base.constants import LOCALCLOUD_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -178,6 +178,6 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
 
 def refuse_a_running_cloud() -> None:
     """Stop where somebody's cloud runs."""
-    listing = ["docker", "ps", "-aq", "--filter", f"label={STACK_LABEL}"]
+    listing = ["docker", "ps", "-aq", "--filter", f"label={LOCALCLOUD_LABEL}"]
     if subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split():
         pytest.exit("a `local` cloud already runs on this machine: `make clean` first, the test makes its own", 1)

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from provision.base import paths
-from provision.base.constants import PORTS, STACK_LABEL, STACK_PORTS
+from provision.base.constants import LOCALCLOUD_LABEL, LOCALCLOUD_PORTS, PORTS
 
 from . import browser
 from .conftest import OTHER_CLOUDS
@@ -212,7 +212,7 @@ def test_verify_names_the_worker_and_the_unit_that_is_down(product) -> None:
 def test_horizon_shows_the_instances_of_the_project(product, tmp_path) -> None:
     product.run("cloud", "scale", "horizon=1")
     login = yaml.safe_load((product.home / "clouds.yaml").read_text())["clouds"]["local"]["auth"]
-    with browser.user_at(f"https://127.0.0.1:{STACK_PORTS.horizon}/", tmp_path) as page:
+    with browser.user_at(f"https://127.0.0.1:{LOCALCLOUD_PORTS.horizon}/", tmp_path) as page:
         browser.log_in_to_horizon(page, login["username"], login["password"])
         assert browser.instances(page) == {"analytics-master", "analytics-worker-1", "analytics-worker-2"}
     product.run("cloud", "scale", "horizon=0")
@@ -234,7 +234,7 @@ def test_purge_leaves_nothing(product) -> None:
     product.run("cloud", "down", "--purge", "--yes")
     for kind in ("ps -aq", "volume ls -q", "network ls -q"):
         listed = subprocess.run(
-            ["docker", *kind.split(), "--filter", f"label={STACK_LABEL}"],
+            ["docker", *kind.split(), "--filter", f"label={LOCALCLOUD_LABEL}"],
             capture_output=True,
             text=True,
             check=True,

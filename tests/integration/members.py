@@ -22,7 +22,7 @@ from provision.adapters.docker.compose import Compose
 from provision.adapters.docker.engine import Engine
 from provision.adapters.host.certificates import ensure_certificate
 from provision.base import paths
-from provision.base.constants import StackPorts
+from provision.base.constants import LocalCloudPorts
 from provision.base.progress import Silent
 from provision.model.localcloud import image_families, settings
 from provision.operations.localcloud.shared.consul_acl import ensure_access
@@ -68,7 +68,7 @@ class Members:
         tags = ensure_images(Engine(), Silent(), families)
         self.images = {family: image_families.image_name(family, tags) for family in families}
         base = f"10.214.{random.randrange(256)}"
-        ports = StackPorts(*_free_ports(len(fields(StackPorts))))
+        ports = LocalCloudPorts(*_free_ports(len(fields(LocalCloudPorts))))
         self.settings = settings.Settings(management=IPv4Network(f"{base}.0/24"), ports=ports, ha=ha)
         self.passwords = {name: new_password(name) for name in settings.PASSWORDS}
         self.compose = self._compose(tags)

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from .world import PATIENCE, SOON, resolve, until
+from .world import READY_TIMEOUT, SOON, resolve, until
 
 pytestmark = pytest.mark.integration
 
@@ -66,10 +66,10 @@ def in_dns(world, name):
 
 def test_a_consul_that_lost_its_volume_is_told_rules_and_services_again(world):
     container = world.web("kept", {"SERVICE_NAME": "kept"})
-    until(lambda: world.passing("kept"), PATIENCE)
+    until(lambda: world.passing("kept"), READY_TIMEOUT)
     world.remove(world.docker.containers.get(f"{world.run}-consul"))
     world.start_consul()
-    took = until(lambda: in_dns(world, "kept") == [world.address(container)], PATIENCE)
+    took = until(lambda: in_dns(world, "kept") == [world.address(container)], READY_TIMEOUT)
     print(f"back in DNS {took:.2f} s after the tokens")
     world.settled()
 
@@ -79,7 +79,7 @@ def test_lost_files_end_the_old_tokens_and_leave_nothing_behind(world):
     registrator = world.docker.containers.get(f"{world.run}-registrator")
     consul = world.docker.containers.get(f"{world.run}-consul")
     stays, goes = (world.web(name, {"SERVICE_NAME": name}) for name in ("stays", "goes"))
-    until(lambda: world.passing("stays") and world.passing("goes"), PATIENCE)
+    until(lambda: world.passing("stays") and world.passing("goes"), READY_TIMEOUT)
     registrator.kill()
     world.remove(goes)
     old = world.passwords
@@ -87,11 +87,11 @@ def test_lost_files_end_the_old_tokens_and_leave_nothing_behind(world):
     consul.restart(timeout=5)
     world.give_access()
     registrator.start()
-    until(lambda: world.get("/v1/catalog/service/goes") == [], PATIENCE, "the end of what has gone")
+    until(lambda: world.get("/v1/catalog/service/goes") == [], READY_TIMEOUT, "the end of what has gone")
     until(lambda: world.passing("stays") == {world.address(stays)}, SOON, "what stays")
     # Its checks are still followed: Consul works on a service with the token that registered it.
     stays.exec_run(["pkill", "python3"])
-    until(lambda: not world.passing("stays"), PATIENCE, "a failed check")
+    until(lambda: not world.passing("stays"), READY_TIMEOUT, "a failed check")
     for name in ("management", "registrator", "mariadb"):
         assert world.ask("/v1/agent/self", token=old[f"consul_{name}"])[0] == 403
     ring = json.loads(consul.exec_run(["cat", "/var/lib/consul/serf/local.keyring"]).output)

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from .world import CHECK, PATIENCE, SOON, WEB_PORT, resolve, until
+from .world import CHECK, READY_TIMEOUT, SOON, WEB_PORT, resolve, until
 
 pytestmark = pytest.mark.integration
 
@@ -42,7 +42,7 @@ def test_a_container_s_whole_life_is_followed_within_seconds(world):
 
 def test_a_renamed_container_is_never_missing(world):
     container = world.web("before")
-    until(lambda: world.passing("web"), PATIENCE)
+    until(lambda: world.passing("web"), READY_TIMEOUT)
     ended, missing = threading.Event(), []
 
     def watch():
@@ -90,7 +90,7 @@ def test_consul_carries_out_every_check(world, keys, status, output):
         found = (world.get("/v1/agent/checks") or {}).get(check) or {}
         return found.get("Status") == status and wanted in found["Output"]
 
-    until(carried_out, PATIENCE, lambda: world.get("/v1/agent/checks").get(check))
+    until(carried_out, READY_TIMEOUT, lambda: world.get("/v1/agent/checks").get(check))
 
 
 def test_a_healthcheck_is_followed(world):
@@ -99,10 +99,10 @@ def test_a_healthcheck_is_followed(world):
     id_ = world.id("health")
     until(lambda: world.status(id_) == "critical", SOON)
     container.exec_run(["touch", "/healthy"])
-    until(lambda: world.status(id_) == "passing", PATIENCE, "healthy")
+    until(lambda: world.status(id_) == "passing", READY_TIMEOUT, "healthy")
     assert world.passing("health") == {world.address(container)}
     container.exec_run(["rm", "/healthy"])
-    until(lambda: world.status(id_) == "critical", PATIENCE, "unhealthy")
+    until(lambda: world.status(id_) == "critical", READY_TIMEOUT, "unhealthy")
     assert not world.passing("health")
 
 
@@ -116,7 +116,8 @@ def test_of_several_networks_the_chosen_one_counts(world):
         world.sleeper("elsewhere", network=other.name)
         wanted = {world.id("both"): world.address(both), world.id("labelled"): world.address(labelled, other.name)}
         until(
-            lambda: {id_: each[1] for id_, each in world.catalogue().items() if each[2] == WEB_PORT} == wanted, PATIENCE
+            lambda: {id_: each[1] for id_, each in world.catalogue().items() if each[2] == WEB_PORT} == wanted,
+            READY_TIMEOUT,
         )
         # The chosen network is left, and joined again with another address.
         world.network.disconnect(both)
@@ -140,7 +141,7 @@ def test_a_shared_namespace_is_its_owner_s(world):
 
 def test_dns_knows_the_healthy_both_families_and_the_rest_of_the_world(world):
     container = world.web("dns", {"SERVICE_NAME": "named", "SERVICE_IPV6": "yes"})
-    until(lambda: world.passing("named"), PATIENCE)
+    until(lambda: world.passing("named"), READY_TIMEOUT)
     container.reload()
     at = container.attrs["NetworkSettings"]["Networks"][world.run]
     assert resolve(world.consul_address, "named.service.consul", 1) == (0, [at["IPAddress"]])
@@ -161,7 +162,7 @@ def test_published_ports_are_registered_on_the_host_s_address(world):
     container.reload()
     port = int(container.attrs["NetworkSettings"]["Ports"][f"{WEB_PORT}/tcp"][0]["HostPort"])
     id_ = f"{world.run}-pub:{container.name}:{WEB_PORT}"
-    until(lambda: (world.catalogue(f"{world.run}-pub") or {}).get(id_) == ("pub", "127.0.0.1", port), PATIENCE)
+    until(lambda: (world.catalogue(f"{world.run}-pub") or {}).get(id_) == ("pub", "127.0.0.1", port), READY_TIMEOUT)
     # Both modes live side by side, each with its own.
     assert world.catalogue()[world.id("pub")] == ("pub", world.address(container), WEB_PORT)
     world.remove(second)
@@ -258,7 +259,7 @@ def test_consul_restarts_in_the_middle_of_everything(world):
             consul.kill()
             time.sleep(1)
             consul.start()
-            until(lambda: world.get("/v1/status/leader"), PATIENCE)
+            until(lambda: world.get("/v1/status/leader"), READY_TIMEOUT)
             time.sleep(1)
     took = world.settled()
     print(f"catalogue right {took:.2f} s after Consul")
@@ -329,7 +330,7 @@ def test_docker_goes_away_and_comes_back(world, tmp_path):
     second = world.start_registrator(name="second", docker_folder=tmp_path, host_id=host, resync="60")
     container = world.sleeper("gated")
     id_ = f"{host}:{container.name}:{WEB_PORT}"
-    until(lambda: id_ in world.catalogue(host), PATIENCE)
+    until(lambda: id_ in world.catalogue(host), READY_TIMEOUT)
     gate.shut()
     time.sleep(3)
     assert id_ in world.catalogue(host), "an engine that doesn't answer says nothing about its containers"
@@ -337,7 +338,7 @@ def test_docker_goes_away_and_comes_back(world, tmp_path):
     again = world.sleeper("again")
     gate.open()
     wanted = f"{host}:{again.name}:{WEB_PORT}"
-    took = until(lambda: wanted in world.catalogue(host) and id_ not in world.catalogue(host), PATIENCE)
+    took = until(lambda: wanted in world.catalogue(host) and id_ not in world.catalogue(host), READY_TIMEOUT)
     print(f"catalogue right {took:.2f} s after Docker")
     again.kill()
     until(lambda: wanted not in world.catalogue(host), SOON)

@@ -1,4 +1,4 @@
-"""Copies of real containers under real load: scaled, upgraded and taken away without one failed request.
+"""ReplicaSet of real containers under real load: scaled, upgraded and taken away without one failed request.
 
 The load writes (POST): HAProxy never sends such a request twice, so nothing hides a copy that leaves too early.
 """
@@ -18,9 +18,9 @@ from provision.adapters.docker.engine import Engine
 from provision.adapters.haproxy import Proxy
 from provision.base.errors import ProvisionError
 from provision.base.progress import Silent
-from provision.operations.localcloud.single.rolling import Copies
+from provision.operations.localcloud.single.rolling import ReplicaSet
 
-from .world import PATIENCE, PROXY_PORT, SOON, WEB_PORT, Load, until
+from .world import PROXY_PORT, READY_TIMEOUT, SOON, WEB_PORT, Load, until
 
 pytestmark = pytest.mark.integration
 
@@ -108,7 +108,7 @@ class Site:
         self.engine = Engine()
 
     def copies(self, version="1", **options):
-        return Copies(
+        return ReplicaSet(
             self.compose.having({"VERSION": version}),
             self.engine,
             Catalogue(f"http://{self.world.consul_address}:8500", self.world.passwords["consul_management"]),
@@ -144,7 +144,7 @@ def test_scaled_upgraded_and_scaled_down_without_one_failed_write(site):
         copies = site.copies()
         (first,) = copies.start({"placement": 1})
         copies.wait(first)
-        until(lambda: load.one()[0] == 200, PATIENCE, "the first answer")
+        until(lambda: load.one()[0] == 200, READY_TIMEOUT, "the first answer")
         with load.running():
             for state in copies.start({"placement": 3}):
                 copies.wait(state)
@@ -161,12 +161,12 @@ def test_scaled_upgraded_and_scaled_down_without_one_failed_write(site):
             done = time.monotonic()
             for writer in writers:
                 writer.join()
-            until(lambda: len(load.since(done)) == 3, PATIENCE, "every new copy's first request")
+            until(lambda: len(load.since(done)) == 3, READY_TIMEOUT, "every new copy's first request")
             assert {name.split()[1] for name in load.since(done)} == {"2"}
             assert site.names("placement") == site.wanted("placement", 3)
             site.copies("2").roll("placement", 1)
             alone = time.monotonic()
-            until(lambda: load.since(alone)["placement-1 2"] > 5, PATIENCE)
+            until(lambda: load.since(alone)["placement-1 2"] > 5, READY_TIMEOUT)
             assert set(load.since(alone)) == {"placement-1 2"}
         assert [status for status, _ in slow] == [200, 200, 200]
         assert {text.split()[1] for _, text in slow} == {"1"}, "they were under way on copies that had to leave"

@@ -9,7 +9,7 @@ import requests
 
 from provision.adapters.net import served_certificate
 
-from .world import PATIENCE, PROXY_PORT, TLS_PORT, Load, until
+from .world import PROXY_PORT, READY_TIMEOUT, TLS_PORT, Load, until
 
 pytestmark = pytest.mark.integration
 
@@ -27,14 +27,14 @@ def test_haproxy_follows_without_a_reload_and_without_a_failed_read(world):
         assert b"WARNING" not in checked.output, checked.output
         world.web("one")
         load = Load(world.address(proxy))
-        until(lambda: load.one()[0] == 200, PATIENCE, "the first answer")
+        until(lambda: load.one()[0] == 200, READY_TIMEOUT, "the first answer")
         workers = processes(proxy)
         with load.running():
             two, began = world.web("two"), time.monotonic()
-            until(lambda: load.since(began)["two"], PATIENCE, "the new copy's first request")
+            until(lambda: load.since(began)["two"], READY_TIMEOUT, "the new copy's first request")
             first = next(when for when, who in load.answers if who == "two") - began
             three = world.web("three")
-            until(lambda: load.since(began)["three"], PATIENCE)
+            until(lambda: load.since(began)["three"], READY_TIMEOUT)
             two.kill()
             killed = time.monotonic()
             time.sleep(3)
@@ -44,14 +44,14 @@ def test_haproxy_follows_without_a_reload_and_without_a_failed_read(world):
             # What was under way is answered now: nobody has cut it off.
             unpaused = time.monotonic()
             three.unpause()
-            until(lambda: load.since(unpaused + 0.5)["three"], PATIENCE, "the unpaused copy's first request")
+            until(lambda: load.since(unpaused + 0.5)["three"], READY_TIMEOUT, "the unpaused copy's first request")
         print(f"new copy's first request after {first:.2f} s; dead one's last after {load.last('two') - killed:.2f} s")
         assert load.since(killed + 1)["two"] == 0
         assert not [when for when, who in load.answers if who == "three" and paused + 0.1 < when < unpaused]
         assert load.since(paused)["one"] > 10
         assert not load.failures
         assert processes(proxy) == workers, "HAProxy was reloaded"
-        until(lambda: world.passing("haproxy"), PATIENCE, "HAProxy in the catalogue")
+        until(lambda: world.passing("haproxy"), READY_TIMEOUT, "HAProxy in the catalogue")
     finally:
         world.remove(proxy)
 
@@ -62,12 +62,12 @@ def test_haproxy_lives_through_consul_s_absence(world):
     try:
         world.web("one")
         load = Load(world.address(proxy))
-        until(lambda: load.one()[0] == 200, PATIENCE, "the first answer")
+        until(lambda: load.one()[0] == 200, READY_TIMEOUT, "the first answer")
         with load.running():
             consul.kill()
             time.sleep(4)
             consul.start()
-            until(lambda: world.get("/v1/status/leader"), PATIENCE)
+            until(lambda: world.get("/v1/status/leader"), READY_TIMEOUT)
             time.sleep(3)
         assert not load.failures
         assert len(load.answers) > 50
@@ -80,7 +80,7 @@ def test_users_are_served_by_tls_and_a_new_certificate_breaks_no_connection(worl
     try:
         world.web("one")
         load = Load(world.address(proxy), authority=world.folder / "tls/ca.pem")
-        until(lambda: load.one()[0] == 200, PATIENCE, "the first answer")
+        until(lambda: load.one()[0] == 200, READY_TIMEOUT, "the first answer")
         before = served_certificate(load.address, TLS_PORT)
         workers = processes(proxy)
         with load.running():
@@ -107,7 +107,7 @@ def test_a_service_hears_how_its_client_came_from_nobody_but_haproxy(world):
         world.web("one")
         plain = Load(world.address(proxy))
         by_tls = Load(plain.address, authority=world.folder / "tls/ca.pem")
-        until(lambda: plain.one()[0] == 200, PATIENCE, "the first answer")
+        until(lambda: plain.one()[0] == 200, READY_TIMEOUT, "the first answer")
         lies = {"X-Forwarded-Proto": "gopher", "X-Forwarded-Host": "evil", "Forwarded": "host=evil"}
         for load, proto in ((plain, "http"), (by_tls, "https")):
             status, text = load.one("/headers", lies)
@@ -127,7 +127,7 @@ def test_the_page_of_statistics_is_for_reading(world):
         url = f"http://{world.address(proxy)}:8404/"
         rows = lambda: [row.split(",") for row in requests.get(f"{url};csv", timeout=5).text.splitlines()]  # noqa: E731
         up = lambda: [row[1] for row in rows() if row[0] == "web" and row[17].startswith("UP")]  # noqa: E731
-        until(lambda: "web1" in up(), PATIENCE, "the copy")
+        until(lambda: "web1" in up(), READY_TIMEOUT, "the copy")
         answer = requests.post(url, data={"s": "web1", "action": "maint", "b": "#3"}, timeout=5, allow_redirects=False)
         assert answer.status_code == 403 or "DENY" in answer.headers.get("Location", "")
         assert "web1" in up()

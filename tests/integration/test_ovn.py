@@ -13,14 +13,14 @@ from provision.adapters.docker.engine import Engine
 from provision.base.progress import Silent
 from provision.model.localcloud import ovn
 from provision.model.localcloud.image_families import image_name
-from provision.model.localcloud.settings import STACK_PORTS, Settings
+from provision.model.localcloud.settings import LOCALCLOUD_PORTS, Settings
 from provision.operations.localcloud.shared import tls
 from provision.operations.localcloud.shared.images import ensure_images
 
 from .world import until
 
 pytestmark = pytest.mark.integration
-PATIENCE = 60
+READY_TIMEOUT = 60
 TLS = [
     f"--private-key=/config/{ovn.KEY}",
     f"--certificate=/config/{ovn.CERTIFICATE}",
@@ -68,7 +68,7 @@ class Members:
 
     def add(self, number, switch):
         """Ask the cluster, from one member, for another row."""
-        remote = ovn.remotes(self.settings, STACK_PORTS.ovn_nb)
+        remote = ovn.remotes(self.settings, LOCALCLOUD_PORTS.ovn_nb)
         return self.run_in(number, "ovn-nbctl", *TLS, f"--db={remote}", "--timeout=10", "ls-add", switch)[0]
 
     def servers(self, number):
@@ -102,15 +102,16 @@ def test_three_begin_one_cluster_and_a_host_that_lost_its_disk_joins_it(members)
     # Nobody begins alone: what is away may be what has the data.
     assert not members.healthy(2)
     members.start(1)
-    until(lambda: members.healthy(1, 2, 3), PATIENCE, "three members")
+    until(lambda: members.healthy(1, 2, 3), READY_TIMEOUT, "three members")
     assert members.add(3, "one")
     members.lose(1)
-    took = until(lambda: members.add(2, "two"), PATIENCE, "a write without the first member")
+    took = until(lambda: members.add(2, "two"), READY_TIMEOUT, "a write without the first member")
     print(f"a write {took:.1f} s after the first member was lost")
     members.start(1)
-    until(lambda: members.healthy(1), PATIENCE, "the first member")
+    until(lambda: members.healthy(1), READY_TIMEOUT, "the first member")
     until(
-        lambda: sorted(members.servers(1)) == sorted(f"ssl:{each}:6643" for each in members.settings.members), PATIENCE
+        lambda: sorted(members.servers(1)) == sorted(f"ssl:{each}:6643" for each in members.settings.members),
+        READY_TIMEOUT,
     )
     said = members.run_in(1, "ovn-nbctl", "--no-leader-only", "ls-list")[1]
     assert all(f"({name})" in said for name in ("one", "two"))
@@ -119,11 +120,16 @@ def test_three_begin_one_cluster_and_a_host_that_lost_its_disk_joins_it(members)
 def test_who_has_no_certificate_is_not_heard(members):
     for number in (1, 2, 3):
         members.start(number)
-    until(lambda: members.healthy(1, 2, 3), PATIENCE, "three members")
+    until(lambda: members.healthy(1, 2, 3), READY_TIMEOUT, "three members")
     address = members.settings.members[1]
-    for port in (STACK_PORTS.ovn_nb, STACK_PORTS.ovn_sb):
+    for port in (LOCALCLOUD_PORTS.ovn_nb, LOCALCLOUD_PORTS.ovn_sb):
         assert members.run_in(1, "ovsdb-client", *TLS, "--timeout=5", "list-dbs", f"ssl:{address}:{port}")[0]
         assert not members.run_in(1, "ovsdb-client", "--timeout=5", "list-dbs", f"tcp:{address}:{port}")[0]
-    for port in (STACK_PORTS.ovn_nb, STACK_PORTS.ovn_sb, STACK_PORTS.ovn_nb_raft, STACK_PORTS.ovn_sb_raft):
+    for port in (
+        LOCALCLOUD_PORTS.ovn_nb,
+        LOCALCLOUD_PORTS.ovn_sb,
+        LOCALCLOUD_PORTS.ovn_nb_raft,
+        LOCALCLOUD_PORTS.ovn_sb_raft,
+    ):
         asked = ["curl", "-sk", "--max-time", "5", f"https://{address}:{port}/"]
         assert not members.run_in(1, *asked)[0], port

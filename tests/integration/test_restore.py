@@ -52,10 +52,10 @@ class Cloud(Members):
         (folder / "override.json").write_text(json.dumps(self._with_sleepers()))
         rename(monkeypatch, self.run)
         monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
-        compose = Compose(self.run, self.compose.files, paths.stack_dir() / "compose.env", {})
+        compose = Compose(self.run, self.compose.files, paths.localcloud_dir() / "compose.env", {})
         for module in (stack_config, down, members):
             monkeypatch.setattr(module, "control", lambda: compose)
-            monkeypatch.setattr(module, "chosen", lambda: self.settings, raising=False)
+            monkeypatch.setattr(module, "load_settings", lambda: self.settings, raising=False)
         # Neither guests nor what they need are any part of this.
         monkeypatch.setattr(stack_config, "hypervisors", lambda settings: ())
         monkeypatch.setattr(down, "hypervisors", lambda settings: ())
@@ -76,7 +76,7 @@ class Cloud(Members):
         installation = stack_config.ensure_files(self.tags)
         self.passwords = stack_config.read_passwords()
         members.start_infrastructure(engine, installation, Watch(engine, Silent()))
-        installation.control.up(["keystone", "glance"], alone=True)
+        installation.control.up(["keystone", "glance"], no_deps=True)
         until(lambda: self.sql("mariadb", "SELECT 1 FROM provision.migrated") is not None, LIMIT, "its accounts")
 
     def fill(self):
@@ -106,7 +106,7 @@ class Cloud(Members):
 
     def files(self):
         """Read what lies in Keystone's and Glance's volumes."""
-        stack_config.control().up(["keystone", "glance"], alone=True)
+        stack_config.control().up(["keystone", "glance"], no_deps=True)
         data, found = Data(), {}
         for service, folder in (("keystone", "/var/lib/keystone"), ("glance", "/var/lib/glance")):
             for name, content, _ in data.files(f"{self.run}-{service}-1", folder):

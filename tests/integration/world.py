@@ -33,7 +33,7 @@ from provision.operations.localcloud.shared.installation import new_password
 
 SOON = 3
 """Seconds that the Registrator and HAProxy may take: what is promised."""
-PATIENCE = 20
+READY_TIMEOUT = 20
 """Seconds for what is not their doing: containers and processes that start on a busy machine."""
 WEB_PORT = 8080
 PROXY_PORT = 8080
@@ -53,7 +53,7 @@ http.server.ThreadingHTTPServer(("", {WEB_PORT}), Handler).serve_forever()
 """
 
 
-def until(condition, seconds=PATIENCE, what="it"):
+def until(condition, seconds=READY_TIMEOUT, what="it"):
     """Wait until `condition()` is true and return the seconds it took."""
     began = time.monotonic()
     while not condition():
@@ -149,7 +149,7 @@ class World:
     def give_access(self):
         """Do what `provision cloud up` does, as soon as Consul can: return the seconds that it took."""
         url = f"http://{self.consul_address}:8500"
-        return until(lambda: not ensure_access(url, self.passwords), PATIENCE, "Consul's leader")
+        return until(lambda: not ensure_access(url, self.passwords), READY_TIMEOUT, "Consul's leader")
 
     def start_registrator(self, *options, name="registrator", docker_folder="/var/run", host_id=None, resync="2"):
         command = ["registrator", "--internal", "--network", self.run, "--host-id", host_id or self.run]
@@ -234,7 +234,7 @@ class World:
                 found[self.id(each.name, prefix=False)] = settings["Networks"][self.run]["IPAddress"]
         return found
 
-    def settled(self, seconds=PATIENCE):
+    def settled(self, seconds=READY_TIMEOUT):
         """Wait until the catalogue equals the truth, exactly."""
 
         def equal():

@@ -24,7 +24,7 @@ _CONFLICT: Final = 409
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class KeyEntry:
     """A key's value, the session that holds it (or an empty text), and a number that changes whenever it does."""
 
     value: str
@@ -32,7 +32,7 @@ class Entry:
     index: int
 
 
-def unchanged(key: str, entry: Entry | None) -> Operation:
+def unchanged(key: str, entry: KeyEntry | None) -> Operation:
     """Make a commit depend on a key being as it was read, or still not there."""
     if entry is None:
         return {"Verb": "check-not-exists", "Key": key}
@@ -54,7 +54,7 @@ def drop_key(key: str) -> Operation:
     return {"Verb": "delete", "Key": key}
 
 
-class Keys:
+class ConsulKeys:
     """One Consul agent's keys, sessions and healthy services; every call is bounded by `timeout` seconds."""
 
     def __init__(self, url: str, token: str = "", timeout: float = 5) -> None:
@@ -91,13 +91,13 @@ class Keys:
         answer = self._call("PUT", f"/v1/kv/{quote(key)}?acquire={session}", text=value)
         return bool(answer.json())
 
-    def read(self, prefix: str) -> dict[str, Entry]:
+    def read(self, prefix: str) -> dict[str, KeyEntry]:
         """Return every key below `prefix` by its whole name."""
         answer = self._call("GET", f"/v1/kv/{quote(prefix)}?recurse=true", missing=True)
         if answer.status_code == requests.codes.not_found:
             return {}
         return {
-            each["Key"]: Entry(
+            each["Key"]: KeyEntry(
                 base64.b64decode(each["Value"] or "").decode(), each.get("Session", ""), each["ModifyIndex"]
             )
             for each in answer.json()

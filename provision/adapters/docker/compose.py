@@ -56,13 +56,13 @@ class Compose:
         """Return the same project with other values."""
         return replace(self, values={**self.values, **values})
 
-    def up(self, services: Sequence[str] = (), *, alone: bool = False, keep: bool = False) -> None:
+    def up(self, services: Sequence[str] = (), *, no_deps: bool = False, no_recreate: bool = False) -> None:
         """Make containers equal to the files (all services, or some) and start them; return without waiting for them.
 
-        `alone`: not what they stand on; `keep`: containers that are there stay as they are, however the files changed.
+        `no_deps`: not what they depend on; `no_recreate`: containers that exist stay, however the files changed.
         Raises ProvisionError with Compose's own last words.
         """
-        more = [*(["--no-deps"] if alone else []), *(["--no-recreate"] if keep else [])]
+        more = [*(["--no-deps"] if no_deps else []), *(["--no-recreate"] if no_recreate else [])]
         self._up([*more, "--remove-orphans"], services)
 
     def add(self, totals: Mapping[str, int]) -> None:

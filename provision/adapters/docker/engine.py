@@ -18,7 +18,7 @@ from provision.adapters.host.process import run
 from provision.base.errors import ProvisionError
 from provision.model.localcloud.host import ServiceState
 from provision.model.localcloud.image_families import BASE_IMAGE, FAMILY_LABEL, SUITE
-from provision.model.localcloud.replicas import COPY_LABEL
+from provision.model.localcloud.replicas import REPLICA_LABEL
 from provision.model.localcloud.settings import LABEL
 from provision.model.registrator.container import COMPOSE_ONEOFF, COMPOSE_PROJECT, COMPOSE_SERVICE
 
@@ -309,7 +309,7 @@ def _state(container: Container) -> ServiceState:
         started=state.get("StartedAt", ""),
         id=container.id or "",
         project=labels.get(COMPOSE_PROJECT, ""),
-        number=int(labels.get(COPY_LABEL) or labels.get("com.docker.compose.container-number") or 1),
+        number=int(labels.get(REPLICA_LABEL) or labels.get("com.docker.compose.container-number") or 1),
         created=attributes.get("Created", ""),
         digest=attributes.get("Image", ""),
         definition=labels.get("com.docker.compose.config-hash", ""),

@@ -26,7 +26,7 @@ class EngineAwayError(ProvisionError):
     """Docker does not answer, or broke off: it is tried again."""
 
 
-class Engine:
+class DockerEvents:
     """One Docker engine; every call is bounded by `timeout` seconds, the stream of events is not."""
 
     def __init__(self, url: str, timeout: int = 10) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Look:
+class Inspector:
     """The Docker engine of this machine; every call is bounded by `timeout` seconds."""
 
     def __init__(self, timeout: int = 30) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from docker.errors import NotFound
 
 from provision.adapters.docker.client import connect, engine_errors
-from provision.model.localcloud.logs import Copy
+from provision.model.localcloud.logs import LogSource
 from provision.model.localcloud.settings import LABEL, PROJECT
 from provision.model.registrator.container import COMPOSE_SERVICE
 
@@ -21,13 +21,13 @@ class Logs:
     def __init__(self) -> None:
         self._client = connect(60).api
 
-    def copies(self) -> list[Copy]:
+    def copies(self) -> list[LogSource]:
         """List all containers of the cloud, those that have ended too."""
         filters: dict[str, Any] = {"label": [LABEL, COMPOSE_SERVICE]}
         with engine_errors():
             found = self._client.containers(all=True, filters=filters)
         return [
-            Copy(
+            LogSource(
                 each["Id"],
                 each["Labels"][COMPOSE_SERVICE],
                 each["Names"][0].removeprefix(f"/{PROJECT}-"),
@@ -39,7 +39,7 @@ class Logs:
         ]
 
     def frames(
-        self, copy: Copy, *, since: float | None = None, tail: int | None = None, follow: bool = False
+        self, copy: LogSource, *, since: float | None = None, tail: int | None = None, follow: bool = False
     ) -> Iterator[bytes]:
         """Yield a container's log as Docker sends it, each part with its time before it; followed: until it ends."""
         with engine_errors():

@@ -11,7 +11,7 @@ from docker.errors import create_api_error_from_http_exception
 from urllib3.exceptions import ReadTimeoutError
 
 from provision.adapters.docker.client import connect, engine_errors
-from provision.model.localcloud.logs import Copy
+from provision.model.localcloud.logs import LogSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,17 +41,17 @@ class SwarmLogs:
         self._silent: set[str] = set()
         self._said: set[str] = set()
 
-    def copies(self) -> list[Copy]:
+    def copies(self) -> list[LogSource]:
         """List all copies that have, or had, a container."""
         self._away = {host.name for host in self._swarm.hosts() if not host.ready}
         return [
-            Copy(task.id, task.service, task.name, task.state == "running")
+            LogSource(task.id, task.service, task.name, task.state == "running")
             for task in self._swarm.tasks()
             if task.container and task.host
         ]
 
     def frames(
-        self, copy: Copy, *, since: float | None = None, tail: int | None = None, follow: bool = False
+        self, copy: LogSource, *, since: float | None = None, tail: int | None = None, follow: bool = False
     ) -> Iterator[bytes]:
         """Yield a copy's log as its host has it, each part with its time before it.
 
@@ -69,7 +69,7 @@ class SwarmLogs:
                 self._silent.add(host)
                 self._tell(f"{host} does not hand out its logs: what ran there is not shown whole.")
 
-    def _read(self, copy: Copy, *, since: float | None, tail: int | None, follow: bool) -> Iterator[bytes]:
+    def _read(self, copy: LogSource, *, since: float | None, tail: int | None, follow: bool) -> Iterator[bytes]:
         wish: dict[str, int | str] = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow)}
         wish |= {"tail": "all" if tail is None else tail} | ({} if since is None else {"since": f"{since:.9f}"})
         with engine_errors(), closing(self._ask(copy, wish, _QUIET if follow else self._silence)) as answer:
@@ -86,7 +86,7 @@ class SwarmLogs:
                 else:
                     yield part
 
-    def _ask(self, copy: Copy, wish: dict[str, int | str], silence: float) -> requests.Response:
+    def _ask(self, copy: LogSource, wish: dict[str, int | str], silence: float) -> requests.Response:
         # docker-py knows the logs of a service, not those of one task; and it would wait for ever.
         url = f"{self._api.base_url}/v{self._api.api_version}/tasks/{copy.id}/logs"
         try:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.adapters.host.process import run
-from provision.base.constants import STACK_LABEL
+from provision.base.constants import LOCALCLOUD_LABEL
 from provision.model.localcloud.preflight import HostFacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_OURS = f"label={STACK_LABEL}"
+_OURS = f"label={LOCALCLOUD_LABEL}"
 
 
 def read(ports: Iterable[int]) -> HostFacts:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def alone(lock: Path, waiting: Callable[[], None]) -> Iterator[None]:
+def exclusive_lock(lock: Path, waiting: Callable[[], None]) -> Iterator[None]:
     """Hold a lock file; `waiting` is called once when another process has to let go of it first."""
     lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with lock.open("w") as handle:

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from provision.adapters.openstack.session import Session, patient
 from provision.base.errors import UsageError
 from provision.base.model import Flavor
-from provision.model.cluster import resources as its
-from provision.model.cluster.resources import NODES, Observed, Rule
+from provision.model.cluster import resources
+from provision.model.cluster.resources import NODES, ObservedCluster, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -128,12 +128,12 @@ class Reads(Session):
     # --- what the cloud holds ---
 
     @patient
-    def observe(self, name: str) -> Observed:
+    def observe(self, name: str) -> ObservedCluster:
         """Find all that belongs to the cluster `name`: a constant number of requests."""
         from openstack import exceptions as sdk
 
-        said = its.mark(name)
-        tags = set(its.tags(name))
+        said = resources.mark(name)
+        tags = set(resources.tags(name))
         network, compute = self.connection.network, self.connection.compute
 
         def base(item: Any) -> dict[str, Any]:  # noqa: ANN401 - the SDK's resources have no common typed shape
@@ -152,34 +152,35 @@ class Reads(Session):
             ports = [port for one in networks for port in network.ports(network_id=one.id)]
             servers = self._servers(name)
             try:
-                key = compute.find_keypair(its.key_name(name), ignore_missing=True)
+                key = compute.find_keypair(resources.key_name(name), ignore_missing=True)
             except sdk.NotFoundException:
                 key = None
-        return Observed(
-            networks=tuple(its.Network(**base(one)) for one in networks),
-            subnets=tuple(its.Subnet(**base(one), cidr=one.cidr, network=one.network_id) for one in subnets),
+        return ObservedCluster(
+            networks=tuple(resources.Network(**base(one)) for one in networks),
+            subnets=tuple(resources.Subnet(**base(one), cidr=one.cidr, network=one.network_id) for one in subnets),
             routers=tuple(
-                its.Router(**base(one), external=(one.external_gateway_info or {}).get("network_id", ""))
+                resources.Router(**base(one), external=(one.external_gateway_info or {}).get("network_id", ""))
                 for one in routers
             ),
-            groups=tuple(its.Group(**base(one), rules=_rules(one)) for one in groups),
+            groups=tuple(resources.Group(**base(one), rules=_rules(one)) for one in groups),
             ports=tuple(_port(one, base(one), marked=one.description == said) for one in ports),
             floatings=tuple(
-                its.Floating(**base(one), address=one.floating_ip_address, port=one.port_id or "") for one in floatings
+                resources.Floating(**base(one), address=one.floating_ip_address, port=one.port_id or "")
+                for one in floatings
             ),
-            keys=() if key is None else (its.KeyPair(key.name, " ".join(key.public_key.split()[:2])),),
+            keys=() if key is None else (resources.KeyPair(key.name, " ".join(key.public_key.split()[:2])),),
             servers=servers,
         )
 
-    def _servers(self, name: str) -> tuple[its.Server, ...]:
+    def _servers(self, name: str) -> tuple[resources.Server, ...]:
         # Nova takes a regular expression here, but escapes groups and alternatives in it: so only a prefix.
         found = self.connection.compute.servers(details=True, name=f"^{name}-")
-        mine = [one for one in found if (one.metadata or {}).get(its.META_CLUSTER) == name]
+        mine = [one for one in found if (one.metadata or {}).get(resources.META_CLUSTER) == name]
         return tuple(self._server(one) for one in mine)
 
-    def _server(self, one: Any) -> its.Server:  # noqa: ANN401
+    def _server(self, one: Any) -> resources.Server:  # noqa: ANN401
         meta: dict[str, str] = one.metadata or {}
-        role: Role = "master" if meta.get(its.META_ROLE) == "master" else "worker"
+        role: Role = "master" if meta.get(resources.META_ROLE) == "master" else "worker"
         addresses = [
             entry["addr"]
             for entries in (one.addresses or {}).values()
@@ -193,7 +194,7 @@ class Reads(Session):
             self.flavors()
             known = self._flavors.get(str(shape.get("id")))
             flavor = known.name if known else str(shape.get("id"))
-        return its.Server(
+        return resources.Server(
             id=one.id,
             name=one.name,
             role=role,
@@ -203,14 +204,14 @@ class Reads(Session):
             address=addresses[0] if addresses else "",
             flavor=flavor,
             image=str((one.image or {}).get("id") or ""),
-            spec=meta.get(its.META_SPEC, ""),
-            proved=meta.get(its.META_PROVED, ""),
-            floating=meta.get(its.META_FLOATING, ""),
+            spec=meta.get(resources.META_SPEC, ""),
+            smoke_tested=meta.get(resources.META_SMOKE_TESTED, ""),
+            floating=meta.get(resources.META_FLOATING, ""),
             fault=_plain(str((one.fault or {}).get("message") or "")),
         )
 
     @patient
-    def servers(self, name: str) -> tuple[its.Server, ...]:
+    def servers(self, name: str) -> tuple[resources.Server, ...]:
         """Return the cluster's VMs."""
         with self.asking("listing servers"):
             return self._servers(name)
@@ -254,8 +255,8 @@ def _rules(group: Any) -> tuple[tuple[Rule | None, str], ...]:  # noqa: ANN401
     return tuple(found)
 
 
-def _port(one: Any, base: dict[str, Any], *, marked: bool) -> its.Port:  # noqa: ANN401
-    return its.Port(
+def _port(one: Any, base: dict[str, Any], *, marked: bool) -> resources.Port:  # noqa: ANN401
+    return resources.Port(
         **base,
         address=one.fixed_ips[0]["ip_address"] if one.fixed_ips else "",
         network=one.network_id,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 UP_HINT: Final = "Is the local cloud running? `provision cloud status` tells, `provision cloud up` starts it."
 
 
-PATIENCE: Final = 90
+READY_TIMEOUT: Final = 90
 """Seconds that a question is repeated for while the cloud is overloaded, or one of its services restarts."""
 
 _P = ParamSpec("_P")
@@ -72,7 +72,7 @@ def patient(
 
     @wraps(question)
     def ask(self: _Self, /, *arguments: _P.args, **options: _P.kwargs) -> _Answer:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + READY_TIMEOUT
         while True:
             try:
                 return question(self, *arguments, **options)

@@ -6,7 +6,7 @@ import base64
 from typing import TYPE_CHECKING, Final
 
 from provision.adapters.openstack.session import Session
-from provision.model.cluster import resources as its
+from provision.model.cluster import resources
 from provision.model.cluster.resources import NODES
 
 if TYPE_CHECKING:
@@ -31,13 +31,18 @@ class Writes(Session):
     def create_network(self, name: str) -> str:
         """Create the network; return its id."""
         with self.asking("creating the network"):
-            return str(self.connection.network.create_network(name=name, description=its.mark(name)).id)
+            return str(self.connection.network.create_network(name=name, description=resources.mark(name)).id)
 
     def create_subnet(self, name: str, network: str, cidr: str) -> str:
         """Create the subnet, with DHCP and the cloud's own name servers."""
         with self.asking("creating the subnet"):
             made = self.connection.network.create_subnet(
-                name=name, description=its.mark(name), network_id=network, ip_version=4, cidr=cidr, is_dhcp_enabled=True
+                name=name,
+                description=resources.mark(name),
+                network_id=network,
+                ip_version=4,
+                cidr=cidr,
+                is_dhcp_enabled=True,
             )
         return str(made.id)
 
@@ -45,7 +50,7 @@ class Writes(Session):
         """Create the router with its gateway on the external network."""
         with self.asking("creating the router"):
             made = self.connection.network.create_router(
-                name=name, description=its.mark(name), external_gateway_info={"network_id": external}
+                name=name, description=resources.mark(name), external_gateway_info={"network_id": external}
             )
         return str(made.id)
 
@@ -62,7 +67,7 @@ class Writes(Session):
     def create_group(self, name: str) -> str:
         """Create the nodes' security group, which lets everything out and nothing in."""
         with self.asking("creating the security group"):
-            return str(self.connection.network.create_security_group(name=name, description=its.mark(name)).id)
+            return str(self.connection.network.create_security_group(name=name, description=resources.mark(name)).id)
 
     def add_rules(self, group: str, rules: Iterable[Rule]) -> None:
         """Open ports, all in one request."""
@@ -90,8 +95,8 @@ class Writes(Session):
         """Create the master's port; return its id and address."""
         with self.asking("creating the master's port"):
             made = self.connection.network.create_port(
-                name=its.master_name(name),
-                description=its.mark(name),
+                name=resources.master_name(name),
+                description=resources.mark(name),
                 network_id=network,
                 fixed_ips=[{"subnet_id": subnet}],
                 security_groups=[group],
@@ -102,7 +107,7 @@ class Writes(Session):
         """Create the floating IP on the master's port; return its id and address."""
         with self.asking("creating the floating IP"):
             made = self.connection.network.create_ip(
-                floating_network_id=external, port_id=port, description=its.mark(name)
+                floating_network_id=external, port_id=port, description=resources.mark(name)
             )
         return str(made.id), str(made.floating_ip_address)
 
@@ -116,13 +121,15 @@ class Writes(Session):
         from openstack import exceptions as sdk
 
         with self.asking(f"tagging the {kind}"):
-            answer = self.connection.network.put(f"/{_COLLECTIONS[kind]}/{id}/tags", json={"tags": [*its.tags(name)]})
+            answer = self.connection.network.put(
+                f"/{_COLLECTIONS[kind]}/{id}/tags", json={"tags": [*resources.tags(name)]}
+            )
             sdk.raise_from_response(answer)
 
     def create_key(self, name: str, public_key: str) -> None:
         """Register the operator's public key."""
         with self.asking("registering the key pair"):
-            self.connection.compute.create_keypair(name=its.key_name(name), public_key=public_key)
+            self.connection.compute.create_keypair(name=resources.key_name(name), public_key=public_key)
 
     def create_servers(
         self,
@@ -151,10 +158,10 @@ class Writes(Session):
                 flavor_id=flavor,
                 networks=[dict(network)],
                 security_groups=[{"name": group}],
-                key_name=its.key_name(name),
+                key_name=resources.key_name(name),
                 user_data=base64.b64encode(user_data.encode()).decode(),
                 config_drive=True,
-                metadata={its.META_CLUSTER: name, its.META_ROLE: role, **metadata},
+                metadata={resources.META_CLUSTER: name, resources.META_ROLE: role, **metadata},
                 **many,
             )
 
@@ -178,7 +185,7 @@ class Writes(Session):
     def delete_key(self, name: str) -> None:
         """Delete the key pair."""
         with self.asking("deleting the key pair"):
-            self.connection.compute.delete_keypair(its.key_name(name), ignore_missing=True)
+            self.connection.compute.delete_keypair(resources.key_name(name), ignore_missing=True)
 
     def remove_interface(self, router: str, port: str) -> None:
         """Take a router's leg out of the network."""

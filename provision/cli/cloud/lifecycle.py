@@ -8,7 +8,7 @@ import click
 
 from provision.cli.asking import ask, require_consent
 from provision.cli.cloud import operations
-from provision.model.localcloud.replicas import PATIENCE
+from provision.model.localcloud.replicas import READY_TIMEOUT
 
 
 @click.group()
@@ -38,7 +38,7 @@ def up(*, ha: bool | None, cert: Path | None, key: Path | None, authority: Path 
     from provision.base.errors import UsageError
     from provision.cli.terminal import TerminalProgress, duration
     from provision.model.localcloud.settings import GivenTls
-    from provision.operations.localcloud.shared.installation import choose_tls, chosen
+    from provision.operations.localcloud.shared.installation import choose_tls, load_settings
     from provision.operations.localcloud.single.up import ensure_stack
     from provision.operations.localcloud.swarm.up import ensure_swarm
 
@@ -51,7 +51,7 @@ def up(*, ha: bool | None, cert: Path | None, key: Path | None, authority: Path 
     elif own_tls:
         choose_tls(None)
     progress = TerminalProgress()
-    if chosen().swarm:
+    if load_settings().swarm:
         if ha is False:
             raise UsageError("on several hosts what keeps state has three members", "leave out --no-ha")
         ensure_swarm(progress)
@@ -70,11 +70,11 @@ def status(*, as_json: bool) -> None:
     The exit code is 1 when something is not up.
     """
     from provision.cli.terminal import print_json
-    from provision.operations.localcloud.shared.installation import chosen
+    from provision.operations.localcloud.shared.installation import load_settings
     from provision.operations.localcloud.single.status import stack_status
     from provision.operations.localcloud.swarm.status import swarm_status
 
-    found = swarm_status() if chosen().swarm else stack_status()
+    found = swarm_status() if load_settings().swarm else stack_status()
     if as_json:
         print_json(found.document())
     else:
@@ -84,7 +84,11 @@ def status(*, as_json: bool) -> None:
 
 
 _TIMEOUT = click.option(
-    "--timeout", type=click.IntRange(1), default=PATIENCE, show_default=True, help="Seconds for a new copy to work."
+    "--timeout",
+    type=click.IntRange(1),
+    default=READY_TIMEOUT,
+    show_default=True,
+    help="Seconds for a new copy to work.",
 )
 _GRACE = click.option(
     "--grace", type=click.IntRange(0), help="Seconds for requests under way to end.  [default: 60; Glance's: an hour]"
@@ -98,11 +102,11 @@ _GRACE = click.option(
 def scale(*, copies: tuple[str, ...], timeout: int, grace: int | None) -> None:
     """Run N copies of each SERVICE, now and from now on."""
     from provision.cli.terminal import TerminalProgress
-    from provision.operations.localcloud.shared.installation import chosen
+    from provision.operations.localcloud.shared.installation import load_settings
     from provision.operations.localcloud.single.scale import scale as run
     from provision.operations.localcloud.swarm.up import scale as spread
 
-    if chosen().swarm:
+    if load_settings().swarm:
         spread(TerminalProgress(), copies)
     else:
         run(TerminalProgress(), copies, limit=timeout, patience=grace)
@@ -119,11 +123,11 @@ def upgrade(*, services: tuple[str, ...], timeout: int, grace: int | None) -> No
     """
     from provision.base.errors import UsageError
     from provision.cli.terminal import TerminalProgress
-    from provision.operations.localcloud.shared.installation import chosen
+    from provision.operations.localcloud.shared.installation import load_settings
     from provision.operations.localcloud.single.upgrade import upgrade as run
     from provision.operations.localcloud.swarm.upgrade import upgrade_swarm
 
-    if chosen().swarm:
+    if load_settings().swarm:
         if grace is not None:
             raise UsageError(
                 "on several hosts each service has its own time to end what it has begun", "leave out --grace"
@@ -142,14 +146,14 @@ def down(*, purge: bool, yes: bool) -> None:
     On several hosts: the control plane on all, and this host's VMs.
     """
     from provision.cli.terminal import TerminalProgress
-    from provision.operations.localcloud.shared.installation import chosen
+    from provision.operations.localcloud.shared.installation import load_settings
     from provision.operations.localcloud.single.down import stop_stack
     from provision.operations.localcloud.swarm.down import stop_swarm
 
     if purge and not yes:
         require_consent("--purge removes every VM, image and network of the local cloud", yes=yes)
         ask("Remove the local cloud with all its VMs, images and data?")
-    if chosen().swarm:
+    if load_settings().swarm:
         stop_swarm(TerminalProgress(), purge=purge)
     else:
         stop_stack(TerminalProgress(), purge=purge)

@@ -120,11 +120,11 @@ def doctor(*, as_json: bool) -> None:
     from provision.model.localcloud.doctor.finding import text
     from provision.model.localcloud.doctor.rules import diagnose
     from provision.model.localcloud.doctor.swarm_rules import diagnose_swarm
-    from provision.operations.localcloud.shared.installation import chosen
+    from provision.operations.localcloud.shared.installation import load_settings
     from provision.operations.localcloud.single.doctor import observe
     from provision.operations.localcloud.swarm.doctor import observe_swarm
 
-    findings = diagnose_swarm(observe_swarm()) if chosen().swarm else diagnose(observe())
+    findings = diagnose_swarm(observe_swarm()) if load_settings().swarm else diagnose(observe())
     if as_json:
         print_json({"healthy": not findings, "findings": [asdict(each) for each in findings]})
     else:
@@ -145,12 +145,12 @@ def backup(*, file: Path, images: bool) -> None:
     The disks of VMs are not in it.
     """
     from provision.cli.terminal import TerminalProgress
-    from provision.operations.localcloud.shared.installation import chosen
+    from provision.operations.localcloud.shared.installation import load_settings
     from provision.operations.localcloud.single.backup import backup as run
     from provision.operations.localcloud.swarm.backup import backup_swarm
 
     progress = TerminalProgress()
-    (backup_swarm if chosen().swarm else run)(progress, file, images=images)
+    (backup_swarm if load_settings().swarm else run)(progress, file, images=images)
     progress.note(f"{file}: {file.stat().st_size / (1 << 20):.1f} MiB. `provision cloud restore` puts it back.")
 
 
@@ -163,7 +163,7 @@ def restore(*, file: Path, yes: bool) -> None:
     It replaces all data that is there. Then `provision cloud up` starts the cloud with it, on several hosts on each.
     """
     from provision.cli.terminal import TerminalProgress
-    from provision.operations.localcloud.shared.installation import chosen
+    from provision.operations.localcloud.shared.installation import load_settings
     from provision.operations.localcloud.single.backup import restore as run
     from provision.operations.localcloud.swarm.restore import restore_swarm
 
@@ -177,4 +177,4 @@ def restore(*, file: Path, yes: bool) -> None:
         )
         ask("Replace all data of the local cloud that is here?")
 
-    (restore_swarm if chosen().swarm else run)(TerminalProgress(), file, sure)
+    (restore_swarm if load_settings().swarm else run)(TerminalProgress(), file, sure)

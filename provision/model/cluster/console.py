@@ -48,7 +48,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ConsoleReport:
     """What a console tells: `phase` is for people (`booting`, `cloud-init config`, `started spark-worker`)."""
 
     phase: str = ""
@@ -65,7 +65,7 @@ def clean(text: str) -> str:
     return _ORPHANS.sub("", _CONTROL.sub("", text))
 
 
-def read(text: str) -> Report:
+def read(text: str) -> ConsoleReport:
     """Read a console's text; what counts is the last boot in it, and the host keys of the first."""
     text = clean(text)
     keys = host_keys(text)
@@ -96,7 +96,7 @@ def read(text: str) -> Report:
             phase = _phase(said) or phase
         else:
             failure = failure or _fatal(line, lines[: place + 1])
-    return Report(phase, tuple(dict.fromkeys(started)), finished, failure, keys)
+    return ConsoleReport(phase, tuple(dict.fromkeys(started)), finished, failure, keys)
 
 
 def host_keys(text: str) -> tuple[str, ...]:

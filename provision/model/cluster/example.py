@@ -1,4 +1,4 @@
-"""A cluster's documents without a cloud: what only a cloud or a keeper can tell is filled in by example."""
+"""A cluster's documents without a cloud: what only a cloud or a cluster_dir can tell is filled in by example."""
 
 from __future__ import annotations
 

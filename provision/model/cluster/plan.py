@@ -14,7 +14,7 @@ from provision.base.constants import PORTS
 from provision.base.errors import ProvisionError, UsageError
 from provision.model.cluster.resources import (
     NODES,
-    Observed,
+    ObservedCluster,
     Owned,
     Rule,
     Server,
@@ -36,7 +36,7 @@ _Any = TypeVar("_Any")
 STARTABLE: Final = {"SHUTOFF", "PAUSED", "SUSPENDED"}
 _CHANGED: Final = "the spec's users, Hub, access or Spark settings, or its flavors, changed since it was set up"
 """A node carries the hash of the spec that it was set up by: that they differ is known, in what is not."""
-UNBORN: Final = {"BUILD", "REBUILD", "REBOOT", "HARD_REBOOT"}
+BUILDING: Final = {"BUILD", "REBUILD", "REBOOT", "HARD_REBOOT"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DesiredState:
     """The spec after the cloud was asked: names became ids, defaults became values."""
 
     name: str
@@ -135,16 +135,16 @@ def wanted_rules(spec: ClusterSpec, access: Sequence[IPv4Network]) -> frozenset[
     return frozenset(rules | {Rule(first, last, str(peer)) for peer in access for first, last in people})
 
 
-def plan(wanted: Wanted, seen: Observed) -> Plan:
-    """Plan the steps from what is seen to what is wanted.
+def plan(desired: DesiredState, seen: ObservedCluster) -> Plan:
+    """Plan the steps from what is seen to what is desired.
 
     Raises UsageError where the spec asks for what cannot be changed in place, ProvisionError where the cloud holds two
     of what a cluster has one of.
     """
-    servers = [*_servers(wanted, seen)]
-    steps = [*(step for step in servers if step.verb in ("wait", "delete")), *_network(wanted, seen)]
-    steps += [*_reach(wanted, seen), *(step for step in servers if step.verb not in ("wait", "delete"))]
-    return Plan(wanted.name, tuple(steps))
+    servers = [*_servers(desired, seen)]
+    steps = [*(step for step in servers if step.verb in ("wait", "delete")), *_network(desired, seen)]
+    steps += [*_reach(desired, seen), *(step for step in servers if step.verb not in ("wait", "delete"))]
+    return Plan(desired.name, tuple(steps))
 
 
 def _only(kind: str, things: Sequence[_Any], cluster: str) -> _Any | None:
@@ -156,8 +156,8 @@ def _only(kind: str, things: Sequence[_Any], cluster: str) -> _Any | None:
     return things[0] if things else None
 
 
-def _network(wanted: Wanted, seen: Observed) -> Iterator[Step]:
-    name = wanted.name
+def _network(desired: DesiredState, seen: ObservedCluster) -> Iterator[Step]:
+    name = desired.name
     network = _only("network", seen.networks, name)
     subnet = _only("subnet", seen.subnets, name)
     router = _only("router", seen.routers, name)
@@ -165,24 +165,24 @@ def _network(wanted: Wanted, seen: Observed) -> Iterator[Step]:
     if network is None:
         yield Step("create", "network", name, "there is none")
     if subnet is None:
-        yield Step("create", "subnet", name, f"{wanted.cidr} for the nodes")
-    elif subnet.cidr != wanted.cidr:
+        yield Step("create", "subnet", name, f"{desired.cidr} for the nodes")
+    elif subnet.cidr != desired.cidr:
         raise UsageError(
-            f"{wanted.source}: network.cidr: the cluster lives in {subnet.cidr}, and a subnet's range cannot change to "
-            f"{wanted.cidr}",
+            f"{desired.source}: network.cidr: the cluster lives in {subnet.cidr}, and a subnet's range cannot "
+            f"change to {desired.cidr}",
             f"Write {subnet.cidr}, or remove the cluster with `provision down` first.",
         )
     if router is None:
         yield Step("create", "router", name, "the way out, and in for the floating IP")
-    elif wanted.external and router.external != wanted.external:
+    elif desired.external and router.external != desired.external:
         yield Step("update", "router", name, "its gateway is not on network.external", (router.id,))
     if router is None or not any(port.on_router and port.device == router.id for port in seen.ports):
         yield Step("attach", "router", name, "the subnet is not behind it")
     if group is None:
         yield Step("create", "security group", name, "there is none")
     have = {rule for rule, _ in group.rules} if group else set()
-    if have != wanted.rules:
-        yield Step("update", "security group", name, _difference(wanted.rules, have))
+    if have != desired.rules:
+        yield Step("update", "security group", name, _difference(desired.rules, have))
     for kind, thing in (("network", network), ("subnet", subnet), ("router", router), ("security group", group)):
         yield from _tag(kind, name, thing)
 
@@ -216,8 +216,8 @@ def _listed(rules: Sequence[Rule]) -> str:
     return " and ".join(f"{some} from {', '.join(whose)}" for some, whose in peers.items())
 
 
-def _reach(wanted: Wanted, seen: Observed) -> Iterator[Step]:
-    name = wanted.name
+def _reach(desired: DesiredState, seen: ObservedCluster) -> Iterator[Step]:
+    name = desired.name
     marked = [port for port in seen.ports if port.marked]
     port = _only("marked port", marked, name)
     floating = _only("floating IP", seen.floatings, name)
@@ -234,37 +234,37 @@ def _reach(wanted: Wanted, seen: Observed) -> Iterator[Step]:
         yield Step("create", "key pair", key_name(name), "the operator's way in")
 
 
-def _servers(wanted: Wanted, seen: Observed) -> Iterator[Step]:
+def _servers(desired: DesiredState, seen: ObservedCluster) -> Iterator[Step]:
     for server in seen.servers:
         if server.deleting:
             yield Step("wait", "server", server.name, "it is being deleted", (server.id,))
-    names = (master_name(wanted.name), *worker_names(wanted.name, wanted.count))
+    names = (master_name(desired.name), *worker_names(desired.name, desired.count))
     keep, surplus = _choose(names, seen.nodes)
-    asked = f"{wanted.count} worker{'s' if wanted.count != 1 else ''}"
+    asked = f"{desired.count} worker{'s' if desired.count != 1 else ''}"
     for server in surplus:
         why = "there are two of this name" if server.name in keep else f"the spec asks for {asked}"
         yield Step("delete", "server", server.name, why, (server.id,))
     doomed = set()
     for server in keep.values():
-        why, lost = _doom(wanted, server, seen)
+        why, lost = _must_replace(desired, server, seen)
         if why:
             doomed.add(server.name)
             yield Step("delete", "server", server.name, why, (server.id,), destructive=lost)
     gone = [name for name in names if name not in keep or name in doomed]
-    yield from _births(wanted, gone, doomed)
+    yield from _create_servers(desired, gone, doomed)
     for server in keep.values():
         if server.name in doomed:
             continue
         if server.status in STARTABLE:
             yield Step("start", "server", server.name, f"it is {server.status}", (server.id,))
-        if server.spec != wanted.spec:
+        if server.spec != desired.spec:
             yield Step("configure", "server", server.name, _CHANGED, (server.id,))
         elif server.role == "master" and server.floating not in [floating.address for floating in seen.floatings]:
             yield Step("configure", "server", server.name, "its floating IP is a new one", (server.id,))
 
 
 def _choose(names: Sequence[str], servers: Sequence[Server]) -> tuple[dict[str, Server], list[Server]]:
-    """Pick one server per wanted name, a working one where there are two, and list the rest."""
+    """Pick one server per desired name, a working one where there are two, and list the rest."""
     keep: dict[str, Server] = {}
     rest: list[Server] = []
     for server in sorted(servers, key=lambda one: (one.status != "ACTIVE", one.id)):
@@ -275,11 +275,11 @@ def _choose(names: Sequence[str], servers: Sequence[Server]) -> tuple[dict[str, 
     return keep, sorted(rest, key=lambda one: natural(one.name))
 
 
-def _flavor(wanted: Wanted, server: Server) -> str:
-    return wanted.master_flavor if server.role == "master" else wanted.worker_flavor
+def _flavor(desired: DesiredState, server: Server) -> str:
+    return desired.master_flavor if server.role == "master" else desired.worker_flavor
 
 
-def _doom(wanted: Wanted, server: Server, seen: Observed) -> tuple[str, bool]:
+def _must_replace(desired: DesiredState, server: Server, seen: ObservedCluster) -> tuple[str, bool]:
     """Say why a server must go, if it must, and whether something may be lost with it."""
     if server.status == "ERROR" and not server.launched:
         return f"it could not be built: {server.fault or 'the cloud gave no reason'}", False
@@ -287,21 +287,21 @@ def _doom(wanted: Wanted, server: Server, seen: Observed) -> tuple[str, bool]:
         return f"it is in ERROR: {server.fault or 'the cloud gave no reason'}", True
     if server.role == "master" and seen.master_port is None:
         return "its port was removed, and with it its address", True
-    if server.flavor != _flavor(wanted, server):
-        return f"it is a {server.flavor}, and the spec asks for {_flavor(wanted, server)}", True
-    if wanted.same_image and wanted.image and server.image != wanted.image:
+    if server.flavor != _flavor(desired, server):
+        return f"it is a {server.flavor}, and the spec asks for {_flavor(desired, server)}", True
+    if desired.same_image and desired.image and server.image != desired.image:
         return "its image is not the spec's", True
     return "", False
 
 
-def _births(wanted: Wanted, gone: Sequence[str], doomed: set[str]) -> Iterator[Step]:
-    master, workers = master_name(wanted.name), [name for name in gone if name != master_name(wanted.name)]
+def _create_servers(desired: DesiredState, gone: Sequence[str], doomed: set[str]) -> Iterator[Step]:
+    master, workers = master_name(desired.name), [name for name in gone if name != master_name(desired.name)]
     if master in gone:
         why = "in place of the old one" if master in doomed else "there is none"
         yield Step("create", "server", master, why, (master,))
     if not workers:
         return
-    if len(workers) == wanted.count and len(workers) > 1:
+    if len(workers) == desired.count and len(workers) > 1:
         label = f"{workers[0]} to {len(workers)}"
         yield Step("create", "server", label, f"{len(workers)} workers in one request", tuple(workers))
         return

@@ -25,7 +25,7 @@ META_ROLE: Final = "provision_role"
 META_SPEC: Final = "provision_spec"
 META_FLOATING: Final = "provision_floating"
 """On the master: the floating IP that its certificate is for."""
-META_PROVED: Final = "provision_proved"
+META_SMOKE_TESTED: Final = "provision_proved"
 """On the master, after a real job has run: the spec's hash that it ran under."""
 
 
@@ -159,14 +159,14 @@ class Server:
     flavor: str = ""
     image: str = ""
     spec: str = ""
-    proved: str = ""
+    smoke_tested: str = ""
     floating: str = ""
     """The floating IP that a master was configured for."""
     fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
+class ObservedCluster:
     """All that the cloud holds of one cluster. More than one of a kind is possible, and `down` removes them all."""
 
     networks: tuple[Network, ...] = ()

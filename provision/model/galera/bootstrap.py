@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 NEVER: Final = "00000000-0000-0000-0000-000000000000"
 """The cluster of data that has never been in one."""
 _UNKNOWN: Final = -1
+_WIRE_ID: Final = "era"
+"""The key of `bootstrap_id` in what members write: in an upgrade, members of version 0.1 read it and are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,12 @@ class Position:
 class View:
     """The last Primary component that a member was in, and the start that this was part of."""
 
-    era: str = ""
+    bootstrap_id: str = ""
     members: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class MemberReport:
     """What a member that does not run tells the others; no position: it has no data."""
 
     member: str
@@ -56,70 +58,80 @@ class Report:
 
     def text(self) -> str:
         """Write it for Consul."""
-        return json.dumps(asdict(self))
+        view = {_WIRE_ID: self.view.bootstrap_id, "members": self.view.members}
+        return json.dumps(asdict(self) | {"view": view})
 
 
-def read_report(text: str) -> Report:
+def read_member_report(text: str) -> MemberReport:
     """Read what another member has written."""
     known = json.loads(text)
     position, view = known["position"], known["view"]
-    return Report(
-        known["member"], Position(**position) if position else None, View(view["era"], tuple(view["members"]))
+    return MemberReport(
+        known["member"], Position(**position) if position else None, View(view[_WIRE_ID], tuple(view["members"]))
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The last start of the cluster: every start begins an era."""
+    """The last start of the cluster: its `bootstrap_id` is a new one each time."""
 
-    era: str
+    bootstrap_id: str
     by: str
     cluster: str = ""
     """The cluster's own id, once it is known."""
 
     def text(self) -> str:
         """Write it for Consul."""
-        return json.dumps(asdict(self))
+        return json.dumps({_WIRE_ID: self.bootstrap_id, "by": self.by, "cluster": self.cluster})
 
 
 def read_start(text: str) -> Start:
     """Read what the last starter has written."""
-    return Start(**json.loads(text))
+    known = json.loads(text)
+    return Start(known[_WIRE_ID], known["by"], known["cluster"])
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class BootstrapDecision:
     """Who starts the cluster; nobody yet, for the reason that is given."""
 
     starter: str = ""
     reason: str = ""
 
 
-def decide(reports: Mapping[str, Report], members: Sequence[str], last: Start | None) -> Verdict:
+def decide(reports: Mapping[str, MemberReport], members: Sequence[str], last: Start | None) -> BootstrapDecision:
     """Say who starts the cluster, of the members heard so far (by name)."""
     holding = [report for report in reports.values() if report.position]
     if not holding:
         missing = [name for name in members if name not in reports]
         # A member that is slow to come may be the one that has the data.
-        return Verdict(reason=f"a new cluster waits for {', '.join(missing)}") if missing else Verdict(min(members))
+        return (
+            BootstrapDecision(reason=f"a new cluster waits for {', '.join(missing)}")
+            if missing
+            else BootstrapDecision(min(members))
+        )
     clusters = {report.position.cluster for report in holding if report.position}
     if len(clusters) > 1:
         whose = ", ".join(f"{each.member} of {each.position.cluster}" for each in holding if each.position)
-        return Verdict(reason=f"there is data of different clusters: {whose}. Remove the volume of the wrong one")
+        return BootstrapDecision(
+            reason=f"there is data of different clusters: {whose}. Remove the volume of the wrong one"
+        )
     highest = max(report.position.seqno for report in holding if report.position)
     leading = [report for report in holding if report.position and report.position.seqno == highest]
-    latest = [report for report in reports.values() if last and report.view.era == last.era]
+    latest = [report for report in reports.values() if last and report.view.bootstrap_id == last.bootstrap_id]
     needed = _may_know_more([*leading, *latest], reports, members)
     if last and not latest:
         # Nobody here took part in the last start: who did it must be heard.
         needed.add(last.by)
     missing = sorted(needed - set(reports))
     if missing:
-        return Verdict(reason=f"{', '.join(missing)} may know of later commits")
-    return Verdict(min(report.member for report in leading))
+        return BootstrapDecision(reason=f"{', '.join(missing)} may know of later commits")
+    return BootstrapDecision(min(report.member for report in leading))
 
 
-def _may_know_more(known: Sequence[Report], reports: Mapping[str, Report], members: Sequence[str]) -> set[str]:
+def _may_know_more(
+    known: Sequence[MemberReport], reports: Mapping[str, MemberReport], members: Sequence[str]
+) -> set[str]:
     """Name all that these members last saw, all that those saw, and so on."""
     needed: set[str] = set()
     todo = [report.member for report in known]
@@ -155,7 +167,7 @@ def read_recovered(log: str) -> Position | None:
 def read_view(text: str) -> View:
     """Read what compose/mariadb/note-view has noted."""
     lines = dict(line.partition(" ")[::2] for line in text.splitlines())
-    return View(lines.get("era", ""), tuple(lines.get("members", "").split()))
+    return View(lines.get(_WIRE_ID, ""), tuple(lines.get("members", "").split()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ _NAMES: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ArchiveEntry:
     """A file of a backup: its length in bytes, and its SHA-256 in hex."""
 
     size: int
@@ -64,7 +64,7 @@ class Manifest:
     """Of `provision`."""
     inputs: Mapping[str, str]
     """What each family's database was migrated with (`model/localcloud/settings.py::migration_inputs`)."""
-    files: Mapping[str, Entry]
+    files: Mapping[str, ArchiveEntry]
 
     @property
     def images(self) -> bool:
@@ -82,7 +82,9 @@ def read_manifest(text: bytes) -> Manifest:
         known: dict[str, Any] = json.loads(text)
         made_by = known["format"]
         if made_by in _READ:
-            files = {str(name): Entry(int(one["size"]), str(one["sha256"])) for name, one in known["files"].items()}
+            files = {
+                str(name): ArchiveEntry(int(one["size"]), str(one["sha256"])) for name, one in known["files"].items()
+            }
             inputs = {str(family): str(value) for family, value in known["inputs"].items()}
             return Manifest(str(known["created"]), str(known["version"]), inputs, files)
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -93,7 +95,7 @@ def read_manifest(text: bytes) -> Manifest:
     )
 
 
-def verify(manifest: Manifest | None, found: Mapping[str, Entry]) -> Manifest:
+def verify(manifest: Manifest | None, found: Mapping[str, ArchiveEntry]) -> Manifest:
     """Compare what a file holds with its list; raises UsageError with the first thing that is not as it was written."""
     if manifest is None:
         raise UsageError("it has no list of files: it is no backup, or was cut off", "take another copy of this file")

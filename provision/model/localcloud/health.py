@@ -56,7 +56,7 @@ def healthy(state: ServiceState, known: Iterable[Instance]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class BackendServer:
     """A place in one of HAProxy's backends, and the copy in it."""
 
     backend: str
@@ -70,11 +70,11 @@ class Server:
     """Requests so far, whoever was in this place."""
 
 
-def servers(text: str) -> tuple[Server, ...]:
+def servers(text: str) -> tuple[BackendServer, ...]:
     """Read HAProxy's statistics, as CSV: https://docs.haproxy.org/3.0/management.html#9.1."""
     rows = csv.DictReader(text.removeprefix("# ").splitlines())
     return tuple(
-        Server(
+        BackendServer(
             backend=row["pxname"],
             name=row["svname"],
             address=row["addr"],

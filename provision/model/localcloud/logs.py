@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from provision.base.errors import UsageError
-from provision.model.localcloud.settings import whole
+from provision.model.localcloud.settings import base_service
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
+class LogSource:
     """A container as the logs name it: `nova-api-1` is a copy of `nova-api`; on several hosts, `nova-api-1@host-2`."""
 
     id: str
@@ -28,7 +28,7 @@ class Copy:
     @property
     def names(self) -> frozenset[str]:
         """By which names it is asked for: a member also by its service's, a copy without its host's."""
-        return frozenset({self.service, whole(self.service), self.name, self.name.partition("@")[0]})
+        return frozenset({self.service, base_service(self.service), self.name, self.name.partition("@")[0]})
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -54,7 +54,7 @@ _STEERING: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]|[\x00-\x08\x0b
 _CUT_OFF: Final = 32
 
 
-def lines_of(copy: Copy, frames: Iterable[bytes]) -> Iterator[Line]:
+def lines_of(copy: LogSource, frames: Iterable[bytes]) -> Iterator[Line]:
     """Read what Docker sends for a copy: `TIME TEXT` a line.
 
     A long line comes in parts of 16 KiB, each with the time of the first before it. A container's output and its
@@ -77,7 +77,7 @@ def lines_of(copy: Copy, frames: Iterable[bytes]) -> Iterator[Line]:
         yield _line(copy, each, parts)
 
 
-def _line(copy: Copy, stamp: bytes, parts: list[bytes]) -> Line:
+def _line(copy: LogSource, stamp: bytes, parts: list[bytes]) -> Line:
     text = b"".join(parts).decode(errors="replace")
     return Line(stamp.decode().rstrip(), copy.name, _plain(text), copy.service)
 
@@ -140,7 +140,7 @@ _TRACEBACK: Final = re.compile(r"[-\d]+ [:.\d]+ \d+ (?:ERROR|CRITICAL|TRACE) \S+
 _HEALTH_CHECK: Final = '"GET /" status: '
 
 
-def chosen(lines: Iterable[Line], wish: Wish) -> Iterator[Line]:
+def matching(lines: Iterable[Line], wish: Wish) -> Iterator[Line]:
     """Choose from one copy's lines; a request's lines include the tracebacks that follow them."""
     inside = False
     for line in lines:
@@ -189,7 +189,7 @@ def read_since(text: str, now: datetime) -> float:
     return max(moment, 1.0)
 
 
-def select_copies(copies: Iterable[Copy], asked: Iterable[str]) -> list[Copy]:
+def select_copies(copies: Iterable[LogSource], asked: Iterable[str]) -> list[LogSource]:
     """Choose copies by service or by their own name, all by default; raises UsageError for what there is not."""
     everyone = sorted(copies, key=lambda each: each.name)
     wanted = set(asked)

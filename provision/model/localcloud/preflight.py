@@ -55,7 +55,7 @@ class HostFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class PreflightCheck:
     """One line of the preflight."""
 
     level: Level
@@ -65,13 +65,13 @@ class Check:
     remedy: str = ""
 
 
-def judge(facts: HostFacts, wanted_networks: tuple[IPv4Network, ...]) -> list[Check]:
+def judge(facts: HostFacts, wanted_networks: tuple[IPv4Network, ...]) -> list[PreflightCheck]:
     """Judge a machine, one check per subject; any `fail` means that nothing may be started."""
     return [
         _system(facts),
-        Check("ok", "processors", f"{facts.cpus}", "2")
+        PreflightCheck("ok", "processors", f"{facts.cpus}", "2")
         if facts.cpus >= 2
-        else Check("fail", "processors", f"{facts.cpus}", "2", "give this machine a second processor"),
+        else PreflightCheck("fail", "processors", f"{facts.cpus}", "2", "give this machine a second processor"),
         _memory(facts),
         _disk(facts),
         _docker(facts),
@@ -79,67 +79,71 @@ def judge(facts: HostFacts, wanted_networks: tuple[IPv4Network, ...]) -> list[Ch
         _ports(facts),
         _networks(facts, wanted_networks),
         _virtualisation(facts),
-        Check("ok", "virtual networks", "the kernel's Open vSwitch", "Open vSwitch")
+        PreflightCheck("ok", "virtual networks", "the kernel's Open vSwitch", "Open vSwitch")
         if facts.openvswitch_module
-        else Check("ok", "virtual networks", "no kernel module: Open vSwitch runs in user space", "Open vSwitch"),
+        else PreflightCheck(
+            "ok", "virtual networks", "no kernel module: Open vSwitch runs in user space", "Open vSwitch"
+        ),
     ]
 
 
-def _system(facts: HostFacts) -> Check:
+def _system(facts: HostFacts) -> PreflightCheck:
     name = " ".join(facts.system)
     needed = "Debian 12 or 13 or Ubuntu 24.04 on x86_64"
     if facts.machine != "x86_64":
-        return Check("fail", "system", f"{name} on {facts.machine}", needed, "use an x86_64 machine")
+        return PreflightCheck("fail", "system", f"{name} on {facts.machine}", needed, "use an x86_64 machine")
     if facts.system in SYSTEMS:
-        return Check("ok", "system", name, needed)
+        return PreflightCheck("ok", "system", name, needed)
     if facts.docker and facts.compose:
-        return Check(
+        return PreflightCheck(
             "warn", "system", name, needed, "it was not tried here; Docker and Compose are there, so it may work"
         )
-    return Check("fail", "system", name, needed, "install Docker and its compose plugin yourself, then run this again")
+    return PreflightCheck(
+        "fail", "system", name, needed, "install Docker and its compose plugin yourself, then run this again"
+    )
 
 
-def _memory(facts: HostFacts) -> Check:
+def _memory(facts: HostFacts) -> PreflightCheck:
     found = f"{facts.memory / GIB:.0f} GiB"
     needed = f"{MEMORY_NEEDED // GIB} GiB ({MEMORY_COMFORTABLE // GIB} for comfort)"
     if facts.memory >= MEMORY_COMFORTABLE or facts.stack_running:
-        return Check("ok", "memory", found, needed)
+        return PreflightCheck("ok", "memory", found, needed)
     if facts.memory >= MEMORY_NEEDED:
-        return Check("warn", "memory", found, needed, "choose smaller flavors in cluster.yaml if it swaps")
-    return Check("fail", "memory", found, needed, "use a larger machine, or another cloud than `local`")
+        return PreflightCheck("warn", "memory", found, needed, "choose smaller flavors in cluster.yaml if it swaps")
+    return PreflightCheck("fail", "memory", found, needed, "use a larger machine, or another cloud than `local`")
 
 
-def _disk(facts: HostFacts) -> Check:
+def _disk(facts: HostFacts) -> PreflightCheck:
     found = f"{facts.disk_free / GIB:.0f} GiB free below {facts.disk_path}"
     needed = f"{DISK_NEEDED // GIB} GiB"
     if facts.disk_free >= DISK_NEEDED or facts.stack_running:
-        return Check("ok", "disk", found, needed)
-    return Check(
+        return PreflightCheck("ok", "disk", found, needed)
+    return PreflightCheck(
         "fail", "disk", found, needed, f"free some space below {facts.disk_path}; `docker system prune` may help"
     )
 
 
-def _docker(facts: HostFacts) -> Check:
+def _docker(facts: HostFacts) -> PreflightCheck:
     needed = "an engine, with Compose v2"
     if facts.docker:
         compose = f", Compose {facts.compose}" if facts.compose else ", Compose v2 will be installed"
-        return Check("ok", "Docker", f"engine {facts.docker}{compose}", needed)
+        return PreflightCheck("ok", "Docker", f"engine {facts.docker}{compose}", needed)
     if facts.docker_problem:
         if facts.can_be_root:
-            return Check("ok", "Docker", f"{facts.docker_problem}; it will be started", needed)
-        return Check("fail", "Docker", facts.docker_problem, needed, "start it, or run as root or with sudo")
+            return PreflightCheck("ok", "Docker", f"{facts.docker_problem}; it will be started", needed)
+        return PreflightCheck("fail", "Docker", facts.docker_problem, needed, "start it, or run as root or with sudo")
     if facts.apt and facts.can_be_root:
-        return Check("ok", "Docker", "none; it will be installed from the system's packages", needed)
-    return Check(
+        return PreflightCheck("ok", "Docker", "none; it will be installed from the system's packages", needed)
+    return PreflightCheck(
         "fail", "Docker", "none", needed, "install a Docker engine, or run as root or with sudo so that we can"
     )
 
 
-def _capabilities(facts: HostFacts) -> Check:
+def _capabilities(facts: HostFacts) -> PreflightCheck:
     lacking = [name for name, bit in CAPABILITIES.items() if not facts.capabilities >> bit & 1]
     needed = ", ".join(CAPABILITIES)
     if lacking:
-        return Check(
+        return PreflightCheck(
             "fail",
             "capabilities",
             f"without {', '.join(lacking)}",
@@ -147,15 +151,17 @@ def _capabilities(facts: HostFacts) -> Check:
             "a container host is too confined: use a VM",
         )
     if not facts.tun_device:
-        return Check("fail", "capabilities", "no /dev/net/tun", "/dev/net/tun", "load the tun module: `modprobe tun`")
-    return Check("ok", "capabilities", "all that is needed", needed)
+        return PreflightCheck(
+            "fail", "capabilities", "no /dev/net/tun", "/dev/net/tun", "load the tun module: `modprobe tun`"
+        )
+    return PreflightCheck("ok", "capabilities", "all that is needed", needed)
 
 
-def _ports(facts: HostFacts) -> Check:
+def _ports(facts: HostFacts) -> PreflightCheck:
     if not facts.ports_taken or facts.stack_running:
-        return Check("ok", "ports", "free", "the cloud's API ports on 127.0.0.1")
+        return PreflightCheck("ok", "ports", "free", "the cloud's API ports on 127.0.0.1")
     taken = ", ".join(map(str, facts.ports_taken))
-    return Check(
+    return PreflightCheck(
         "fail",
         "ports",
         f"in use on 127.0.0.1: {taken}",
@@ -164,35 +170,35 @@ def _ports(facts: HostFacts) -> Check:
     )
 
 
-def _networks(facts: HostFacts, wanted: tuple[IPv4Network, ...]) -> Check:
+def _networks(facts: HostFacts, wanted: tuple[IPv4Network, ...]) -> PreflightCheck:
     clashes = [f"{mine} ({theirs})" for mine in wanted for theirs in facts.networks if mine.overlaps(theirs)]
     needed = "free: " + ", ".join(map(str, wanted))
     if clashes and not facts.stack_running:
-        return Check(
+        return PreflightCheck(
             "fail",
             "networks",
             "already routed here: " + ", ".join(clashes),
             needed,
             "disconnect that network (a VPN, another container network), then run this again",
         )
-    return Check("ok", "networks", "free", needed)
+    return PreflightCheck("ok", "networks", "free", needed)
 
 
-def _virtualisation(facts: HostFacts) -> Check:
+def _virtualisation(facts: HostFacts) -> PreflightCheck:
     needed = "KVM for speed; emulation works without"
     if facts.stack_running:
-        return Check("ok", "virtualisation", "decided when the cloud was started", needed)
+        return PreflightCheck("ok", "virtualisation", "decided when the cloud was started", needed)
     if facts.cpu_virtualisation and facts.kvm_device:
-        return Check("ok", "virtualisation", "KVM is offered; a trial boot decides", needed)
+        return PreflightCheck("ok", "virtualisation", "KVM is offered; a trial boot decides", needed)
     if facts.cpu_virtualisation:
-        return Check(
+        return PreflightCheck(
             "warn",
             "virtualisation",
             "the processor can, but there is no /dev/kvm",
             needed,
             "`modprobe kvm_intel` or kvm_amd",
         )
-    return Check(
+    return PreflightCheck(
         "warn",
         "virtualisation",
         "none: VMs will be emulated (about ten times slower)",
@@ -201,7 +207,7 @@ def _virtualisation(facts: HostFacts) -> Check:
     )
 
 
-def lines(checks: list[Check]) -> list[str]:
+def lines(checks: list[PreflightCheck]) -> list[str]:
     """Write the checks as aligned plain text, remedies below what they mend."""
     marks = {"ok": "✓", "warn": "!", "fail": "✗"}
     out = []

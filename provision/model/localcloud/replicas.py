@@ -16,48 +16,48 @@ if TYPE_CHECKING:
 
     from provision.model.localcloud.host import ServiceState
 
-MOST_COPIES: Final = 10
+MAX_REPLICAS: Final = 10
 """Of one service. HAProxy has a place for each, and one for the moment of an upgrade."""
-PATIENCE: Final = 300
+READY_TIMEOUT: Final = 300
 """Seconds in which a new copy has to work, where nobody says otherwise."""
-COPY_LABEL: Final = "provision.copy"
+REPLICA_LABEL: Final = "provision.copy"
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
+class ScalableService:
     """A service whose containers hold no data of their own: a new one may stand beside an old one."""
 
     service: str
     family: str
     peer: int = 0
     """It works when it holds a connection to this port; 0: it is an API, whose health Consul and HAProxy know."""
-    most: int = MOST_COPIES
+    most: int = MAX_REPLICAS
     least: int = 1
     """What runs where nobody chose otherwise; 0: it is optional."""
     patience: int = 60
     """Seconds that requests under way may take to end when a copy leaves."""
 
 
-COPIED: Final = (
-    Copied("keystone", "keystone"),
+SCALABLE_SERVICES: Final = (
+    ScalableService("keystone", "keystone"),
     # An image goes through one request: as long as HAProxy allows for it.
-    Copied("glance", "glance", patience=3600),
-    Copied("placement", "placement"),
+    ScalableService("glance", "glance", patience=3600),
+    ScalableService("placement", "placement"),
     # Nova's own order: conductors first, for they translate between the new and the old.
-    Copied("nova-conductor", "nova", peer=5672),
-    Copied("nova-scheduler", "nova", peer=5672),
-    Copied("nova-api", "nova"),
-    Copied("nova-metadata", "nova"),
-    Copied("neutron-api", "neutron"),
-    Copied("neutron-rpc", "neutron", peer=5672),
+    ScalableService("nova-conductor", "nova", peer=5672),
+    ScalableService("nova-scheduler", "nova", peer=5672),
+    ScalableService("nova-api", "nova"),
+    ScalableService("nova-metadata", "nova"),
+    ScalableService("neutron-api", "neutron"),
+    ScalableService("neutron-rpc", "neutron", peer=5672),
     # A second one has nothing to do: they work by a clock, with the database, or hold a lock of OVN's.
-    Copied("neutron-periodic", "neutron", peer=3306, most=1),
-    Copied("neutron-ovn-maintenance", "neutron", peer=6641, most=1),
-    Copied("horizon", "horizon", least=0),
+    ScalableService("neutron-periodic", "neutron", peer=3306, most=1),
+    ScalableService("neutron-ovn-maintenance", "neutron", peer=6641, most=1),
+    ScalableService("horizon", "horizon", least=0),
 )
 """In the order in which they are upgraded."""
-_LEAST: Final = {each.service: each.least for each in COPIED}
-SCALABLE: Final = tuple(each.service for each in COPIED if each.most > 1)
+_LEAST: Final = {each.service: each.least for each in SCALABLE_SERVICES}
+SCALABLE_NAMES: Final = tuple(each.service for each in SCALABLE_SERVICES if each.most > 1)
 SPREAD: Final = (
     "keystone", "placement", "nova-conductor", "nova-scheduler", "nova-api", "nova-metadata",
     "neutron-api", "neutron-rpc",
@@ -70,7 +70,7 @@ def variable(service: str) -> str:
     return f"{service.upper().replace('-', '_')}_COPIES"
 
 
-def parse_copies(words: Sequence[str], services: Iterable[str]) -> dict[str, int]:
+def parse_replicas(words: Sequence[str], services: Iterable[str]) -> dict[str, int]:
     """Read SERVICE=N words; `services` are all that there are. Raises UsageError for the first that cannot be done."""
     known = set(services)
     wanted: dict[str, int] = {}
@@ -79,16 +79,16 @@ def parse_copies(words: Sequence[str], services: Iterable[str]) -> dict[str, int
         if not match:
             raise UsageError(f"{word!r} is not SERVICE=N", "for example: `provision cloud scale nova-api=3`")
         service, number = match[1], int(match[2])
-        if service not in SCALABLE:
+        if service not in SCALABLE_NAMES:
             problem = f"{service} cannot have copies" if service in known else f"there is no service {service!r}"
-            raise UsageError(problem, f"these can: {', '.join(SCALABLE)}")
+            raise UsageError(problem, f"these can: {', '.join(SCALABLE_NAMES)}")
         if service in wanted:
             raise UsageError(f"{service} is named twice", "once is enough: SERVICE=N with the number that shall run")
         if number < _LEAST[service]:
             raise UsageError(f"{service} needs at least one copy", "`provision cloud down` stops the whole cloud")
-        if number > MOST_COPIES:
+        if number > MAX_REPLICAS:
             raise UsageError(
-                f"{number} copies of {service} are more than there are places for", f"{MOST_COPIES} is the most"
+                f"{number} copies of {service} are more than there are places for", f"{MAX_REPLICAS} is the most"
             )
         wanted[service] = number
     return wanted

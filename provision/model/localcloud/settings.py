@@ -9,17 +9,17 @@ from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any, Final
 
 from provision.base.constants import (
+    LOCALCLOUD_LABEL,
+    LOCALCLOUD_PORTS,
     MANAGEMENT_NETWORK,
     PROVIDER_NETWORK,
-    STACK_LABEL,
-    STACK_PORTS,
     TUNNEL_NETWORK,
     UPLINK_NETWORK,
-    StackPorts,
+    LocalCloudPorts,
 )
 from provision.model.localcloud import ovn
 from provision.model.localcloud.image_families import FAMILIES
-from provision.model.localcloud.replicas import COPIED, MOST_COPIES, SCALABLE, SPREAD, count, variable
+from provision.model.localcloud.replicas import MAX_REPLICAS, SCALABLE_NAMES, SCALABLE_SERVICES, SPREAD, count, variable
 from provision.model.templating import render
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 PROJECT: Final = "provision"
 """The control plane's Compose project; a hypervisor's is this, a dash and its name."""
-LABEL: Final = STACK_LABEL
+LABEL: Final = LOCALCLOUD_LABEL
 """On every container, network and volume of ours: how they are found again."""
 REGION: Final = "RegionOne"
 EXTERNAL_NETWORK: Final = "public"
@@ -82,9 +82,9 @@ class Settings:
     provider: IPv4Network = PROVIDER_NETWORK
     tunnel: IPv4Network = TUNNEL_NETWORK
     uplink: IPv4Network = UPLINK_NETWORK
-    ports: StackPorts = STACK_PORTS
+    ports: LocalCloudPorts = LOCALCLOUD_PORTS
     hypervisors: tuple[str, ...] = ("compute-1",)
-    copies: Mapping[str, int] = field(default_factory=dict)
+    replicas: Mapping[str, int] = field(default_factory=dict)
     """How many copies of a service run, where it is not one."""
     tls: GivenTls | None = None
     """The user's own certificate; None: the installation makes its own."""
@@ -98,15 +98,15 @@ class Settings:
     @property
     def families(self) -> frozenset[str]:
         """The kinds of image that the cloud itself runs."""
-        idle = {each.family for each in COPIED if not each.least and not self.copies_of(each.service)}
+        idle = {each.family for each in SCALABLE_SERVICES if not each.least and not self.replicas_of(each.service)}
         elsewhere = set() if self.swarm else {"registry"}
         return frozenset(family.name for family in FAMILIES) - {"bake"} - idle - elsewhere
 
-    def copies_of(self, service: str) -> int:
+    def replicas_of(self, service: str) -> int:
         """Say how many copies, or members, of a service shall run; on several hosts two copies are the default."""
         if self.ha and service in CLUSTERED:
             return MEMBERS
-        return count(service, dict.fromkeys(SPREAD, 2) | dict(self.copies) if self.swarm else self.copies)
+        return count(service, dict.fromkeys(SPREAD, 2) | dict(self.replicas) if self.swarm else self.replicas)
 
     @property
     def consul(self) -> IPv4Address:
@@ -209,7 +209,7 @@ def apis(settings: Settings) -> tuple[Api, ...]:
         Api("nova-metadata", ports.nova_metadata, "/", public=False),
         Api("neutron", ports.neutron, "/", "network", "neutron"),
         # Its first page sends everybody on to the login page: it costs little, and all of Django is asked.
-        Api("horizon", ports.horizon, "/", private=False, idle=not settings.copies_of("horizon")),
+        Api("horizon", ports.horizon, "/", private=False, idle=not settings.replicas_of("horizon")),
     )
 
 
@@ -220,7 +220,7 @@ def peer(service: str) -> str:
 
 def members(settings: Settings, service: str) -> tuple[str, ...]:
     """Name a clustered service's members: the first is always there."""
-    return tuple(f"{service}-{number}" for number in range(1, settings.copies_of(service) + 1))
+    return tuple(f"{service}-{number}" for number in range(1, settings.replicas_of(service) + 1))
 
 
 def services_of(settings: Settings, service: str) -> tuple[str, ...]:
@@ -233,7 +233,7 @@ def member_services(settings: Settings) -> tuple[str, ...]:
     return tuple(name for service in CLUSTERED for name in services_of(settings, service)[1:])
 
 
-def whole(name: str) -> str:
+def base_service(name: str) -> str:
     """Name the service that a Compose service is a member of; all others are themselves."""
     service, _, number = name.rpartition("-")
     return service if service in CLUSTERED and number.isdecimal() else name
@@ -323,7 +323,7 @@ def _shared(passwords: Mapping[str, str]) -> dict[str, str]:
 
 def _proxied(api: Api) -> dict[str, object]:
     service: dict[str, object] = {"name": api.name, "port": api.port, "health": api.health, "private": api.private}
-    service["copies"] = MOST_COPIES + 1
+    service["copies"] = MAX_REPLICAS + 1
     if api.public:
         service["tls_port"] = tls_port(api.port)
     if api.slow:
@@ -407,7 +407,7 @@ def environment(
         "COPY": "1",
     }
     values |= ovn.environment(settings)
-    values |= {variable(service): str(settings.copies_of(service)) for service in SCALABLE}
+    values |= {variable(service): str(settings.replicas_of(service)) for service in SCALABLE_NAMES}
     for api in apis(settings):
         if api.public:
             name = api.name.upper().replace("-", "_")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from provision.model.localcloud import ovn
-from provision.model.localcloud.settings import CLUSTERED, whole
+from provision.model.localcloud.settings import CLUSTERED, base_service
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ def clearing(document: Mapping[str, Any], image: str, *, images: bool) -> dict[s
     jobs = {}
     for name, body in document["services"].items():
         volumes = [mount for mount in body["volumes"] if mount["type"] == "volume"]
-        if not volumes or whole(name) not in cleared:
+        if not volumes or base_service(name) not in cleared:
             continue
         deploy = {
             "mode": "global-job" if body["deploy"].get("mode") == "global" else "replicated-job",

@@ -16,7 +16,7 @@ PREFIX: Final = "SERVICE_"
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class ContainerNetwork:
     """A network that a container is on, and its addresses there (empty where it has none)."""
 
     name: str
@@ -26,7 +26,7 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Port:
+class ContainerPort:
     """A port inside the container: number and `tcp`, `udp` or `sctp`."""
 
     number: int
@@ -42,7 +42,7 @@ class Port:
 class Binding:
     """A published port: where on the host it is."""
 
-    port: Port
+    port: ContainerPort
     host_ip: str
     host_port: int
 
@@ -64,8 +64,8 @@ class Container:
     project: str = ""
     """The Compose project or Swarm stack: networks of its own carry it as their prefix."""
     network_mode: str = "default"
-    networks: tuple[Network, ...] = ()
-    exposed: tuple[Port, ...] = ()
+    networks: tuple[ContainerNetwork, ...] = ()
+    exposed: tuple[ContainerPort, ...] = ()
     bindings: tuple[Binding, ...] = ()
     health: str = ""
     """`starting`, `healthy`, `unhealthy`, or empty where the container has no HEALTHCHECK."""
@@ -101,7 +101,9 @@ def parse_container(inspect: Mapping[str, Any]) -> Container:
         project=labels.get(COMPOSE_PROJECT) or labels.get("com.docker.stack.namespace") or "",
         network_mode=(inspect.get("HostConfig") or {}).get("NetworkMode") or "default",
         networks=tuple(
-            Network(name, net.get("NetworkID") or "", net.get("IPAddress") or "", net.get("GlobalIPv6Address") or "")
+            ContainerNetwork(
+                name, net.get("NetworkID") or "", net.get("IPAddress") or "", net.get("GlobalIPv6Address") or ""
+            )
             for name, net in sorted((settings.get("Networks") or {}).items())
         ),
         exposed=tuple(sorted(exposed)),
@@ -111,9 +113,9 @@ def parse_container(inspect: Mapping[str, Any]) -> Container:
     )
 
 
-def _port(text: str) -> Port:
+def _port(text: str) -> ContainerPort:
     number, _, protocol = text.partition("/")
-    return Port(int(number), protocol or "tcp")
+    return ContainerPort(int(number), protocol or "tcp")
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from provision.model.registrator.container import PREFIX, Container, Network, Port
+from provision.model.registrator.container import PREFIX, Container, ContainerNetwork, ContainerPort
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -36,7 +36,7 @@ def holder_of(token: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class RegistratorSettings:
     """How containers become services: `host_id` is in every id, `address` is the host's own (published mode)."""
 
     host_id: str
@@ -73,7 +73,7 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedServices:
     """The services that shall be, by id, and a sentence for each container that can't be served as it asks."""
 
     services: Mapping[str, Service]
@@ -91,7 +91,7 @@ class Changes:
     problems: tuple[str, ...] = ()
 
 
-def wanted_services(containers: Iterable[Container], settings: Settings) -> Wanted:
+def wanted_services(containers: Iterable[Container], settings: RegistratorSettings) -> WantedServices:
     """Work out every service that these containers shall have on this host."""
     everyone = sorted(containers, key=lambda each: (each.created, each.id))
     known = {each.id: each for each in everyone} | {each.name: each for each in everyone}
@@ -107,10 +107,12 @@ def wanted_services(containers: Iterable[Container], settings: Settings) -> Want
                 problems.append(f"{container.name}: another container already has the service id {service.id}")
             else:
                 services[service.id] = service
-    return Wanted(services, tuple(problems))
+    return WantedServices(services, tuple(problems))
 
 
-def plan_changes(wanted: Wanted, actual: Mapping[str, Mapping[str, Any]], host_id: str, holder: str = "") -> Changes:
+def plan_changes(
+    wanted: WantedServices, actual: Mapping[str, Mapping[str, Any]], host_id: str, holder: str = ""
+) -> Changes:
     """Compare with what Consul's agent has (`/v1/agent/services`); only what this host registered is ever touched."""
     register, problems = [], []
     for service in wanted.services.values():
@@ -137,14 +139,14 @@ def inherit_statuses(changes: Changes, actual: Mapping[str, Mapping[str, Any]], 
     A renamed container, or one whose registration changed, would otherwise be critical until its first check.
     """
     before = {
-        (_meta(there).get(CONTAINER_KEY), there["Service"], there["Address"], there["Port"]): statuses[id_]
+        (_meta(there).get(CONTAINER_KEY), there["Service"], there["Address"], there["ContainerPort"]): statuses[id_]
         for id_, there in actual.items()
         if id_ in statuses
     }
 
     def heir(service: Service) -> Service:
         now = service.registration
-        status = before.get((now["Meta"][CONTAINER_KEY], now["Name"], now["Address"], now["Port"]))
+        status = before.get((now["Meta"][CONTAINER_KEY], now["Name"], now["Address"], now["ContainerPort"]))
         if service.status or status is None or "Check" not in now:
             return service
         return replace(service, registration={**now, "Check": {**now["Check"], "Status": status}})
@@ -153,7 +155,7 @@ def inherit_statuses(changes: Changes, actual: Mapping[str, Mapping[str, Any]], 
 
 
 def _as_it_is(id_: str, there: Mapping[str, Any]) -> Service:
-    kept = {key: there.get(key) for key in ("Tags", "Address", "Port")}
+    kept = {key: there.get(key) for key in ("Tags", "Address", "ContainerPort")}
     return Service(id_, {"ID": id_, "Name": there["Service"], "Meta": dict(_meta(there)), **kept})
 
 
@@ -171,13 +173,13 @@ def _same(service: Service, there: Mapping[str, Any]) -> bool:
     return bool(
         there["Meta"].get(DIGEST_KEY) == service.digest
         and there["Service"] == wanted["Name"]
-        and there["Port"] == wanted["Port"]
+        and there["ContainerPort"] == wanted["ContainerPort"]
         and there["Address"] == wanted["Address"]
     )
 
 
 def _services_of(
-    container: Container, known: Mapping[str, Container], settings: Settings
+    container: Container, known: Mapping[str, Container], settings: RegistratorSettings
 ) -> tuple[list[Service], list[str]]:
     """Work out one container's services, and what stands against them."""
     claimed = set(container.exposed)
@@ -213,8 +215,8 @@ class _Place:
 
 
 def _places(
-    container: Container, owner: Container, ports: Sequence[Port], settings: Settings
-) -> tuple[dict[Port, _Place], str]:
+    container: Container, owner: Container, ports: Sequence[ContainerPort], settings: RegistratorSettings
+) -> tuple[dict[ContainerPort, _Place], str]:
     """Say where each port is reached, or why none is."""
     if owner.network_mode == "host":
         return {port: _Place(settings.address, port.number) for port in ports}, ""
@@ -242,7 +244,9 @@ def _places(
     return {port: _Place(address, port.number, network.ipv6 if network.ipv4 else "") for port in ports}, ""
 
 
-def _network(container: Container, owner: Container, settings: Settings) -> tuple[Network | None, str]:
+def _network(
+    container: Container, owner: Container, settings: RegistratorSettings
+) -> tuple[ContainerNetwork | None, str]:
     """Choose the network whose address is registered: the label, then the option, then the only one there is."""
     label = _metadata(container, None)[0].get("network") or _metadata(owner, None)[0].get("network")
     asked = label or settings.network
@@ -262,7 +266,9 @@ def _network(container: Container, owner: Container, settings: Settings) -> tupl
     return None, f"it is on several networks ({names_there}): say which with SERVICE_NETWORK or --network"
 
 
-def _service(container: Container, port: Port, place: _Place, *, several: bool, settings: Settings) -> Service | None:
+def _service(
+    container: Container, port: ContainerPort, place: _Place, *, several: bool, settings: RegistratorSettings
+) -> Service | None:
     """Make the service of one port, or None where it asks to be ignored."""
     metadata, from_port = _metadata(container, port.number)
     if metadata.get("ignore"):
@@ -285,14 +291,14 @@ def _service(container: Container, port: Port, place: _Place, *, several: bool, 
         "Name": name,
         "Tags": tags,
         "Address": place.address,
-        "Port": place.port,
+        "ContainerPort": place.port,
         "Meta": meta,
     }
     # Only where it is said that the service listens there: Consul's SRV records prefer it to the IPv4 address.
     if place.ipv6 and metadata.get("ipv6"):
         registration["TaggedAddresses"] = {
-            "lan_ipv4": {"Address": place.address, "Port": place.port},
-            "lan_ipv6": {"Address": place.ipv6, "Port": place.port},
+            "lan_ipv4": {"Address": place.address, "ContainerPort": place.port},
+            "lan_ipv6": {"Address": place.ipv6, "ContainerPort": place.port},
         }
     check = _check(metadata, container, port, place)
     status = ""
@@ -307,7 +313,9 @@ def _service(container: Container, port: Port, place: _Place, *, several: bool, 
     return Service(id_, registration, status, output)
 
 
-def _check(metadata: Mapping[str, str], container: Container, port: Port, place: _Place) -> dict[str, Any] | None:
+def _check(
+    metadata: Mapping[str, str], container: Container, port: ContainerPort, place: _Place
+) -> dict[str, Any] | None:
     """Read the check that the SERVICE_CHECK_* keys ask for, in upstream's order of precedence."""
     host = f"[{place.address}]" if ":" in place.address else place.address
     at = f"{host}:{place.port}"
@@ -365,13 +373,13 @@ def _metadata(container: Container, port: int | None) -> tuple[dict[str, str], f
     return general | own, frozenset(own)
 
 
-def _named_ports(container: Container) -> set[Port]:
+def _named_ports(container: Container) -> set[ContainerPort]:
     """Find the ports that the container's keys speak of."""
     found = (re.match(r"SERVICE_(\d{1,5})_", key) for key, _ in (*container.env, *container.labels))
     numbers = {int(match[1]) for match in found if match}
     # The image may say that it is another protocol's port.
     numbers -= {port.number for port in container.exposed}
-    return {Port(number) for number in numbers if 0 < number < 65536}
+    return {ContainerPort(number) for number in numbers if 0 < number < 65536}
 
 
 def _base_name(container: Container) -> str:

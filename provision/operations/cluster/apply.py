@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Final, cast
 
 from provision.base.errors import ProvisionError
 from provision.base.model import Addresses
-from provision.model.cluster import resources as its
+from provision.model.cluster import resources
 from provision.model.cluster.render import node_context, user_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from provision.adapters.cluster_dir import Keeper
+    from provision.adapters.cluster_dir import ClusterDir
     from provision.adapters.openstack.cloud import Cloud
     from provision.base.model import Role, Secrets
     from provision.base.progress import Progress
-    from provision.model.cluster.plan import Plan, Step, Wanted
-    from provision.model.cluster.resources import Kind, Observed
-    from provision.operations.cluster.resolve import Survey
+    from provision.model.cluster.plan import DesiredState, Plan, Step
+    from provision.model.cluster.resources import Kind, ObservedCluster
+    from provision.operations.cluster.resolve import ResolvedSpec
 
 LEAVE_SECONDS: Final = 300
 """How long a VM may take to be deleted before we call it stuck."""
@@ -29,15 +29,22 @@ class Apply:
     """The things that are there, and the steps that make the rest."""
 
     def __init__(
-        self, cloud: Cloud, keeper: Keeper, progress: Progress, *, found: Survey, wanted: Wanted, seen: Observed
+        self,
+        cloud: Cloud,
+        cluster_dir: ClusterDir,
+        progress: Progress,
+        *,
+        found: ResolvedSpec,
+        desired: DesiredState,
+        seen: ObservedCluster,
     ) -> None:
         self.cloud = cloud
         self.found = found
-        self.wanted = wanted
-        self.keeper = keeper
+        self.desired = desired
+        self.cluster_dir = cluster_dir
         self.progress = progress
         self._ids: dict[str, str] = {}
-        self._rules: tuple[tuple[its.Rule | None, str], ...] = ()
+        self._rules: tuple[tuple[resources.Rule | None, str], ...] = ()
         self._servers = {server.id: server for server in seen.servers}
         self._leaving: set[str] = set()
         self._address = ""
@@ -45,7 +52,7 @@ class Apply:
         self._secrets: Secrets | None = None
         self._know(seen)
 
-    def _know(self, seen: Observed) -> None:
+    def _know(self, seen: ObservedCluster) -> None:
         for kind, things in (
             ("network", seen.networks),
             ("subnet", seen.subnets),
@@ -74,7 +81,7 @@ class Apply:
     def secrets(self) -> Secrets:
         """The cluster's secrets, made when they are first needed."""
         if self._secrets is None:
-            self._secrets = self.keeper.ensure_secrets(self.found.spec, self.addresses)
+            self._secrets = self.cluster_dir.ensure_secrets(self.found.spec, self.addresses)
         return self._secrets
 
     def run(self, plan: Plan) -> None:
@@ -101,7 +108,7 @@ class Apply:
                 continue
             self.progress.update(f"{step.kind} {step.name}", f"{step.verb} …")
             if step.verb == "tag":
-                self.cloud.tag(cast("Kind", step.kind), step.ids[0], self.wanted.name)
+                self.cloud.tag(cast("Kind", step.kind), step.ids[0], self.desired.name)
             else:
                 acts[step.verb, step.kind](step)
             self.progress.update(f"{step.kind} {step.name}", "done")
@@ -109,66 +116,66 @@ class Apply:
 
     def _made(self, kind: Kind, id: str) -> None:  # noqa: A002 - the cloud's own word
         self._ids[kind] = id
-        self.cloud.tag(kind, id, self.wanted.name)
+        self.cloud.tag(kind, id, self.desired.name)
 
     def _network(self, _: Step) -> None:
-        self._made("network", self.cloud.create_network(self.wanted.name))
+        self._made("network", self.cloud.create_network(self.desired.name))
 
     def _subnet(self, _: Step) -> None:
-        name = self.wanted.name
-        self._made("subnet", self.cloud.create_subnet(name, self._ids["network"], self.wanted.cidr))
+        name = self.desired.name
+        self._made("subnet", self.cloud.create_subnet(name, self._ids["network"], self.desired.cidr))
 
     def _router(self, _: Step) -> None:
-        self._made("router", self.cloud.create_router(self.wanted.name, self.wanted.external))
+        self._made("router", self.cloud.create_router(self.desired.name, self.desired.external))
 
     def _gateway(self, step: Step) -> None:
-        self.cloud.set_gateway(step.ids[0], self.wanted.external)
+        self.cloud.set_gateway(step.ids[0], self.desired.external)
 
     def _interface(self, _: Step) -> None:
         self.cloud.add_interface(self._ids["router"], self._ids["subnet"])
 
     def _group(self, _: Step) -> None:
-        self._made("security group", self.cloud.create_group(self.wanted.name))
+        self._made("security group", self.cloud.create_group(self.desired.name))
 
     def _open(self, _: Step) -> None:
         have = {rule for rule, _ in self._rules}
-        if missing := self.wanted.rules - have:
+        if missing := self.desired.rules - have:
             self.cloud.add_rules(self._ids["security group"], missing)
         for rule, id in self._rules:  # noqa: A001
-            if rule not in self.wanted.rules:
+            if rule not in self.desired.rules:
                 self.cloud.delete_rule(id)
 
     def _port(self, _: Step) -> None:
         made, self._address = self.cloud.create_port(
-            self.wanted.name, self._ids["network"], self._ids["subnet"], self._ids["security group"]
+            self.desired.name, self._ids["network"], self._ids["subnet"], self._ids["security group"]
         )
         self._made("port", made)
 
     def _float(self, _: Step) -> None:
-        made, self._floating = self.cloud.create_floating(self.wanted.name, self.wanted.external, self._ids["port"])
+        made, self._floating = self.cloud.create_floating(self.desired.name, self.desired.external, self._ids["port"])
         self._made("floating IP", made)
 
     def _lead(self, step: Step) -> None:
         self.cloud.attach_floating(step.ids[0], self._ids["port"])
 
     def _key(self, _: Step) -> None:
-        self.cloud.create_key(self.wanted.name, self.keeper.ensure_key())
+        self.cloud.create_key(self.desired.name, self.cluster_dir.ensure_key())
 
     def _boot(self, step: Step) -> None:
         self._gone()
-        master = step.ids == (its.master_name(self.wanted.name),)
+        master = step.ids == (resources.master_name(self.desired.name),)
         role: Role = "master" if master else "worker"
         spec, sizing = self.found.spec, self.found.sizing
         text = user_data(node_context(spec, sizing, self.addresses, self.secrets, role))
-        metadata = {its.META_SPEC: self.wanted.spec}
+        metadata = {resources.META_SPEC: self.desired.spec}
         if master:
-            metadata[its.META_FLOATING] = self.addresses.floating
-        flavor = self.wanted.master_flavor if master else self.wanted.worker_flavor
+            metadata[resources.META_FLOATING] = self.addresses.floating
+        flavor = self.desired.master_flavor if master else self.desired.worker_flavor
         self.cloud.create_servers(
-            self.wanted.name,
+            self.desired.name,
             step.ids,
             role=role,
-            image=self.wanted.image,
+            image=self.desired.image,
             flavor=self.cloud.flavor_id(flavor),
             network={"port": self._ids["port"]} if master else {"uuid": self._ids["network"]},
             group=self._ids["security group"],
@@ -188,7 +195,7 @@ class Apply:
 
     def _gone(self) -> None:
         """Wait for deleted VMs to vanish: their names, ports and quota are needed."""
-        await_gone(self.cloud, self.wanted.name, self._leaving, self.progress, time.sleep)
+        await_gone(self.cloud, self.desired.name, self._leaving, self.progress, time.sleep)
         self._leaving.clear()
 
 

@@ -13,10 +13,10 @@ from provision.operations.cluster.apply import await_gone
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from provision.adapters.cluster_dir import Keeper
+    from provision.adapters.cluster_dir import ClusterDir
     from provision.adapters.openstack.cloud import Cloud
     from provision.base.progress import Progress
-    from provision.model.cluster.resources import Kind, Observed
+    from provision.model.cluster.resources import Kind, ObservedCluster
 
 BUSY_SECONDS: Final = 120
 """How long something may stay in use after all that used it is gone: clouds clean up in the background."""
@@ -24,17 +24,17 @@ BUSY_SECONDS: Final = 120
 
 def down(
     cloud: Cloud,
-    keeper: Keeper,
+    cluster_dir: ClusterDir,
     progress: Progress,
-    agree: Callable[[Observed], None],
+    agree: Callable[[ObservedCluster], None],
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> bool:
     """Remove the cluster; return whether there was anything. `agree` shows what goes, and raises to stop it."""
-    name = keeper.name
-    with keeper.locked():
+    name = cluster_dir.name
+    with cluster_dir.locked():
         seen = cloud.observe(name)
-        if not seen and not keeper.folder.exists():
+        if not seen and not cluster_dir.folder.exists():
             return False
         agree(seen)
         rounds = 0
@@ -46,12 +46,12 @@ def down(
                 raise ProvisionError(f"these come back each time they are removed: {left}", "Is another `up` running?")
             remove_all(cloud, name, seen, progress, sleep)
             seen = cloud.observe(name)
-        keeper.remove()
+        cluster_dir.remove()
     return True
 
 
 def remove_all(
-    cloud: Cloud, name: str, seen: Observed, progress: Progress, sleep: Callable[[float], None] = time.sleep
+    cloud: Cloud, name: str, seen: ObservedCluster, progress: Progress, sleep: Callable[[float], None] = time.sleep
 ) -> None:
     """Remove what was seen: users of a thing before the thing."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from provision.adapters import ssh
-from provision.adapters.cluster_dir import Keeper
+from provision.adapters.cluster_dir import ClusterDir
 from provision.adapters.openstack.cloud import connect
 from provision.base import paths
 from provision.base.errors import ProvisionError
@@ -14,7 +14,7 @@ from provision.base.model import Addresses, Node
 from provision.model.cluster import console
 from provision.model.cluster.inventory import inventory
 from provision.model.cluster.render import ROLES, public_context
-from provision.operations.cluster.resolve import survey
+from provision.operations.cluster.resolve import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ class Live:
     nodes: tuple[Node, ...]
     addresses: Addresses
     contexts: dict[Role, dict[str, Any]]
-    keeper: Keeper
+    cluster_dir: ClusterDir
     ssh_config: Path
 
     @property
@@ -49,12 +49,12 @@ class Live:
 
     def fleet(self) -> ssh.Fleet:
         """Open the SSH door to them; to be closed by the caller."""
-        return ssh.Fleet(self.keeper.folder, self.nodes)
+        return ssh.Fleet(self.cluster_dir.folder, self.nodes)
 
     def inventory(self) -> dict[str, Any]:
         """Return Ansible's inventory of them."""
-        self.keeper.ensure_secrets(self.spec, self.addresses)
-        tls, folder = self.spec.hub.tls, self.keeper.folder
+        self.cluster_dir.ensure_secrets(self.spec, self.addresses)
+        tls, folder = self.spec.hub.tls, self.cluster_dir.folder
         secrets = {
             "file": folder / "secrets.json",
             "hub_cert": tls.cert if tls else folder / "hub.pem",
@@ -71,32 +71,32 @@ def look(spec: ClusterSpec, source: str, cloud: Cloud | None = None) -> Live:
     Raises ProvisionError when there is no cluster, or this machine has no key for it.
     """
     cloud = cloud or connect(spec.cloud, source)
-    keeper = Keeper(spec.name)
+    cluster_dir = ClusterDir(spec.name)
     seen = cloud.observe(spec.name)
     servers = [server for server in seen.nodes if server.address]
     if not any(server.role == "master" for server in servers) or not seen.master_port or not seen.floatings:
         raise ProvisionError(f"there is no cluster {spec.name} on cloud {spec.cloud!r}", UP_HINT)
-    if not keeper.private_key.exists():
+    if not cluster_dir.private_key.exists():
         raise ProvisionError(
-            f"this machine has no key for cluster {spec.name}: {keeper.private_key} is missing",
+            f"this machine has no key for cluster {spec.name}: {cluster_dir.private_key} is missing",
             "Copy the folder from the machine that made the cluster.",
         )
-    found = survey(cloud, spec, seen, source)
+    found = resolve(cloud, spec, seen, source)
     addresses = Addresses(seen.master_port.address, seen.floatings[0].address)
-    nodes = tuple(host_nodes(cloud, keeper, servers))
+    nodes = tuple(host_nodes(cloud, cluster_dir, servers))
     return Live(
         spec=spec,
         nodes=nodes,
         addresses=addresses,
         contexts={role: public_context(spec, found.sizing, addresses, role) for role in ROLES},
-        keeper=keeper,
-        ssh_config=ssh.write_config(keeper.folder, nodes, addresses.floating),
+        cluster_dir=cluster_dir,
+        ssh_config=ssh.write_config(cluster_dir.folder, nodes, addresses.floating),
     )
 
 
-def host_nodes(cloud: Cloud, keeper: Keeper, servers: Sequence[Server]) -> list[Node]:
+def host_nodes(cloud: Cloud, cluster_dir: ClusterDir, servers: Sequence[Server]) -> list[Node]:
     """Make nodes of servers: host keys from known_hosts while it speaks of the same VM, else from the VM's console."""
-    known = ssh.known(keeper.folder)
+    known = ssh.known(cluster_dir.folder)
     nodes = []
     for server in servers:
         kept = known.get(server.name)

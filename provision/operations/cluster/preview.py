@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from provision.adapters.cluster_dir import Keeper
+from provision.adapters.cluster_dir import ClusterDir
 from provision.adapters.openstack.cloud import connect
 from provision.base.constants import LOCAL_CLOUD
 from provision.base.errors import ProvisionError
 from provision.model.cluster.example import sizing
-from provision.model.cluster.plan import Plan, Wanted, spec_hash, wanted_rules
+from provision.model.cluster.plan import DesiredState, Plan, spec_hash, wanted_rules
 from provision.model.cluster.plan import plan as make_plan
-from provision.model.cluster.resources import Observed
-from provision.operations.cluster.resolve import GOLDEN, survey, used_image
+from provision.model.cluster.resources import ObservedCluster
+from provision.operations.cluster.resolve import GOLDEN, resolve, used_image
 from provision.operations.cluster.up import check_ours
 from provision.operations.localcloud.shared.bootstrap import FLAVORS
 
@@ -29,16 +29,16 @@ def plan(spec: ClusterSpec, source: str) -> Plan:
         if spec.cloud != LOCAL_CLOUD:
             raise
         return _before_the_cloud(spec, source, error)
-    keeper = Keeper(spec.name)
+    cluster_dir = ClusterDir(spec.name)
     seen = cloud.observe(spec.name)
-    check_ours(keeper, seen)
-    found = survey(cloud, spec, seen, source)
+    check_ours(cluster_dir, seen)
+    found = resolve(cloud, spec, seen, source)
     if spec.image != GOLDEN:
-        return make_plan(found.wanted(keeper.public_key()), seen)
+        return make_plan(found.desired_state(cluster_dir.public_key()), seen)
     from provision.operations.image.bake import find_image
 
     image, used = find_image(cloud.connection) or "", used_image(seen)
-    todo = make_plan(found.wanted(keeper.public_key(), used or image), seen)
+    todo = make_plan(found.desired_state(cluster_dir.public_key(), used or image), seen)
     if used and image not in ("", used):
         return replace(todo, notes=("a newer golden image is there: `up --replace` would move the nodes to it",))
     if used or image:
@@ -48,7 +48,7 @@ def plan(spec: ClusterSpec, source: str) -> Plan:
 
 def _before_the_cloud(spec: ClusterSpec, source: str, error: ProvisionError) -> Plan:
     settings = spec_hash(spec, sizing(spec, source, FLAVORS))
-    wanted = Wanted(
+    desired = DesiredState(
         name=spec.name,
         cidr=str(spec.network.cidr),
         external="",
@@ -62,4 +62,4 @@ def _before_the_cloud(spec: ClusterSpec, source: str, error: ProvisionError) -> 
         source=source,
     )
     note = f"the local cloud does not answer ({error.message}): `up` starts it first"
-    return replace(make_plan(wanted, Observed()), notes=(note,))
+    return replace(make_plan(desired, ObservedCluster()), notes=(note,))

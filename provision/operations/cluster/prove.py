@@ -18,17 +18,17 @@ def configure(apply: Apply, nodes: tuple[Node, ...], progress: Progress) -> None
     from provision.operations.cluster.ansible import converge
     from provision.operations.cluster.nodes import look
 
-    ssh.write_config(apply.keeper.folder, nodes, apply.addresses.floating)
+    ssh.write_config(apply.cluster_dir.folder, nodes, apply.addresses.floating)
     converge(look(apply.found.spec, apply.found.source, apply.cloud), progress)
 
 
-def prove(apply: Apply, nodes: tuple[Node, ...], progress: Progress) -> str:
+def smoke_test(apply: Apply, nodes: tuple[Node, ...], progress: Progress) -> str:
     """Run the smoke job and return what it said; raises ProvisionError when it does not end as it has to."""
-    ssh.write_config(apply.keeper.folder, nodes, apply.addresses.floating)
+    ssh.write_config(apply.cluster_dir.folder, nodes, apply.addresses.floating)
     master = next(node for node in nodes if node.role == "master")
     workers = [node for node in nodes if node.role == "worker"]
     progress.update(master.name, "runs sum(range(1000))")
-    with ssh.Fleet(apply.keeper.folder, nodes) as fleet:
+    with ssh.Fleet(apply.cluster_dir.folder, nodes) as fleet:
         said = smoke(fleet, master, workers)
     progress.update(master.name, f"{said.sum}, computed by {len(said.hosts)} workers")
     return f"sum(range(1000)) = {said.sum}, computed by {', '.join(said.hosts)} in {said.seconds:.0f} s"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from provision.adapters import net
 from provision.base.errors import UsageError
 from provision.model.cluster import plan as planning
-from provision.model.cluster.plan import Wanted
+from provision.model.cluster.plan import DesiredState
 from provision.model.cluster.quota import shortage
 from provision.model.cluster.sizing import size
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from provision.adapters.openstack.cloud import Cloud, External
     from provision.base.model import ClusterSpec, Flavor, Sizing
     from provision.model.cluster.plan import Plan
-    from provision.model.cluster.resources import Observed
+    from provision.model.cluster.resources import ObservedCluster
 
 GOLDEN: Final = "golden"
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class ResolvedSpec:
     """A spec that the cloud can fulfil, and what it comes to there."""
 
     spec: ClusterSpec
@@ -38,14 +38,14 @@ class Survey:
     image: str
     """The image's id; empty while the golden image is not on the cloud."""
 
-    def wanted(self, public_key: str, image: str = "", *, refresh: bool = False) -> Wanted:
+    def desired_state(self, public_key: str, image: str = "", *, refresh: bool = False) -> DesiredState:
         """Say what the plan has to reach; `image` is the golden image's id once it is known.
 
         `refresh`: nodes of an older golden image have to go.
         """
         spec = self.spec
         certificate = spec.hub.tls.cert.read_text() if spec.hub.tls else ""
-        return Wanted(
+        return DesiredState(
             name=spec.name,
             cidr=str(spec.network.cidr),
             external=self.external.id,
@@ -61,12 +61,12 @@ class Survey:
         )
 
 
-def used_image(seen: Observed) -> str:
+def used_image(seen: ObservedCluster) -> str:
     """Return the image that a cluster's nodes run, so that new ones fit to them; empty when there are no nodes."""
     return next((server.image for server in seen.nodes if server.image), "")
 
 
-def survey(cloud: Cloud, spec: ClusterSpec, seen: Observed, source: str) -> Survey:
+def resolve(cloud: Cloud, spec: ClusterSpec, seen: ObservedCluster, source: str) -> ResolvedSpec:
     """Check everything in a spec that only the cloud can judge; raises UsageError with the field."""
     flavors = cloud.flavors()
     sizing = size(spec, flavors, source)
@@ -85,10 +85,10 @@ def survey(cloud: Cloud, spec: ClusterSpec, seen: Observed, source: str) -> Surv
                 "Choose another range for the cluster.",
             )
     image = "" if spec.image == GOLDEN else _image(cloud, spec, source)
-    return Survey(spec, source, flavors, sizing, external, _access(cloud, spec, external, seen, source), image)
+    return ResolvedSpec(spec, source, flavors, sizing, external, _access(cloud, spec, external, seen, source), image)
 
 
-def check_room(cloud: Cloud, found: Survey, plan: Plan) -> None:
+def check_room(cloud: Cloud, found: ResolvedSpec, plan: Plan) -> None:
     """Refuse a plan that the project's quotas cannot hold; raises UsageError."""
     short = shortage(plan, found.spec, found.flavors, cloud.room())
     if short:
@@ -108,14 +108,14 @@ def _image(cloud: Cloud, spec: ClusterSpec, source: str) -> str:
     return found
 
 
-def _target(cloud: Cloud, external: External, seen: Observed) -> str:
+def _target(cloud: Cloud, external: External, seen: ObservedCluster) -> str:
     """Choose an address of the cloud to look at: where the Hub is or will be, or else where the cloud's API is."""
     floating = next((one.address for one in seen.floatings), "")
     return floating or external.gateway or net.address_of(cloud.host()) or ""
 
 
 def _access(
-    cloud: Cloud, spec: ClusterSpec, external: External, seen: Observed, source: str
+    cloud: Cloud, spec: ClusterSpec, external: External, seen: ObservedCluster, source: str
 ) -> tuple[IPv4Network, ...]:
     """Find who is let in: the spec's ranges, or this machine as the cloud sees it."""
     target = _target(cloud, external, seen)

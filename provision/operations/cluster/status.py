@@ -8,7 +8,7 @@ from provision.adapters import net
 from provision.base.constants import PORTS
 
 if TYPE_CHECKING:
-    from provision.adapters.cluster_dir import Keeper
+    from provision.adapters.cluster_dir import ClusterDir
     from provision.adapters.openstack.cloud import Cloud
     from provision.base.model import ClusterSpec
 
@@ -18,18 +18,18 @@ def hub_url(address: str, port: int) -> str:
     return f"https://{address}" if port == 443 else f"https://{address}:{port}"
 
 
-def hub_says(spec: ClusterSpec, keeper: Keeper, address: str) -> str:
+def hub_says(spec: ClusterSpec, cluster_dir: ClusterDir, address: str) -> str:
     """Ask the Hub by the certificate that it must have; return why it is not well, empty when it is."""
     own = spec.hub.tls
-    return net.hub_answers(address, spec.hub.port, own.cert if own else keeper.authority, authority=own is None)
+    return net.hub_answers(address, spec.hub.port, own.cert if own else cluster_dir.authority, authority=own is None)
 
 
-def status(cloud: Cloud, spec: ClusterSpec, keeper: Keeper) -> dict[str, Any]:
+def status(cloud: Cloud, spec: ClusterSpec, cluster_dir: ClusterDir) -> dict[str, Any]:
     """Return the cluster's state as `status --json` prints it; `working` says whether all of it works."""
     seen = cloud.observe(spec.name)
     address = next((floating.address for floating in seen.floatings), "")
     spark = net.spark_master(address) if address else None
-    hub = hub_says(spec, keeper, address) if address else "there is no floating IP"
+    hub = hub_says(spec, cluster_dir, address) if address else "there is no floating IP"
     registered = set(spark.workers) if spark else set()
     nodes = [
         {

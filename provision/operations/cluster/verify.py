@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class VerifyCheck:
     """One check: what it is about, whether it holds, and what is wrong if not; `seconds` with its preparation."""
 
     name: str
@@ -36,19 +36,19 @@ class Check:
 
 
 @dataclass(slots=True)
-class Report:
+class VerifyReport:
     """What all the checks said."""
 
-    checks: list[Check] = field(default_factory=list)
+    checks: list[VerifyCheck] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
-    def passed(self) -> list[Check]:
+    def passed(self) -> list[VerifyCheck]:
         """The checks that hold."""
         return [check for check in self.checks if check.passed]
 
     @property
-    def failed(self) -> list[Check]:
+    def failed(self) -> list[VerifyCheck]:
         """The checks that do not."""
         return [check for check in self.checks if not check.passed]
 
@@ -65,7 +65,7 @@ class Report:
         }
 
 
-def verify(live: Live, progress: Progress, *, only: str = "") -> Report:
+def verify(live: Live, progress: Progress, *, only: str = "") -> VerifyReport:
     """Run the suite against the live cluster; `only` is a pytest -k expression.
 
     Raises ProvisionError when the suite itself cannot run. A check that fails is in the report.
@@ -93,7 +93,7 @@ def verify(live: Live, progress: Progress, *, only: str = "") -> Report:
 
 def description(live: Live) -> dict[str, Any]:
     """Return what the suite has to know of the cluster; hashes of what secret files hold, no secrets."""
-    secrets = live.keeper.ensure_secrets(live.spec, live.addresses)
+    secrets = live.cluster_dir.ensure_secrets(live.spec, live.addresses)
     files, running = {}, {}
     for role in ROLES:
         context = live.contexts[role] | {"secrets": secret_context(secrets)}
@@ -119,7 +119,7 @@ def description(live: Live) -> dict[str, Any]:
         "ssh_config": str(live.ssh_config),
         "hub_url": hub_url(live.addresses.floating, live.spec.hub.port),
         "hub_pinned": live.spec.hub.tls is not None,
-        "hub_ca": str(live.spec.hub.tls.cert if live.spec.hub.tls else live.keeper.authority),
+        "hub_ca": str(live.spec.hub.tls.cert if live.spec.hub.tls else live.cluster_dir.authority),
         "software": {
             "packages": software["packages"],
             "python": software["python"]["requirements"],
@@ -132,7 +132,7 @@ class _Listener:
     """A pytest plugin that hears of every check."""
 
     def __init__(self, progress: Progress) -> None:
-        self.report = Report()
+        self.report = VerifyReport()
         self.trouble: list[str] = []
         self._progress = progress
         self._seconds: dict[str, float] = {}
@@ -143,7 +143,7 @@ class _Listener:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._seconds[report.nodeid] = self._seconds.get(report.nodeid, 0.0) + report.duration
         if report.when == "call" or report.failed:
-            check = Check(title(report.nodeid), report.passed, _message(report), self._seconds[report.nodeid])
+            check = VerifyCheck(title(report.nodeid), report.passed, _message(report), self._seconds[report.nodeid])
             self.report.checks.append(check)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:

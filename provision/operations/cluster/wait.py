@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from provision.base.errors import ProvisionError
 from provision.base.model import Node
 from provision.model.cluster import console
-from provision.model.cluster.plan import UNBORN
+from provision.model.cluster.plan import BUILDING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ class UnbuiltError(ProvisionError):
     """A VM could not be built: it never ran, so making it again loses nothing."""
 
 
-class Forming:
+class ReadinessWait:
     """Watches a cluster's nodes until all of them work."""
 
     def __init__(
@@ -56,7 +56,7 @@ class Forming:
         self._timeout = timeout
         self._clock = clock
         self._sleep = sleep
-        self._reports: dict[str, console.Report] = {}
+        self._reports: dict[str, console.ConsoleReport] = {}
         self._turn = 0
         self._registered: frozenset[str] = frozenset()
         self._hub_says = "it was not asked yet"
@@ -69,7 +69,7 @@ class Forming:
         """
         began = self._clock()
         servers = self._list()
-        building = frozenset(server.id for server in servers if server.status in UNBORN)
+        building = frozenset(server.id for server in servers if server.status in BUILDING)
         formed_at: float | None = None
         while True:
             if building:
@@ -77,7 +77,7 @@ class Forming:
                 now_building = self.cloud.building(self.name) & {server.id for server in servers}
                 if now_building != building or len(servers) < self._count:
                     servers = self._list()
-                    building = frozenset(server.id for server in servers if server.status in UNBORN)
+                    building = frozenset(server.id for server in servers if server.status in BUILDING)
             self._look(servers)
             self._ask()
             self._show(servers)
@@ -154,7 +154,7 @@ class Forming:
     def _state(self, server: Server) -> str:
         if self._works(server):
             return "the Hub answers" if server.role == "master" else "registered"
-        if server.status in UNBORN:
+        if server.status in BUILDING:
             return "building"
         if server.status != "ACTIVE":
             return server.status.lower()

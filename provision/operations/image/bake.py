@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from provision.adapters.docker import image_builder
 from provision.adapters.docker.engine import Engine
-from provision.adapters.host.files import alone
+from provision.adapters.host.files import exclusive_lock
 from provision.base import paths
 from provision.model.image.recipe import Listed, Places, Recipe, places, recipe, software
 from provision.model.localcloud.image_families import image_name
@@ -38,7 +38,7 @@ def bake(progress: Progress) -> Path:
     if place.image.exists():
         progress.update(ITEM, "baked already")
         return place.image
-    with alone(cache / "bake.lock", lambda: progress.update(ITEM, "another bake is running: waiting for it")):
+    with exclusive_lock(cache / "bake.lock", lambda: progress.update(ITEM, "another bake is running: waiting for it")):
         if not place.image.exists():  # the other one may have baked this very image
             _bake(inputs, made, place, cache, progress)
     return place.image

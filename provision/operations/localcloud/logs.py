@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Final, Protocol
 from provision.adapters.docker.logs import Logs
 from provision.adapters.docker.swarm_logs import SwarmLogs
 from provision.base.errors import ProvisionError, UsageError
-from provision.model.localcloud.logs import Line, Window, Wish, chosen, lines_of, merged, select_copies
+from provision.model.localcloud.logs import Line, Window, Wish, lines_of, matching, merged, select_copies
 from provision.operations.localcloud.shared import installation
 from provision.operations.localcloud.swarm import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from provision.model.localcloud.logs import Copy
+    from provision.model.localcloud.logs import LogSource
 
 _LOOK: Final = 1.0
 """Seconds after which new copies are looked for."""
@@ -28,11 +28,11 @@ _LOOK: Final = 1.0
 class Door(Protocol):
     """Where logs come from (adapters/docker/logs.py, adapters/docker/swarm_logs.py)."""
 
-    def copies(self) -> list[Copy]:
+    def copies(self) -> list[LogSource]:
         """List all containers."""
 
     def frames(
-        self, copy: Copy, *, since: float | None = None, tail: int | None = None, follow: bool = False
+        self, copy: LogSource, *, since: float | None = None, tail: int | None = None, follow: bool = False
     ) -> Iterator[bytes]:
         """Yield one container's log."""
 
@@ -51,11 +51,11 @@ class Query:
 
 def door_to_logs(say: Callable[[str], None]) -> Door:
     """Return the logs of this machine's cloud, or of all hosts' of its Swarm; `say` is told what cannot be read."""
-    settings = installation.chosen()
+    settings = installation.load_settings()
     return SwarmLogs(files.door(settings), say) if settings.swarm else Logs()
 
 
-def copies_of(door: Door, services: Sequence[str]) -> list[Copy]:
+def copies_of(door: Door, services: Sequence[str]) -> list[LogSource]:
     """List the copies that are asked for; raises UsageError for a service that there is not."""
     everyone = door.copies()
     if not everyone:
@@ -63,15 +63,15 @@ def copies_of(door: Door, services: Sequence[str]) -> list[Copy]:
     return select_copies(everyone, services)
 
 
-def stack_logs(door: Door, query: Query, copies: Sequence[Copy]) -> Iterator[Line]:
+def stack_logs(door: Door, query: Query, copies: Sequence[LogSource]) -> Iterator[Line]:
     """Yield the copies' lines; followed, it never ends, and takes in copies that come."""
     began = time.time()
     last = {copy.id: "" for copy in copies}
 
-    def kept(copy: Copy) -> Iterable[Line]:
+    def kept(copy: LogSource) -> Iterable[Line]:
         # Docker's own tail counts lines of the whole log.
         frames = door.frames(copy, since=query.since, tail=None if query.wish else query.tail)
-        lines = chosen(_noted(lines_of(copy, frames), copy, last), query.wish)
+        lines = matching(_noted(lines_of(copy, frames), copy, last), query.wish)
         return deque(lines, query.tail) if query.wish and query.tail is not None else lines
 
     yield from merged(kept(copy) for copy in copies)
@@ -79,7 +79,7 @@ def stack_logs(door: Door, query: Query, copies: Sequence[Copy]) -> Iterator[Lin
         yield from _Follower(door, query, last, began).lines()
 
 
-def _noted(lines: Iterable[Line], copy: Copy, last: dict[str, str]) -> Iterator[Line]:
+def _noted(lines: Iterable[Line], copy: LogSource, last: dict[str, str]) -> Iterator[Line]:
     """Pass on the lines that are new of a copy, and keep the time of the last one in `last`."""
     known = last.get(copy.id, "")
     for line in lines:
@@ -98,7 +98,7 @@ class _Follower:
         self._last = last
         self._began = began
         # Lines, the copy whose log has ended, or why reading failed.
-        self._arrivals: queue.SimpleQueue[Line | Copy | ProvisionError] = queue.SimpleQueue()
+        self._arrivals: queue.SimpleQueue[Line | LogSource | ProvisionError] = queue.SimpleQueue()
         self._reading: set[str] = set()
 
     def lines(self) -> Iterator[Line]:
@@ -120,7 +120,7 @@ class _Follower:
                 self._reading.add(copy.id)
                 threading.Thread(target=self._read, args=(copy,), daemon=True).start()
 
-    def _read(self, copy: Copy) -> None:
+    def _read(self, copy: LogSource) -> None:
         # What said nothing so far is read from our own start on, and what came later from its own.
         since = None
         if copy.id in self._last:
@@ -129,7 +129,7 @@ class _Follower:
             since = Line(after, "", "").moment - 0.001 if after else self._began
         try:
             frames = self._door.frames(copy, since=since, follow=True)
-            for line in chosen(_noted(lines_of(copy, frames), copy, self._last), self._wish):
+            for line in matching(_noted(lines_of(copy, frames), copy, self._last), self._wish):
                 self._arrivals.put(line)
         except ProvisionError as error:
             self._arrivals.put(error)

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 import pytest
 from cryptography import x509
 
-from provision.adapters.cluster_dir import Keeper
+from provision.adapters.cluster_dir import ClusterDir
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import Addresses, ClusterSpec, HubSpec, Tls, User
 
@@ -19,16 +19,16 @@ HERE = Addresses("10.20.0.10", "172.29.0.100")
 
 
 @pytest.fixture
-def keeper(tmp_path, monkeypatch):
+def cluster_dir(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    return Keeper("analytics")
+    return ClusterDir("analytics")
 
 
-def test_everything_is_made_once_and_private(keeper):
-    one = keeper.ensure_secrets(SPEC, HERE)
-    files = {path.name: path.read_bytes() for path in keeper.folder.iterdir()}
-    assert keeper.ensure_secrets(SPEC, HERE) == one
-    assert {path.name: path.read_bytes() for path in keeper.folder.iterdir()} == files
+def test_everything_is_made_once_and_private(cluster_dir):
+    one = cluster_dir.ensure_secrets(SPEC, HERE)
+    files = {path.name: path.read_bytes() for path in cluster_dir.folder.iterdir()}
+    assert cluster_dir.ensure_secrets(SPEC, HERE) == one
+    assert {path.name: path.read_bytes() for path in cluster_dir.folder.iterdir()} == files
     assert set(files) == {
         "id_ed25519",
         "id_ed25519.pub",
@@ -39,52 +39,52 @@ def test_everything_is_made_once_and_private(keeper):
         "hub.pem",
         "hub.key",
     }
-    assert keeper.folder.stat().st_mode & 0o777 == 0o700
-    for path in keeper.folder.iterdir():
+    assert cluster_dir.folder.stat().st_mode & 0o777 == 0o700
+    for path in cluster_dir.folder.iterdir():
         assert path.stat().st_mode & 0o777 == 0o600, path.name
 
 
-def test_secrets(keeper):
-    made = keeper.ensure_secrets(SPEC, HERE)
-    plain = dict(line.split() for line in keeper.passwords.read_text().splitlines())
+def test_secrets(cluster_dir):
+    made = cluster_dir.ensure_secrets(SPEC, HERE)
+    plain = dict(line.split() for line in cluster_dir.passwords.read_text().splitlines())
     assert set(plain) == {"alice", "bob"}
     assert all(len(password) == 16 for password in plain.values())
     hashes = dict(made.password_hashes)
     assert set(hashes) == {"alice", "bob"}
     assert all(one.startswith("$6$") for one in hashes.values())
     for password in plain.values():
-        assert password not in (keeper.folder / "secrets.json").read_text()
+        assert password not in (cluster_dir.folder / "secrets.json").read_text()
     assert len(made.spark_secret) == 64
     assert made.operator_public_key.startswith("ssh-ed25519 AAAA")
     assert made.spark_secret not in repr(made)
 
 
-def test_a_new_user_gets_a_password_and_the_others_keep_theirs(keeper):
-    before = dict(keeper.ensure_secrets(SPEC, HERE).password_hashes)
+def test_a_new_user_gets_a_password_and_the_others_keep_theirs(cluster_dir):
+    before = dict(cluster_dir.ensure_secrets(SPEC, HERE).password_hashes)
     spec = replace(SPEC, hub=HubSpec(users=(User("alice"), User("carol"))))
-    after = dict(keeper.ensure_secrets(spec, HERE).password_hashes)
+    after = dict(cluster_dir.ensure_secrets(spec, HERE).password_hashes)
     assert after["alice"] == before["alice"]
     assert set(after) == {"alice", "carol"}
-    assert "carol " in keeper.passwords.read_text()
+    assert "carol " in cluster_dir.passwords.read_text()
 
 
-def test_handed_out_passwords_may_be_removed(keeper):
-    before = keeper.ensure_secrets(SPEC, HERE)
-    keeper.passwords.unlink()
-    assert keeper.ensure_secrets(SPEC, HERE).password_hashes == before.password_hashes
-    assert not keeper.passwords.exists()
+def test_handed_out_passwords_may_be_removed(cluster_dir):
+    before = cluster_dir.ensure_secrets(SPEC, HERE)
+    cluster_dir.passwords.unlink()
+    assert cluster_dir.ensure_secrets(SPEC, HERE).password_hashes == before.password_hashes
+    assert not cluster_dir.passwords.exists()
 
 
-def test_a_kill_between_password_and_hash_keeps_the_password(keeper):
-    keeper.ensure_secrets(SPEC, HERE)
-    plain = keeper.passwords.read_text()
-    (keeper.folder / "secrets.json").unlink()
-    keeper.ensure_secrets(SPEC, HERE)
-    assert keeper.passwords.read_text() == plain
+def test_a_kill_between_password_and_hash_keeps_the_password(cluster_dir):
+    cluster_dir.ensure_secrets(SPEC, HERE)
+    plain = cluster_dir.passwords.read_text()
+    (cluster_dir.folder / "secrets.json").unlink()
+    cluster_dir.ensure_secrets(SPEC, HERE)
+    assert cluster_dir.passwords.read_text() == plain
 
 
-def test_the_certificate_is_trusted_by_its_authority_and_names_the_addresses(keeper):
-    made = keeper.ensure_secrets(SPEC, HERE)
+def test_the_certificate_is_trusted_by_its_authority_and_names_the_addresses(cluster_dir):
+    made = cluster_dir.ensure_secrets(SPEC, HERE)
     cert = x509.load_pem_x509_certificate(made.hub_cert.encode())
     authority = x509.load_pem_x509_certificate(made.authority.encode())
     cert.verify_directly_issued_by(authority)
@@ -95,51 +95,51 @@ def test_the_certificate_is_trusted_by_its_authority_and_names_the_addresses(kee
     assert context.verify_mode == ssl.CERT_REQUIRED
 
 
-def test_the_certificate_follows_the_floating_ip_and_the_authority_stays(keeper):
-    one = keeper.ensure_secrets(SPEC, HERE)
-    two = keeper.ensure_secrets(SPEC, Addresses("10.20.0.10", "172.29.0.101"))
+def test_the_certificate_follows_the_floating_ip_and_the_authority_stays(cluster_dir):
+    one = cluster_dir.ensure_secrets(SPEC, HERE)
+    two = cluster_dir.ensure_secrets(SPEC, Addresses("10.20.0.10", "172.29.0.101"))
     assert one.hub_cert != two.hub_cert
     assert one.authority == two.authority
     assert one.spark_secret == two.spark_secret
 
 
-def test_a_certificate_that_nears_its_end_is_made_anew(keeper, monkeypatch):
+def test_a_certificate_that_nears_its_end_is_made_anew(cluster_dir, monkeypatch):
     monkeypatch.setattr("provision.adapters.host.certificates.CERTIFICATE_DAYS", 20)
-    one = keeper.ensure_secrets(SPEC, HERE)
+    one = cluster_dir.ensure_secrets(SPEC, HERE)
     monkeypatch.setattr("provision.adapters.host.certificates.CERTIFICATE_DAYS", 397)
-    assert keeper.ensure_secrets(SPEC, HERE).hub_cert != one.hub_cert
+    assert cluster_dir.ensure_secrets(SPEC, HERE).hub_cert != one.hub_cert
 
 
-def test_the_users_own_certificate_is_passed_on(keeper, tmp_path):
+def test_the_users_own_certificate_is_passed_on(cluster_dir, tmp_path):
     (tmp_path / "c.pem").write_text("CERT")
     (tmp_path / "c.key").write_text("KEY")
     spec = replace(SPEC, hub=replace(SPEC.hub, tls=Tls(tmp_path / "c.pem", tmp_path / "c.key")))
-    made = keeper.ensure_secrets(spec, HERE)
+    made = cluster_dir.ensure_secrets(spec, HERE)
     assert (made.hub_cert, made.hub_key, made.authority) == ("CERT", "KEY", "CERT")
-    assert not keeper.authority.exists()
+    assert not cluster_dir.authority.exists()
     (tmp_path / "c.key").unlink()
     with pytest.raises(UsageError, match=r"hub\.tls\.key"):
-        keeper.ensure_secrets(spec, HERE)
+        cluster_dir.ensure_secrets(spec, HERE)
 
 
-def test_no_key_yet_changes_nothing(keeper):
-    assert keeper.public_key() == ""
-    assert not keeper.folder.exists()
+def test_no_key_yet_changes_nothing(cluster_dir):
+    assert cluster_dir.public_key() == ""
+    assert not cluster_dir.folder.exists()
 
 
 @pytest.mark.parametrize("file", ["id_ed25519", "secrets.json"])
-def test_a_damaged_file_is_named(keeper, file):
-    keeper.ensure_secrets(SPEC, HERE)
-    (keeper.folder / file).write_text("garbage")
+def test_a_damaged_file_is_named(cluster_dir, file):
+    cluster_dir.ensure_secrets(SPEC, HERE)
+    (cluster_dir.folder / file).write_text("garbage")
     with pytest.raises(ProvisionError, match=file):
-        keeper.ensure_secrets(SPEC, HERE)
+        cluster_dir.ensure_secrets(SPEC, HERE)
 
 
-def test_the_lock_outlives_the_folder(keeper):
-    with keeper.locked():
-        keeper.ensure_key()
-        keeper.remove()
-        with pytest.raises(ProvisionError, match="another"), Keeper("analytics").locked():
+def test_the_lock_outlives_the_folder(cluster_dir):
+    with cluster_dir.locked():
+        cluster_dir.ensure_key()
+        cluster_dir.remove()
+        with pytest.raises(ProvisionError, match="another"), ClusterDir("analytics").locked():
             pass
-    with keeper.locked():
-        shutil.rmtree(keeper.folder, ignore_errors=True)
+    with cluster_dir.locked():
+        shutil.rmtree(cluster_dir.folder, ignore_errors=True)

@@ -6,7 +6,7 @@ import pytest
 
 from provision.adapters import mariadb
 from provision.adapters.host.process import Result
-from provision.adapters.mariadb import Server
+from provision.adapters.mariadb import MariaDB
 from provision.base import paths
 from provision.base.errors import ProvisionError
 from provision.model.galera.bootstrap import NEVER, Position, View
@@ -35,35 +35,35 @@ def recovering(monkeypatch, log):
 def test_an_ordinary_end_has_left_its_position(data, monkeypatch):
     calls = recovering(monkeypatch, "")
     (data / "grastate.dat").write_text(GRASTATE.format(CLUSTER, 12))
-    assert Server(data).position() == Position(CLUSTER, 12)
+    assert MariaDB(data).position() == Position(CLUSTER, 12)
     assert not calls
 
 
 def test_after_a_crash_it_is_recovered(data, monkeypatch):
     (data / "grastate.dat").write_text(GRASTATE.format(CLUSTER, -1))
     recovering(monkeypatch, f"[Note] WSREP: Recovered position: {CLUSTER}:77\n")
-    assert Server(data).position() == Position(CLUSTER, 77)
+    assert MariaDB(data).position() == Position(CLUSTER, 77)
 
 
 def test_data_that_cannot_be_read_is_not_taken_for_none(data, monkeypatch):
     (data / "grastate.dat").write_text(GRASTATE.format(CLUSTER, -1))
     recovering(monkeypatch, "[ERROR] InnoDB: corrupt")
     with pytest.raises(ProvisionError, match="cannot be recovered") as error:
-        Server(data).position()
+        MariaDB(data).position()
     assert "corrupt" in error.value.detail
 
 
 def test_data_from_before_there_was_a_cluster(data):
-    assert Server(data).position() == Position(NEVER)
+    assert MariaDB(data).position() == Position(NEVER)
 
 
 @pytest.mark.parametrize("left", ["installing", "sst_in_progress"])
 def test_half_of_a_database_is_none(data, left):
     (data / left).touch()
-    assert Server(data).position() is None
+    assert MariaDB(data).position() is None
     (data / left).unlink()
     (data / "mysql").rmdir()
-    assert Server(data).position() is None
+    assert MariaDB(data).position() is None
 
 
 def test_a_new_database_takes_the_place_of_what_an_earlier_attempt_left(data, monkeypatch):
@@ -76,26 +76,26 @@ def test_a_new_database_takes_the_place_of_what_an_earlier_attempt_left(data, mo
         (data / "mysql").mkdir()
 
     monkeypatch.setattr(mariadb, "must", must)
-    Server(data).install()
+    MariaDB(data).install()
     assert [path.name for path in data.iterdir()] == ["mysql"]
 
 
 def test_the_first_member_is_told_apart_from_the_others(data):
-    first = Server(data).argv("mariadb-1", "e1", Position(CLUSTER, 5), ())
+    first = MariaDB(data).argv("mariadb-1", "e1", Position(CLUSTER, 5), ())
     assert "--wsrep-new-cluster" in first
     assert f"--wsrep-start-position={CLUSTER}:5" in first
-    other = Server(data).argv("mariadb-2", "e1", None, ("192.0.2.1", "192.0.2.3"))
+    other = MariaDB(data).argv("mariadb-2", "e1", None, ("192.0.2.1", "192.0.2.3"))
     assert "--wsrep-new-cluster" not in other
     assert "--wsrep-cluster-address=gcomm://192.0.2.1,192.0.2.3" in other
     assert not any("start-position" in option for option in other)
-    assert not any("start-position" in option for option in Server(data).argv("m", "", Position(NEVER), ()))
+    assert not any("start-position" in option for option in MariaDB(data).argv("m", "", Position(NEVER), ()))
 
 
 def test_the_start_is_allowed_to_galera(data):
-    Server(data).allow_start()
+    MariaDB(data).allow_start()
     assert not (data / "grastate.dat").exists()
     (data / "grastate.dat").write_text(GRASTATE.format(CLUSTER, 5))
-    Server(data).allow_start()
+    MariaDB(data).allow_start()
     assert "safe_to_bootstrap: 1" in (data / "grastate.dat").read_text()
 
 
@@ -109,12 +109,12 @@ def test_the_members_of_a_primary_component_are_noted_and_nothing_else(data):
     members = "aaaa/mariadb-2/192.0.2.2:0,bbbb/mariadb-1/192.0.2.1:0"
     note_view(file, "--status", "synced", "--uuid", CLUSTER, "--primary", "yes", "--index", "1", "--members", members)
     seen = View("e1", ("mariadb-1", "mariadb-2"))
-    assert Server(data).view() == seen
+    assert MariaDB(data).view() == seen
     note_view(file, "--status", "disconnected", "--primary", "no", "--members", "bbbb/mariadb-1/192.0.2.1:0")
     note_view(file, "--status", "disconnecting")
     note_view(file, "--status", "synced", "--primary", "yes", "--members", "aaaa/mariadb-2/192.0.2.2:0")
-    assert Server(data).view() == seen
+    assert MariaDB(data).view() == seen
 
 
 def test_without_a_note_nobody_was_seen(data):
-    assert Server(data).view() == View()
+    assert MariaDB(data).view() == View()

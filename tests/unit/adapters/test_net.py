@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from provision.adapters import net
-from provision.adapters.cluster_dir import Keeper
+from provision.adapters.cluster_dir import ClusterDir
 from provision.base.model import Addresses, ClusterSpec
 
 
@@ -41,9 +41,9 @@ def serving(status=200, body="{}", tls=None):
 
 
 @pytest.fixture
-def keeper(tmp_path, monkeypatch):
+def cluster_dir(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    made = Keeper("a")
+    made = ClusterDir("a")
     made.ensure_secrets(ClusterSpec("a"), Addresses("10.20.0.10", "172.29.0.100"))
     return made
 
@@ -73,42 +73,42 @@ def test_no_master():
     assert net.spark_master("127.0.0.254", timeout=1) is None
 
 
-def hub(keeper, *, tls, certificate=None, authority=True, status=200):
+def hub(cluster_dir, *, tls, certificate=None, authority=True, status=200):
     with serving(status=status, tls=tls) as port:
-        return net.hub_answers("127.0.0.1", port, certificate or keeper.authority, authority=authority, timeout=5)
+        return net.hub_answers("127.0.0.1", port, certificate or cluster_dir.authority, authority=authority, timeout=5)
 
 
-def test_the_hub_answers_with_the_clusters_certificate(keeper):
-    assert hub(keeper, tls=(keeper.folder / "hub.pem", keeper.folder / "hub.key")) == ""
+def test_the_hub_answers_with_the_clusters_certificate(cluster_dir):
+    assert hub(cluster_dir, tls=(cluster_dir.folder / "hub.pem", cluster_dir.folder / "hub.key")) == ""
 
 
-def test_a_hub_that_fails_is_not_well(keeper):
-    said = hub(keeper, tls=(keeper.folder / "hub.pem", keeper.folder / "hub.key"), status=503)
+def test_a_hub_that_fails_is_not_well(cluster_dir):
+    said = hub(cluster_dir, tls=(cluster_dir.folder / "hub.pem", cluster_dir.folder / "hub.key"), status=503)
     assert "does not answer yet" in said
 
 
-def test_a_hub_of_another_authority_is_not_believed(keeper):
-    other = Keeper("b")
+def test_a_hub_of_another_authority_is_not_believed(cluster_dir):
+    other = ClusterDir("b")
     other.ensure_secrets(ClusterSpec("b"), Addresses("10.20.0.10", "172.29.0.100"))
     assert "its certificate is not the cluster's" in hub(
-        keeper, tls=(other.folder / "hub.pem", other.folder / "hub.key")
+        cluster_dir, tls=(other.folder / "hub.pem", other.folder / "hub.key")
     )
 
 
-def test_the_users_own_certificate_is_the_one_and_only(keeper):
-    other = Keeper("b")
+def test_the_users_own_certificate_is_the_one_and_only(cluster_dir):
+    other = ClusterDir("b")
     other.ensure_secrets(ClusterSpec("b"), Addresses("10.20.0.10", "172.29.0.100"))
-    tls = (keeper.folder / "hub.pem", keeper.folder / "hub.key")
-    assert hub(keeper, tls=tls, certificate=tls[0], authority=False) == ""
-    said = hub(keeper, tls=tls, certificate=other.folder / "hub.pem", authority=False)
+    tls = (cluster_dir.folder / "hub.pem", cluster_dir.folder / "hub.key")
+    assert hub(cluster_dir, tls=tls, certificate=tls[0], authority=False) == ""
+    said = hub(cluster_dir, tls=tls, certificate=other.folder / "hub.pem", authority=False)
     assert "its certificate is not the cluster's" in said
 
 
-def test_no_hub(keeper):
-    assert "does not answer yet" in net.hub_answers("127.0.0.1", 1, keeper.authority, authority=True, timeout=1)
+def test_no_hub(cluster_dir):
+    assert "does not answer yet" in net.hub_answers("127.0.0.1", 1, cluster_dir.authority, authority=True, timeout=1)
 
 
-def test_a_missing_certificate_is_named(keeper, tmp_path):
+def test_a_missing_certificate_is_named(cluster_dir, tmp_path):
     assert "gone.pem" in net.hub_answers("127.0.0.1", 1, tmp_path / "gone.pem", authority=True, timeout=1)
 
 

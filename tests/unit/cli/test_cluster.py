@@ -15,7 +15,7 @@ from provision.cli.cluster import _say, lines
 from provision.cli.main import main
 from provision.cli.terminal import TerminalProgress
 from provision.model.cluster.plan import Plan, Step
-from provision.model.cluster.resources import Observed
+from provision.model.cluster.resources import ObservedCluster
 from provision.operations.cluster.up import Summary
 
 
@@ -65,9 +65,9 @@ def test_down_removes_nothing_unless_somebody_says_so(terminal, code, said, *, t
     """Neither without a terminal nor after a no."""
     removed = []
 
-    def remove(cloud, keeper, progress, agree):
-        agree(Observed())
-        removed.append(keeper.name)
+    def remove(cloud, cluster_dir, progress, agree):
+        agree(ObservedCluster())
+        removed.append(cluster_dir.name)
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("provision.adapters.openstack.cloud.connect", lambda name, source: None)

@@ -12,14 +12,14 @@ from ipaddress import IPv4Network
 import pytest
 
 from provision.adapters import net
-from provision.adapters.cluster_dir import Keeper
+from provision.adapters.cluster_dir import ClusterDir
 from provision.adapters.openstack.cloud import BusyError, External
 from provision.base.errors import ProvisionError
 from provision.base.model import Flavor
 from provision.base.progress import Silent
-from provision.model.cluster import resources as its
+from provision.model.cluster import resources
 from provision.operations.cluster.up import Helpers, Up
-from provision.operations.cluster.wait import Forming
+from provision.operations.cluster.wait import ReadinessWait
 
 ED25519 = base64.b64encode(b"\x00\x00\x00\x0bssh-ed25519\x00\x00\x00\x20" + b"k" * 32).decode()
 CONSOLE = f"""[    0.000000] Linux version 6.12
@@ -132,40 +132,43 @@ class FakeCloud:
     # --- what it holds ---
 
     def _base(self, thing, name):
-        return {"id": thing.id, "name": thing.name, "tagged": set(its.tags(name)) <= set(thing.tags)}
+        return {"id": thing.id, "name": thing.name, "tagged": set(resources.tags(name)) <= set(thing.tags)}
 
     @request
     def observe(self, name):
         def mine(kind):
-            return [thing for thing in self.of(kind) if thing.description == its.mark(name)]
+            return [thing for thing in self.of(kind) if thing.description == resources.mark(name)]
 
         networks = mine("network")
         homes = {thing.id for thing in networks}
         ports = [port for port in self.of("port") if port.data["network"] in homes]
-        key = its.key_name(name)
-        return its.Observed(
-            networks=tuple(its.Network(**self._base(one, name)) for one in networks),
-            subnets=tuple(its.Subnet(**self._base(one, name), **one.data) for one in mine("subnet")),
-            routers=tuple(its.Router(**self._base(one, name), **one.data) for one in mine("router")),
-            groups=tuple(its.Group(**self._base(one, name), rules=tuple(one.data["rules"])) for one in mine("group")),
-            ports=tuple(
-                its.Port(**self._base(one, name), **one.data, marked=one.description == its.mark(name)) for one in ports
+        key = resources.key_name(name)
+        return resources.ObservedCluster(
+            networks=tuple(resources.Network(**self._base(one, name)) for one in networks),
+            subnets=tuple(resources.Subnet(**self._base(one, name), **one.data) for one in mine("subnet")),
+            routers=tuple(resources.Router(**self._base(one, name), **one.data) for one in mine("router")),
+            groups=tuple(
+                resources.Group(**self._base(one, name), rules=tuple(one.data["rules"])) for one in mine("group")
             ),
-            floatings=tuple(its.Floating(**self._base(one, name), **one.data) for one in mine("floating IP")),
-            keys=(its.KeyPair(key, self.keys[key]),) if key in self.keys else (),
+            ports=tuple(
+                resources.Port(**self._base(one, name), **one.data, marked=one.description == resources.mark(name))
+                for one in ports
+            ),
+            floatings=tuple(resources.Floating(**self._base(one, name), **one.data) for one in mine("floating IP")),
+            keys=(resources.KeyPair(key, self.keys[key]),) if key in self.keys else (),
             servers=self._servers(name),
         )
 
     def _servers(self, name):
         found = []
         for vm in list(self.vms.values()):
-            if vm["metadata"].get(its.META_CLUSTER) != name:
+            if vm["metadata"].get(resources.META_CLUSTER) != name:
                 continue
             found.append(
-                its.Server(
+                resources.Server(
                     id=vm["id"],
                     name=vm["name"],
-                    role=vm["metadata"][its.META_ROLE],
+                    role=vm["metadata"][resources.META_ROLE],
                     status=vm["status"],
                     deleting=vm["deleting"],
                     launched=vm["launched"],
@@ -174,9 +177,9 @@ class FakeCloud:
                     ),
                     flavor=vm["flavor"],
                     image=vm["image"],
-                    spec=vm["metadata"].get(its.META_SPEC, ""),
-                    proved=vm["metadata"].get(its.META_PROVED, ""),
-                    floating=vm["metadata"].get(its.META_FLOATING, ""),
+                    spec=vm["metadata"].get(resources.META_SPEC, ""),
+                    smoke_tested=vm["metadata"].get(resources.META_SMOKE_TESTED, ""),
+                    floating=vm["metadata"].get(resources.META_FLOATING, ""),
                     fault=vm.get("fault", ""),
                 )
             )
@@ -219,16 +222,16 @@ class FakeCloud:
 
     @request
     def create_network(self, name):
-        return self._add("network", name, its.mark(name))
+        return self._add("network", name, resources.mark(name))
 
     @request
     def create_subnet(self, name, network, cidr):
         assert network in self.things
-        return self._add("subnet", name, its.mark(name), network=network, cidr=cidr)
+        return self._add("subnet", name, resources.mark(name), network=network, cidr=cidr)
 
     @request
     def create_router(self, name, external):
-        return self._add("router", name, its.mark(name), external=external)
+        return self._add("router", name, resources.mark(name), external=external)
 
     @request
     def set_gateway(self, router, external):
@@ -253,7 +256,7 @@ class FakeCloud:
 
     @request
     def create_group(self, name):
-        return self._add("group", name, its.mark(name), rules=[])
+        return self._add("group", name, resources.mark(name), rules=[])
 
     @request
     def add_rules(self, group, rules):
@@ -270,14 +273,14 @@ class FakeCloud:
     @request
     def create_port(self, name, network, subnet, group):
         assert self.things[subnet].data["network"] == network
-        id = self._port(network, its.master_name(name), its.mark(name), groups=(group,))
+        id = self._port(network, resources.master_name(name), resources.mark(name), groups=(group,))
         return id, self.things[id].data["address"]
 
     @request
     def create_floating(self, name, external, port):
         self._reachable(port)
         address = f"172.29.0.{100 + len(self.of('floating IP'))}"
-        return self._add("floating IP", "", its.mark(name), address=address, port=port), address
+        return self._add("floating IP", "", resources.mark(name), address=address, port=port), address
 
     def _reachable(self, port):
         network = self.things[port].data["network"]
@@ -294,18 +297,18 @@ class FakeCloud:
     @request
     def tag(self, kind, id, name):
         assert self.things[id].kind == {"security group": "group"}.get(kind, kind)
-        self.things[id].tags = its.tags(name)
+        self.things[id].tags = resources.tags(name)
 
     @request
     def create_key(self, name, public_key):
-        if its.key_name(name) in self.keys:
+        if resources.key_name(name) in self.keys:
             raise BusyError("the key pair is there already")
-        self.keys[its.key_name(name)] = public_key
+        self.keys[resources.key_name(name)] = public_key
 
     @request
     def create_servers(self, name, names, *, role, image, flavor, network, group, user_data, metadata):
         assert user_data.startswith("#cloud-config")
-        assert its.key_name(name) in self.keys
+        assert resources.key_name(name) in self.keys
         assert image
         for one in names:
             id = f"vm-{next(self._ids):04}"
@@ -317,7 +320,7 @@ class FakeCloud:
                 "launched": False,
                 "flavor": flavor.removeprefix("id-"),
                 "image": image,
-                "metadata": {its.META_CLUSTER: name, its.META_ROLE: role, **metadata},
+                "metadata": {resources.META_CLUSTER: name, resources.META_ROLE: role, **metadata},
             }
             if "port" in network:
                 port = self.things[network["port"]]
@@ -342,7 +345,7 @@ class FakeCloud:
 
     @request
     def delete_key(self, name):
-        self.keys.pop(its.key_name(name), None)
+        self.keys.pop(resources.key_name(name), None)
 
     @request
     def remove_interface(self, router, port):
@@ -379,14 +382,16 @@ def watch(cloud, spec):
 
     def spark():
         vms = [
-            vm for vm in cloud.vms.values() if vm["metadata"][its.META_ROLE] == "worker" and vm["status"] == "ACTIVE"
+            vm
+            for vm in cloud.vms.values()
+            if vm["metadata"][resources.META_ROLE] == "worker" and vm["status"] == "ACTIVE"
         ]
         ids = {vm["id"] for vm in vms}
         return net.SparkMaster(
             tuple(port.data["address"] for port in cloud.of("port") if port.data["device"] in ids), 2, 2048, 0
         )
 
-    return Forming(
+    return ReadinessWait(
         cloud, spec.name, Silent(), nodes=spec.workers.count + 1, spark=spark, hub=lambda: "", sleep=lambda _: None
     )
 
@@ -396,7 +401,7 @@ class Site:
 
     def __init__(self, cloud, spec):
         self.cloud, self.spec = cloud, spec
-        self.keeper = Keeper(spec.name)
+        self.cluster_dir = ClusterDir(spec.name)
         self.plans, self.configured, self.jobs = [], 0, 0
 
     def up(self, *, replace=False, spec=None):
@@ -405,7 +410,7 @@ class Site:
         def configure(apply, nodes):
             self.configured += 1
 
-        def prove(apply, nodes):
+        def smoke_test(apply, nodes):
             self.jobs += 1
             return "499500"
 
@@ -414,18 +419,18 @@ class Site:
 
         helpers = Helpers(
             image=lambda: self.cloud.default_image,
-            forming=lambda address: watch(self.cloud, spec),
+            readiness=lambda address: watch(self.cloud, spec),
             configure=configure,
-            prove=prove,
+            smoke_test=smoke_test,
             works=works,
         )
-        run = Up(self.cloud, self.keeper, Silent(), spec=spec, source="cluster.yaml", helpers=helpers)
+        run = Up(self.cloud, self.cluster_dir, Silent(), spec=spec, source="cluster.yaml", helpers=helpers)
         return run.run(self.plans.append, replace=replace)
 
     def down(self):
         from provision.operations.cluster.down import down
 
-        return down(self.cloud, self.keeper, Silent(), lambda seen: None, sleep=lambda _: None)
+        return down(self.cloud, self.cluster_dir, Silent(), lambda seen: None, sleep=lambda _: None)
 
 
 @pytest.fixture(autouse=True)
@@ -449,8 +454,8 @@ def make_site():
         cloud = FakeCloud()
         # Somebody else's things, some of them confusingly alike.
         cloud._add("network", name)
-        cloud._add("network", "other", its.mark("other"))
-        cloud._add("router", name, f"{its.mark(name)}-2")
+        cloud._add("network", "other", resources.mark("other"))
+        cloud._add("router", name, f"{resources.mark(name)}-2")
         cloud._add("group", "default", rules=[])
         cloud.keys["provision-other"] = "ssh-ed25519 AAAA"
         cloud.vms["vm-x"] = {
@@ -461,7 +466,7 @@ def make_site():
             "launched": True,
             "flavor": "m1.small",
             "image": "img",
-            "metadata": {its.META_CLUSTER: "other", its.META_ROLE: "worker"},
+            "metadata": {resources.META_CLUSTER: "other", resources.META_ROLE: "worker"},
         }
         return Site(cloud, ClusterSpec(name, workers=replace(WorkersSpec(), count=workers)))
 

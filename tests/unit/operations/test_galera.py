@@ -10,11 +10,11 @@ from dataclasses import replace
 import pytest
 
 from provision.adapters.consul.catalogue import RefusedError
-from provision.adapters.consul.kv import Entry
+from provision.adapters.consul.kv import KeyEntry
 from provision.base.errors import ProvisionError
-from provision.model.galera.bootstrap import Position, Report, Start, State, View, read_start
+from provision.model.galera.bootstrap import MemberReport, Position, Start, State, View, read_start
 from provision.operations import galera
-from provision.operations.galera import Member, Way
+from provision.operations.galera import GaleraMember, JoinPlan
 
 NAMES = ("mariadb-1", "mariadb-2", "mariadb-3")
 CLUSTER = "1938a009-e6df-11f1-8853-13e0bc481b10"
@@ -65,7 +65,7 @@ class Consul:
 
     def put(self, key, value, session=""):
         self.index += 1
-        self.keys[key] = Entry(value, session, self.index)
+        self.keys[key] = KeyEntry(value, session, self.index)
 
     def read(self, prefix):
         with self.lock:
@@ -120,8 +120,8 @@ class Server:
     def allow_start(self):
         self.done.append("allow")
 
-    def argv(self, member, era, position, peers):
-        return [member, era, str(position), *peers]
+    def argv(self, member, bootstrap_id, position, peers):
+        return [member, bootstrap_id, str(position), *peers]
 
     def start(self, argv):
         self.code = None
@@ -144,7 +144,7 @@ class Server:
 
 def member(name, consul, server, **options):
     options.setdefault("answers", lambda _: True)
-    return Member(name, NAMES, server, consul, accounts="SQL", say=lambda _: None, **options)
+    return GaleraMember(name, NAMES, server, consul, accounts="SQL", say=lambda _: None, **options)
 
 
 def until(condition):
@@ -177,7 +177,7 @@ def test_of_three_new_members_one_starts_and_the_others_join_it():
         assert len(argvs) == 3
         assert servers["mariadb-1"].done[:2] == ["install", "allow"]
         assert "install" not in servers["mariadb-2"].done
-        assert len({argv[1] for argv in argvs}) == 1, "one era"
+        assert len({argv[1] for argv in argvs}) == 1, "one bootstrap"
         assert read_start(consul.keys["galera/start"].value).cluster == CLUSTER
         assert set(consul.keys) == {"galera/start"}, "nothing of the start is left"
 
@@ -202,13 +202,13 @@ def in_the_end(act, seconds=0.3):
 def test_it_waits_for_who_may_know_more_and_what_it_left_behind_is_no_obstacle():
     consul = Consul()
     old = consul.begin_session("an earlier life", 15)
-    consul.hold("galera/reports/mariadb-1", Report("mariadb-1", None).text(), old)
+    consul.hold("galera/reports/mariadb-1", MemberReport("mariadb-1", None).text(), old)
     consul.hold("galera/lock", "mariadb-1", old)
     one = member("mariadb-1", consul, Server(Position(CLUSTER, 5), View("", ("mariadb-1", "mariadb-2"))))
     assert in_the_end(one._find_way) is None
     assert old not in consul.sessions
     assert consul.statuses["mariadb-1"] == "critical"
-    two = Report("mariadb-2", Position(CLUSTER, 4), View("", ("mariadb-1", "mariadb-2")))
+    two = MemberReport("mariadb-2", Position(CLUSTER, 4), View("", ("mariadb-1", "mariadb-2")))
     consul.hold("galera/reports/mariadb-2", two.text(), consul.begin_session("two", 15))
     until(lambda: "galera/start" in consul.keys)
     assert read_start(consul.keys["galera/start"].value).by == "mariadb-1"
@@ -220,7 +220,7 @@ def test_a_start_that_is_no_longer_right_does_not_happen(change):
     server = Server(Position(CLUSTER, 5), View("e0", NAMES[:1]))
     one = member("mariadb-1", consul, server)
     others = consul.begin_session("two", 15)
-    consul.hold("galera/reports/mariadb-2", Report("mariadb-2", None).text(), others)
+    consul.hold("galera/reports/mariadb-2", MemberReport("mariadb-2", None).text(), others)
 
     def meanwhile():
         consul.before_commit = lambda: None
@@ -228,13 +228,13 @@ def test_a_start_that_is_no_longer_right_does_not_happen(change):
             # The member was paused for so long that its session has ended.
             consul.end_session(one._session)
         elif change == "report":
-            two = Report("mariadb-2", Position(CLUSTER, 9), View("e0", NAMES))
+            two = MemberReport("mariadb-2", Position(CLUSTER, 9), View("e0", NAMES))
             consul.hold("galera/reports/mariadb-2", two.text(), others)
         else:
             consul.put("galera/start", Start("e9", "mariadb-3").text())
 
     consul.before_commit = meanwhile
-    assert one._try(Report("mariadb-1", server.at, server.seen)) is None
+    assert one._try(MemberReport("mariadb-1", server.at, server.seen)) is None
     start = consul.keys.get("galera/start")
     assert start is None or read_start(start.value).by == "mariadb-3"
 
@@ -245,12 +245,12 @@ def test_nobody_is_joined_that_does_not_answer_and_no_data_is_thrown_away():
     consul.put("galera/start", Start("e1", "mariadb-2", CLUSTER).text())
     server = Server(Position(CLUSTER.replace("1", "2"), 5), View("e0", ("mariadb-1", "mariadb-2")))
     deaf = member("mariadb-1", consul, server, answers=lambda _: False)
-    assert deaf._try(Report("mariadb-1", server.at, server.seen)) is None
+    assert deaf._try(MemberReport("mariadb-1", server.at, server.seen)) is None
     with pytest.raises(ProvisionError, match="of the cluster"):
-        member("mariadb-1", consul, server)._try(Report("mariadb-1", server.at, server.seen))
+        member("mariadb-1", consul, server)._try(MemberReport("mariadb-1", server.at, server.seen))
     server.at = Position(CLUSTER, 5)
-    way = member("mariadb-1", consul, server)._try(Report("mariadb-1", server.at, server.seen))
-    assert way == Way("e1", server.at, ("at-mariadb-2",))
+    way = member("mariadb-1", consul, server)._try(MemberReport("mariadb-1", server.at, server.seen))
+    assert way == JoinPlan("e1", server.at, ("at-mariadb-2",))
 
 
 def test_it_serves_only_when_it_is_in_step_and_says_so():
@@ -258,7 +258,7 @@ def test_it_serves_only_when_it_is_in_step_and_says_so():
     one = member("mariadb-1", consul, server)
     server.says = None
     found = []
-    thread = threading.Thread(target=lambda: found.append(one._serve(Way("e1", None, ("at-2",)))), daemon=True)
+    thread = threading.Thread(target=lambda: found.append(one._serve(JoinPlan("e1", None, ("at-2",)))), daemon=True)
     thread.start()
 
     def shown(status):
@@ -277,7 +277,7 @@ def test_it_serves_only_when_it_is_in_step_and_says_so():
 def test_apart_from_the_cluster_it_begins_anew():
     consul, server = Consul(), Server()
     server.says = replace(SYNCED, primary=False)
-    assert in_the_end(lambda: member("mariadb-1", consul, server)._serve(Way("e1", None, ("at-2",))), 5) is None
+    assert in_the_end(lambda: member("mariadb-1", consul, server)._serve(JoinPlan("e1", None, ("at-2",))), 5) is None
     assert server.code == 0
 
 

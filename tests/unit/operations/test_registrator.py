@@ -10,8 +10,8 @@ import pytest
 
 from provision.adapters.consul.catalogue import CatalogueAwayError, RefusedError
 from provision.adapters.docker.events import EngineAwayError
-from provision.model.registrator.container import Container, Network, Port
-from provision.model.registrator.services import Settings
+from provision.model.registrator.container import Container, ContainerNetwork, ContainerPort
+from provision.model.registrator.services import RegistratorSettings
 from provision.operations.registrator import Registrator
 
 
@@ -19,8 +19,8 @@ def container(key, **changes):
     return Container(
         id=key * 8,
         image=key,
-        networks=(Network("n", "n", "10.0.0.1"),),
-        exposed=(Port(80),),
+        networks=(ContainerNetwork("n", "n", "10.0.0.1"),),
+        exposed=(ContainerPort(80),),
         **({"name": key} | changes),
     )
 
@@ -110,7 +110,7 @@ def world():
     started = []
 
     def start(resync=60.0, internal=True, ttl=60):
-        worker = Registrator(engine, catalogue, Settings("h", internal, ttl=ttl), report, resync)
+        worker = Registrator(engine, catalogue, RegistratorSettings("h", internal, ttl=ttl), report, resync)
         thread = threading.Thread(target=worker.run, daemon=True)
         thread.start()
         started.append((worker, thread))
@@ -213,7 +213,7 @@ def test_one_refused_registration_stops_no_other(world):
 
 def test_a_refused_removal_stops_nothing_and_refused_reading_is_tried_again(world):
     _, catalogue, lines, start = world
-    catalogue.entries["h:old:80"] = {"Service": "old", "Address": "", "Port": 80, "Meta": {"registrator": "h"}}
+    catalogue.entries["h:old:80"] = {"Service": "old", "Address": "", "ContainerPort": 80, "Meta": {"registrator": "h"}}
     catalogue.refuses.add("h:old:80")
     catalogue.unreadable = True
     start(resync=0.05)
@@ -228,7 +228,7 @@ def test_a_refused_removal_stops_nothing_and_refused_reading_is_tried_again(worl
 def test_what_another_token_registered_is_taken_over_before_it_is_removed(world):
     _, catalogue, _, start = world
     meta = {"registrator": "h", "holder": "an earlier one"}
-    catalogue.entries["h:old:80"] = {"Service": "old", "Address": "", "Port": 80, "Meta": meta}
+    catalogue.entries["h:old:80"] = {"Service": "old", "Address": "", "ContainerPort": 80, "Meta": meta}
     start()
     until(lambda: "h:old:80" not in catalogue.entries)
     assert catalogue.log == [("+", "h:a:80"), ("+", "h:old:80"), ("-", "h:old:80")]
@@ -251,16 +251,16 @@ def test_published_ports_take_the_agent_s_address(world):
     from provision.model.registrator.container import Binding
 
     engine, catalogue, _, start = world
-    engine.all = {"a" * 8: container("a", bindings=(Binding(Port(80), "0.0.0.0", 8080),))}
+    engine.all = {"a" * 8: container("a", bindings=(Binding(ContainerPort(80), "0.0.0.0", 8080),))}
     start(internal=False)
     until(lambda: "h:a:80" in catalogue.entries)
-    assert (catalogue.entries["h:a:80"]["Address"], catalogue.entries["h:a:80"]["Port"]) == ("192.0.2.7", 8080)
+    assert (catalogue.entries["h:a:80"]["Address"], catalogue.entries["h:a:80"]["ContainerPort"]) == ("192.0.2.7", 8080)
 
 
 def test_it_stops_while_nothing_answers():
     engine, catalogue = FakeEngine(), FakeCatalogue()
     engine.away = catalogue.away = True
-    worker = Registrator(engine, catalogue, Settings("h", internal=True), lambda *_, **__: None)
+    worker = Registrator(engine, catalogue, RegistratorSettings("h", internal=True), lambda *_, **__: None)
     thread = threading.Thread(target=worker.run, daemon=True)
     thread.start()
     time.sleep(0.1)

@@ -9,7 +9,7 @@ from provision.model.localcloud.doctor.finding import UP, Finding, listed, span
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from provision.model.localcloud.doctor.observed import Observed, Unit
+    from provision.model.localcloud.doctor.observed import ObservedLocalCloud, Unit
 
 _GIB: Final = 1024**3
 _CLOCK: Final = 3.0
@@ -18,7 +18,7 @@ _EXPIRES: Final = 30
 """Days before its end that a certificate is worth a word."""
 
 
-def skewed(seen: Observed) -> Iterator[Finding]:
+def skewed(seen: ObservedLocalCloud) -> Iterator[Finding]:
     """A clock is off."""
     for clock in seen.clocks:
         if abs(clock.ahead) - clock.uncertain > _CLOCK:
@@ -31,7 +31,7 @@ def skewed(seen: Observed) -> Iterator[Finding]:
             )
 
 
-def filling(seen: Observed) -> Iterator[Finding]:
+def filling(seen: ObservedLocalCloud) -> Iterator[Finding]:
     """A disk fills."""
     # The same file system holds several things: one finding for all.
     places: dict[tuple[int, int], list[str]] = {}
@@ -54,7 +54,7 @@ def _same(one: tuple[int, int], other: tuple[int, int]) -> bool:
     return abs(one[0] - other[0]) <= one[0] / 100 and abs(one[1] - other[1]) <= max(one[1] / 100, _GIB / 16)
 
 
-def expiring(seen: Observed) -> Iterator[Finding]:
+def expiring(seen: ObservedLocalCloud) -> Iterator[Finding]:
     """A certificate has expired, or will soon."""
     for each in seen.certificates:
         days = (each.ends - seen.now).total_seconds() / 86400
@@ -70,7 +70,7 @@ def expiring(seen: Observed) -> Iterator[Finding]:
         yield Finding("certificates", f"the certificate {each.path}", wrong, do)
 
 
-def drifted(seen: Observed) -> Iterator[Finding]:
+def drifted(seen: ObservedLocalCloud) -> Iterator[Finding]:
     """Containers were made from other images than this checkout gives."""
     old = sorted({unit.service for unit in seen.units if unit.family and _drifts(seen, unit)})
     if old:
@@ -82,6 +82,6 @@ def drifted(seen: Observed) -> Iterator[Finding]:
         )
 
 
-def _drifts(seen: Observed, unit: Unit) -> bool:
+def _drifts(seen: ObservedLocalCloud, unit: Unit) -> bool:
     wanted = seen.tags.get(unit.family)
     return wanted is not None and unit.image != f"provision/{unit.family}:{wanted}"

@@ -63,7 +63,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class ConsulCheck:
     """A service's instance in Consul."""
 
     service: str
@@ -87,7 +87,7 @@ class Worker:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class DatabaseMember:
     """A member of the database cluster; `variables` are Galera's own (none: it is in no cluster)."""
 
     name: str
@@ -138,7 +138,7 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
+class ObservedLocalCloud:
     """All that is looked at. None: it could not be looked at, and `unseen` says why, by the name of the field."""
 
     now: datetime
@@ -150,7 +150,7 @@ class Observed:
     """The images that this checkout gives, by family."""
     hypervisors: tuple[str, ...] = ()
     endpoints: tuple[Endpoint, ...] | None = None
-    checks: tuple[Check, ...] | None = None
+    checks: tuple[ConsulCheck, ...] | None = None
     failed_nodes: tuple[str, ...] = ()
     """Members of Consul that it has lost."""
     unregistered: tuple[str, ...] = ()
@@ -161,7 +161,7 @@ class Observed:
     """HAProxy's: how many copies it sends requests to."""
     compute: tuple[Worker, ...] | None = None
     agents: tuple[Worker, ...] | None = None
-    members: tuple[Member, ...] | None = None
+    members: tuple[DatabaseMember, ...] | None = None
     queues: tuple[Queue, ...] | None = None
     clocks: tuple[Clock, ...] = ()
     disks: tuple[Disk, ...] = ()
@@ -217,16 +217,16 @@ def read_backends(text: str) -> dict[str, int]:
     return found
 
 
-def read_checks(states: Sequence[Mapping[str, Any]]) -> tuple[Check, ...]:
+def read_checks(states: Sequence[Mapping[str, Any]]) -> tuple[ConsulCheck, ...]:
     """Read Consul's `/v1/health/state/any`: the instances that have a check, and what is wrong with them."""
     # What a host that is lost was told last stays as it was.
     lost = {state.get("Node") for state in states if not state["ServiceID"] and state["Status"] != "passing"} - {None}
-    found: dict[str, Check] = {}
+    found: dict[str, ConsulCheck] = {}
     for state in states:
         id_, alive = state["ServiceID"], state.get("Node") not in lost
         if id_ and (id_ not in found or found[id_].passing):
             output = " ".join(state["Output"].split()) if alive else f"{state['Node']} does not answer"
-            found[id_] = Check(state["ServiceName"], id_, alive and state["Status"] == "passing", output)
+            found[id_] = ConsulCheck(state["ServiceName"], id_, alive and state["Status"] == "passing", output)
     return tuple(found.values())
 
 

@@ -10,26 +10,33 @@ from urllib.parse import urlsplit
 
 from provision.model.localcloud.doctor.finding import UP, Finding, listed, logs, since
 from provision.model.localcloud.doctor.host_rules import drifted, expiring, filling, skewed
-from provision.model.localcloud.settings import CLUSTERED, PROJECT, peer, whole
+from provision.model.localcloud.settings import CLUSTERED, PROJECT, base_service, peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from provision.model.localcloud.doctor.observed import Check, Endpoint, Member, Observed, Unit, Worker
+    from provision.model.localcloud.doctor.observed import (
+        ConsulCheck,
+        DatabaseMember,
+        Endpoint,
+        ObservedLocalCloud,
+        Unit,
+        Worker,
+    )
     from provision.model.localcloud.settings import Api
 
 _LATELY: Final = 600
 """Seconds in which a restart is still news."""
 
 
-def diagnose(seen: Observed) -> list[Finding]:
+def diagnose(seen: ObservedLocalCloud) -> list[Finding]:
     """Return what is wrong, likely causes first; nothing when all is well."""
     if not seen.units:
         return [Finding("containers", "the local cloud", "is not running", f"{UP} starts it")]
     return [finding for rule in RULES for finding in rule(seen)]
 
 
-def missing(seen: Observed) -> Iterator[Finding]:
+def missing(seen: ObservedLocalCloud) -> Iterator[Finding]:
     """A service has fewer containers than it shall have."""
     for (project, service), count in seen.wanted.items():
         there = sum((unit.project, unit.service) == (project, service) for unit in seen.units)
@@ -39,7 +46,7 @@ def missing(seen: Observed) -> Iterator[Finding]:
             yield Finding("containers", f"{host} {service}".lstrip(), wrong, f"{UP} makes what is missing")
 
 
-def stopped(seen: Observed) -> Iterator[Finding]:
+def stopped(seen: ObservedLocalCloud) -> Iterator[Finding]:
     """A container does not run, or does not stay up, or fails its own health check."""
     for unit in seen.units:
         wrong, do = _trouble(seen, unit)
@@ -47,7 +54,7 @@ def stopped(seen: Observed) -> Iterator[Finding]:
             yield Finding("containers", unit.name, wrong, do)
 
 
-def _trouble(seen: Observed, unit: Unit) -> tuple[str, str]:
+def _trouble(seen: ObservedLocalCloud, unit: Unit) -> tuple[str, str]:
     why, end = f"{logs(unit.name)} says why", f"code {unit.exit_code}"
     if unit.out_of_memory:
         end, why = f"{end}, for want of memory", "give this machine more memory, or let it do less"
@@ -70,7 +77,7 @@ def _trouble(seen: Observed, unit: Unit) -> tuple[str, str]:
     return ("runs, and fails its own health check", why) if unit.unhealthy else ("", "")
 
 
-def lost(seen: Observed) -> Iterator[Finding]:
+def lost(seen: ObservedLocalCloud) -> Iterator[Finding]:
     """Consul has lost one of its own members."""
     for node in seen.failed_nodes:
         yield Finding(
@@ -81,7 +88,7 @@ def lost(seen: Observed) -> Iterator[Finding]:
         )
 
 
-def unregistered(seen: Observed) -> Iterator[Finding]:
+def unregistered(seen: ObservedLocalCloud) -> Iterator[Finding]:
     """The Registrator does not keep up: Consul's catalogue is not what runs."""
     again = f"service update --force {PROJECT}_registrator" if seen.swarm else f"restart {PROJECT}-registrator-1"
     do = f"{logs('registrator')} says what keeps it; `docker {again}` does no harm"
@@ -93,7 +100,7 @@ def unregistered(seen: Observed) -> Iterator[Finding]:
             yield Finding("registrator", "the Registrator", f"{wrong}: {listed(what)}", do)
 
 
-def unsynced(seen: Observed) -> Iterator[Finding]:
+def unsynced(seen: ObservedLocalCloud) -> Iterator[Finding]:
     """A member of the database does not answer, or is not in step with the others."""
     members = seen.members or ()
     several = max(len(members), sum(member.clustered for member in members), 2 * seen.swarm)
@@ -111,7 +118,7 @@ def unsynced(seen: Observed) -> Iterator[Finding]:
         )
 
 
-def _out_of_step(member: Member, several: int) -> tuple[str, str]:
+def _out_of_step(member: DatabaseMember, several: int) -> tuple[str, str]:
     if not member.answers:
         return "runs, and does not answer SQL", f"{logs(member.name)} says why"
     if not member.clustered:
@@ -133,11 +140,11 @@ def _out_of_step(member: Member, several: int) -> tuple[str, str]:
     return "", ""
 
 
-def weakened(seen: Observed) -> Iterator[Finding]:
+def weakened(seen: ObservedLocalCloud) -> Iterator[Finding]:
     """A service with several members has fewer that serve, for a reason that nothing else tells."""
     told = {each.where for rule in (missing, stopped, unsynced) for each in rule(seen)}
     for service in CLUSTERED:
-        wanted = sum(whole(name) == service for project, name in seen.wanted if project == PROJECT)
+        wanted = sum(base_service(name) == service for project, name in seen.wanted if project == PROJECT)
         mine = [check for check in seen.checks or () if check.service == service]
         serving = sum(check.passing for check in mine)
         if 0 < serving < wanted and not any(where == service or where.startswith(f"{service}-") for where in told):
@@ -154,7 +161,7 @@ def weakened(seen: Observed) -> Iterator[Finding]:
 _OWN: Final = ("reply_", "_fanout")
 
 
-def unread(seen: Observed) -> Iterator[Finding]:
+def unread(seen: ObservedLocalCloud) -> Iterator[Finding]:
     """Messages wait in a queue that nobody reads."""
     for queue in seen.queues or ():
         if queue.messages and not queue.consumers and not any(mark in queue.name for mark in _OWN):
@@ -176,7 +183,7 @@ def _reader(queue: str) -> str:
     return f"{service} on {host}" if host else service
 
 
-def unserved(seen: Observed) -> Iterator[Finding]:
+def unserved(seen: ObservedLocalCloud) -> Iterator[Finding]:
     """A service in Keystone's catalogue has no copy that works."""
     listed = seen.endpoints
     if listed is None:
@@ -205,7 +212,7 @@ def _own_port(endpoint: Endpoint) -> int | None:
     return parts.port if parts.hostname in ("127.0.0.1", "localhost", peer("haproxy")) else None
 
 
-def _no_backend(seen: Observed, api: Api) -> tuple[str, str] | None:
+def _no_backend(seen: ObservedLocalCloud, api: Api) -> tuple[str, str] | None:
     mine = [check for check in seen.checks or () if check.service == api.name]
     if seen.checks is not None and not mine:
         return (
@@ -222,7 +229,7 @@ def _no_backend(seen: Observed, api: Api) -> tuple[str, str] | None:
     return None
 
 
-def _all_fail(name: str, checks: list[Check]) -> tuple[str, str]:
+def _all_fail(name: str, checks: list[ConsulCheck]) -> tuple[str, str]:
     count = "its only copy fails" if len(checks) == 1 else f"all its {len(checks)} copies fail"
     why = _quoted(next((check.output for check in checks if check.output), ""))
     service = "neutron-api" if name == "neutron" else name
@@ -233,10 +240,10 @@ def _quoted(output: str) -> str:
     return f": {output[:160]}" if output else ""
 
 
-def unfound(seen: Observed) -> Iterator[Finding]:
+def unfound(seen: ObservedLocalCloud) -> Iterator[Finding]:
     """What the services themselves need (a database, a broker) is in Consul, and no copy of it is healthy."""
     listed = {api.name for api in seen.apis if api.type}
-    by_name: dict[str, list[Check]] = {}
+    by_name: dict[str, list[ConsulCheck]] = {}
     for check in seen.checks or ():
         by_name.setdefault(check.service, []).append(check)
     for name, checks in sorted(by_name.items()):
@@ -244,7 +251,7 @@ def unfound(seen: Observed) -> Iterator[Finding]:
             yield Finding("catalogue", f"the service {name}", *_all_fail(name, checks))
 
 
-def down(seen: Observed) -> Iterator[Finding]:
+def down(seen: ObservedLocalCloud) -> Iterator[Finding]:
     """A compute service or a network agent is down, or nobody has ever heard of it."""
     for workers, kind, delete in (
         (seen.compute, "compute", "openstack compute service delete"),
@@ -267,7 +274,7 @@ def down(seen: Observed) -> Iterator[Finding]:
             yield Finding("network", f"OVN on {host}", "has never reported", f"{UP} starts it")
 
 
-def _revive(seen: Observed, worker: Worker, delete: str) -> str:
+def _revive(seen: ObservedLocalCloud, worker: Worker, delete: str) -> str:
     """Say how it comes back; what belongs to a host that is no more only has to be forgotten."""
     if worker.kind in ("nova-scheduler", "nova-conductor"):
         running = [unit for unit in seen.units if unit.service == worker.kind and unit.state == "running"]
@@ -292,7 +299,7 @@ _SIGHTS: Final = {
 }
 
 
-def unseen(seen: Observed) -> Iterator[Finding]:
+def unseen(seen: ObservedLocalCloud) -> Iterator[Finding]:
     """Something could not be looked at."""
     reasons: dict[str, list[str]] = {}
     for name, reason in seen.unseen.items():
@@ -306,7 +313,7 @@ def unseen(seen: Observed) -> Iterator[Finding]:
         )
 
 
-RULES: Final[tuple[Callable[[Observed], Iterator[Finding]], ...]] = (
+RULES: Final[tuple[Callable[[ObservedLocalCloud], Iterator[Finding]], ...]] = (
     missing,
     stopped,
     lost,

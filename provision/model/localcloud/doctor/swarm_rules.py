@@ -12,13 +12,13 @@ from provision.model.localcloud.doctor.finding import UP, Finding, listed, logs,
 from provision.model.localcloud.doctor.host_rules import drifted
 from provision.model.localcloud.doctor.observed import read_time
 from provision.model.localcloud.doctor.rules import RULES, missing
-from provision.model.localcloud.settings import CLUSTERED, PROJECT, whole
+from provision.model.localcloud.settings import CLUSTERED, PROJECT, base_service
 from provision.model.localcloud.swarm import absent_members
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from provision.model.localcloud.doctor.observed import Observed
+    from provision.model.localcloud.doctor.observed import ObservedLocalCloud
     from provision.model.localcloud.swarm import Host, Task
     from provision.model.localcloud.swarm_status import SwarmLine
 
@@ -30,17 +30,17 @@ four of each."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ObservedSwarm:
     """What is looked at; where the Swarm does not tell, `problem` says why, and there is only what is `here`."""
 
-    here: Observed
+    here: ObservedLocalCloud
     hosts: tuple[Host, ...] = ()
     lines: tuple[SwarmLine, ...] = ()
     tasks: tuple[Task, ...] = ()
     problem: str = ""
 
 
-def diagnose_swarm(seen: Seen) -> list[Finding]:
+def diagnose_swarm(seen: ObservedSwarm) -> list[Finding]:
     """Return what is wrong, likely causes first; nothing when all is well."""
     findings = [*leaderless(seen), *away(seen), *memberless(seen)]
     if not seen.problem and not any(line.service == "keystone" for line in seen.lines):
@@ -53,7 +53,7 @@ def diagnose_swarm(seen: Seen) -> list[Finding]:
     return [*findings, *unwell(seen), *mixed(seen)]
 
 
-def away(seen: Seen) -> Iterator[Finding]:
+def away(seen: ObservedSwarm) -> Iterator[Finding]:
     """A host does not answer the others."""
     for host in seen.hosts:
         if not host.ready:
@@ -67,7 +67,7 @@ def away(seen: Seen) -> Iterator[Finding]:
             )
 
 
-def memberless(seen: Seen) -> Iterator[Finding]:
+def memberless(seen: ObservedSwarm) -> Iterator[Finding]:
     """A member of what keeps state has no host."""
     absent = [] if seen.problem else absent_members(seen.hosts)
     if absent:
@@ -79,7 +79,7 @@ def memberless(seen: Seen) -> Iterator[Finding]:
         )
 
 
-def leaderless(seen: Seen) -> Iterator[Finding]:
+def leaderless(seen: ObservedSwarm) -> Iterator[Finding]:
     """The Swarm itself does not answer."""
     if seen.problem:
         yield Finding(
@@ -90,7 +90,7 @@ def leaderless(seen: Seen) -> Iterator[Finding]:
         )
 
 
-def short(seen: Seen) -> Iterator[Finding]:
+def short(seen: ObservedSwarm) -> Iterator[Finding]:
     """A service has fewer copies than it shall have: one finding for all that have the same reason."""
     reasons: dict[str, list[SwarmLine]] = {}
     for line in seen.lines:
@@ -107,13 +107,13 @@ def short(seen: Seen) -> Iterator[Finding]:
         )
 
 
-def _last_problem(seen: Seen, service: str) -> str:
+def _last_problem(seen: ObservedSwarm, service: str) -> str:
     """Say what the copy died of that ended last: one that has just been started again has no problem yet."""
     ended = [task for task in seen.tasks if task.service == service and task.problem]
     return max(ended, key=lambda task: task.changed).problem if ended else ""
 
 
-def ended(seen: Seen) -> Iterator[Finding]:
+def ended(seen: ObservedSwarm) -> Iterator[Finding]:
     """A copy fails again and again, though another runs in its place each time; once is a host that came back."""
     lame = {line.service for line in seen.lines if line.running < line.wanted}
     lately: dict[str, list[Task]] = {}
@@ -135,11 +135,11 @@ def ended(seen: Seen) -> Iterator[Finding]:
         )
 
 
-def unwell(seen: Seen) -> Iterator[Finding]:
+def unwell(seen: ObservedSwarm) -> Iterator[Finding]:
     """Some copies of a service fail their health check, while others serve (all: another rule's)."""
     for line in seen.lines:
         # Members: another rule's too.
-        if line.healthy is None or not 0 < line.healthy < line.running or whole(line.service) in CLUSTERED:
+        if line.healthy is None or not 0 < line.healthy < line.running or base_service(line.service) in CLUSTERED:
             continue
         outputs = (each.output for each in seen.here.checks or () if each.service == line.service and not each.passing)
         said = next(filter(None, outputs), "")
@@ -151,8 +151,8 @@ def unwell(seen: Seen) -> Iterator[Finding]:
         )
 
 
-def mixed(seen: Seen) -> Iterator[Finding]:
-    """Copies of a service were made from different images, or from others than this checkout gives."""
+def mixed(seen: ObservedSwarm) -> Iterator[Finding]:
+    """ReplicaSet of a service were made from different images, or from others than this checkout gives."""
     for names, wrong in (
         (
             [line.service for line in seen.lines if len(line.digests) > 1],

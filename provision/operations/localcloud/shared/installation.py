@@ -21,7 +21,7 @@ from provision.base.errors import UsageError
 from provision.model.localcloud import host as stack_host
 from provision.model.localcloud import image_families
 from provision.model.localcloud import settings as stack
-from provision.model.localcloud.replicas import COPIED
+from provision.model.localcloud.replicas import SCALABLE_SERVICES
 from provision.model.localcloud.settings import GivenTls, Settings
 from provision.operations.localcloud.shared import tls as stack_tls
 from provision.operations.localcloud.shared.images import contexts
@@ -55,16 +55,16 @@ class Installation:
     @property
     def copies(self) -> dict[str, int]:
         """How many copies each copied service shall have."""
-        return {each.service: self.settings.copies_of(each.service) for each in COPIED}
+        return {each.service: self.settings.replicas_of(each.service) for each in SCALABLE_SERVICES}
 
     def __repr__(self) -> str:
         return f"Installation({self.settings!r})"
 
 
-def chosen() -> Settings:
+def load_settings() -> Settings:
     """Read what the user has chosen of the local cloud so far."""
     try:
-        known = json.loads((paths.stack_dir() / _CHOICES).read_text())
+        known = json.loads((paths.localcloud_dir() / _CHOICES).read_text())
     except FileNotFoundError:
         known = {}
     given = known.get("tls")
@@ -72,30 +72,31 @@ def chosen() -> Settings:
         given["host"], Path(given["cert"]), Path(given["key"]), given["authority"] and Path(given["authority"])
     )
     return Settings(
-        copies=known.get("copies", {}), tls=tls, ha=known.get("ha", False), swarm=known.get("swarm", False),
-        members=tuple(known.get("members", ())),
+        # `copies` is what version 0.1 wrote.
+        replicas=known.get("replicas", known.get("copies", {})),
+        tls=tls, ha=known.get("ha", False), swarm=known.get("swarm", False), members=tuple(known.get("members", ())),
     )  # fmt: skip
 
 
-def choose(settings: Settings) -> None:
+def save_settings(settings: Settings) -> None:
     """Keep what the user has chosen, for every command that comes."""
     tls = settings.tls and asdict(settings.tls)
     known = {
-        "copies": dict(settings.copies), "tls": tls, "ha": settings.ha, "swarm": settings.swarm,
+        "replicas": dict(settings.replicas), "tls": tls, "ha": settings.ha, "swarm": settings.swarm,
         **({"members": settings.members} if settings.members else {}),
     }  # fmt: skip
-    ensure_private(paths.stack_dir() / _CHOICES, json.dumps(known, indent=1, default=str) + "\n")
+    ensure_private(paths.localcloud_dir() / _CHOICES, json.dumps(known, indent=1, default=str) + "\n")
 
 
 def choose_tls(given: GivenTls | None) -> None:
     """Keep the user's certificate as the one to show, or go back to the installation's own; raises UsageError."""
-    choose(replace(chosen(), tls=given and stack_tls.accept(given)))
+    save_settings(replace(load_settings(), tls=given and stack_tls.accept(given)))
 
 
 def ensure_files(tags: Mapping[str, str]) -> Installation:
     """Write what is missing or has changed: passwords, rendered documents, Compose's values; all of mode 0600."""
-    settings = chosen()
-    folder = paths.stack_dir()
+    settings = load_settings()
+    folder = paths.localcloud_dir()
     first = not read_passwords()
     passwords = _ensure_passwords(folder / _PASSWORDS)
     # For the operator: `consul`, curl and Consul's own page take it.
@@ -118,31 +119,31 @@ def ensure_files(tags: Mapping[str, str]) -> Installation:
 def drop_unused(engine: Engine, installation: Installation) -> None:
     """Remove rendered documents that no container was made from, and none would be now."""
     used = installation.configurations | {state.configuration for state in engine.states()}
-    for folder in (paths.stack_dir() / "etc").glob("*/*/"):
+    for folder in (paths.localcloud_dir() / "etc").glob("*/*/"):
         if folder.name not in used:
             shutil.rmtree(folder)
 
 
 def is_installed() -> bool:
     """Whether there is a local cloud on this machine, running or not."""
-    return (paths.stack_dir() / "compose.env").exists()
+    return (paths.localcloud_dir() / "compose.env").exists()
 
 
-def alone(progress: Progress) -> AbstractContextManager[None]:
+def exclusive_lock(progress: Progress) -> AbstractContextManager[None]:
     """Let one command at a time change the local cloud."""
-    return files.alone(
-        paths.stack_dir() / "lock", lambda: progress.note("another `provision cloud` is at work: waiting")
+    return files.exclusive_lock(
+        paths.localcloud_dir() / "lock", lambda: progress.note("another `provision cloud` is at work: waiting")
     )
 
 
 def this_checkout() -> dict[str, str]:
     """Work out what Compose would be told by this checkout; writes nothing."""
-    settings, tags = chosen(), image_families.image_tags(contexts())
+    settings, tags = load_settings(), image_families.image_tags(contexts())
     known = read_passwords()
     passwords = {name: known.get(name, "") for name in stack.PASSWORDS}
     inputs = stack.migration_inputs(settings, tags, passwords)
     rendered = rendered_documents(settings, passwords)
-    return stack.environment(settings, tags, rendered, inputs, paths.stack_dir() / "etc")
+    return stack.environment(settings, tags, rendered, inputs, paths.localcloud_dir() / "etc")
 
 
 def rendered_documents(settings: Settings, passwords: Mapping[str, str]) -> dict[str, str]:
@@ -152,14 +153,14 @@ def rendered_documents(settings: Settings, passwords: Mapping[str, str]) -> dict
 
 def control() -> Compose:
     """Return the control plane's Compose project."""
-    folder = paths.stack_dir()
-    files = ("stack.yaml", "ha.yaml") if chosen().ha else ("stack.yaml",)
+    folder = paths.localcloud_dir()
+    files = ("stack.yaml", "ha.yaml") if load_settings().ha else ("stack.yaml",)
     return Compose(stack.PROJECT, tuple(paths.COMPOSE / name for name in files), folder / "compose.env", _unwritten())
 
 
 def hypervisors(settings: Settings) -> tuple[Compose, ...]:
     """Return one Compose project per hypervisor of this machine."""
-    folder = paths.stack_dir()
+    folder = paths.localcloud_dir()
     files = (paths.COMPOSE / "compute.yaml", folder / "hypervisor.yaml")
     return tuple(
         Compose(f"{stack.PROJECT}-{name}", files, folder / "compose.env", {"HYPERVISOR": name})
@@ -170,7 +171,7 @@ def hypervisors(settings: Settings) -> tuple[Compose, ...]:
 def catalogue(settings: Settings) -> Catalogue:
     """Return this machine's Consul, with the operator's rights where it asks for them."""
     try:
-        token = (paths.stack_dir() / "consul-token").read_text().strip()
+        token = (paths.localcloud_dir() / "consul-token").read_text().strip()
     except FileNotFoundError:
         token = ""
     return Catalogue(settings.local_url(settings.ports.consul), token)
@@ -179,7 +180,7 @@ def catalogue(settings: Settings) -> Catalogue:
 def _unwritten() -> dict[str, str]:
     """Return values that an older version did not write: Compose would refuse to stop, even, what that has started."""
     try:
-        written = (paths.stack_dir() / "compose.env").read_text().splitlines()
+        written = (paths.localcloud_dir() / "compose.env").read_text().splitlines()
     except FileNotFoundError:
         return {}
     known = {line.partition("=")[0] for line in written}
@@ -189,7 +190,7 @@ def _unwritten() -> dict[str, str]:
 def read_passwords() -> dict[str, str]:
     """Read the installation's passwords; none where it has none yet."""
     try:
-        known: dict[str, str] = json.loads((paths.stack_dir() / _PASSWORDS).read_text())
+        known: dict[str, str] = json.loads((paths.localcloud_dir() / _PASSWORDS).read_text())
     except FileNotFoundError:
         return {}
     return known
@@ -206,7 +207,7 @@ def new_password(name: str) -> str:
 
 def passwords_text() -> str:
     """Return the file of the installation's passwords as it is."""
-    return (paths.stack_dir() / _PASSWORDS).read_text()
+    return (paths.localcloud_dir() / _PASSWORDS).read_text()
 
 
 def passwords_document(passwords: Mapping[str, str]) -> str:
@@ -216,23 +217,23 @@ def passwords_document(passwords: Mapping[str, str]) -> str:
 
 def write_passwords(text: str) -> None:
     """Put other passwords in the place of the installation's."""
-    ensure_private(paths.stack_dir() / _PASSWORDS, text)
+    ensure_private(paths.localcloud_dir() / _PASSWORDS, text)
 
 
 def begin_restoring(file: Path) -> None:
     """Note that the data is not whole until `end_restoring`."""
-    ensure_private(paths.stack_dir() / _RESTORING, str(file))
+    ensure_private(paths.localcloud_dir() / _RESTORING, str(file))
 
 
 def end_restoring() -> None:
     """Note that the data is whole."""
-    (paths.stack_dir() / _RESTORING).unlink(missing_ok=True)
+    (paths.localcloud_dir() / _RESTORING).unlink(missing_ok=True)
 
 
 def require_whole_data() -> None:
     """Raise UsageError where a restore was broken off: what is there is half of the old and half of the new."""
     try:
-        file = (paths.stack_dir() / _RESTORING).read_text()
+        file = (paths.localcloud_dir() / _RESTORING).read_text()
     except FileNotFoundError:
         return
     raise UsageError(

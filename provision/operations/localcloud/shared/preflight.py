@@ -6,17 +6,17 @@ import sys
 from typing import TYPE_CHECKING
 
 from provision.adapters.host import facts
-from provision.base.constants import STACK_NETWORKS, STACK_PORTS
+from provision.base.constants import LOCALCLOUD_NETWORKS, LOCALCLOUD_PORTS
 from provision.base.errors import UsageError
-from provision.model.localcloud.preflight import Check, judge, lines
+from provision.model.localcloud.preflight import PreflightCheck, judge, lines
 
 if TYPE_CHECKING:
     from provision.base.progress import Progress
 
 
-def look() -> list[Check]:
+def look() -> list[PreflightCheck]:
     """Read this machine and judge it; changes nothing."""
-    return judge(facts.read(STACK_PORTS.published()), STACK_NETWORKS)
+    return judge(facts.read(LOCALCLOUD_PORTS.published()), LOCALCLOUD_NETWORKS)
 
 
 def require(progress: Progress) -> None:

@@ -106,8 +106,8 @@ def accept(given: GivenTls) -> GivenTls:
 
 
 def _folder() -> Path:
-    return paths.stack_dir() / "tls"
+    return paths.localcloud_dir() / "tls"
 
 
 def _shown() -> Path:
-    return paths.stack_dir() / "etc" / _SERVICE / "tls.pem"
+    return paths.localcloud_dir() / "etc" / _SERVICE / "tls.pem"

@@ -11,7 +11,7 @@ from provision.adapters import archive
 from provision.adapters.docker import compose
 from provision.adapters.docker.data import Data, Place
 from provision.adapters.docker.engine import Engine
-from provision.adapters.docker.inspect import Look
+from provision.adapters.docker.inspect import Inspector
 from provision.base.errors import ProvisionError, UsageError
 from provision.model.galera.bootstrap import read_status
 from provision.model.localcloud import backup as its
@@ -61,9 +61,9 @@ def backup(progress: Progress, path: Path, *, images: bool) -> Manifest:
     Raises UsageError where the file can't be or no cloud is; ProvisionError, and no file, where something fails.
     """
     archive.refuse_existing(path)
-    with stack_config.alone(progress):
+    with stack_config.exclusive_lock(progress):
         stack_config.require_whole_data()
-        units = Look().units()
+        units = Inspector().units()
         if not units:
             raise UsageError("there is no local cloud on this machine", "start it with `provision cloud up`")
         return keep(progress, path, units, partial(_keep_keys, units=units), images=images)
@@ -162,7 +162,7 @@ def restore(progress: Progress, path: Path, sure: Callable[[], None]) -> None:
     manifest = checked(progress, path)
     preflight.require(progress)
     compose.require()
-    with stack_config.alone(progress):
+    with stack_config.exclusive_lock(progress):
         _restore(progress, path, manifest, sure)
 
 
@@ -179,7 +179,7 @@ def _restore(progress: Progress, path: Path, manifest: Manifest, sure: Callable[
     if engine.states() or data.volumes() or stack_config.read_passwords():
         sure()
     with progress.phase("images"):
-        tags = ensure_images(engine, progress, stack_config.chosen().families)
+        tags = ensure_images(engine, progress, stack_config.load_settings().families)
     stop_stack(progress, purge=False)
     stack_config.begin_restoring(path.absolute())
     files = small_files(path)
@@ -235,7 +235,7 @@ def _await_database(engine: Engine, data: Data, installation: Installation, watc
 
     def missing() -> str:
         try:
-            found[:] = [serving(data, Look().units())]
+            found[:] = [serving(data, Inspector().units())]
             data.query(found[0], MIGRATED)
         except ProvisionError as error:
             return f"the database ({error.message})"

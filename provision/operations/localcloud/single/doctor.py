@@ -9,21 +9,26 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from provision.adapters.docker.inspect import Look
+from provision.adapters.docker.inspect import Inspector
 from provision.adapters.host.expiries import certificates
 from provision.adapters.openstack.look import OpenStack
 from provision.adapters.statistics import statistics
 from provision.base import paths
 from provision.base.errors import ProvisionError
 from provision.model.localcloud.doctor import observed
-from provision.model.localcloud.doctor.observed import Clock, Member, Observed
+from provision.model.localcloud.doctor.observed import Clock, DatabaseMember, ObservedLocalCloud
 from provision.model.localcloud.image_families import image_tags
 from provision.model.localcloud.settings import PROJECT, apis
-from provision.model.registrator.services import Settings as Registration
-from provision.model.registrator.services import holder_of, plan_changes, wanted_services
+from provision.model.registrator.services import RegistratorSettings, holder_of, plan_changes, wanted_services
 from provision.operations.localcloud.shared.bootstrap import admin_login
 from provision.operations.localcloud.shared.images import contexts
-from provision.operations.localcloud.shared.installation import catalogue, chosen, control, hypervisors, read_passwords
+from provision.operations.localcloud.shared.installation import (
+    catalogue,
+    control,
+    hypervisors,
+    load_settings,
+    read_passwords,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,16 +57,16 @@ _QUEUES: Final = (
 )
 
 Part = dict[str, Any]
-"""Some fields of Observed."""
+"""Some fields of ObservedLocalCloud."""
 
 
-def observe() -> Observed:
+def observe() -> ObservedLocalCloud:
     """Look at everything; what cannot be looked at is said in `unseen`. Raises UsageError where Docker is away."""
-    look, settings = Look(), chosen()
+    look, settings = Inspector(), load_settings()
     now = datetime.now(UTC)
     units = look.units()
-    if not units or not (paths.stack_dir() / "compose.env").exists():
-        return Observed(now)
+    if not units or not (paths.localcloud_dir() / "compose.env").exists():
+        return ObservedLocalCloud(now)
     parts: dict[str, Callable[[], Part]] = {
         "wanted": lambda: {"wanted": _wanted(settings)},
         "tags": lambda: {"tags": image_tags(contexts())},
@@ -73,12 +78,14 @@ def observe() -> Observed:
             proxy=lambda: settings.local_url(settings.ports.haproxy_stats),
         ),
     }
-    return Observed(now, units=units, apis=apis(settings), hypervisors=settings.hypervisors, **gathered(parts))
+    return ObservedLocalCloud(
+        now, units=units, apis=apis(settings), hypervisors=settings.hypervisors, **gathered(parts)
+    )
 
 
 def parts_of(
     settings: Settings,
-    look: Look,
+    look: Inspector,
     units: tuple[Unit, ...],
     *,
     consul: Callable[[], Catalogue],
@@ -125,10 +132,10 @@ def _wanted(settings: Settings) -> Mapping[tuple[str, str], int]:
 def _certificates() -> tuple[observed.Certificate, ...]:
     folders = (each for each in paths.cluster_dir("").glob("*") if each.is_dir())
     of_clusters = [one for folder in sorted(folders) for one in certificates(folder, folder.name)]
-    return (*certificates(paths.stack_dir()), *of_clusters)
+    return (*certificates(paths.localcloud_dir()), *of_clusters)
 
 
-def _consul(consul: Catalogue, look: Look) -> Part:
+def _consul(consul: Catalogue, look: Inspector) -> Part:
     """Read Consul's catalogue and its members' clocks, and compare it with what runs."""
     before = time.time()
     date = consul.date()
@@ -149,11 +156,11 @@ def _consul(consul: Catalogue, look: Look) -> Part:
     }
 
 
-def _differences(catalogue: Catalogue, look: Look) -> tuple[set[str], set[str]]:
+def _differences(catalogue: Catalogue, look: Inspector) -> tuple[set[str], set[str]]:
     """Name what the Registrator has still to register, and to remove."""
     host = look.host()
     holder = holder_of(read_passwords().get("consul_registrator", ""))
-    wanted = wanted_services(look.serving(), Registration(host, internal=True, network=NETWORK, holder=holder))
+    wanted = wanted_services(look.serving(), RegistratorSettings(host, internal=True, network=NETWORK, holder=holder))
     changes = plan_changes(wanted, catalogue.services(), host, holder)
     return {service.id for service in changes.register}, set(changes.deregister)
 
@@ -170,24 +177,24 @@ def _of(units: tuple[Unit, ...], family: str) -> list[Unit]:
     return [unit for unit in units if unit.family == family and unit.state == "running"]
 
 
-def _database(look: Look, units: tuple[Unit, ...]) -> Part:
+def _database(look: Inspector, units: tuple[Unit, ...]) -> Part:
     members, clocks = [], []
     for unit in _of(units, "mariadb"):
         before = time.time()
         try:
             text = look.answer(unit, ["mariadb", "-NBe", _GALERA])
         except ProvisionError:
-            members.append(Member(unit.name, answers=False))
+            members.append(DatabaseMember(unit.name, answers=False))
             continue
         after = time.time()
         variables = observed.read_variables(text)
         theirs = float(variables.pop("clock"))
-        members.append(Member(unit.name, answers=True, variables=variables))
+        members.append(DatabaseMember(unit.name, answers=True, variables=variables))
         clocks.append(Clock(f"{unit.name}'s host", theirs - (before + after) / 2, (after - before) / 2))
     return {"members": tuple(members), "clocks": tuple(clocks)}
 
 
-def _queues(look: Look, units: tuple[Unit, ...]) -> Part:
+def _queues(look: Inspector, units: tuple[Unit, ...]) -> Part:
     brokers = _of(units, "rabbitmq")
     problem = ProvisionError("no member of RabbitMQ runs")
     for unit in brokers:
@@ -202,7 +209,7 @@ def _queues(look: Look, units: tuple[Unit, ...]) -> Part:
     raise problem
 
 
-def _disks(look: Look, units: tuple[Unit, ...]) -> Part:
+def _disks(look: Inspector, units: tuple[Unit, ...]) -> Part:
     disks: list[observed.Disk] = []
     for family, places in _DATA.items():
         for unit in _of(units, family)[:1] if family == "compute" else _of(units, family):

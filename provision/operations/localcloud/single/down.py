@@ -11,7 +11,7 @@ from provision.adapters.openstack import clouds_yaml
 from provision.base import paths
 from provision.base.constants import LOCAL_CLOUD
 from provision.model.localcloud.settings import bridges
-from provision.operations.localcloud.shared.installation import chosen, control, hypervisors
+from provision.operations.localcloud.shared.installation import control, hypervisors, load_settings
 
 if TYPE_CHECKING:
     from provision.base.progress import Progress
@@ -24,22 +24,22 @@ def stop_stack(progress: Progress, *, purge: bool) -> None:
     """
     engine = Engine()
     with progress.phase("stopping the local cloud"):
-        if engine.states() and (paths.stack_dir() / "compose.env").exists():
+        if engine.states() and (paths.localcloud_dir() / "compose.env").exists():
             compose.require()
-            for hypervisor in hypervisors(chosen()):
+            for hypervisor in hypervisors(load_settings()):
                 progress.update(hypervisor.project, "stopping")
                 hypervisor.down(volumes=purge)
                 progress.update(hypervisor.project, "stopped")
             progress.update("control plane", "stopping")
             control().down(volumes=purge)
-            for bridge in bridges(chosen()):
+            for bridge in bridges(load_settings()):
                 engine.remove_bridge(bridge)
             progress.update("control plane", "stopped")
         if purge:
             # By label, whatever state they are in: also what a half-done start or a lost file has left.
             engine.purge(lambda text: progress.update("removing", text))
             clouds_yaml.remove_entry(paths.clouds_yaml(), LOCAL_CLOUD)
-            for folder in (paths.stack_dir(), paths.cache_dir()):
+            for folder in (paths.localcloud_dir(), paths.cache_dir()):
                 shutil.rmtree(folder, ignore_errors=True)
             for lock in paths.cluster_dir("").glob(".*.lock"):
                 # `.NAME.lock` of a cluster that is gone.

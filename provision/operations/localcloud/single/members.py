@@ -8,12 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from provision.adapters.consul.catalogue import CatalogueAwayError
-from provision.adapters.consul.kv import Keys
+from provision.adapters.consul.kv import ConsulKeys
 from provision.base.errors import ProvisionError, UsageError
 from provision.model.galera.bootstrap import read_status
 from provision.model.localcloud.settings import CLUSTERED, INFRASTRUCTURE, PROJECT, member_services, members
 from provision.operations.localcloud.shared.consul_acl import ensure_access
-from provision.operations.localcloud.shared.installation import choose, chosen, control
+from provision.operations.localcloud.shared.installation import control, load_settings, save_settings
 
 if TYPE_CHECKING:
     from provision.adapters.docker.compose import Compose
@@ -32,11 +32,11 @@ _FIRST: Final = "mariadb"
 
 def ensure_choice(engine: Engine, progress: Progress, ha: bool | None) -> None:
     """Keep what the user wants from now on (None: what it was); raises UsageError where that could lose data."""
-    settings = chosen()
+    settings = load_settings()
     if ha is None or ha == settings.ha:
         return
     if ha:
-        choose(replace(settings, ha=True))
+        save_settings(replace(settings, ha=True))
         return
     with progress.phase("from three members to one"):
         _reduce(engine, control(), settings)
@@ -57,9 +57,9 @@ def _reduce(engine: Engine, project: Compose, settings: Settings) -> None:
             f"the first member of MariaDB did not stay when the others left ({state or 'no answer'})",
             "nothing is lost: run `provision cloud up` to have all three back",
         )
-    choose(replace(settings, ha=False))
+    save_settings(replace(settings, ha=False))
     project.remove(member_services(settings))
-    # Copies that would only grow old, and calls that nobody waits for any more.
+    # ReplicaSet that would only grow old, and calls that nobody waits for any more.
     engine.remove_volumes(
         f"{PROJECT}_{name}" for name in (*member_services(settings), "rabbitmq") if not name.startswith("memcached")
     )
@@ -76,11 +76,11 @@ def start_infrastructure(engine: Engine, installation: Installation, watch: Watc
     consul = settings.local_url(settings.ports.consul)
     rights = partial(ensure_access, consul, installation.passwords)
     wait = partial(watch.until, every=0.5)
-    start(engine, installation.control, Keys(consul), settings, wait=wait, rights=rights)
+    start(engine, installation.control, ConsulKeys(consul), settings, wait=wait, rights=rights)
 
 
 def start(
-    engine: Engine, project: Compose, keys: Keys, settings: Settings, *, wait: Wait, rights: Callable[[], str]
+    engine: Engine, project: Compose, keys: ConsulKeys, settings: Settings, *, wait: Wait, rights: Callable[[], str]
 ) -> None:
     """Start what all else stands on. With several members: wait until all serve, and change them one at a time.
 
@@ -100,7 +100,7 @@ def start(
     wait(lambda: lacking(keys, settings))
 
 
-def _renew(engine: Engine, project: Compose, keys: Keys, member: tuple[str, str], wait: Wait) -> None:
+def _renew(engine: Engine, project: Compose, keys: ConsulKeys, member: tuple[str, str], wait: Wait) -> None:
     """Make one member what it shall be; where that takes a new container, wait until this one serves."""
     service, name = member
     before = engine.container_id(f"{PROJECT}-{name}-1")
@@ -117,7 +117,7 @@ def _renew(engine: Engine, project: Compose, keys: Keys, member: tuple[str, str]
         wait(missing)
 
 
-def lacking(keys: Keys, settings: Settings) -> str:
+def lacking(keys: ConsulKeys, settings: Settings) -> str:
     """Say which services have fewer members that serve than they shall."""
     lacks = []
     for service in CLUSTERED:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from provision.adapters.consul.catalogue import CatalogueAwayError
 from provision.base.errors import ProvisionError
 from provision.model.localcloud.health import healthy, instances, instances_of
-from provision.model.localcloud.replicas import COPIED, PATIENCE, missing, slots
+from provision.model.localcloud.replicas import READY_TIMEOUT, SCALABLE_SERVICES, missing, slots
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 _NOTICED: Final = 5
 """Seconds in which Consul's DNS and HAProxy follow a change, where HAProxy itself cannot be asked."""
 _PAUSE: Final = 0.5
-_KINDS: Final = {each.service: each for each in COPIED}
+_KINDS: Final = {each.service: each for each in SCALABLE_SERVICES}
 
 
-class Copies:
+class ReplicaSet:
     """The copied services of one Compose project; `limit` is how long a new copy may take to become healthy."""
 
     def __init__(
@@ -38,7 +38,7 @@ class Copies:
         proxy: Proxy,
         progress: Progress,
         *,
-        limit: float = PATIENCE,
+        limit: float = READY_TIMEOUT,
         patience: float | None = None,
     ) -> None:
         self._control = control

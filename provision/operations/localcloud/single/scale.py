@@ -10,21 +10,21 @@ from provision.adapters.docker.engine import Engine
 from provision.adapters.haproxy import Proxy
 from provision.adapters.openstack.admin import Admin
 from provision.base.errors import ProvisionError
-from provision.model.localcloud.replicas import COPIED, PATIENCE, parse_copies
+from provision.model.localcloud.replicas import READY_TIMEOUT, SCALABLE_SERVICES, parse_replicas
 from provision.model.localcloud.settings import INFRASTRUCTURE
 from provision.operations.localcloud.shared import bootstrap
 from provision.operations.localcloud.shared.images import ensure_images
 from provision.operations.localcloud.shared.installation import (
-    alone,
     catalogue,
-    choose,
-    chosen,
     control,
+    exclusive_lock,
     is_installed,
+    load_settings,
     read_passwords,
     require_whole_data,
+    save_settings,
 )
-from provision.operations.localcloud.single.rolling import Copies
+from provision.operations.localcloud.single.rolling import ReplicaSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -41,43 +41,45 @@ def copies_of(
     settings: Settings,
     progress: Progress,
     *,
-    limit: float = PATIENCE,
+    limit: float = READY_TIMEOUT,
     patience: float | None = None,
-) -> Copies:
+) -> ReplicaSet:
     """Return the control plane's copies with this machine's Consul and HAProxy."""
     proxy = Proxy(settings.local_url(settings.ports.haproxy_stats))
-    return Copies(control, engine, catalogue(settings), proxy, progress, limit=limit, patience=patience)
+    return ReplicaSet(control, engine, catalogue(settings), proxy, progress, limit=limit, patience=patience)
 
 
-def scale(progress: Progress, words: Sequence[str], *, limit: float = PATIENCE, patience: float | None = None) -> None:
+def scale(
+    progress: Progress, words: Sequence[str], *, limit: float = READY_TIMEOUT, patience: float | None = None
+) -> None:
     """Run as many copies as the SERVICE=N words say, now and from now on.
 
     Raises UsageError for words that cannot be done, and ProvisionError when a new copy does not work: it is removed
     then, and the choice is what it was.
     """
-    wanted = parse_copies(words, {*INFRASTRUCTURE, *(each.service for each in COPIED)})
-    before = chosen()
-    settings = replace(before, copies=dict(before.copies) | wanted)
+    wanted = parse_replicas(words, {*INFRASTRUCTURE, *(each.service for each in SCALABLE_SERVICES)})
+    before = load_settings()
+    settings = replace(before, replicas=dict(before.replicas) | wanted)
     if not is_installed() or not Engine().states(control().project):
-        choose(settings)
+        save_settings(settings)
         progress.note("The local cloud does not run: `provision cloud up` will start it with these copies.")
         return
     compose.require()
     engine = Engine()
-    with alone(progress):
+    with exclusive_lock(progress):
         require_whole_data()
-        choose(settings)
+        save_settings(settings)
         copies = copies_of(control(), engine, settings, progress, limit=limit, patience=patience)
         try:
             with progress.phase("copies"):
                 _scale(copies, wanted, _made_from(engine, progress, copies.states(), wanted))
         except ProvisionError:
-            choose(before)
+            save_settings(before)
             raise
         forget(progress, settings)
 
 
-def _scale(copies: Copies, wanted: Mapping[str, int], values: Mapping[str, str]) -> None:
+def _scale(copies: ReplicaSet, wanted: Mapping[str, int], values: Mapping[str, str]) -> None:
     new = copies.start(wanted, values)
     failures: list[ProvisionError] = []
     for state in new:
@@ -100,7 +102,7 @@ def _made_from(
 
     Where none runs, its image is built.
     """
-    families = {each.service: each.family for each in COPIED}
+    families = {each.service: each.family for each in SCALABLE_SERVICES}
     values: dict[str, str] = {}
     # The last one counts: after an upgrade that broke off, what ran before it.
     for each in sorted(states, key=lambda each: each.created, reverse=True):
@@ -115,5 +117,5 @@ def _made_from(
 def forget(progress: Progress, settings: Settings) -> None:
     """Remove Nova's entries of copies that are gone; a Nova that does not answer keeps them until the next time."""
     admin = Admin(bootstrap.admin_login(settings, read_passwords().get("admin", "")))
-    for host in admin.forget_services(settings.copies):
+    for host in admin.forget_services(settings.replicas):
         progress.update(host, "gone from Nova's list of services")

@@ -10,14 +10,14 @@ from provision.adapters.openstack.admin import Admin
 from provision.base.errors import ProvisionError
 from provision.model.localcloud.health import instances
 from provision.model.localcloud.replicas import drift
-from provision.model.localcloud.settings import PROJECT, apis, whole
+from provision.model.localcloud.settings import PROJECT, apis, base_service
 from provision.model.localcloud.status import ServiceLine, service_line, table, wanted_of
 from provision.operations.localcloud.shared import bootstrap
 from provision.operations.localcloud.shared.installation import (
     catalogue,
-    chosen,
     control,
     hypervisors,
+    load_settings,
     read_passwords,
     this_checkout,
 )
@@ -73,7 +73,7 @@ class StackStatus:
 
 def stack_status() -> StackStatus:
     """Look at the local cloud; changes nothing."""
-    settings = chosen()
+    settings = load_settings()
     engine = Engine()
     states = tuple(sorted(engine.states(), key=lambda each: (each.project, each.service, each.number)))
     if not states:
@@ -82,7 +82,7 @@ def stack_status() -> StackStatus:
     answers = {
         api.name: admin.answers(settings.public_url(api.port, api.health)) for api in apis(settings) if api.awaited
     }
-    lacking = {} if any(answers.values()) else admin.lacking(settings.hypervisors, settings.copies)
+    lacking = {} if any(answers.values()) else admin.lacking(settings.hypervisors, settings.replicas)
     return StackStatus(_services(engine, settings, states), states, answers, lacking)
 
 
@@ -103,9 +103,9 @@ def _services(engine: Engine, settings: Settings, states: Sequence[ServiceState]
         # A container that shares another's network carries a hash that nobody can work out beforehand.
         copied = {state.number for state in mine} if project.project == PROJECT else set()
         hashes = {number: now.having({"COPY": str(number)}).definitions() for number in sorted(copied)}
-        for service in sorted({whole(each) for each in (*made_from, *(state.service for state in mine))}):
-            of_service = [state for state in mine if whole(state.service) == service]
-            name, wanted = wanted_of(project.project, service, settings.copies_of(service), control=PROJECT)
+        for service in sorted({base_service(each) for each in (*made_from, *(state.service for state in mine))}):
+            of_service = [state for state in mine if base_service(state.service) == service]
+            name, wanted = wanted_of(project.project, service, settings.replicas_of(service), control=PROJECT)
             drifts = [
                 drift(each, made_from.get(each.service), hashes.get(each.number, {}).get(each.service, ""))
                 for each in of_service

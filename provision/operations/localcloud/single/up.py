@@ -11,16 +11,16 @@ from provision.adapters.openstack import clouds_yaml
 from provision.adapters.openstack.admin import Admin
 from provision.base import paths
 from provision.base.constants import LOCAL_CLOUD
-from provision.model.localcloud.replicas import COPIED
+from provision.model.localcloud.replicas import SCALABLE_SERVICES
 from provision.model.localcloud.settings import EARLY, NEED_ACCOUNTS, PROJECT, apis, bridges
 from provision.operations.localcloud.shared import bootstrap, preflight, schema, tls
 from provision.operations.localcloud.shared.images import ensure_images
 from provision.operations.localcloud.shared.installation import (
     Installation,
-    alone,
-    chosen,
     drop_unused,
     ensure_files,
+    exclusive_lock,
+    load_settings,
     require_whole_data,
 )
 from provision.operations.localcloud.shared.watch import Watch
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from provision.base.progress import Progress
 
-_FAMILIES: Final = {each.service: each.family for each in COPIED}
+_FAMILIES: Final = {each.service: each.family for each in SCALABLE_SERVICES}
 _LAST_STEPS: Final[Mapping[str, tuple[str, list[str]]]] = {
     " OVN metadata": (f"{PROJECT}-ovn-1", ["ovn-nbctl", "--timeout=5", "--wait=sb", "sync"]),
     " hypervisor": (f"{PROJECT}-nova-scheduler-1", ["nova-manage", "cell_v2", "discover_hosts"]),
@@ -51,11 +51,11 @@ def ensure_stack(progress: Progress, *, ha: bool | None = None) -> None:
     preflight.require(progress)
     engine = Engine()
     compose.require()
-    with alone(progress):
+    with exclusive_lock(progress):
         require_whole_data()
         members.ensure_choice(engine, progress, ha)
         with progress.phase("images"):
-            tags = ensure_images(engine, progress, chosen().families)
+            tags = ensure_images(engine, progress, load_settings().families)
         with progress.phase("configuration"):
             installation = ensure_files(tags)
         _start(engine, installation, progress)
@@ -102,15 +102,15 @@ def _start(engine: Engine, installation: Installation, progress: Progress) -> No
         # After the APIs, not beside them: an agent that finds none yet tries again only after ten seconds.
         for hypervisor in installation.hypervisors:
             # What carries guests stays, since they would end with it; `cloud upgrade` says when it is out of date.
-            hypervisor.up(EARLY, keep=True)
-            hypervisor.up(list(AGENTS), alone=True)
+            hypervisor.up(EARLY, no_recreate=True)
+            hypervisor.up(list(AGENTS), no_deps=True)
         watch.look()
         if made:
             admin.renew()
         bootstrap.ensure_resources(admin.connection, settings, note)
     with progress.phase("hypervisors and agents"):
-        await_hypervisors(engine, admin, watch, settings.hypervisors, copies=settings.copies)
-        admin.forget_services(settings.copies)
+        await_hypervisors(engine, admin, watch, settings.hypervisors, copies=settings.replicas)
+        admin.forget_services(settings.replicas)
         watch.until(watch.stopped)
         watch.until(copies.unhealthy)
 
@@ -133,7 +133,7 @@ def _migrate(engine: Engine, installation: Installation, watch: Watch, running: 
         return False
     # These need no database, and trying whether KVM works takes its time: beside the migrations it costs nothing.
     for hypervisor in installation.hypervisors:
-        hypervisor.up(EARLY, keep=True)
+        hypervisor.up(EARLY, no_recreate=True)
     schema.run(engine, installation, pending, "migrate", watch.say)
     return "keystone" in pending
 

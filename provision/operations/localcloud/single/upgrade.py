@@ -9,15 +9,15 @@ from provision.adapters.docker import compose
 from provision.adapters.docker.engine import Engine
 from provision.base.errors import ProvisionError, UsageError
 from provision.model.localcloud.host import failed
-from provision.model.localcloud.replicas import COPIED, PATIENCE, drift, outdated
-from provision.model.localcloud.settings import EARLY, INFRASTRUCTURE, services_of, whole
+from provision.model.localcloud.replicas import READY_TIMEOUT, SCALABLE_SERVICES, drift, outdated
+from provision.model.localcloud.settings import EARLY, INFRASTRUCTURE, base_service, services_of
 from provision.operations.localcloud.shared import schema
 from provision.operations.localcloud.shared.images import ensure_images
 from provision.operations.localcloud.shared.installation import (
-    alone,
     control,
     drop_unused,
     ensure_files,
+    exclusive_lock,
     is_installed,
     require_whole_data,
 )
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from provision.adapters.docker.compose import Compose
     from provision.base.progress import Progress
     from provision.operations.localcloud.shared.installation import Installation
-    from provision.operations.localcloud.single.rolling import Copies
+    from provision.operations.localcloud.single.rolling import ReplicaSet
 
 AGENTS: Final = {"nova-compute": ("compute", 5672), "metadata-agent": ("neutron", 6642)}
 """What of a hypervisor may be replaced under its guests: its image's family, and the peer it is connected to."""
@@ -38,12 +38,12 @@ UNNOTICED: Final = ("registrator",)
 """What has no copies, and is missed by nobody for seconds."""
 _BLINK: Final = 10
 """Seconds in which members work again that one of them has just left, or come back to."""
-_FAMILIES: Final = {each.service: each.family for each in COPIED}
+_FAMILIES: Final = {each.service: each.family for each in SCALABLE_SERVICES}
 _NAMES: Final = frozenset({*_FAMILIES, *AGENTS})
 
 
 def upgrade(
-    progress: Progress, services: Sequence[str], *, limit: float = PATIENCE, patience: float | None = None
+    progress: Progress, services: Sequence[str], *, limit: float = READY_TIMEOUT, patience: float | None = None
 ) -> None:
     """Replace what is out of date of some services, or all that nobody misses while it is replaced.
 
@@ -57,7 +57,7 @@ def upgrade(
     engine = Engine()
     if not engine.states(control().project):
         raise UsageError("the local cloud does not run", "start it with `provision cloud up`")
-    with alone(progress):
+    with exclusive_lock(progress):
         require_whole_data()
         with progress.phase("images"):
             families = {_FAMILIES.get(name) or AGENTS.get(name, (name,))[0] for name in named}
@@ -78,7 +78,7 @@ def upgrade(
 
 
 def renew(
-    engine: Engine, installation: Installation, copies: Copies, progress: Progress, services: Collection[str]
+    engine: Engine, installation: Installation, copies: ReplicaSet, progress: Progress, services: Collection[str]
 ) -> None:
     """Replace what is out of date of some services, half of each schema's change before, and half after.
 
@@ -135,7 +135,7 @@ def _is_old(engine: Engine, installation: Installation, name: str) -> bool:
     )
 
 
-def _replace(engine: Engine, installation: Installation, copies: Copies, name: str, limit: float) -> None:
+def _replace(engine: Engine, installation: Installation, copies: ReplicaSet, name: str, limit: float) -> None:
     """Have Compose replace a service that cannot stand beside itself, and wait until it works again.
 
     Of several members one leaves at a time, and only while all the others work.
@@ -151,16 +151,16 @@ def _replace(engine: Engine, installation: Installation, copies: Copies, name: s
                     f"`provision cloud logs {lame[0]}` says why; when all members work, run the same command again",
                 )
             time.sleep(1)
-        installation.control.up([each], alone=True)
+        installation.control.up([each], no_deps=True)
         _await(engine, installation, copies, each, limit)
 
 
-def _works(engine: Engine, installation: Installation, copies: Copies, name: str) -> bool:
+def _works(engine: Engine, installation: Installation, copies: ReplicaSet, name: str) -> bool:
     states = [state for state in engine.states(installation.control.project) if state.service == name]
     return bool(states) and all(state.state == "running" and copies.is_healthy(state) for state in states)
 
 
-def _await(engine: Engine, installation: Installation, copies: Copies, name: str, limit: float) -> None:
+def _await(engine: Engine, installation: Installation, copies: ReplicaSet, name: str, limit: float) -> None:
     deadline = time.monotonic() + limit
     while not _works(engine, installation, copies, name):
         states = [state for state in engine.states(installation.control.project) if state.service == name]
@@ -183,13 +183,13 @@ def _renew_agents(engine: Engine, hypervisors: Iterable[Compose], agents: Collec
         if not old:
             continue
         with progress.phase(f"{hypervisor.project}: {', '.join(old)}"):
-            hypervisor.up(old, alone=True)
+            hypervisor.up(old, no_deps=True)
             _connected(engine, hypervisor, old)
 
 
 def _connected(engine: Engine, hypervisor: Compose, agents: Collection[str]) -> None:
     """Wait until agents are connected to their peers; raises ProvisionError when they are not."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + READY_TIMEOUT
     while True:
         states = [state for state in engine.states(hypervisor.project) if state.service in agents]
         waiting = [each for each in states if not is_connected(engine, each, AGENTS[each.service][1])]
@@ -212,7 +212,7 @@ def _say_rest(engine: Engine, installation: Installation, progress: Progress) ->
     def old(project: Compose) -> list[str]:
         made_from = project.made_from()
         states = [each for each in engine.states(project.project) if each.service not in _NAMES]
-        return sorted({whole(each.service) for each in states if drift(each, made_from.get(each.service))})
+        return sorted({base_service(each.service) for each in states if drift(each, made_from.get(each.service))})
 
     if names := " ".join(old(installation.control)):
         progress.note(f"Out of date, and left: replacing it is a pause of seconds. `provision cloud upgrade {names}`")

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from provision.adapters import archive
 from provision.adapters.docker.engine import Engine
-from provision.adapters.docker.inspect import Look
+from provision.adapters.docker.inspect import Inspector
 from provision.base.errors import UsageError
 from provision.model.localcloud.backup import key_files
-from provision.model.localcloud.settings import whole
-from provision.operations.localcloud.shared.installation import alone, read_passwords, require_whole_data
+from provision.model.localcloud.settings import base_service
+from provision.operations.localcloud.shared.installation import exclusive_lock, read_passwords, require_whole_data
 from provision.operations.localcloud.single.backup import keep
 from provision.operations.localcloud.swarm.files import door
 from provision.operations.localcloud.swarm.up import current
@@ -34,12 +34,12 @@ def backup_swarm(progress: Progress, path: Path, *, images: bool) -> Manifest:
     """
     archive.refuse_existing(path)
     engine = Engine()
-    with alone(progress):
+    with exclusive_lock(progress):
         require_whole_data()
         swarm = door(current(engine))
         if not swarm.wanted().get("mariadb"):
             raise UsageError("the local cloud does not run", "start it with `provision cloud up`")
-        look = Look()
+        look = Inspector()
         # Hypervisors are this host's own affair.
         units = (*look.copies(), *look.units())
         _require_here(swarm, units, "mariadb", "no member of MariaDB runs on this host")
@@ -49,10 +49,10 @@ def backup_swarm(progress: Progress, path: Path, *, images: bool) -> Manifest:
 
 
 def _require_here(swarm: Swarm, units: tuple[Unit, ...], service: str, problem: str) -> None:
-    if any(whole(unit.service) == service and unit.state == "running" for unit in units):
+    if any(base_service(unit.service) == service and unit.state == "running" for unit in units):
         return
     running = (task for task in swarm.tasks() if task.wanted and task.state == "running")
-    hosts = sorted({task.host for task in running if whole(task.service) == service})
+    hosts = sorted({task.host for task in running if base_service(task.service) == service})
     raise UsageError(
         problem,
         f"run the same command on {' or '.join(hosts)}" if hosts else "`provision cloud doctor` says why none runs",

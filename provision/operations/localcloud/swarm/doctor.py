@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from provision.adapters.consul.catalogue import Catalogue
-from provision.adapters.docker.inspect import Look
+from provision.adapters.docker.inspect import Inspector
 from provision.base.errors import ProvisionError
-from provision.model.localcloud.doctor.observed import Observed, Unit
-from provision.model.localcloud.doctor.swarm_rules import Seen
+from provision.model.localcloud.doctor.observed import ObservedLocalCloud, Unit
+from provision.model.localcloud.doctor.swarm_rules import ObservedSwarm
 from provision.model.localcloud.settings import PROJECT, apis
 from provision.operations.localcloud.shared.installation import read_passwords
 from provision.operations.localcloud.single.doctor import gathered, parts_of
@@ -28,10 +28,10 @@ _STATISTICS: Final = 8404
 """HAProxy's own port for its page, in its container."""
 
 
-def observe_swarm() -> Seen:
+def observe_swarm() -> ObservedSwarm:
     """Look at everything; what cannot be looked at is said in `unseen`. Raises UsageError where Docker is away."""
     settings = require_swarm()
-    swarm, look = door(settings), Look()
+    swarm, look = door(settings), Inspector()
     now = datetime.now(UTC)
     hosts: tuple[Host, ...] = ()
     tasks: tuple[Task, ...] = ()
@@ -56,7 +56,7 @@ def observe_swarm() -> Seen:
         # Of hosts that are away more is known; Consul remembers for days those that have left.
         ready = {host.name for host in hosts if host.ready}
         fields["failed_nodes"] = tuple(name for name in fields.get("failed_nodes", ()) if name in ready)
-    here = Observed(
+    here = ObservedLocalCloud(
         now,
         wanted={(PROJECT, service): count for service, count in wanted.items()},
         units=own if problem else tuple(_units(own, tasks)),
@@ -64,7 +64,7 @@ def observe_swarm() -> Seen:
         swarm=True,
         **fields,
     )
-    return Seen(here, hosts, lines, tasks, problem)
+    return ObservedSwarm(here, hosts, lines, tasks, problem)
 
 
 def _url(swarm: Swarm, service: str, port: int) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from provision.adapters.docker.engine import Engine
 from provision.base.errors import ProvisionError
 from provision.model.localcloud.swarm import FIRST
-from provision.operations.localcloud.shared.installation import alone
+from provision.operations.localcloud.shared.installation import exclusive_lock
 from provision.operations.localcloud.swarm import hypervisor
 from provision.operations.localcloud.swarm.files import door, require_swarm
 from provision.operations.localcloud.swarm.hosts import forget, until
@@ -37,7 +37,7 @@ def stop_swarm(progress: Progress, *, purge: bool) -> None:
     settings = require_swarm()
     swarm = door(settings)
     engine = Engine()
-    with alone(progress), progress.phase("stopping the control plane"):
+    with exclusive_lock(progress), progress.phase("stopping the control plane"):
         hypervisor.stop(engine, progress, purge=purge)
         if swarm.state() == ("active", True):
             remove_services(swarm, () if purge else FIRST)

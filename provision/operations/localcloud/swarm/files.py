@@ -49,7 +49,7 @@ class Stack:
     @property
     def etc(self) -> str:
         """The folder of the rendered documents."""
-        return str(paths.stack_dir() / "etc")
+        return str(paths.localcloud_dir() / "etc")
 
     def file(self) -> dict[str, Any]:
         """Write the stack file."""
@@ -74,7 +74,7 @@ def door(settings: Settings) -> Swarm:
 
 def require_swarm() -> Settings:
     """Return the settings of a host that belongs to a Swarm; raises UsageError on any other machine."""
-    settings = stack_config.chosen()
+    settings = stack_config.load_settings()
     if not settings.swarm:
         raise UsageError(
             "this machine belongs to no Swarm of ours",
@@ -91,7 +91,7 @@ def read_shared(engine: Engine, swarm: Swarm) -> bool:
         return False
     for name, content in json.loads(text).items():
         if name in _FILES:
-            ensure_private(paths.stack_dir() / name, content)
+            ensure_private(paths.localcloud_dir() / name, content)
     return True
 
 
@@ -127,7 +127,7 @@ def ensure_built(
 def ensure_stack_files(tags: Mapping[str, str], images: Mapping[str, str]) -> Stack:
     """Write this host's files, and work out the stack file's parts."""
     installation = stack_config.ensure_files(tags)
-    folder = paths.stack_dir()
+    folder = paths.localcloud_dir()
     documents = stack_config.rendered_documents(installation.settings, installation.passwords)
     places = dict(zip(documents, stack.placed(documents), strict=True))
     documents["haproxy/tls.pem"] = (folder / "etc/haproxy/tls.pem").read_text()

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from provision.adapters.consul.kv import Keys
+from provision.adapters.consul.kv import ConsulKeys
 from provision.adapters.docker import compose
 from provision.adapters.docker.engine import Engine
 from provision.adapters.openstack import clouds_yaml
@@ -18,7 +18,12 @@ from provision.model.localcloud.image_families import image_name
 from provision.model.localcloud.swarm import FIRST, NETWORK, TUNNEL, absent_members, names, next_member, part
 from provision.operations.localcloud.shared import bootstrap, installation
 from provision.operations.localcloud.shared.images import ensure_images
-from provision.operations.localcloud.shared.installation import alone, choose, chosen, is_installed
+from provision.operations.localcloud.shared.installation import (
+    exclusive_lock,
+    is_installed,
+    load_settings,
+    save_settings,
+)
 from provision.operations.localcloud.single.members import lacking
 from provision.operations.localcloud.swarm import hypervisor
 from provision.operations.localcloud.swarm.files import (
@@ -62,7 +67,7 @@ def begin(progress: Progress, address: str, *, guests: bool = True) -> str:
     """
     compose.require()
     engine = Engine()
-    with alone(progress):
+    with exclusive_lock(progress):
         settings = _enter()
         swarm = door(settings)
         state, manages = swarm.state()
@@ -73,7 +78,7 @@ def begin(progress: Progress, address: str, *, guests: bool = True) -> str:
                 f"Docker says that this machine's part in a Swarm is: {state}, not managing it",
                 "`docker swarm leave` makes it free for a Swarm of ours",
             )
-        choose(settings)
+        save_settings(settings)
         hypervisor.choose(guests=guests)
         _take_member(swarm)
         ensure_networks(swarm, settings)
@@ -95,7 +100,7 @@ def join(progress: Progress, token: str, address: str, own: str = "", *, guests:
     """
     compose.require()
     engine = Engine()
-    with alone(progress):
+    with exclusive_lock(progress):
         settings = _enter()
         swarm = door(settings)
         state, _ = swarm.state()
@@ -111,7 +116,7 @@ def join(progress: Progress, token: str, address: str, own: str = "", *, guests:
             until(lambda: "" if read_shared(engine, swarm) else "the installation's files, which the Swarm hands over")
             _take_member(swarm)
         hypervisor.choose(guests=guests)
-        ensure_entry(progress, chosen())
+        ensure_entry(progress, load_settings())
         progress.update("this host", f"carries member {_self(swarm).member or 'none'}")
 
 
@@ -123,7 +128,7 @@ def leave(progress: Progress) -> None:
     settings = require_swarm()
     swarm = door(settings)
     engine = Engine()
-    with alone(progress):
+    with exclusive_lock(progress):
         if swarm.state()[0] != "inactive":
             if len(swarm.hosts()) > 1 and _self(swarm).member and swarm.wanted().get("mariadb"):
                 _require_others(swarm, settings)
@@ -138,7 +143,7 @@ def forget(engine: Engine, progress: Progress) -> None:
     # By label, whatever state they are in.
     engine.purge(lambda text: progress.update("removing", text))
     clouds_yaml.remove_entry(paths.clouds_yaml(), LOCAL_CLOUD)
-    shutil.rmtree(paths.stack_dir(), ignore_errors=True)
+    shutil.rmtree(paths.localcloud_dir(), ignore_errors=True)
 
 
 def ensure_networks(swarm: Swarm, settings: Settings) -> None:
@@ -150,7 +155,7 @@ def ensure_networks(swarm: Swarm, settings: Settings) -> None:
 def lacking_members(swarm: Swarm, settings: Settings) -> str:
     """Say which members of what keeps state do not serve; nothing when all do."""
     address = swarm.address("consul")
-    return lacking(Keys(f"http://{address}:8500"), settings) if address else "Consul on this host"
+    return lacking(ConsulKeys(f"http://{address}:8500"), settings) if address else "Consul on this host"
 
 
 def _require_others(swarm: Swarm, settings: Settings) -> None:
@@ -176,7 +181,7 @@ def lacking_hosts(swarm: Swarm) -> str:
 
 def _enter() -> Settings:
     """Return the settings of a machine that is in a Swarm from now on."""
-    settings = chosen()
+    settings = load_settings()
     if not settings.swarm and is_installed():
         raise UsageError(
             "this machine has a local cloud of its own, which would be left behind",

@@ -12,7 +12,7 @@ from provision.model.localcloud import ovn
 from provision.model.localcloud.settings import EARLY, bridges
 from provision.model.localcloud.swarm import hypervisor_project
 from provision.operations.localcloud.shared import bootstrap
-from provision.operations.localcloud.shared.installation import chosen, is_installed, read_passwords
+from provision.operations.localcloud.shared.installation import is_installed, load_settings, read_passwords
 from provision.operations.localcloud.shared.watch import Watch
 from provision.operations.localcloud.single.up import await_hypervisors
 from provision.operations.localcloud.single.upgrade import AGENTS
@@ -33,20 +33,20 @@ _FOLLOWER: Final = "metadata-agent"
 
 def carries_guests() -> bool:
     """Whether this host shall carry VMs."""
-    return not (paths.stack_dir() / _NONE).exists()
+    return not (paths.localcloud_dir() / _NONE).exists()
 
 
 def choose(*, guests: bool) -> None:
     """Keep whether this host shall carry VMs."""
     if guests:
-        (paths.stack_dir() / _NONE).unlink(missing_ok=True)
+        (paths.localcloud_dir() / _NONE).unlink(missing_ok=True)
     else:
-        ensure_private(paths.stack_dir() / _NONE, "")
+        ensure_private(paths.localcloud_dir() / _NONE, "")
 
 
 def project(host: str) -> Compose:
     """Return the Compose project of this host's hypervisor."""
-    folder = paths.stack_dir()
+    folder = paths.localcloud_dir()
     files = (paths.COMPOSE / "compute.yaml", paths.COMPOSE / "swarm-compute.yaml", folder / "hypervisor.yaml")
     return Compose(hypervisor_project(host), files, folder / "compose.env", {"HYPERVISOR": host})
 
@@ -58,10 +58,10 @@ def ensure(engine: Engine, installation: Installation, progress: Progress) -> No
         engine.ensure_bridge(bridge)
     hypervisor = project(host)
     # What carries guests stays, since they would end with it.
-    hypervisor.up(EARLY, keep=True)
+    hypervisor.up(EARLY, no_recreate=True)
     switch, agent = f"{hypervisor.project}-switch-1", f"{hypervisor.project}-nova-compute-1"
     _forget_old_databases(engine, hypervisor, settings, switch)
-    hypervisor.up(list(AGENTS), alone=True)
+    hypervisor.up(list(AGENTS), no_deps=True)
     remote = ovn.remotes(settings, settings.ports.ovn_sb)
     # Another host may carry a member now than when the switch was made.
     engine.execute(switch, ["ovs-vsctl", "--no-wait", "set", "open", ".", f'external_ids:ovn-remote="{remote}"'])
@@ -99,7 +99,7 @@ def stop(engine: Engine, progress: Progress, *, purge: bool) -> None:
         progress.update(hypervisor.project, "stopping")
         hypervisor.down(volumes=purge)
         progress.update(hypervisor.project, "stopped")
-    for bridge in bridges(chosen()):
+    for bridge in bridges(load_settings()):
         engine.remove_bridge(bridge)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from provision.adapters.docker import compose
 from provision.adapters.docker.data import Data
 from provision.adapters.docker.engine import Engine
-from provision.adapters.docker.inspect import Look
+from provision.adapters.docker.inspect import Inspector
 from provision.base.errors import ProvisionError, UsageError
 from provision.model.localcloud.backup import AUTHORITY, passwords_for_hosts
 from provision.model.localcloud.image_families import image_name
@@ -55,7 +55,7 @@ def restore_swarm(progress: Progress, path: Path, sure: Callable[[], None]) -> N
     require_swarm()
     compose.require()
     engine = Engine()
-    with installation.alone(progress):
+    with installation.exclusive_lock(progress):
         swarm = door(current(engine))
         _require_hosts(swarm, manifest)
         sure()
@@ -85,7 +85,7 @@ def _require_hosts(swarm: Swarm, manifest: Manifest) -> None:
 
 
 def _restore(engine: Engine, swarm: Swarm, progress: Progress, path: Path, manifest: Manifest) -> None:
-    data, settings = Data(), installation.chosen()
+    data, settings = Data(), installation.load_settings()
     with progress.phase("images"):
         until(lambda: "" if swarm.registry_answers() else "the registry")
         tags, images = ensure_built(engine, swarm, progress, settings.families)
@@ -99,7 +99,7 @@ def _restore(engine: Engine, swarm: Swarm, progress: Progress, path: Path, manif
     stack = ensure_stack_files(tags, images)
     with progress.phase("databases"):
         Deployment(engine, swarm, stack, progress).begin_anew(images=manifest.images)
-        target = serving(data, Look().copies())
+        target = serving(data, Inspector().copies())
         progress.update("databases", "loading")
         load(data, target, path, manifest)
         until(partial(_behind, data, target, manifest, partial(lacking_members, swarm, settings)), _CAUGHT_UP)

@@ -12,13 +12,18 @@ from provision.adapters.docker.engine import Engine
 from provision.adapters.openstack.admin import Admin
 from provision.base.errors import ProvisionError, UsageError
 from provision.model.localcloud import ovn
-from provision.model.localcloud.replicas import COPIED, SCALABLE, parse_copies
+from provision.model.localcloud.replicas import SCALABLE_NAMES, SCALABLE_SERVICES, parse_replicas
 from provision.model.localcloud.settings import CLUSTERED, INFRASTRUCTURE, MIGRATED, apis, members, services_of
 from provision.model.localcloud.swarm import FIRST, job, member_addresses, part
 from provision.model.localcloud.swarm_restore import clearing
 from provision.operations.localcloud.shared import bootstrap, schema
 from provision.operations.localcloud.shared.consul_acl import ensure_access
-from provision.operations.localcloud.shared.installation import alone, choose, chosen, require_whole_data
+from provision.operations.localcloud.shared.installation import (
+    exclusive_lock,
+    load_settings,
+    require_whole_data,
+    save_settings,
+)
 from provision.operations.localcloud.swarm import hypervisor
 from provision.operations.localcloud.swarm.files import (
     door,
@@ -44,7 +49,7 @@ if TYPE_CHECKING:
     from provision.operations.localcloud.swarm.files import Stack
 
 _EVERYWHERE: Final = ("consul", "registrator", "haproxy", "reviver")
-_FAMILIES: Final = {each.service: each.family for each in COPIED}
+_FAMILIES: Final = {each.service: each.family for each in SCALABLE_SERVICES}
 _LIMIT: Final = 600
 """Seconds for what hosts have to fetch first."""
 _LONGEST: Final = 3700
@@ -59,11 +64,11 @@ def ensure_swarm(progress: Progress, copies: Mapping[str, int] | None = None) ->
     require_whole_data()
     compose.require()
     engine = Engine()
-    with alone(progress):
+    with exclusive_lock(progress):
         settings = current(engine)
         if copies:
-            settings = replace(settings, copies=dict(settings.copies) | dict(copies))
-            choose(settings)
+            settings = replace(settings, replicas=dict(settings.replicas) | dict(copies))
+            save_settings(settings)
         swarm = door(settings)
         if missing := lacking_hosts(swarm):
             raise UsageError(
@@ -72,7 +77,7 @@ def ensure_swarm(progress: Progress, copies: Mapping[str, int] | None = None) ->
             )
         ensure_networks(swarm, settings)
         settings = replace(settings, members=member_addresses(swarm.hosts()))
-        choose(settings)
+        save_settings(settings)
         stack = bring_up(engine, swarm, progress, settings.families)
         if hypervisor.carries_guests():
             with progress.phase("this host's hypervisor"):
@@ -96,7 +101,7 @@ def bring_up(
 def current(engine: Engine) -> Settings:
     """Return the installation's settings as the Swarm has them now: another host's command may have changed them."""
     settings = require_swarm()
-    return chosen() if read_shared(engine, door(settings)) else settings
+    return load_settings() if read_shared(engine, door(settings)) else settings
 
 
 class Deployment:
@@ -342,8 +347,8 @@ def _nothing(image: str) -> dict[str, object]:
 
 def scale(progress: Progress, words: Sequence[str]) -> None:
     """Run as many copies as the SERVICE=N words say, now and from now on; raises UsageError for what cannot be done."""
-    wanted = parse_copies(words, {*INFRASTRUCTURE, *(each.service for each in COPIED)})
+    wanted = parse_replicas(words, {*INFRASTRUCTURE, *(each.service for each in SCALABLE_SERVICES)})
     if "glance" in wanted:
-        others = ", ".join(service for service in SCALABLE if service != "glance")
+        others = ", ".join(service for service in SCALABLE_NAMES if service != "glance")
         raise UsageError("glance cannot have copies on several hosts yet", f"these can: {others}")
     ensure_swarm(progress, wanted)

@@ -8,10 +8,10 @@ from provision.adapters.docker import compose
 from provision.adapters.docker.engine import Engine
 from provision.base.errors import ProvisionError, UsageError
 from provision.model.localcloud import ovn
-from provision.model.localcloud.replicas import COPIED
+from provision.model.localcloud.replicas import SCALABLE_SERVICES
 from provision.model.localcloud.settings import CLUSTERED, INFRASTRUCTURE, services_of
 from provision.model.localcloud.swarm import FIRST
-from provision.operations.localcloud.shared.installation import alone, require_whole_data
+from provision.operations.localcloud.shared.installation import exclusive_lock, require_whole_data
 from provision.operations.localcloud.swarm.files import door
 from provision.operations.localcloud.swarm.hosts import lacking_members
 from provision.operations.localcloud.swarm.up import bring_up, current
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _FAMILIES: Final = {
     **dict.fromkeys(FIRST, "registry"),
     **{name: name for name in INFRASTRUCTURE},
-    **{each.service: each.family for each in COPIED},
+    **{each.service: each.family for each in SCALABLE_SERVICES},
 }
 """What can be named, and its image's kind."""
 
@@ -41,7 +41,7 @@ def upgrade_swarm(progress: Progress, services: Sequence[str]) -> None:
     require_whole_data()
     compose.require()
     engine = Engine()
-    with alone(progress):
+    with exclusive_lock(progress):
         settings = current(engine)
         swarm = door(settings)
         if "keystone" not in swarm.wanted():

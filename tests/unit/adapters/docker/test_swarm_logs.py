@@ -11,14 +11,14 @@ import pytest
 
 from provision.adapters.docker.swarm_logs import SwarmLogs
 from provision.base.errors import ProvisionError
-from provision.model.localcloud.logs import Copy
+from provision.model.localcloud.logs import LogSource
 from provision.model.localcloud.swarm import Host, Task
 
 HOSTS = (Host("h1", "host-1", "192.0.2.1", True), Host("h2", "host-2", "192.0.2.2", False))
 API, CONSUL, OLD = (
-    Copy("t1", "api", "api-1@host-1"),
-    Copy("t2", "consul", "consul@host-2"),
-    Copy("t3", "api", "api-2@h"),
+    LogSource("t1", "api", "api-1@host-1"),
+    LogSource("t2", "consul", "consul@host-2"),
+    LogSource("t3", "api", "api-2@h"),
 )
 
 
@@ -89,7 +89,7 @@ def _logs(docker, said):
 
 
 def test_copies_are_told_apart_by_service_number_and_host(logs):
-    assert logs.copies() == [API, Copy("t2", "consul", "consul@host-2", running=False)]
+    assert logs.copies() == [API, LogSource("t2", "consul", "consul@host-2", running=False)]
 
 
 def test_a_log_is_what_its_frames_hold_however_they_are_cut(docker, logs, said):

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from provision.base.errors import UsageError
 from provision.cli.cloud import operations
-from provision.model.localcloud.logs import Copy, Line
+from provision.model.localcloud.logs import Line, LogSource
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_cloud_is_overwritten_only_when_somebody_says_so(options, terminal, an
 
 @pytest.mark.parametrize(("found", "word"), [([], "No log line matches req-1200fdca"), (["one"], "")])
 def test_a_search_that_finds_nothing_says_so(found, word, monkeypatch):
-    copy = Copy("a", "nova-api", "nova-api-1")
+    copy = LogSource("a", "nova-api", "nova-api-1")
     monkeypatch.setattr("provision.operations.localcloud.logs.copies_of", lambda *_: [copy])
     lines = [Line("2026-01-01T00:00:00Z", copy.name, text, copy.service) for text in found]
     monkeypatch.setattr("provision.operations.localcloud.logs.stack_logs", lambda *_: lines)

@@ -1,4 +1,4 @@
-"""Wanted + observed -> steps. The tables are files in tests/unit/plans: what is seen, and the steps that are left."""
+"""Desired and observed state -> steps. The tables in tests/unit/plans say what is seen, and which steps are left."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import yaml
 
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import ClusterSpec, Flavor, HubSpec, NetworkSpec, User
-from provision.model.cluster import resources as its
-from provision.model.cluster.plan import Wanted, plan, spec_hash, wanted_rules
+from provision.model.cluster import resources
+from provision.model.cluster.plan import DesiredState, plan, spec_hash, wanted_rules
 from provision.model.cluster.quota import shortage
 from provision.model.cluster.sizing import size
 
 TABLES = Path(__file__).parents[2] / "plans"
-RULES = frozenset({its.Rule(22, 22, "10.0.0.1/32"), its.Rule(7077, 7077, its.NODES)})
-WANTED = Wanted(
+RULES = frozenset({resources.Rule(22, 22, "10.0.0.1/32"), resources.Rule(7077, 7077, resources.NODES)})
+WANTED = DesiredState(
     name="a",
     cidr="10.20.0.0/24",
     external="ext",
@@ -35,7 +35,7 @@ WANTED = Wanted(
 def server(name, **changes):
     """A server as a table writes it: its name, and what is not as it should be."""
     role = "master" if name.endswith("master") else "worker"
-    whole = its.Server(
+    whole = resources.Server(
         id=changes.pop("id", f"id-{name}"),
         name=name,
         role=role,
@@ -53,25 +53,31 @@ def observed(has):
         kind: kind not in has.get("untagged", ()) for kind in ("network", "subnet", "router", "group", "port", "ip")
     }
     things = has.get("things", [])
-    rules = [its.Rule(rule[0], rule[1], rule[2]) for rule in has.get("rules", [])] or sorted(RULES)
-    leg = its.Port("leg", device="r", owner="network:router_interface", marked=False)
-    port = its.Port("p", "a-master", tagged["port"], address="10.20.0.10")
-    return its.Observed(
-        networks=tuple(its.Network(f"n{place}", "a", tagged["network"]) for place in range(things.count("network"))),
-        subnets=(its.Subnet("s", "a", tagged["subnet"], has.get("cidr", WANTED.cidr), "n0"),)
+    rules = [resources.Rule(rule[0], rule[1], rule[2]) for rule in has.get("rules", [])] or sorted(RULES)
+    leg = resources.Port("leg", device="r", owner="network:router_interface", marked=False)
+    port = resources.Port("p", "a-master", tagged["port"], address="10.20.0.10")
+    return resources.ObservedCluster(
+        networks=tuple(
+            resources.Network(f"n{place}", "a", tagged["network"]) for place in range(things.count("network"))
+        ),
+        subnets=(resources.Subnet("s", "a", tagged["subnet"], has.get("cidr", WANTED.cidr), "n0"),)
         if "subnet" in things
         else (),
-        routers=(its.Router("r", "a", tagged["router"], has.get("external", "ext")),) if "router" in things else (),
+        routers=(resources.Router("r", "a", tagged["router"], has.get("external", "ext")),)
+        if "router" in things
+        else (),
         groups=(
-            its.Group("g", "a", tagged["group"], tuple((rule, "x") for rule in rules) if "rules" in things else ()),
+            resources.Group(
+                "g", "a", tagged["group"], tuple((rule, "x") for rule in rules) if "rules" in things else ()
+            ),
         )
         if "group" in things
         else (),
         ports=(*((leg,) if "leg" in things else ()), *((port,) if "port" in things else ())),
-        floatings=(its.Floating("f", "", tagged["ip"], "172.29.0.9", has.get("leads to", "p")),)
+        floatings=(resources.Floating("f", "", tagged["ip"], "172.29.0.9", has.get("leads to", "p")),)
         if "ip" in things
         else (),
-        keys=(its.KeyPair("provision-a", WANTED.public_key),) if "key" in things else (),
+        keys=(resources.KeyPair("provision-a", WANTED.public_key),) if "key" in things else (),
         servers=tuple(server(**one) if isinstance(one, dict) else server(one) for one in has.get("servers", [])),
     )
 
@@ -85,12 +91,12 @@ def tables():
 @pytest.mark.parametrize("case", list(tables()))
 def test_table(case):
     seen = observed(case.get("seen") or {})
-    wanted = replace(WANTED, **(case.get("wanted") or {}))
+    desired = replace(WANTED, **(case.get("wanted") or {}))
     if "refused" in case:
         with pytest.raises((UsageError, ProvisionError), match=case["refused"]):
-            plan(wanted, seen)
+            plan(desired, seen)
         return
-    made = plan(wanted, seen)
+    made = plan(desired, seen)
     said = [f"{step.verb} {step.kind} {step.name}{' !' if step.destructive else ''}" for step in made.steps]
     assert said == (case.get("plan") or [])
     for part in case.get("why") or []:
@@ -138,7 +144,9 @@ def test_the_hash_follows_what_nodes_are_configured_with():
 def test_shortage():
     spec = ClusterSpec("a", workers=replace(ClusterSpec("a").workers, count=4))
     flavors = {"m1.small": Flavor("m1.small", 2, 2048, 8)}
-    made = plan(replace(WANTED, count=4, master_flavor="m1.small", worker_flavor="m1.small"), its.Observed())
+    made = plan(
+        replace(WANTED, count=4, master_flavor="m1.small", worker_flavor="m1.small"), resources.ObservedCluster()
+    )
     assert shortage(made, spec, flavors, {}) == []
     assert shortage(made, spec, flavors, {"instances": 5, "cores": 10, "ports": 5, "networks": 1}) == []
     assert shortage(made, spec, flavors, {"instances": 4, "cores": 8, "ports": 4, "networks": 0}) == [
@@ -151,13 +159,13 @@ def test_shortage():
 
 @pytest.mark.parametrize(("text", "expected"), [("a-worker-2", "a-worker-10"), ("a2-worker-1", "a10-worker-1")])
 def test_natural_order(text, expected):
-    assert its.natural(text) < its.natural(expected)
+    assert resources.natural(text) < resources.natural(expected)
 
 
 def test_a_new_groups_rules_are_few_words():
     access = [IPv4Network("192.0.2.0/24"), IPv4Network("198.51.100.7/32")]
     rules = wanted_rules(ClusterSpec("a"), access)
-    made = plan(replace(WANTED, rules=rules), its.Observed())
+    made = plan(replace(WANTED, rules=rules), resources.ObservedCluster())
     said = next(step.why for step in made.steps if (step.verb, step.kind) == ("update", "security group"))
     assert "443, 4040-4050, 8080, 8081, 18080 from 192.0.2.0/24, 198.51.100.7/32" in said
     assert said.count(" from ") == 2

@@ -41,8 +41,8 @@ GOOD = {
 
 @pytest.mark.parametrize("case", GOOD)
 def test_size(case):
-    wanted, sizing = GOOD[case]
-    assert size(wanted, FLAVORS) == sizing
+    desired, sizing = GOOD[case]
+    assert size(desired, FLAVORS) == sizing
 
 
 BAD = {
@@ -70,9 +70,9 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_refused(case):
-    wanted, message, hint = BAD[case]
+    desired, message, hint = BAD[case]
     with pytest.raises(UsageError) as caught:
-        size(wanted, FLAVORS, "c.yaml")
+        size(desired, FLAVORS, "c.yaml")
     assert caught.value.message.startswith("c.yaml: ")
     assert message in caught.value.message
     assert hint in caught.value.hint

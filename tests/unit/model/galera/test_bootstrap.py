@@ -7,14 +7,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from provision.model.galera.bootstrap import (
     NEVER,
+    MemberReport,
     Position,
-    Report,
     Start,
     View,
     allow_start,
     decide,
+    read_member_report,
     read_recovered,
-    read_report,
     read_start,
     read_state,
     read_status,
@@ -26,9 +26,9 @@ CLUSTER = "1938a009-e6df-11f1-8853-13e0bc481b10"
 OTHER = "2938a009-e6df-11f1-8853-13e0bc481b10"
 
 
-def report(member, seqno=None, seen=(), era="e1", cluster=CLUSTER):
+def report(member, seqno=None, seen=(), bootstrap_id="e1", cluster=CLUSTER):
     position = None if seqno is None else Position(cluster, seqno)
-    return Report(member, position, View(era, tuple(f"m-{number}" for number in seen)))
+    return MemberReport(member, position, View(bootstrap_id, tuple(f"m-{number}" for number in seen)))
 
 
 @pytest.mark.parametrize(
@@ -83,10 +83,10 @@ def report(member, seqno=None, seen=(), era="e1", cluster=CLUSTER):
         ),
         pytest.param([report("m-2", 9, [2])], Start("e2", "m-1"), "", "m-1", id="the last starter must be heard"),
         pytest.param(
-            [report("m-2", 9, [2], era="e2")], Start("e2", "m-1"), "m-2", "", id="or one that came in after it"
+            [report("m-2", 9, [2], bootstrap_id="e2")], Start("e2", "m-1"), "m-2", "", id="or one that came in after it"
         ),
         pytest.param(
-            [report("m-1", 9, [1]), report("m-2", 8, [2, 3], era="e2")],
+            [report("m-1", 9, [1]), report("m-2", 8, [2, 3], bootstrap_id="e2")],
             Start("e2", "m-2"),
             "",
             "m-3",
@@ -121,14 +121,14 @@ class Outages(RuleBasedStateMachine):
 
     def report(self, name):
         seqno = self.data[name]
-        return Report(name, None if seqno is None else Position(CLUSTER, seqno), self.views[name])
+        return MemberReport(name, None if seqno is None else Position(CLUSTER, seqno), self.views[name])
 
     def reach(self, members):
         """Begin a new Primary component: what its members had received is applied, and each notes who is in it."""
         self.primary = tuple(sorted(members))
         for name in self.primary:
             self.data[name] = self.acknowledged
-            self.views[name] = View(self.last.era, self.primary)
+            self.views[name] = View(self.last.bootstrap_id, self.primary)
 
     @precondition(lambda self: self.primary)
     @rule(writer=st.integers(0, 2), lag=st.lists(st.integers(0, 3), min_size=3, max_size=3))
@@ -214,7 +214,7 @@ def test_the_recovered_position_is_found_in_the_log():
 
 def test_what_is_told_is_read_back():
     for each in (report("m-1", 7, [1, 2]), report("m-2")):
-        assert read_report(each.text()) == each
+        assert read_member_report(each.text()) == each
     start = Start("e1", "m-1", CLUSTER)
     assert read_start(start.text()) == start
 

@@ -9,9 +9,9 @@ import pytest
 
 from provision.base.errors import UsageError
 from provision.model.localcloud import backup
-from provision.model.localcloud.backup import Entry, Manifest
+from provision.model.localcloud.backup import ArchiveEntry, Manifest
 
-ENTRY = Entry(3, "aa")
+ENTRY = ArchiveEntry(3, "aa")
 FILES = dict.fromkeys(("passwords.json", "databases.sql", "keystone/fernet-keys/0", "images/63c24d03-c96d"), ENTRY)
 MANIFEST = Manifest("2026-03-01T12:00:00+00:00", "0.2.0", {"nova": "n1", "glance": "g1"}, FILES)
 
@@ -44,8 +44,8 @@ def test_an_older_format_is_read():
 @pytest.mark.parametrize(
     ("found", "problem"),
     [
-        ({**FILES, "databases.sql": Entry(3, "bb")}, "databases.sql in it is not what was written"),
-        ({**FILES, "databases.sql": Entry(2, "aa")}, "databases.sql in it is not what was written"),
+        ({**FILES, "databases.sql": ArchiveEntry(3, "bb")}, "databases.sql in it is not what was written"),
+        ({**FILES, "databases.sql": ArchiveEntry(2, "aa")}, "databases.sql in it is not what was written"),
         ({name: entry for name, entry in FILES.items() if name != "passwords.json"}, "passwords.json is missing"),
         ({**FILES, "keystone/fernet-keys/7": ENTRY}, "keystone/fernet-keys/7 in it was not written"),
     ],

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from provision.model.localcloud.health import Server, healthy, instances, instances_of, servers
+from provision.model.localcloud.health import BackendServer, healthy, instances, instances_of, servers
 from provision.model.localcloud.host import ServiceState
 from provision.model.localcloud.status import service_line, table, wanted_of
 
@@ -17,10 +17,10 @@ keystone,BACKEND,0,0,0,1,512,70,UP,,
 
 def test_haproxys_numbers():
     assert servers(CSV) == (
-        Server("keystone", "keystone1", "172.28.0.140:5000", up=True, requests=3, total=70),
-        Server("keystone", "keystone2", "[fd00::7]:5000", up=True, requests=0),
-        Server("keystone", "keystone3", "", up=False, requests=3),
-        Server("keystone", "keystone4", "172.28.0.9:5000", up=False, requests=0),
+        BackendServer("keystone", "keystone1", "172.28.0.140:5000", up=True, requests=3, total=70),
+        BackendServer("keystone", "keystone2", "[fd00::7]:5000", up=True, requests=0),
+        BackendServer("keystone", "keystone3", "", up=False, requests=3),
+        BackendServer("keystone", "keystone4", "172.28.0.9:5000", up=False, requests=0),
     )
 
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from provision.base.errors import UsageError
 from provision.model.localcloud import logs
-from provision.model.localcloud.logs import Copy, Line, Window, Wish
+from provision.model.localcloud.logs import Line, LogSource, Window, Wish
 
-API = Copy("1", "nova-api", "nova-api-1")
+API = LogSource("1", "nova-api", "nova-api-1")
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
@@ -116,7 +116,7 @@ LOG = [
 )
 def test_what_is_asked_for_is_chosen(wish, expected):
     lines = [at(index, text) for index, text in enumerate(LOG)]
-    assert [line.text for line in logs.chosen(lines, wish)] == [LOG[index] for index in expected]
+    assert [line.text for line in logs.matching(lines, wish)] == [LOG[index] for index in expected]
 
 
 @pytest.mark.parametrize("pattern", ["(", "[a", "*x", "a{2,1}"])
@@ -162,7 +162,11 @@ def test_a_bad_time_is_bad_usage(text):
         logs.read_since(text, NOW)
 
 
-COPIES = [Copy("3", "glance", "glance-1"), Copy("1", "nova-api", "nova-api-1"), Copy("2", "nova-api", "nova-api-2")]
+COPIES = [
+    LogSource("3", "glance", "glance-1"),
+    LogSource("1", "nova-api", "nova-api-1"),
+    LogSource("2", "nova-api", "nova-api-2"),
+]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +182,7 @@ def test_copies_are_chosen_by_service_or_by_name(asked, names):
 
 
 def test_members_are_chosen_by_their_service_or_one_by_one():
-    members = [Copy("1", "mariadb", "mariadb-1"), Copy("2", "mariadb-2", "mariadb-2-1"), *COPIES]
+    members = [LogSource("1", "mariadb", "mariadb-1"), LogSource("2", "mariadb-2", "mariadb-2-1"), *COPIES]
     for asked, names in (
         ("mariadb", ["mariadb-1", "mariadb-2-1"]),
         ("mariadb-2", ["mariadb-2-1"]),

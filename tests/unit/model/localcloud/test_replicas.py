@@ -13,17 +13,17 @@ from provision.model.localcloud import image_families, replicas
 from provision.model.localcloud import settings as stack
 from provision.model.localcloud.host import ServiceState
 from provision.model.localcloud.replicas import (
-    COPIED,
-    MOST_COPIES,
-    SCALABLE,
+    MAX_REPLICAS,
+    SCALABLE_NAMES,
+    SCALABLE_SERVICES,
     drift,
     missing,
     outdated,
-    parse_copies,
+    parse_replicas,
     slots,
 )
 
-SERVICES = {*stack.INFRASTRUCTURE, *(each.service for each in COPIED)}
+SERVICES = {*stack.INFRASTRUCTURE, *(each.service for each in SCALABLE_SERVICES)}
 
 
 def container(service="nova-api", number=1, definition="new", **more):
@@ -40,7 +40,7 @@ def container(service="nova-api", number=1, definition="new", **more):
     ],
 )
 def test_words_are_read(words, wanted):
-    assert parse_copies(words, SERVICES) == wanted
+    assert parse_replicas(words, SERVICES) == wanted
 
 
 @pytest.mark.parametrize(
@@ -56,39 +56,41 @@ def test_words_are_read(words, wanted):
         (["mariadb=3"], "mariadb cannot have copies"),
         (["neutron-periodic=2"], "neutron-periodic cannot have copies"),
         (["nova-api=0"], "nova-api needs at least one copy"),
-        ([f"nova-api={MOST_COPIES + 1}"], "more than there are places for"),
+        ([f"nova-api={MAX_REPLICAS + 1}"], "more than there are places for"),
         (["nova-api=2", "nova-api=3"], "nova-api is named twice"),
     ],
 )
 def test_what_cannot_be_done_is_one_clear_message(words, problem):
     with pytest.raises(UsageError, match=problem) as caught:
-        parse_copies(words, SERVICES)
+        parse_replicas(words, SERVICES)
     assert caught.value.hint
     assert caught.value.exit_code == 2
 
 
 def test_the_table_and_the_compose_file_say_the_same():
     services = yaml.safe_load((paths.COMPOSE / "stack.yaml").read_text())["services"]
-    labelled = {name: body for name, body in services.items() if replicas.COPY_LABEL in body["labels"]}
-    assert set(labelled) == {each.service for each in COPIED}
+    labelled = {name: body for name, body in services.items() if replicas.REPLICA_LABEL in body["labels"]}
+    assert set(labelled) == {each.service for each in SCALABLE_SERVICES}
     for name, body in labelled.items():
         assert body["hostname"] == f"{name}-${{COPY:?}}"
-        wanted = {"replicas": f"${{{replicas.variable(name)}:?}}"} if name in SCALABLE else None
+        wanted = {"replicas": f"${{{replicas.variable(name)}:?}}"} if name in SCALABLE_NAMES else None
         assert body.get("deploy") == wanted
-        assert body["image"].startswith(f"provision/{ {each.service: each.family for each in COPIED}[name] }:")
+        assert body["image"].startswith(
+            f"provision/{ {each.service: each.family for each in SCALABLE_SERVICES}[name] }:"
+        )
         assert "ports" not in body, "two copies could not publish one port"
-    for each in COPIED:
+    for each in SCALABLE_SERVICES:
         assert bool(each.peer) == (not any("_NAME" in key for key in labelled[each.service]["labels"]))
 
 
 def test_haproxy_has_a_place_for_every_copy_and_one_more():
     text = stack.documents(stack.Settings(), dict.fromkeys(stack.PASSWORDS, "x"))["haproxy/haproxy.cfg"]
     for api in stack.apis(stack.Settings()):
-        assert f"server-template {api.name} {MOST_COPIES + 1} " in text
+        assert f"server-template {api.name} {MAX_REPLICAS + 1} " in text
 
 
 def test_copies_reach_compose():
-    settings = stack.Settings(copies={"nova-api": 3})
+    settings = stack.Settings(replicas={"nova-api": 3})
     tags = {family.name: "t" for family in image_families.FAMILIES}
     values = stack.environment(settings, tags, {}, {}, paths.COMPOSE)
     assert (values["NOVA_API_COPIES"], values["KEYSTONE_COPIES"], values["COPY"]) == ("3", "1", "1")
@@ -116,7 +118,7 @@ def test_a_name_by_number_is_never_taken_by_composes_own_counting(acts):
     for act in acts:
         if act == "down" and len(there) > 1:
             del there[max(there)]
-        elif act == "up" and len(there) < MOST_COPIES:
+        elif act == "up" and len(there) < MAX_REPLICAS:
             number = max(there) + 1
             counted = max(there.values()) + 1
             assert counted not in there

@@ -42,7 +42,7 @@ OTHER_NETWORK = IPv4Network("10.99.0.0/24")
 
 
 @pytest.mark.parametrize(
-    "settings", [Settings(), Settings(management=OTHER_NETWORK, copies={"nova-api": 3}), Settings(ha=True)]
+    "settings", [Settings(), Settings(management=OTHER_NETWORK, replicas={"nova-api": 3}), Settings(ha=True)]
 )
 def test_only_ovn_and_dns_are_named_by_address(settings):
     found = {
@@ -126,7 +126,7 @@ def test_each_service_has_only_the_secrets_it_needs(rendered):
 
 
 def test_horizon_runs_and_is_built_and_waited_for_only_when_copies_are_asked_for():
-    idle, wanted = Settings(), Settings(copies={"horizon": 2})
+    idle, wanted = Settings(), Settings(replicas={"horizon": 2})
     assert idle.families == wanted.families - {"horizon"}
     assert {"bake", "registry"} == {family.name for family in image_families.FAMILIES} - wanted.families
     assert [compose_values(each)["HORIZON_COPIES"] for each in (idle, wanted)] == ["0", "2"]

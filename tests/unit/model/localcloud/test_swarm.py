@@ -205,12 +205,12 @@ def test_on_several_hosts_no_address_is_rendered_and_copies_share_their_keys():
 
 
 def test_apis_have_two_copies_unless_the_user_wants_another_number():
-    assert SETTINGS.copies_of("keystone") == 2
-    assert Settings(ha=True, swarm=True, copies={"keystone": 3}).copies_of("keystone") == 3
-    assert (SETTINGS.copies_of("neutron-api"), SETTINGS.copies_of("neutron-rpc")) == (2, 2)
+    assert SETTINGS.replicas_of("keystone") == 2
+    assert Settings(ha=True, swarm=True, replicas={"keystone": 3}).replicas_of("keystone") == 3
+    assert (SETTINGS.replicas_of("neutron-api"), SETTINGS.replicas_of("neutron-rpc")) == (2, 2)
     # Its images are files of one host; a second one of these has nothing to do.
-    assert {SETTINGS.copies_of(name) for name in ("glance", "neutron-periodic", "neutron-ovn-maintenance")} == {1}
-    assert Settings().copies_of("keystone") == 1
+    assert {SETTINGS.replicas_of(name) for name in ("glance", "neutron-periodic", "neutron-ovn-maintenance")} == {1}
+    assert Settings().replicas_of("keystone") == 1
 
 
 def test_what_is_wanted_is_built_and_awaited_and_horizon_on_wish():
@@ -218,7 +218,7 @@ def test_what_is_wanted_is_built_and_awaited_and_horizon_on_wish():
     assert {"registry", "keystone", "nova", "mariadb", "ovn", "neutron", "compute"} <= SETTINGS.families
     awaited = [api.name for api in settings.apis(SETTINGS) if api.awaited]
     assert awaited == ["keystone", "glance", "placement", "nova-api", "neutron"]
-    wish = Settings(ha=True, swarm=True, copies={"horizon": 1})
+    wish = Settings(ha=True, swarm=True, replicas={"horizon": 1})
     assert "horizon" in wish.families
     assert "horizon" in [api.name for api in settings.apis(wish) if api.awaited]
 

@@ -6,20 +6,20 @@ from dataclasses import replace
 
 import pytest
 
-from provision.model.registrator.container import Binding, Container, Network, Port, parse_container
+from provision.model.registrator.container import Binding, Container, ContainerNetwork, ContainerPort, parse_container
 from provision.model.registrator.services import (
     Changes,
-    Settings,
-    Wanted,
+    RegistratorSettings,
+    WantedServices,
     inherit_statuses,
     plan_changes,
     wanted_services,
 )
 
-INTERNAL = Settings(host_id="h1", internal=True)
-PUBLISHED = Settings(host_id="h1", address="192.0.2.7")
-NET = Network("mesh", "n1", "10.0.0.5")
-WEB = Port(80)
+INTERNAL = RegistratorSettings(host_id="h1", internal=True)
+PUBLISHED = RegistratorSettings(host_id="h1", address="192.0.2.7")
+NET = ContainerNetwork("mesh", "n1", "10.0.0.5")
+WEB = ContainerPort(80)
 
 
 def container(*, env=None, labels=None, **changes):
@@ -36,7 +36,7 @@ def container(*, env=None, labels=None, **changes):
 
 
 def published(*bindings):
-    return tuple(Binding(Port(*port), ip, host) for port, ip, host in bindings)
+    return tuple(Binding(ContainerPort(*port), ip, host) for port, ip, host in bindings)
 
 
 def services(*containers, settings=INTERNAL):
@@ -55,14 +55,14 @@ def extra(registration):
 def test_a_copy_of_a_swarm_s_service_names_the_ports_that_swarm_does_not_expose():
     labels = {"SERVICE_5000_NAME": "keystone", "SERVICE_5000_CHECK_HTTP": "/v3"}
     found = one(exposed=(), labels=labels, swarm=True)
-    assert (found["Name"], found["Address"], found["Port"]) == ("keystone", NET.ipv4, 5000)
+    assert (found["Name"], found["Address"], found["ContainerPort"]) == ("keystone", NET.ipv4, 5000)
     assert found["Check"]["HTTP"] == "http://10.0.0.5:5000/v3"
     assert services(container(exposed=(), labels=labels)) == []
 
 
 # --- names, ids, tags, metadata -------------------------------------------------------------------------------------
 
-TWO = {"exposed": (Port(80), Port(443))}
+TWO = {"exposed": (ContainerPort(80), ContainerPort(443))}
 NAMES = {
     "the image's base name": ({}, ["web"]),
     "an image by digest": ({"image": "quay.example/a/api@sha256:0123"}, ["api"]),
@@ -98,7 +98,7 @@ def test_names(changes, names):
 
 IDS = {
     "hostname:container:port": ({}, "h1:web:80"),
-    "udp": ({"exposed": (Port(53, "udp"),)}, "h1:web:53:udp"),
+    "udp": ({"exposed": (ContainerPort(53, "udp"),)}, "h1:web:53:udp"),
     "SERVICE_ID": ({"labels": {"SERVICE_ID": "mine"}}, "mine"),
     "SERVICE_<port>_ID": ({"labels": {"SERVICE_80_ID": "mine", "SERVICE_ID": "all"}}, "mine"),
 }
@@ -113,7 +113,7 @@ TAGS = {
     "": ("", (), []),
     "a,b": ("a,b", (), ["a", "b"]),
     "a comma inside": (r"a\,b,c", (), ["a,b", "c"]),
-    "udp is added": ("a", (Port(53, "udp"),), ["a", "udp"]),
+    "udp is added": ("a", (ContainerPort(53, "udp"),), ["a", "udp"]),
 }
 
 
@@ -176,7 +176,7 @@ def test_checks(keys, check, where):
 
 
 def test_a_check_at_an_ipv6_address_has_brackets():
-    found = one(labels={"SERVICE_CHECK_HTTP": "/"}, networks=(Network("mesh", "n1", "", "fd00::5"),))
+    found = one(labels={"SERVICE_CHECK_HTTP": "/"}, networks=(ContainerNetwork("mesh", "n1", "", "fd00::5"),))
     assert (found["Address"], found["Check"]["HTTP"]) == ("fd00::5", "http://[fd00::5]:80/")
 
 
@@ -223,8 +223,8 @@ PLACES = {
 
 @pytest.mark.parametrize(("bindings", "place"), PLACES.values(), ids=PLACES.keys())
 def test_published_ports(bindings, place):
-    found = one(PUBLISHED, bindings=published(*bindings), exposed=(WEB, Port(443)))
-    assert (found["Address"], found["Port"], found["ID"], found["Name"]) == (*place, "h1:web:80", "web")
+    found = one(PUBLISHED, bindings=published(*bindings), exposed=(WEB, ContainerPort(443)))
+    assert (found["Address"], found["ContainerPort"], found["ID"], found["Name"]) == (*place, "h1:web:80", "web")
 
 
 def test_an_unpublished_port_is_no_service_in_published_mode():
@@ -233,37 +233,42 @@ def test_an_unpublished_port_is_no_service_in_published_mode():
 
 def test_internal_mode_takes_the_container_s_own_address_and_exposed_port():
     found = one(bindings=published(ANY4))
-    assert (found["Address"], found["Port"]) == ("10.0.0.5", 80)
+    assert (found["Address"], found["ContainerPort"]) == ("10.0.0.5", 80)
 
 
 def test_both_families_are_told_to_consul_where_asked():
-    both = (Network("mesh", "n1", "10.0.0.5", "fd00::5"),)
+    both = (ContainerNetwork("mesh", "n1", "10.0.0.5", "fd00::5"),)
     assert "TaggedAddresses" not in one(networks=both)
     found = one(networks=both, labels={"SERVICE_IPV6": "yes"})
     assert found["Address"] == "10.0.0.5"
     assert found["TaggedAddresses"] == {
-        "lan_ipv4": {"Address": "10.0.0.5", "Port": 80},
-        "lan_ipv6": {"Address": "fd00::5", "Port": 80},
+        "lan_ipv4": {"Address": "10.0.0.5", "ContainerPort": 80},
+        "lan_ipv6": {"Address": "fd00::5", "ContainerPort": 80},
     }
 
 
 @pytest.mark.parametrize("internal", [True, False])
 def test_host_networking_means_the_host_s_address(internal):
-    settings = Settings("h1", internal, address="192.0.2.7")
-    found = one(settings, network_mode="host", networks=(Network("host", "n9"),))
-    assert (found["Address"], found["Port"]) == ("192.0.2.7", 80)
+    settings = RegistratorSettings("h1", internal, address="192.0.2.7")
+    found = one(settings, network_mode="host", networks=(ContainerNetwork("host", "n9"),))
+    assert (found["Address"], found["ContainerPort"]) == ("192.0.2.7", 80)
 
 
-BOTH = (Network("back", "n2", "10.1.0.5"), Network("front", "n3", "10.2.0.5"))
+BOTH = (ContainerNetwork("back", "n2", "10.1.0.5"), ContainerNetwork("front", "n3", "10.2.0.5"))
 NETWORKS = {
     "the only one": ("", {}, (NET,), "10.0.0.5"),
     "the option": ("front", {}, BOTH, "10.2.0.5"),
     "the label wins over the option": ("front", {"SERVICE_NETWORK": "back"}, BOTH, "10.1.0.5"),
     "by its id": ("n3", {}, BOTH, "10.2.0.5"),
-    "by its short name in the project": ("front", {}, (Network("shop_front", "n4", "10.3.0.5"), NET), "10.3.0.5"),
+    "by its short name in the project": (
+        "front",
+        {},
+        (ContainerNetwork("shop_front", "n4", "10.3.0.5"), NET),
+        "10.3.0.5",
+    ),
     "several, and none named": ("", {}, BOTH, None),
     "not on the label's": ("", {"SERVICE_NETWORK": "other"}, (NET,), None),
-    "no address yet": ("", {}, (Network("mesh", "n1"),), None),
+    "no address yet": ("", {}, (ContainerNetwork("mesh", "n1"),), None),
     "no network": ("", {}, (), None),
 }
 
@@ -271,13 +276,13 @@ NETWORKS = {
 @pytest.mark.parametrize(("option", "labels", "networks", "address"), NETWORKS.values(), ids=NETWORKS.keys())
 def test_the_network_is_chosen_never_drawn(option, labels, networks, address):
     each = container(labels=labels, networks=networks, project="shop")
-    wanted = wanted_services([each], Settings("h1", internal=True, network=option))
+    wanted = wanted_services([each], RegistratorSettings("h1", internal=True, network=option))
     assert [service.registration["Address"] for service in wanted.services.values()] == ([address] if address else [])
     assert bool(wanted.problems) == (address is None)
 
 
 def test_a_container_elsewhere_is_not_meant_by_the_option():
-    wanted = wanted_services([container()], Settings("h1", internal=True, network="other"))
+    wanted = wanted_services([container()], RegistratorSettings("h1", internal=True, network="other"))
     assert not wanted.services
     assert not wanted.problems
 
@@ -298,7 +303,7 @@ def test_a_shared_namespace_has_its_owner_s_address(whose, settings, place):
         name="app", networks=(), exposed=(), network_mode=f"container:{whose}", labels={"SERVICE_90_NAME": "app"}
     )
     found = {each["ID"]: each for each in services(OWNER, joiner, settings=settings)}["h1:app:90"]
-    assert (found["Address"], found["Port"], found["Name"]) == (*place, "app")
+    assert (found["Address"], found["ContainerPort"], found["Name"]) == (*place, "app")
 
 
 def test_an_owner_that_is_gone_is_a_problem():
@@ -334,7 +339,7 @@ def there(registration, **changes):
 
 
 def entry(id_, **meta):
-    return {"ID": id_, "Service": "x", "Address": "10.0.0.9", "Port": 1, "Meta": meta}
+    return {"ID": id_, "Service": "x", "Address": "10.0.0.9", "ContainerPort": 1, "Meta": meta}
 
 
 WANTED = wanted_services([container()], INTERNAL)
@@ -342,7 +347,7 @@ READY = there(WANTED.services["h1:web:80"].registration)
 CHANGES = {
     "nothing there": ({}, ["h1:web:80"], [], 0),
     "all there": ({"h1:web:80": READY}, [], [], 0),
-    "another port by hand": ({"h1:web:80": READY | {"Port": 81}}, ["h1:web:80"], [], 0),
+    "another port by hand": ({"h1:web:80": READY | {"ContainerPort": 81}}, ["h1:web:80"], [], 0),
     "another address": ({"h1:web:80": READY | {"Address": "10.0.0.6"}}, ["h1:web:80"], [], 0),
     "another registration": (
         {"h1:web:80": READY | {"Meta": READY["Meta"] | {"registration": "0"}}},
@@ -378,7 +383,7 @@ def test_with_another_token_everything_is_registered_anew_and_what_goes_is_taken
     held = {"registrator": "h1", "holder": "old"}
     gone = entry("h1:old:80", **held) | {"Address": "10.0.0.9", "Tags": ["t"]}
     actual = {"h1:web:80": READY, "h1:old:80": gone, "h1:same:80": entry("h1:same:80", **held | {"holder": "new"})}
-    changes = plan_changes(Wanted({ours.id: ours}), actual, "h1", "new")
+    changes = plan_changes(WantedServices({ours.id: ours}), actual, "h1", "new")
     assert [each.id for each in changes.register] == ["h1:web:80"]
     assert changes.deregister == ("h1:old:80", "h1:same:80")
     (taken,) = changes.adopt
@@ -386,7 +391,7 @@ def test_with_another_token_everything_is_registered_anew_and_what_goes_is_taken
         "ID": "h1:old:80",
         "Name": gone["Service"],
         "Address": "10.0.0.9",
-        "Port": gone["Port"],
+        "ContainerPort": gone["ContainerPort"],
         "Tags": ["t"],
         "Meta": held,
     }
@@ -439,9 +444,9 @@ def test_parse():
         labels=(("SERVICE_TAGS", "t"),),
         project="shop",
         network_mode="shop_mesh",
-        networks=(Network("shop_mesh", "n1", "10.0.0.5"),),
-        exposed=(Port(53, "udp"), Port(80), Port(443)),
-        bindings=(Binding(Port(80), "0.0.0.0", 8080),),
+        networks=(ContainerNetwork("shop_mesh", "n1", "10.0.0.5"),),
+        exposed=(ContainerPort(53, "udp"), ContainerPort(80), ContainerPort(443)),
+        bindings=(Binding(ContainerPort(80), "0.0.0.0", 8080),),
     )
 
 

@@ -11,8 +11,8 @@ from provision.adapters import net
 from provision.adapters.openstack.cloud import External
 from provision.base.errors import UsageError
 from provision.base.model import ClusterSpec, NetworkSpec
-from provision.model.cluster.resources import Floating, Observed
-from provision.operations.cluster.resolve import survey
+from provision.model.cluster.resources import Floating, ObservedCluster
+from provision.operations.cluster.resolve import resolve
 
 PRIVATE = External("ext", (IPv4Network("172.29.0.0/24"),), "172.29.0.1")
 # 198.51.100.0/24 and its like are reserved, and so "private" to Python: 8.8.8.8 stands for a public cloud.
@@ -30,7 +30,7 @@ def look(make_site, monkeypatch, external, own, *, access=None, seen=None):
     monkeypatch.setattr(net, "source_address", source)
     monkeypatch.setattr(site.cloud, "external", lambda name: external)
     spec = ClusterSpec("a", network=replace(NetworkSpec(), access=access))
-    return survey(site.cloud, spec, seen or Observed(), "c.yaml").access, asked
+    return resolve(site.cloud, spec, seen or ObservedCluster(), "c.yaml").access, asked
 
 
 def test_this_machine(make_site, monkeypatch):
@@ -40,7 +40,7 @@ def test_this_machine(make_site, monkeypatch):
 
 
 def test_the_floating_ip_is_asked_for_where_there_is_one(make_site, monkeypatch):
-    seen = Observed(floatings=(Floating("f", address="172.29.0.107"),))
+    seen = ObservedCluster(floatings=(Floating("f", address="172.29.0.107"),))
     assert look(make_site, monkeypatch, PRIVATE, "172.29.0.1", seen=seen)[1] == ["172.29.0.107"]
 
 

@@ -11,7 +11,7 @@ import pytest
 from provision.adapters.openstack.cloud import TransientError
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import HubSpec, MasterSpec, NetworkSpec, SparkSpec, User, WorkersSpec
-from provision.model.cluster import resources as its
+from provision.model.cluster import resources
 
 
 def killed_type(site):
@@ -20,8 +20,8 @@ def killed_type(site):
     return sys.modules[type(site.cloud).__module__].Killed
 
 
-def whole(site, workers=2):
-    """Assert that exactly one whole cluster is there, tagged, working and proved."""
+def base_service(site, workers=2):
+    """Assert that exactly one whole cluster is there, tagged, working and smoke_tested."""
     seen = site.cloud.observe(site.spec.name)
     for things in (seen.networks, seen.subnets, seen.routers, seen.groups, seen.floatings, seen.keys):
         assert len(things) == 1
@@ -33,7 +33,7 @@ def whole(site, workers=2):
     names = ["analytics-master", *(f"analytics-worker-{number}" for number in range(1, workers + 1))]
     assert [server.name for server in seen.nodes] == names
     assert {server.status for server in seen.nodes} == {"ACTIVE"}
-    assert seen.nodes[0].proved == seen.nodes[0].spec
+    assert seen.nodes[0].smoke_tested == seen.nodes[0].spec
     assert seen.nodes[0].floating == seen.floatings[0].address
     assert seen.floatings[0].port == seen.master_port.id
     assert seen.nodes[0].address == seen.master_port.address
@@ -56,7 +56,7 @@ def requests_of(make_site, act):
 def test_from_nothing(make_site):
     site = make_site()
     summary = site.up()
-    whole(site)
+    base_service(site)
     assert summary.changed
     assert summary.hub_url == "https://172.29.0.100"
     assert summary.job == "499500"
@@ -69,13 +69,13 @@ def test_the_number_of_requests_does_not_grow_with_workers(make_site):
     few, many = make_site(workers=2), make_site(workers=150)
     few.up(), many.up()
     assert len(few.cloud.writes) == len(many.cloud.writes)
-    whole(many, 150)
+    base_service(many, 150)
 
 
 def test_one_worker_has_its_number(make_site):
     site = make_site(workers=1)
     site.up()
-    whole(site, 1)
+    base_service(site, 1)
 
 
 KILLS = [(number, late) for number in range(1, 60) for late in (False, True)]
@@ -90,11 +90,11 @@ def test_killed_anywhere_then_up_then_down(make_site, number, late):
         site.up()
     site.cloud.die_at = None
     site.up()
-    whole(site)
+    base_service(site)
     nothing_to_do(site)
     assert site.down()
     assert site.cloud.lists() == before
-    assert not site.keeper.folder.exists()
+    assert not site.cluster_dir.folder.exists()
 
 
 @pytest.mark.parametrize(("number", "late"), KILLS)
@@ -133,7 +133,7 @@ def test_down_killed_anywhere_then_up(make_site, number, late):
         site.down()
     site.cloud.die_at = None
     site.up()
-    whole(site)
+    base_service(site)
     nothing_to_do(site)
 
 
@@ -148,7 +148,7 @@ def test_replacement_killed_anywhere_then_up(make_site, number, late):
     site.cloud.die_at = None
     site.spec = larger
     site.up(replace=True)
-    seen = whole(site, 3)
+    seen = base_service(site, 3)
     assert {server.flavor for server in seen.nodes[1:]} == {"m1.medium"}
     nothing_to_do(site)
 
@@ -165,7 +165,7 @@ def test_a_change_that_the_cloud_failed_to_answer_is_looked_into(make_site, late
         site.cloud.death = TransientError("the cloud failed")
         site.cloud.die_at, site.cloud.die_late = number, late
         site.up()
-        whole(site)
+        base_service(site)
         nothing_to_do(site)
 
 
@@ -173,7 +173,7 @@ def test_a_build_that_failed_is_done_again_once(make_site):
     site = make_site()
     site.cloud.unbuildable = 1
     site.up()
-    whole(site)
+    base_service(site)
     other = make_site()
     other.cloud.unbuildable = 99
     with pytest.raises(ProvisionError, match="No valid host"):
@@ -243,7 +243,7 @@ def test_more_workers(make_site):
     site.up()
     site.spec = replace(site.spec, workers=WorkersSpec(count=4))
     site.up()
-    whole(site, 4)
+    base_service(site, 4)
     creates = [step for step in site.plans[-1].steps if step.verb == "create"]
     assert [step.name for step in creates] == ["analytics-worker-3", "analytics-worker-4"]
 
@@ -253,7 +253,7 @@ def test_fewer_workers(make_site):
     site.up()
     site.spec = replace(site.spec, workers=WorkersSpec(count=2))
     site.up()
-    whole(site, 2)
+    base_service(site, 2)
 
 
 def test_a_lost_worker_is_made_again(make_site):
@@ -262,7 +262,7 @@ def test_a_lost_worker_is_made_again(make_site):
     lost = next(vm["id"] for vm in site.cloud.vms.values() if vm["name"] == "analytics-worker-2" and vm["id"] != "vm-x")
     site.cloud._vanish(lost)
     site.up()
-    whole(site)
+    base_service(site)
 
 
 def test_a_worker_that_is_off_is_started(make_site):
@@ -270,7 +270,7 @@ def test_a_worker_that_is_off_is_started(make_site):
     site.up()
     site.cloud.vms[site.cloud.observe("analytics").nodes[2].id]["status"] = "SHUTOFF"
     site.up()
-    whole(site)
+    base_service(site)
     assert [(step.verb, step.name) for step in site.plans[-1].steps] == [("start", "analytics-worker-2")]
 
 
@@ -280,7 +280,7 @@ def test_a_worker_that_could_not_be_built_is_made_again(make_site):
     vm = site.cloud.vms[site.cloud.observe("analytics").nodes[1].id]
     vm.update(status="ERROR", launched=False, fault="No valid host was found.")
     site.up()
-    whole(site)
+    base_service(site)
     assert "No valid host" in site.plans[-1].steps[0].why
 
 
@@ -294,7 +294,7 @@ def test_a_working_node_in_error_is_replaced_only_when_asked(make_site):
     assert "--replace" in caught.value.hint
     assert len(site.cloud.writes) == writes
     site.up(replace=True)
-    whole(site)
+    base_service(site)
 
 
 def test_another_flavor_is_refused_without_replace(make_site):
@@ -306,7 +306,7 @@ def test_another_flavor_is_refused_without_replace(make_site):
         site.up()
     assert len(site.cloud.writes) == writes
     site.up(replace=True)
-    assert whole(site).nodes[0].flavor == "m1.medium"
+    assert base_service(site).nodes[0].flavor == "m1.medium"
 
 
 def test_a_newer_golden_image_disturbs_nobody(make_site):
@@ -316,9 +316,9 @@ def test_a_newer_golden_image_disturbs_nobody(make_site):
     nothing_to_do(site)
     site.spec = replace(site.spec, workers=WorkersSpec(count=3))
     site.up()
-    assert {server.image for server in whole(site, 3).nodes} == {"img-golden"}
+    assert {server.image for server in base_service(site, 3).nodes} == {"img-golden"}
     site.up(replace=True)
-    assert {server.image for server in whole(site, 3).nodes} == {"img-newer"}
+    assert {server.image for server in base_service(site, 3).nodes} == {"img-newer"}
 
 
 def test_a_changed_setting_is_configured_not_rebuilt(make_site):
@@ -327,7 +327,7 @@ def test_a_changed_setting_is_configured_not_rebuilt(make_site):
     ids = {server.id for server in site.cloud.observe("analytics").nodes}
     site.spec = replace(site.spec, hub=HubSpec(users=(User("alice"), User("bob"))))
     site.up()
-    whole(site)
+    base_service(site)
     assert site.configured == 1
     assert {server.id for server in site.cloud.observe("analytics").nodes} == ids
     nothing_to_do(site)
@@ -337,11 +337,11 @@ def test_a_new_floating_ip_reaches_the_certificate(make_site):
     site = make_site()
     site.up()
     seen = site.cloud.observe("analytics")
-    certificate = (site.keeper.folder / "hub.pem").read_text()
+    certificate = (site.cluster_dir.folder / "hub.pem").read_text()
     del site.cloud.things[seen.floatings[0].id]
     site.cloud._add("floating IP", "", "somebody took it", address="172.29.0.100", port="")
     site.up()
-    whole(site)
+    base_service(site)
     assert site.configured == 1
     # The certificate is issued when it is installed: `configure` here is a fake, so issue it as the real one does.
     assert certificate
@@ -361,7 +361,7 @@ def test_another_machine_is_stopped(make_site, monkeypatch, tmp_path):
 
 def test_two_at_once_on_one_machine(make_site):
     site = make_site()
-    with site.keeper.locked(), pytest.raises(ProvisionError, match="another `provision` is at work"):
+    with site.cluster_dir.locked(), pytest.raises(ProvisionError, match="another `provision` is at work"):
         site.up()
 
 
@@ -419,7 +419,7 @@ def test_refused_before_any_change(make_site, case):
     assert caught.value.hint
     assert caught.value.exit_code == 2
     assert site.cloud.writes == []
-    assert not site.keeper.folder.exists()
+    assert not site.cluster_dir.folder.exists()
 
 
 def test_things_of_others_are_never_touched(make_site):
@@ -428,4 +428,4 @@ def test_things_of_others_are_never_touched(make_site):
     site.up()
     site.down()
     assert site.cloud.lists() == before
-    assert its.mark("analytics") not in [thing.description for thing in site.cloud.things.values()]
+    assert resources.mark("analytics") not in [thing.description for thing in site.cloud.things.values()]

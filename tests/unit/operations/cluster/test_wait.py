@@ -7,7 +7,7 @@ import pytest
 from provision.adapters.net import SparkMaster
 from provision.base.errors import ProvisionError
 from provision.model.cluster.resources import Server
-from provision.operations.cluster.wait import KEYS_GRACE, Forming
+from provision.operations.cluster.wait import KEYS_GRACE, ReadinessWait
 
 NAMES = {"a-master": "10.0.0.1", "a-worker-1": "10.0.0.2", "a-worker-2": "10.0.0.3"}
 KEY = "AAAAC3NzaC1lZDI1NTE5AAAAI" + "Gtra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tr"
@@ -62,7 +62,7 @@ class Script:
         self.now += seconds
 
     def run(self, timeout=1800):
-        return Forming(
+        return ReadinessWait(
             self,
             "a",
             self,

@@ -10,11 +10,11 @@ from itertools import islice
 import pytest
 
 from provision.base.errors import ProvisionError, UsageError
-from provision.model.localcloud.logs import Copy, Wish
+from provision.model.localcloud.logs import LogSource, Wish
 from provision.operations.localcloud import logs as workflow
 from provision.operations.localcloud.logs import Query, copies_of, stack_logs
 
-A, B = Copy("a", "api", "api-1"), Copy("b", "db", "db-1")
+A, B = LogSource("a", "api", "api-1"), LogSource("b", "db", "db-1")
 
 
 def frame(second: int, text: str) -> bytes:
@@ -111,7 +111,7 @@ def test_following_goes_on_where_the_kept_lines_end_and_repeats_none(door):
 
 def test_a_copy_that_comes_later_is_read_from_its_beginning(door):
     lines, _ = followed(door, Query(("api",), follow=True), 3)
-    newer = Copy("c", "api", "api-2")
+    newer = LogSource("c", "api", "api-2")
     door.kept[newer] = [frame(8, "c8")]
     door.listed = [A, B, newer]
     assert next(lines).text == "c8"
@@ -129,7 +129,7 @@ def test_a_copy_that_is_started_again_is_read_again(door):
 
 
 def test_what_has_ended_is_not_followed(door):
-    stopped = Copy("d", "api", "api-3", running=False)
+    stopped = LogSource("d", "api", "api-3", running=False)
     door.kept[stopped] = [frame(1, "d1")]
     door.listed = [A, stopped]
     lines, texts = followed(door, Query(follow=True), 4)

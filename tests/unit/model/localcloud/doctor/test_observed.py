@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from provision.model.localcloud.doctor import observed
-from provision.model.localcloud.doctor.observed import Check, Disk, Queue
+from provision.model.localcloud.doctor.observed import ConsulCheck, Disk, Queue
 
 INSPECT = {
     "State": {
@@ -94,8 +94,8 @@ def test_consuls_checks_are_read_and_one_that_fails_decides():
         {**state, "ServiceID": "a:2", "Status": "passing"},
     ]
     assert observed.read_checks(states) == (
-        Check("glance", "a:1", True, "HTTP GET: 200"),
-        Check("glance", "a:2", False, "maintenance"),
+        ConsulCheck("glance", "a:1", True, "HTTP GET: 200"),
+        ConsulCheck("glance", "a:2", False, "maintenance"),
     )
 
 
@@ -107,8 +107,8 @@ def test_what_a_lost_host_was_told_last_does_not_count():
         {"Node": "host-2", "ServiceID": "b:1", "ServiceName": "glance", "Status": "passing", "Output": "200"},
     ]
     assert observed.read_checks(states) == (
-        Check("glance", "a:1", True, "200"),
-        Check("glance", "b:1", False, "host-2 does not answer"),
+        ConsulCheck("glance", "a:1", True, "200"),
+        ConsulCheck("glance", "b:1", False, "host-2 does not answer"),
     )
 
 

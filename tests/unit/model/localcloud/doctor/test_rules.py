@@ -10,12 +10,12 @@ import pytest
 from provision.model.localcloud.doctor.finding import Finding, listed, span, text
 from provision.model.localcloud.doctor.observed import (
     Certificate,
-    Check,
     Clock,
+    ConsulCheck,
+    DatabaseMember,
     Disk,
     Endpoint,
-    Member,
-    Observed,
+    ObservedLocalCloud,
     Queue,
     Unit,
     Worker,
@@ -56,7 +56,7 @@ UNITS = (
 )
 APIS = apis(Settings())
 NAMES = ("keystone", "glance", "placement", "nova-api", "neutron")
-WELL = Observed(
+WELL = ObservedLocalCloud(
     now=NOW,
     wanted={(each.project, each.service): 1 for each in UNITS},
     units=UNITS,
@@ -69,7 +69,7 @@ WELL = Observed(
         if api.type
         for interface, host in (("public", "127.0.0.1"), ("internal", "haproxy.service.consul"))
     ),
-    checks=tuple(Check(name, f"vm:provision-{name}-1:1", True, "200 OK") for name in NAMES),
+    checks=tuple(ConsulCheck(name, f"vm:provision-{name}-1:1", True, "200 OK") for name in NAMES),
     backends=dict.fromkeys(NAMES, 1),
     compute=tuple(
         Worker(kind, host, True, seen=ago(seconds=5))
@@ -79,7 +79,7 @@ WELL = Observed(
         Worker("OVN Controller agent", "compute-1", True, seen=ago(seconds=20)),
         Worker("OVN Metadata agent", "compute-1", True, seen=ago(seconds=20)),
     ),
-    members=(Member("mariadb-1", True),),
+    members=(DatabaseMember("mariadb-1", True),),
     queues=(Queue("conductor", 0, 1), Queue("compute.compute-1", 3, 1), Queue("reply_1", 2, 0)),
     clocks=(Clock("Docker's host", 0.4, 0.1), Clock("Keystone's host", 3.4, 0.6)),
     disks=(Disk("the database", 100 * GIB, 30 * GIB),),
@@ -196,7 +196,7 @@ def test_a_registrator_that_does_not_keep_up():
             {
                 "checks": (
                     *with_check("glance", passing=False),
-                    Check("glance", "vm:provision-glance-2:9292", False, "HTTP 500"),
+                    ConsulCheck("glance", "vm:provision-glance-2:9292", False, "HTTP 500"),
                 )
             },
             "all its 2 copies fail the health check: 200 OK",
@@ -227,7 +227,7 @@ def test_a_service_of_the_catalogue_without_a_healthy_copy(fields, wrong, do):
 
 
 def test_a_service_of_the_services_without_a_healthy_copy():
-    failing = Check("rabbitmq", "vm:provision-rabbitmq-1:5672", False, "dial tcp: connection refused")
+    failing = ConsulCheck("rabbitmq", "vm:provision-rabbitmq-1:5672", False, "dial tcp: connection refused")
     ((where, wrong, do),) = changed(checks=(*WELL.checks, failing))
     assert (where, wrong) == (
         "the service rabbitmq",
@@ -238,7 +238,7 @@ def test_a_service_of_the_services_without_a_healthy_copy():
 
 
 def test_one_healthy_copy_is_enough():
-    assert changed(checks=(*WELL.checks, Check("glance", "vm:provision-glance-2:9292", False, "HTTP 500"))) == []
+    assert changed(checks=(*WELL.checks, ConsulCheck("glance", "vm:provision-glance-2:9292", False, "HTTP 500"))) == []
 
 
 def test_neutrons_container_has_another_name_than_its_service():
@@ -306,7 +306,7 @@ def test_a_hypervisor_that_has_never_reported():
     assert changed(agents=()) == [("OVN on compute-1", "has never reported", UP)]
 
 
-CLUSTER = tuple(Member(f"mariadb-{number}", True, SYNCED) for number in (1, 2, 3))
+CLUSTER = tuple(DatabaseMember(f"mariadb-{number}", True, SYNCED) for number in (1, 2, 3))
 
 
 @pytest.mark.parametrize(
@@ -328,7 +328,7 @@ def test_a_database_member_out_of_step(variables, wrong):
 
 
 def test_a_database_that_does_not_answer():
-    assert changed(members=(Member("mariadb-1", False),)) == [
+    assert changed(members=(DatabaseMember("mariadb-1", False),)) == [
         ("mariadb-1", "runs, and does not answer SQL", "`provision cloud logs mariadb-1` says why")
     ]
 
@@ -346,7 +346,9 @@ def brokers(passing, **more):
     """A cloud with three brokers, of which so many pass their check."""
     units = (*without(UNITS, "rabbitmq-1"), *(unit(name, family="rabbitmq") for name in BROKERS))
     said = ("", "dial tcp 172.28.0.9:5672: connection refused")
-    checks = [Check("rabbitmq", f"vm:{name}:5672", n < passing, said[n >= passing]) for n, name in enumerate(BROKERS)]
+    checks = [
+        ConsulCheck("rabbitmq", f"vm:{name}:5672", n < passing, said[n >= passing]) for n, name in enumerate(BROKERS)
+    ]
     return {
         "units": units,
         "wanted": {(each.project, each.service): 1 for each in units},

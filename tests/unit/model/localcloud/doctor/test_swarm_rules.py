@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from provision.model.localcloud.doctor.observed import Check, Member, Observed, Unit
-from provision.model.localcloud.doctor.swarm_rules import Seen, diagnose_swarm
+from provision.model.localcloud.doctor.observed import ConsulCheck, DatabaseMember, ObservedLocalCloud, Unit
+from provision.model.localcloud.doctor.swarm_rules import ObservedSwarm, diagnose_swarm
 from provision.model.localcloud.settings import CLUSTERED, PROJECT, Settings, apis, services_of
 from provision.model.localcloud.swarm import Host, Task
 from provision.model.localcloud.swarm_status import SwarmLine
@@ -33,16 +33,16 @@ UNITS = tuple(
     for name, count in COUNTS.items()
     for n in range(1, count + 1)
 )
-CHECKS = tuple(Check(api.name, f"{api.name}-1", True) for api in APIS)
-CHECKS += tuple(Check(service, f"{service}-{n}", True) for service in CLUSTERED for n in (1, 2, 3))
-WELL = Seen(
-    Observed(
+CHECKS = tuple(ConsulCheck(api.name, f"{api.name}-1", True) for api in APIS)
+CHECKS += tuple(ConsulCheck(service, f"{service}-{n}", True) for service in CLUSTERED for n in (1, 2, 3))
+WELL = ObservedSwarm(
+    ObservedLocalCloud(
         NOW,
         wanted={(PROJECT, name): count for name, count in COUNTS.items()},
         units=UNITS,
         apis=APIS,
         checks=CHECKS,
-        members=(Member("mariadb-1@host-1", True, SYNCED),),
+        members=(DatabaseMember("mariadb-1@host-1", True, SYNCED),),
         swarm=True,
     ),
     HOSTS,
@@ -99,7 +99,7 @@ def test_a_swarm_that_is_well():
         (
             changed(
                 lines=with_line("keystone", healthy=1),
-                checks=(*CHECKS, Check("keystone", "k2", False, "connection refused")),
+                checks=(*CHECKS, ConsulCheck("keystone", "k2", False, "connection refused")),
             ),
             "the service keystone",
             "has 1 healthy copies of 2 that run: connection refused",
@@ -124,7 +124,7 @@ def test_a_swarm_that_is_well():
             "the others go on",
         ),
         (
-            changed(members=(Member("mariadb-2-1@host-2", True),)),
+            changed(members=(DatabaseMember("mariadb-2-1@host-2", True),)),
             "mariadb-2-1@host-2",
             "takes part in no cluster",
             "cloud logs mariadb-2-1@host-2",
@@ -165,7 +165,7 @@ def test_a_control_plane_that_does_not_run_is_one_finding():
 
 
 def test_without_a_majority_it_is_said_and_what_is_here_is_still_looked_at():
-    members = (Member("mariadb-1@host-1", True, {**SYNCED, "wsrep_cluster_status": "non-Primary"}),)
+    members = (DatabaseMember("mariadb-1@host-1", True, {**SYNCED, "wsrep_cluster_status": "non-Primary"}),)
     found = diagnose_swarm(changed(hosts=(), lines=(), wanted={}, members=members, problem="no leader"))
     assert [each.where for each in found] == ["the Swarm", "mariadb-1@host-1"]
     assert "(no leader)" in found[0].wrong

@@ -22,7 +22,7 @@ def _home(tmp_path, monkeypatch):
 
 
 def shown():
-    return paths.stack_dir() / "etc/haproxy/tls.pem"
+    return paths.localcloud_dir() / "etc/haproxy/tls.pem"
 
 
 def test_it_is_made_once_for_this_machines_users_alone_to_read():
@@ -35,7 +35,7 @@ def test_it_is_made_once_for_this_machines_users_alone_to_read():
     names = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert [str(each) for each in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1", "::1"]
     cert.verify_directly_issued_by(x509.load_pem_x509_certificate(tls.authority(Settings()).read_bytes()))
-    for path in paths.stack_dir().rglob("*.*"):
+    for path in paths.localcloud_dir().rglob("*.*"):
         assert path.stat().st_mode & 0o777 == 0o600, path
 
 
@@ -90,7 +90,7 @@ def test_the_users_own_is_shown_and_read_again_when_it_was_renewed(tmp_path, mon
     monkeypatch.setattr(net, "address_of", {"cloud.example.org": "127.0.0.1"}.get)
     made, files = given(tmp_path / "given")
     installation.choose_tls(files)
-    settings = installation.chosen()
+    settings = installation.load_settings()
     assert settings.host == "cloud.example.org"
     tls.ensure_tls(settings)
     assert net.leaf(shown().read_text()) == net.leaf(made.cert)
@@ -100,8 +100,8 @@ def test_the_users_own_is_shown_and_read_again_when_it_was_renewed(tmp_path, mon
     tls.ensure_tls(settings)
     assert net.leaf(shown().read_text()) == net.leaf(again.cert)
     installation.choose_tls(None)
-    assert installation.chosen() == Settings()
-    assert bootstrap.user_entry(Settings(), "p")["cacert"] == str(paths.stack_dir() / "tls/ca.pem")
+    assert installation.load_settings() == Settings()
+    assert bootstrap.user_entry(Settings(), "p")["cacert"] == str(paths.localcloud_dir() / "tls/ca.pem")
 
 
 def test_what_everybody_trusts_needs_no_authority(tmp_path):
@@ -126,7 +126,7 @@ def test_what_cannot_be_used_is_refused_and_changes_nothing(tmp_path, monkeypatc
     break_it(files)
     with pytest.raises(UsageError, match=said):
         installation.choose_tls(files)
-    assert installation.chosen() == Settings()
+    assert installation.load_settings() == Settings()
 
 
 class FakeEngine:
@@ -165,7 +165,7 @@ def test_only_a_proxy_that_shows_another_certificate_is_given_it(monkeypatch):
 def test_ovn_has_a_certificate_on_several_hosts_that_both_ends_show():
     tls.ensure_ovn(Settings())
     assert tls.ovn_files(Settings()) == {}
-    assert not (paths.stack_dir() / "tls").exists()
+    assert not (paths.localcloud_dir() / "tls").exists()
     settings = Settings(ha=True, swarm=True)
     tls.ensure_ovn(settings)
     files = tls.ovn_files(settings)

@@ -6,11 +6,11 @@ import itertools
 from dataclasses import dataclass, field, replace
 
 from provision.base.errors import ProvisionError
-from provision.model.localcloud.health import Server
+from provision.model.localcloud.health import BackendServer
 from provision.model.localcloud.host import ServiceState
-from provision.model.localcloud.replicas import COPIED
+from provision.model.localcloud.replicas import SCALABLE_SERVICES
 
-APIS = {each.service for each in COPIED if not each.peer}
+APIS = {each.service for each in SCALABLE_SERVICES if not each.peer}
 FOLLOWS = 1.0
 """Seconds after which HAProxy has followed Consul."""
 
@@ -152,7 +152,7 @@ class Machine:
             gone = box.left is not None and self.now - box.left >= FOLLOWS
             address = f"{box.state.id}:80" if seen and not gone else ""
             found.append(
-                Server(box.state.service, f"{box.state.service}{number}", address, bool(address), box.requests)
+                BackendServer(box.state.service, f"{box.state.service}{number}", address, bool(address), box.requests)
             )
         return tuple(found)
 
@@ -205,10 +205,13 @@ class FakeCompose:
         return replace(self, values={**self.values, **values})
 
     def definitions(self):
-        return {each.service: f"{each.service}-{self.machine.tag}-{self.values.get('COPY', 1)}" for each in COPIED}
+        return {
+            each.service: f"{each.service}-{self.machine.tag}-{self.values.get('COPY', 1)}"
+            for each in SCALABLE_SERVICES
+        }
 
     def made_from(self):
-        every = (*(each.service for each in COPIED), "nova-compute", "metadata-agent", "libvirt", "mariadb")
+        every = (*(each.service for each in SCALABLE_SERVICES), "nova-compute", "metadata-agent", "libvirt", "mariadb")
         every += ("mariadb-2", "mariadb-3") if self.ha else ()
         return dict.fromkeys(every, (f"provision/x:{self.machine.tag}", ""))
 

@@ -159,7 +159,7 @@ def _cloud(monkeypatch, tmp_path):
     )
     engine = SimpleNamespace(states=lambda: cloud.states, ensure_bridge=lambda bridge: True)
     monkeypatch.setattr(workflow, "Data", lambda: data)
-    monkeypatch.setattr(workflow, "Look", lambda: SimpleNamespace(units=lambda: cloud.units))
+    monkeypatch.setattr(workflow, "Inspector", lambda: SimpleNamespace(units=lambda: cloud.units))
     monkeypatch.setattr(workflow, "Engine", lambda: engine)
     monkeypatch.setattr(workflow, "ensure_images", lambda engine, progress, names: log.append(("images",)) or {})
     monkeypatch.setattr(workflow, "stop_stack", lambda progress, purge: log.append(("stop", purge)))
@@ -167,7 +167,7 @@ def _cloud(monkeypatch, tmp_path):
     monkeypatch.setattr(workflow.compose, "require", lambda: None)
     monkeypatch.setattr(workflow.stack_config, "ensure_files", lambda tags: log.append(("files",)) or installation)
     monkeypatch.setattr(watch.time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(stack_members, "Keys", lambda url: FakeKeys(log))
+    monkeypatch.setattr(stack_members, "ConsulKeys", lambda url: FakeKeys(log))
     monkeypatch.setattr(stack_members, "ensure_access", lambda url, passwords: log.append(("access",)) or "")
     cloud.file = tmp_path / "cloud.tar.gz"
     return cloud
@@ -254,7 +254,7 @@ def test_no_other_command_changes_the_cloud_meanwhile(cloud, monkeypatch):
 
     def look(inner):
         def looked(*args):
-            with (paths.stack_dir() / "lock").open() as handle:
+            with (paths.localcloud_dir() / "lock").open() as handle:
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
@@ -291,7 +291,7 @@ def test_no_cloud_no_keys_and_a_name_that_is_taken(cloud, monkeypatch):
 
 def test_it_is_restored_into_nothing(cloud):
     kept(cloud, images=True)
-    shutil.rmtree(paths.stack_dir())
+    shutil.rmtree(paths.localcloud_dir())
     progress = Notes()
     workflow.restore(progress, cloud.file, never)
     assert stack_config.read_passwords() == {"admin": "kept"}
@@ -328,7 +328,7 @@ def test_another_cloud_is_replaced_only_when_that_is_sure(cloud):
 def test_whatever_is_left_of_a_cloud_is_worth_the_question(cloud, there):
     kept(cloud)
     if there != "passwords":
-        (paths.stack_dir() / "passwords.json").unlink()
+        (paths.localcloud_dir() / "passwords.json").unlink()
     cloud.data.there = ["provision_mariadb"] if there == "volumes" else []
     cloud.states = [ServiceState("mariadb", "provision-mariadb-1", "running")] if there == "containers" else []
     asked = []
@@ -346,7 +346,7 @@ def test_what_is_not_in_the_backup_goes_but_guests_disks_and_images_that_are_not
 
 
 def test_an_authority_that_is_not_in_the_backup_stays(cloud):
-    (paths.stack_dir() / "tls" / "ca.key").unlink()
+    (paths.localcloud_dir() / "tls" / "ca.key").unlink()
     assert not any(name.startswith("tls/") for name in kept(cloud))
     other = {"ca.pem": "another", "ca.key": "another key"}
     tls.write_authority(other)

@@ -15,7 +15,7 @@ from provision.base.errors import ProvisionError
 from provision.model.localcloud.doctor.observed import Clock, Endpoint, Unit, Worker
 from provision.model.localcloud.doctor.rules import diagnose
 from provision.model.localcloud.settings import Settings, apis
-from provision.model.registrator.container import Container, Network, Port
+from provision.model.registrator.container import Container, ContainerNetwork, ContainerPort
 from provision.model.registrator.services import holder_of, wanted_services
 from provision.operations.localcloud.single import doctor as workflow
 
@@ -26,8 +26,8 @@ CONTAINER = Container(
     image="provision/glance:new",
     labels=(("SERVICE_9292_NAME", "glance"), ("SERVICE_9292_CHECK_HTTP", "/healthcheck")),
     project="provision",
-    networks=(Network("provision_management", "n1", "172.28.0.130"),),
-    exposed=(Port(9292),),
+    networks=(ContainerNetwork("provision_management", "n1", "172.28.0.130"),),
+    exposed=(ContainerPort(9292),),
 )
 NAMES = [api.name for api in apis(Settings()) if api.type]
 
@@ -79,7 +79,7 @@ class FakeConsul:
 
     def services(self):
         self.looks += 1
-        registrator = workflow.Registration(
+        registrator = workflow.RegistratorSettings(
             "vm", internal=True, network=workflow.NETWORK, holder=holder_of("the-registrator-s")
         )
         wanted = wanted_services([CONTAINER], registrator)
@@ -109,12 +109,12 @@ class FakeCloud:
 @pytest.fixture(name="look")
 def _look(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    paths.stack_dir().mkdir(parents=True)
-    (paths.stack_dir() / "compose.env").write_text("")
-    (paths.stack_dir() / "passwords.json").write_text('{"admin": "", "consul_registrator": "the-registrator-s"}')
+    paths.localcloud_dir().mkdir(parents=True)
+    (paths.localcloud_dir() / "compose.env").write_text("")
+    (paths.localcloud_dir() / "passwords.json").write_text('{"admin": "", "consul_registrator": "the-registrator-s"}')
     look = FakeLook()
     project = SimpleNamespace(project="provision", replicas=lambda: {each.service: 1 for each in look.running})
-    monkeypatch.setattr(workflow, "Look", lambda: look)
+    monkeypatch.setattr(workflow, "Inspector", lambda: look)
     monkeypatch.setattr(workflow, "catalogue", FakeConsul)
     monkeypatch.setattr(workflow, "OpenStack", FakeCloud)
     monkeypatch.setattr(workflow, "control", lambda: project)

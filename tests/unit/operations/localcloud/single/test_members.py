@@ -46,7 +46,7 @@ class Project:
         self.done.append(("remove", *services))
 
 
-class Keys:
+class ConsulKeys:
     def __init__(self, **containers):
         self.there = containers
 
@@ -70,21 +70,21 @@ def project(monkeypatch):
 
 def test_the_choice_is_kept(project):
     members.ensure_choice(Engine(), Silent(), None)
-    assert not installation.chosen().ha
+    assert not installation.load_settings().ha
     members.ensure_choice(Engine(), Silent(), True)
-    assert installation.chosen().ha
+    assert installation.load_settings().ha
     members.ensure_choice(Engine(), Silent(), None)
-    assert installation.chosen().ha
+    assert installation.load_settings().ha
     assert not project.done
 
 
 def test_from_three_to_one_the_others_leave_first(project):
-    installation.choose(HA)
+    installation.save_settings(HA)
     engine = Engine((0, STATUS.format("Primary", 3)), (0, STATUS.format("Primary", 1)))
     members.ensure_choice(engine, Silent(), False)
     others = member_services(HA)
     assert project.done == [("stop", *others), ("remove", *others)]
-    assert not installation.chosen().ha
+    assert not installation.load_settings().ha
     assert set(engine.removed) == {
         f"provision_{name}" for name in ("mariadb-2", "mariadb-3", "rabbitmq", "rabbitmq-2", "rabbitmq-3")
     }
@@ -92,20 +92,20 @@ def test_from_three_to_one_the_others_leave_first(project):
 
 @pytest.mark.parametrize("answer", [(1, "no such container"), (0, STATUS.format("non-Primary", 1)), (0, "")])
 def test_nobody_leaves_when_the_first_may_lack_something(project, answer):
-    installation.choose(HA)
+    installation.save_settings(HA)
     with pytest.raises(UsageError, match="another may hold what it lacks"):
         members.ensure_choice(Engine(answer), Silent(), False)
     assert not project.done
-    assert installation.chosen().ha
+    assert installation.load_settings().ha
 
 
 def test_nothing_is_forgotten_when_the_first_does_not_stay(project):
-    installation.choose(HA)
+    installation.save_settings(HA)
     engine = Engine((0, STATUS.format("Primary", 3)), (0, STATUS.format("non-Primary", 1)))
     with pytest.raises(ProvisionError, match="did not stay"):
         members.ensure_choice(engine, Silent(), False)
     assert not engine.removed
-    assert installation.chosen().ha
+    assert installation.load_settings().ha
 
 
 def answered(waits):
@@ -115,13 +115,13 @@ def answered(waits):
 
 def test_one_of_each_is_started_and_not_waited_for():
     project = Project()
-    members.start(Engine(), project, Keys(), Settings(), wait=lambda missing: missing(), rights=str)
+    members.start(Engine(), project, ConsulKeys(), Settings(), wait=lambda missing: missing(), rights=str)
     assert project.done == [INFRASTRUCTURE]
 
 
 def test_members_that_do_not_serve_yet_start_side_by_side():
     project, waits = Project(), []
-    keys = Keys(mariadb={"a"}, rabbitmq=set(), memcached={"x", "y", "z"})
+    keys = ConsulKeys(mariadb={"a"}, rabbitmq=set(), memcached={"x", "y", "z"})
     members.start(Engine(), project, keys, HA, wait=answered(waits), rights=str)
     assert project.done[-1] == (*CLUSTERED, *member_services(HA))
     assert len(project.done) == 2
@@ -129,12 +129,12 @@ def test_members_that_do_not_serve_yet_start_side_by_side():
     assert missing() == "mariadb (1 of 3 serve), rabbitmq (0 of 3 serve)"
     keys.there["mariadb"] = keys.there["rabbitmq"] = {"a", "b", "c"}
     assert missing() == ""
-    assert members.lacking(Keys(), HA) == "Consul"
+    assert members.lacking(ConsulKeys(), HA) == "Consul"
 
 
 def test_members_that_serve_change_one_at_a_time_and_each_is_waited_for():
     engine, project, waits = Engine(), Project(), []
-    keys = Keys(**{service: {f"{service}-old-{n}" for n in range(3)} for service in CLUSTERED})
+    keys = ConsulKeys(**{service: {f"{service}-old-{n}" for n in range(3)} for service in CLUSTERED})
 
     def renewed(services):
         if services == ["mariadb-2"]:

@@ -1,4 +1,4 @@
-"""Copies on a machine that only pretends: what is done in which order, and who serves at every moment."""
+"""ReplicaSet on a machine that only pretends: what is done in which order, and who serves at every moment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from provision.base.errors import ProvisionError
 from provision.operations.localcloud.single import rolling
-from provision.operations.localcloud.single.rolling import Copies
+from provision.operations.localcloud.single.rolling import ReplicaSet
 
 from .replicas_world import FakeCompose, Machine
 
@@ -19,7 +19,7 @@ def machine(monkeypatch):
 
 
 def copies(machine, **options):
-    return Copies(FakeCompose(machine), machine, machine, machine, machine, **options)
+    return ReplicaSet(FakeCompose(machine), machine, machine, machine, machine, **options)
 
 
 def test_an_api_is_replaced_one_copy_at_a_time_and_none_is_ever_missing(machine):

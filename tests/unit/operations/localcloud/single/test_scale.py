@@ -9,9 +9,9 @@ import pytest
 
 from provision.base import paths
 from provision.base.errors import ProvisionError, UsageError
-from provision.operations.localcloud.shared.installation import chosen
+from provision.operations.localcloud.shared.installation import load_settings
 from provision.operations.localcloud.single import rolling, scale
-from provision.operations.localcloud.single.rolling import Copies
+from provision.operations.localcloud.single.rolling import ReplicaSet
 
 from .replicas_world import FakeCompose, Machine
 
@@ -27,7 +27,7 @@ def machine(monkeypatch, tmp_path):
     monkeypatch.setattr(scale.compose, "require", lambda: None)
     monkeypatch.setattr(scale, "forget", lambda progress, settings: machine.log.append("forget"))
     monkeypatch.setattr(
-        scale, "copies_of", lambda control, *_, **how: Copies(control, machine, machine, machine, machine, **how)
+        scale, "copies_of", lambda control, *_, **how: ReplicaSet(control, machine, machine, machine, machine, **how)
     )
     return machine
 
@@ -35,7 +35,7 @@ def machine(monkeypatch, tmp_path):
 def test_up_and_down_again(machine):
     machine.put("nova-api", 1, "new")
     scale.scale(machine, ["nova-api=3"], limit=20)
-    assert chosen().copies == {"nova-api": 3}
+    assert load_settings().replicas == {"nova-api": 3}
     assert machine.log == ["phase copies", "start nova-api 2 new", "start nova-api 3 new", "forget"]
     assert machine.serving("nova-api") == 3
     machine.log.clear()
@@ -46,7 +46,7 @@ def test_up_and_down_again(machine):
         "leave nova-api 2 new", "end nova-api 2 new 0",
         "forget",
     ]  # fmt: skip
-    assert chosen().copies == {"nova-api": 1}
+    assert load_settings().replicas == {"nova-api": 1}
 
 
 def test_the_number_that_runs_already_changes_nothing(machine):
@@ -61,25 +61,25 @@ def test_a_copy_that_does_not_work_is_removed_and_the_choice_is_what_it_was(mach
     with pytest.raises(ProvisionError, match="new copy 2 of nova-api does not work after 20 s") as caught:
         scale.scale(machine, ["nova-api=3"], limit=20)
     assert caught.value.exit_code == 1
-    assert chosen().copies == {}
+    assert load_settings().replicas == {}
     assert machine.running("nova-api") == [(1, "new", "provision-nova-api-1")]
 
 
 def test_a_cloud_that_does_not_run_keeps_the_choice_for_its_start(machine):
     scale.scale(machine, ["keystone=2", "nova-conductor=2"])
-    assert chosen().copies == {"keystone": 2, "nova-conductor": 2}
+    assert load_settings().replicas == {"keystone": 2, "nova-conductor": 2}
     assert machine.log == []
     assert "`provision cloud up` will start it" in machine.lines[-1]
 
 
 def test_other_choices_stay(machine):
-    folder = paths.stack_dir()
+    folder = paths.localcloud_dir()
     folder.mkdir(parents=True)
     tls = {"host": "cloud.example", "cert": "/cert", "key": "/key", "authority": None}
     (folder / "choices.json").write_text(json.dumps({"tls": tls, "copies": {"glance": 2}}))
     scale.scale(machine, ["keystone=2"])
-    assert chosen().tls.host == "cloud.example"
-    assert chosen().copies == {"glance": 2, "keystone": 2}
+    assert load_settings().tls.host == "cloud.example"
+    assert load_settings().replicas == {"glance": 2, "keystone": 2}
 
 
 @pytest.mark.parametrize("words", [["nova-api"], ["nova-api=0"], ["nova-api=11"], ["mariadb=3"], ["what=2"]])
@@ -88,7 +88,7 @@ def test_bad_input_changes_nothing(machine, words):
     with pytest.raises(UsageError):
         scale.scale(machine, ["keystone=2", *words])
     assert machine.log == []
-    assert not paths.stack_dir().exists()
+    assert not paths.localcloud_dir().exists()
 
 
 def test_a_new_copy_is_of_the_image_and_the_configuration_that_run(machine):

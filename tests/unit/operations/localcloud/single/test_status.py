@@ -96,7 +96,7 @@ def test_what_is_not_as_it_shall_be_is_not_up(machine, monkeypatch, trouble):
 
 
 def with_members(machine, monkeypatch):
-    installation.choose(Settings(ha=True))
+    installation.save_settings(Settings(ha=True))
     monkeypatch.setattr(status, "control", lambda: FakeCompose(machine, ha=True))
     boxes = []
     for name in ("mariadb-2", "mariadb-3"):
@@ -140,7 +140,7 @@ def test_each_member_counts(machine, monkeypatch, trouble, running, healthy):
 
 def test_members_that_nobody_asked_for_are_too_many(machine, monkeypatch):
     with_members(machine, monkeypatch)
-    installation.choose(Settings())
+    installation.save_settings(Settings())
     monkeypatch.setattr(status, "control", lambda: FakeCompose(machine))
     mariadb = line(status.stack_status(), "mariadb")
     assert (mariadb.wanted, mariadb.running, mariadb.drift, mariadb.up) == (1, 3, "no longer wanted", False)

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import pytest
 
 from provision.base.errors import ProvisionError, UsageError
-from provision.model.localcloud.replicas import COPIED
+from provision.model.localcloud.replicas import SCALABLE_SERVICES
 from provision.model.localcloud.settings import MIGRATED, Settings
 from provision.operations.localcloud.shared import schema
 from provision.operations.localcloud.single import rolling, upgrade
-from provision.operations.localcloud.single.rolling import Copies
+from provision.operations.localcloud.single.rolling import ReplicaSet
 
 from .replicas_world import FakeCompose, Machine
 
@@ -32,7 +32,7 @@ def installation(machine, **compose):
     return SimpleNamespace(
         control=control,
         hypervisors=(FakeCompose(machine, project=HYPERVISOR),),
-        copies={each.service: 1 for each in COPIED},
+        copies={each.service: 1 for each in SCALABLE_SERVICES},
         inputs=dict.fromkeys(MIGRATED, "new"),
         settings=Settings(ha=control.ha),
     )
@@ -40,13 +40,13 @@ def installation(machine, **compose):
 
 def renew(machine, services=None, limit=20.0, **compose):
     here = installation(machine, **compose)
-    copies = Copies(here.control, machine, machine, machine, machine, limit=limit)
+    copies = ReplicaSet(here.control, machine, machine, machine, machine, limit=limit)
     every = (*here.copies, *upgrade.AGENTS)
     upgrade.renew(machine, here, copies, machine, services or every)
 
 
 def everything(machine, tag="old"):
-    for each in COPIED:
+    for each in SCALABLE_SERVICES:
         machine.put(each.service, 1, tag)
     for agent in ("nova-compute", "metadata-agent", "libvirt"):
         machine.put(agent, 1, tag, project=HYPERVISOR)
@@ -64,7 +64,7 @@ def test_a_whole_upgrade_in_its_order(machine):
     assert sorted(runs[:5]) == sorted(f"run {family}-migrate expand" for family in MIGRATED)
     assert sorted(runs[5:]) == sorted(f"run {family}-migrate contract" for family in MIGRATED)
     starts = order(machine, "start")
-    assert starts == [f"start {each.service} 1 new" for each in COPIED]
+    assert starts == [f"start {each.service} 1 new" for each in SCALABLE_SERVICES]
     places = {line: place for place, line in enumerate(machine.log)}
     assert max(places[line] for line in runs[:5]) < places[starts[0]]
     assert places["end neutron-ovn-maintenance 1 old 0"] < places[f"up {HYPERVISOR} nova-compute metadata-agent"]
@@ -161,7 +161,7 @@ def test_without_a_cloud_there_is_nothing_to_upgrade(monkeypatch):
 def test_what_cannot_stand_beside_itself_is_replaced_when_it_is_named(machine):
     machine.put("mariadb", 1, "old")
     here = installation(machine)
-    copies = Copies(here.control, machine, machine, machine, machine)
+    copies = ReplicaSet(here.control, machine, machine, machine, machine)
     assert upgrade._is_old(machine, here, "mariadb")
     upgrade._replace(machine, here, copies, "mariadb", 20)
     assert machine.log == ["up provision mariadb"]
@@ -176,7 +176,7 @@ def members(machine, tag="old", **fates):
         id_ = machine.put(name, 1, tag, **fates.get(name.replace("-", "_"), {}))
         machine.boxes[id_].state = replace(machine.boxes[id_].state, registers=True)
     here = installation(machine, ha=True)
-    return here, Copies(here.control, machine, machine, machine, machine)
+    return here, ReplicaSet(here.control, machine, machine, machine, machine)
 
 
 def test_members_are_replaced_one_at_a_time_and_the_first_is_the_last(machine):

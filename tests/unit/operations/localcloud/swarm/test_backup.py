@@ -41,7 +41,7 @@ def _here(monkeypatch, tmp_path):
     swarm = SimpleNamespace(wanted=lambda: here.wanted, tasks=lambda: TASKS)
     monkeypatch.setattr(backup, "Data", lambda: data)
     monkeypatch.setattr(swarm_backup, "Engine", lambda: None)
-    monkeypatch.setattr(swarm_backup, "Look", lambda: SimpleNamespace(copies=lambda: here.units, units=tuple))
+    monkeypatch.setattr(swarm_backup, "Inspector", lambda: SimpleNamespace(copies=lambda: here.units, units=tuple))
     monkeypatch.setattr(swarm_backup, "current", lambda engine: Settings(ha=True, swarm=True))
     monkeypatch.setattr(swarm_backup, "door", lambda settings: swarm)
     return here

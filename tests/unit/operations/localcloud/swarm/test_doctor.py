@@ -58,7 +58,7 @@ def _swarm(monkeypatch):
     swarm.asked = asked
     monkeypatch.setattr(workflow, "require_swarm", lambda: Settings(ha=True, swarm=True))
     monkeypatch.setattr(workflow, "door", lambda settings: swarm)
-    monkeypatch.setattr(workflow, "Look", FakeLook)
+    monkeypatch.setattr(workflow, "Inspector", FakeLook)
     monkeypatch.setattr(workflow, "parts_of", parts)
     monkeypatch.setattr(workflow, "read_passwords", dict)
     line = SwarmLine("keystone", 2, 2, 2, ("sha256:cd",), "", ())

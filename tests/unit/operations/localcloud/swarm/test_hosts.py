@@ -115,8 +115,8 @@ def _world(monkeypatch, tmp_path):
 
 
 def install(settings):
-    installation.choose(settings)
-    installation.ensure_private(paths.stack_dir() / "compose.env", "")
+    installation.save_settings(settings)
+    installation.ensure_private(paths.localcloud_dir() / "compose.env", "")
 
 
 def test_a_machine_with_a_cloud_of_its_own_is_neither_a_beginning_nor_a_guest(world):
@@ -135,10 +135,10 @@ def test_a_host_that_joins_gets_the_installation_and_a_member(world):
     swarm_hosts.join(Silent(), "T", "192.0.2.1", "192.0.2.2")
     assert ("join", "T", "192.0.2.1", "192.0.2.2") in swarm.done
     assert swarm.known["id2"].member == 2
-    assert installation.chosen().swarm
-    assert installation.chosen().ha
+    assert installation.load_settings().swarm
+    assert installation.load_settings().ha
     assert "local" in paths.clouds_yaml().read_text()
-    assert not (paths.stack_dir() / "../evil").exists()
+    assert not (paths.localcloud_dir() / "../evil").exists()
     # Once more: nothing is left to do.
     before = list(swarm.done)
     swarm_hosts.join(Silent(), "T", "192.0.2.1", "192.0.2.2")
@@ -178,12 +178,12 @@ def test_a_member_s_host_leaves_only_while_the_others_are_a_majority(world, monk
     with pytest.raises(UsageError, match=r"mariadb \(2 of 3 serve\).*no majority"):
         swarm_hosts.leave(Silent())
     assert not swarm.left
-    assert installation.chosen().swarm
+    assert installation.load_settings().swarm
     missing.clear()
     swarm_hosts.leave(Silent())
     assert swarm.left
-    assert not installation.chosen().swarm
-    assert not paths.stack_dir().exists()
+    assert not installation.load_settings().swarm
+    assert not paths.localcloud_dir().exists()
 
 
 def test_one_machine_is_told_that_it_is_in_no_swarm(world):
@@ -257,9 +257,9 @@ def test_down_keeps_the_registry_and_purge_keeps_nothing(world, monkeypatch):
     swarm.services = {"keystone": 2, "registry": 1, "mirror": 3}
     down.stop_swarm(Silent(), purge=False)
     assert swarm.done == [("remove", {"keystone"})]
-    assert installation.chosen().swarm
+    assert installation.load_settings().swarm
     swarm.done.clear()
     monkeypatch.setattr(swarm, "remove_networks", lambda: "", raising=False)
     down.stop_swarm(Silent(), purge=True)
     assert swarm.done[0] == ("remove", {"keystone", "registry", "mirror"})
-    assert not paths.stack_dir().exists()
+    assert not paths.localcloud_dir().exists()

@@ -53,7 +53,7 @@ class World:
 def _world(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     world = World()
-    stack_config.choose(SETTINGS)
+    stack_config.save_settings(SETTINGS)
     (tmp_path / "provision/local/compose.env").write_text("")
     monkeypatch.setattr(hypervisor, "project", lambda _: world)
     monkeypatch.setattr(hypervisor, "Admin", lambda _: world)

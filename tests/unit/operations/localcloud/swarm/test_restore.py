@@ -49,7 +49,7 @@ def _world(monkeypatch, tmp_path):
 
     monkeypatch.setattr(backup, "Data", lambda: data)
     world.keep = lambda *units, images=False: backup.keep(Silent(), world.file, (UNIT, *units), keys, images=images)
-    stack_config.choose(SETTINGS)
+    stack_config.save_settings(SETTINGS)
     swarm = SimpleNamespace(
         hosts=lambda: world.hosts,
         host_id=lambda: world.me,
@@ -69,7 +69,7 @@ def _world(monkeypatch, tmp_path):
     for name, value in {
         "Data": lambda: data,
         "Engine": lambda: None,
-        "Look": lambda: SimpleNamespace(copies=lambda: (UNIT,)),
+        "Inspector": lambda: SimpleNamespace(copies=lambda: (UNIT,)),
         "current": lambda engine: SETTINGS,
         "door": lambda settings: swarm,
         "ensure_built": lambda *_: ({"glance": "ab"}, {}),
