@@ -8,7 +8,7 @@ import time
 import pytest
 
 from provision.adapters.docker.logs import Logs
-from provision.model.localcloud.logs import Copy, Wish, lines_of
+from provision.model.localcloud.logs import LogSource, Wish, lines_of
 from provision.operations.localcloud.logs import Query, stack_logs
 
 from .world import until
@@ -29,7 +29,7 @@ class WorldLogs(Logs):
         )
         mine = [(each, each.name.removeprefix(f"{self._world.run}-")) for each in found]
         return [
-            Copy(each.id, name.rpartition("-")[0], name, each.status == "running")
+            LogSource(each.id, name.rpartition("-")[0], name, each.status == "running")
             for each, name in mine
             if name.startswith("talk-")
         ]

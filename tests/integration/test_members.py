@@ -12,7 +12,7 @@ import pytest
 
 from provision.adapters.docker.data import Data
 from provision.adapters.docker.engine import Engine
-from provision.adapters.docker.inspect import Look
+from provision.adapters.docker.inspect import Inspector
 from provision.base.progress import Silent
 from provision.model.localcloud.doctor.observed import Observed
 from provision.model.localcloud.doctor.rules import unsynced
@@ -102,7 +102,7 @@ def judged(look):
 def test_each_member_is_looked_at_and_any_that_serves_is_asked(members, looked_at):
     members.await_databases()
     until(lambda: standing(members) == dict.fromkeys(CLUSTERED, (3, 3, 3)), LIMIT, lambda: standing(members))
-    look, engine, names = Look(), Engine(), ["mariadb-1", "mariadb-2-1", "mariadb-3-1"]
+    look, engine, names = Inspector(), Engine(), ["mariadb-1", "mariadb-2-1", "mariadb-3-1"]
     assert [each.name for each in doctor._database(look, look.units())["members"]] == names
     assert judged(look) == {}
     assert doctor._queues(look, look.units())["queues"] is not None
