@@ -14,7 +14,7 @@ from provision.adapters.docker.data import Data
 from provision.adapters.docker.engine import Engine
 from provision.adapters.docker.inspect import Inspector
 from provision.base.progress import Silent
-from provision.model.localcloud.doctor.observed import Observed
+from provision.model.localcloud.doctor.observed import ObservedLocalCloud
 from provision.model.localcloud.doctor.rules import unsynced
 from provision.model.localcloud.settings import CLUSTERED
 from provision.operations.localcloud.shared import schema
@@ -96,7 +96,7 @@ def standing(members):
 
 def judged(look):
     seen = doctor._database(look, look.units())["members"]
-    return {each.where: each.wrong for each in unsynced(Observed(datetime.now(UTC), members=seen))}
+    return {each.where: each.wrong for each in unsynced(ObservedLocalCloud(datetime.now(UTC), members=seen))}
 
 
 def test_each_member_is_looked_at_and_any_that_serves_is_asked(members, looked_at):
