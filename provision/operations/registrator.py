@@ -144,7 +144,7 @@ class Registrator:
                     id=service.id,
                     service=entry["Name"],
                     address=entry["Address"],
-                    port=entry["ContainerPort"],
+                    port=entry["Port"],
                 )
         for service in changes.adopt:
             _allowed(partial(self._catalogue.register, service.body), service.id, refused)

@@ -139,14 +139,14 @@ def inherit_statuses(changes: Changes, actual: Mapping[str, Mapping[str, Any]], 
     A renamed container, or one whose registration changed, would otherwise be critical until its first check.
     """
     before = {
-        (_meta(there).get(CONTAINER_KEY), there["Service"], there["Address"], there["ContainerPort"]): statuses[id_]
+        (_meta(there).get(CONTAINER_KEY), there["Service"], there["Address"], there["Port"]): statuses[id_]
         for id_, there in actual.items()
         if id_ in statuses
     }
 
     def heir(service: Service) -> Service:
         now = service.registration
-        status = before.get((now["Meta"][CONTAINER_KEY], now["Name"], now["Address"], now["ContainerPort"]))
+        status = before.get((now["Meta"][CONTAINER_KEY], now["Name"], now["Address"], now["Port"]))
         if service.status or status is None or "Check" not in now:
             return service
         return replace(service, registration={**now, "Check": {**now["Check"], "Status": status}})
@@ -155,7 +155,7 @@ def inherit_statuses(changes: Changes, actual: Mapping[str, Mapping[str, Any]], 
 
 
 def _as_it_is(id_: str, there: Mapping[str, Any]) -> Service:
-    kept = {key: there.get(key) for key in ("Tags", "Address", "ContainerPort")}
+    kept = {key: there.get(key) for key in ("Tags", "Address", "Port")}
     return Service(id_, {"ID": id_, "Name": there["Service"], "Meta": dict(_meta(there)), **kept})
 
 
@@ -173,7 +173,7 @@ def _same(service: Service, there: Mapping[str, Any]) -> bool:
     return bool(
         there["Meta"].get(DIGEST_KEY) == service.digest
         and there["Service"] == wanted["Name"]
-        and there["ContainerPort"] == wanted["ContainerPort"]
+        and there["Port"] == wanted["Port"]
         and there["Address"] == wanted["Address"]
     )
 
@@ -291,14 +291,14 @@ def _service(
         "Name": name,
         "Tags": tags,
         "Address": place.address,
-        "ContainerPort": place.port,
+        "Port": place.port,
         "Meta": meta,
     }
     # Only where it is said that the service listens there: Consul's SRV records prefer it to the IPv4 address.
     if place.ipv6 and metadata.get("ipv6"):
         registration["TaggedAddresses"] = {
-            "lan_ipv4": {"Address": place.address, "ContainerPort": place.port},
-            "lan_ipv6": {"Address": place.ipv6, "ContainerPort": place.port},
+            "lan_ipv4": {"Address": place.address, "Port": place.port},
+            "lan_ipv6": {"Address": place.ipv6, "Port": place.port},
         }
     check = _check(metadata, container, port, place)
     status = ""

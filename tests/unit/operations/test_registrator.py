@@ -213,7 +213,7 @@ def test_one_refused_registration_stops_no_other(world):
 
 def test_a_refused_removal_stops_nothing_and_refused_reading_is_tried_again(world):
     _, catalogue, lines, start = world
-    catalogue.entries["h:old:80"] = {"Service": "old", "Address": "", "ContainerPort": 80, "Meta": {"registrator": "h"}}
+    catalogue.entries["h:old:80"] = {"Service": "old", "Address": "", "Port": 80, "Meta": {"registrator": "h"}}
     catalogue.refuses.add("h:old:80")
     catalogue.unreadable = True
     start(resync=0.05)
@@ -228,7 +228,7 @@ def test_a_refused_removal_stops_nothing_and_refused_reading_is_tried_again(worl
 def test_what_another_token_registered_is_taken_over_before_it_is_removed(world):
     _, catalogue, _, start = world
     meta = {"registrator": "h", "holder": "an earlier one"}
-    catalogue.entries["h:old:80"] = {"Service": "old", "Address": "", "ContainerPort": 80, "Meta": meta}
+    catalogue.entries["h:old:80"] = {"Service": "old", "Address": "", "Port": 80, "Meta": meta}
     start()
     until(lambda: "h:old:80" not in catalogue.entries)
     assert catalogue.log == [("+", "h:a:80"), ("+", "h:old:80"), ("-", "h:old:80")]
@@ -254,7 +254,7 @@ def test_published_ports_take_the_agent_s_address(world):
     engine.all = {"a" * 8: container("a", bindings=(Binding(ContainerPort(80), "0.0.0.0", 8080),))}
     start(internal=False)
     until(lambda: "h:a:80" in catalogue.entries)
-    assert (catalogue.entries["h:a:80"]["Address"], catalogue.entries["h:a:80"]["ContainerPort"]) == ("192.0.2.7", 8080)
+    assert (catalogue.entries["h:a:80"]["Address"], catalogue.entries["h:a:80"]["Port"]) == ("192.0.2.7", 8080)
 
 
 def test_it_stops_while_nothing_answers():

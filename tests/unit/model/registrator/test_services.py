@@ -55,7 +55,7 @@ def extra(registration):
 def test_a_copy_of_a_swarm_s_service_names_the_ports_that_swarm_does_not_expose():
     labels = {"SERVICE_5000_NAME": "keystone", "SERVICE_5000_CHECK_HTTP": "/v3"}
     found = one(exposed=(), labels=labels, swarm=True)
-    assert (found["Name"], found["Address"], found["ContainerPort"]) == ("keystone", NET.ipv4, 5000)
+    assert (found["Name"], found["Address"], found["Port"]) == ("keystone", NET.ipv4, 5000)
     assert found["Check"]["HTTP"] == "http://10.0.0.5:5000/v3"
     assert services(container(exposed=(), labels=labels)) == []
 
@@ -224,7 +224,7 @@ PLACES = {
 @pytest.mark.parametrize(("bindings", "place"), PLACES.values(), ids=PLACES.keys())
 def test_published_ports(bindings, place):
     found = one(PUBLISHED, bindings=published(*bindings), exposed=(WEB, ContainerPort(443)))
-    assert (found["Address"], found["ContainerPort"], found["ID"], found["Name"]) == (*place, "h1:web:80", "web")
+    assert (found["Address"], found["Port"], found["ID"], found["Name"]) == (*place, "h1:web:80", "web")
 
 
 def test_an_unpublished_port_is_no_service_in_published_mode():
@@ -233,7 +233,7 @@ def test_an_unpublished_port_is_no_service_in_published_mode():
 
 def test_internal_mode_takes_the_container_s_own_address_and_exposed_port():
     found = one(bindings=published(ANY4))
-    assert (found["Address"], found["ContainerPort"]) == ("10.0.0.5", 80)
+    assert (found["Address"], found["Port"]) == ("10.0.0.5", 80)
 
 
 def test_both_families_are_told_to_consul_where_asked():
@@ -242,8 +242,8 @@ def test_both_families_are_told_to_consul_where_asked():
     found = one(networks=both, labels={"SERVICE_IPV6": "yes"})
     assert found["Address"] == "10.0.0.5"
     assert found["TaggedAddresses"] == {
-        "lan_ipv4": {"Address": "10.0.0.5", "ContainerPort": 80},
-        "lan_ipv6": {"Address": "fd00::5", "ContainerPort": 80},
+        "lan_ipv4": {"Address": "10.0.0.5", "Port": 80},
+        "lan_ipv6": {"Address": "fd00::5", "Port": 80},
     }
 
 
@@ -251,7 +251,7 @@ def test_both_families_are_told_to_consul_where_asked():
 def test_host_networking_means_the_host_s_address(internal):
     settings = RegistratorSettings("h1", internal, address="192.0.2.7")
     found = one(settings, network_mode="host", networks=(ContainerNetwork("host", "n9"),))
-    assert (found["Address"], found["ContainerPort"]) == ("192.0.2.7", 80)
+    assert (found["Address"], found["Port"]) == ("192.0.2.7", 80)
 
 
 BOTH = (ContainerNetwork("back", "n2", "10.1.0.5"), ContainerNetwork("front", "n3", "10.2.0.5"))
@@ -303,7 +303,7 @@ def test_a_shared_namespace_has_its_owner_s_address(whose, settings, place):
         name="app", networks=(), exposed=(), network_mode=f"container:{whose}", labels={"SERVICE_90_NAME": "app"}
     )
     found = {each["ID"]: each for each in services(OWNER, joiner, settings=settings)}["h1:app:90"]
-    assert (found["Address"], found["ContainerPort"], found["Name"]) == (*place, "app")
+    assert (found["Address"], found["Port"], found["Name"]) == (*place, "app")
 
 
 def test_an_owner_that_is_gone_is_a_problem():
@@ -339,7 +339,7 @@ def there(registration, **changes):
 
 
 def entry(id_, **meta):
-    return {"ID": id_, "Service": "x", "Address": "10.0.0.9", "ContainerPort": 1, "Meta": meta}
+    return {"ID": id_, "Service": "x", "Address": "10.0.0.9", "Port": 1, "Meta": meta}
 
 
 WANTED = wanted_services([container()], INTERNAL)
@@ -347,7 +347,7 @@ READY = there(WANTED.services["h1:web:80"].registration)
 CHANGES = {
     "nothing there": ({}, ["h1:web:80"], [], 0),
     "all there": ({"h1:web:80": READY}, [], [], 0),
-    "another port by hand": ({"h1:web:80": READY | {"ContainerPort": 81}}, ["h1:web:80"], [], 0),
+    "another port by hand": ({"h1:web:80": READY | {"Port": 81}}, ["h1:web:80"], [], 0),
     "another address": ({"h1:web:80": READY | {"Address": "10.0.0.6"}}, ["h1:web:80"], [], 0),
     "another registration": (
         {"h1:web:80": READY | {"Meta": READY["Meta"] | {"registration": "0"}}},
@@ -391,7 +391,7 @@ def test_with_another_token_everything_is_registered_anew_and_what_goes_is_taken
         "ID": "h1:old:80",
         "Name": gone["Service"],
         "Address": "10.0.0.9",
-        "ContainerPort": gone["ContainerPort"],
+        "Port": gone["Port"],
         "Tags": ["t"],
         "Meta": held,
     }
