@@ -228,6 +228,8 @@ class FakeCompose:
         self.machine.log.append(f"run {service} {' '.join(command)}")
         if command[0] in self.failing:
             raise ProvisionError(f"{service} failed")
+        if command[0] in ("migrate", "contract"):
+            self.machine.migrated[service.removesuffix("-migrate")] = self.machine.tag
 
     def add(self, totals):
         machine = self.machine

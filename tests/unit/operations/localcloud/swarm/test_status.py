@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
+import pytest
+
+from provision.model.localcloud.settings import Settings
 from provision.model.localcloud.swarm_status import Hypervisor, SwarmLine
+from provision.operations.localcloud.swarm import status
 from provision.operations.localcloud.swarm.status import SwarmStatus
 
-from .hosts_world import host
+from .hosts_world import FakeSwarm, host
 
 
 def line(service, running, wanted=1, **more):
@@ -36,3 +41,20 @@ def test_a_status_is_up_when_hosts_replicas_and_apis_all_are():
     assert [each["up"] for each in less.document()["hypervisors"]] == [True, False]
     assert "host-2  192.0.2.2  away  member 2" in replace(up, hosts=(away,)).text()
     assert "glance: no suitable node" in replace(up, services=(line("glance", 0, problem="no suitable node"),)).text()
+
+
+@pytest.mark.parametrize(("services", "apis"), [((), set()), (("keystone",), {"keystone"})])
+def test_apis_are_asked_when_there_is_a_control_plane(monkeypatch, tmp_path, services, apis):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    swarm = FakeSwarm(host(1, 1))
+    monkeypatch.setattr(swarm, "tasks", lambda: (), raising=False)
+    monkeypatch.setattr(status, "require_swarm", lambda: Settings(ha=True, swarm=True))
+    monkeypatch.setattr(status, "swarm_adapter", lambda settings: swarm)
+    monkeypatch.setattr(status, "read_lines", lambda *_: tuple(line(name, 1) for name in services))
+    monkeypatch.setattr(status, "Admin", lambda login: SimpleNamespace(answers=lambda url: "no connection"))
+    found = status.status()
+    assert apis <= set(found.apis)
+    assert bool(found.apis) == bool(services)
+    # Nova is not asked while an API does not answer.
+    assert found.hypervisors == ()
+    assert not found.up

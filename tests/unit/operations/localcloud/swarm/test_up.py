@@ -6,11 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from provision.base.errors import ProvisionError
+from provision.base.errors import ProvisionError, UsageError
 from provision.base.poll import Pending
 from provision.base.progress import Silent
 from provision.model.localcloud.settings import CLUSTERED, MEMBERS, Settings
-from provision.model.localcloud.swarm import Task
+from provision.model.localcloud.swarm import Host, Task
+from provision.operations.localcloud.shared.installation import load_settings
 from provision.operations.localcloud.swarm import up
 
 from ..fake_clock import use_clock
@@ -176,3 +177,36 @@ def test_starting_empty_removes_data_before_anything_starts(swarm, deployment, m
     deployment.start_empty(images=False)
     assert swarm.deployed == [("clear-mariadb",)]
     assert steps == [["clear-mariadb", "clear-mariadb"], "members"]
+
+
+@pytest.fixture(name="hosts")
+def make_hosts(swarm, monkeypatch):
+    """Run `up` on the first of three hosts; what deploys is left out."""
+    swarm.steps, swarm.known = [], [Host(f"id{n}", f"host-{n}", f"192.0.2.{n}", True, n) for n in (1, 2, 3)]
+    monkeypatch.setattr(swarm, "hosts", lambda: swarm.known, raising=False)
+    monkeypatch.setattr(up, "Engine", lambda: None)
+    monkeypatch.setattr(up.compose, "require", lambda: None)
+    monkeypatch.setattr(up, "swarm_adapter", lambda settings: swarm)
+    monkeypatch.setattr(up, "current_settings", lambda engine: SETTINGS)
+    for name in ("ensure_networks", "bring_up", "ensure_clouds_yaml"):
+        monkeypatch.setattr(up, name, lambda *_, _name=name: swarm.steps.append(_name) or STACK)
+    monkeypatch.setattr(up.hypervisor, "ensure", lambda *_: swarm.steps.append("hypervisor"))
+    return swarm
+
+
+@pytest.mark.parametrize("vms", [True, False])
+def test_a_host_becomes_a_hypervisor_after_the_control_plane_unless_it_shall_not(hosts, vms):
+    up.hypervisor.choose(vms=vms)
+    up.up(Silent(), {"nova-api": 3})
+    middle = ["hypervisor"] if vms else []
+    assert hosts.steps == ["ensure_networks", "bring_up", *middle, "ensure_clouds_yaml"]
+    settings = load_settings()
+    assert settings.replicas == {"nova-api": 3}
+    assert settings.members == ("192.0.2.1", "192.0.2.2", "192.0.2.3")
+
+
+def test_two_hosts_are_too_few(hosts):
+    hosts.known.pop()
+    with pytest.raises(UsageError, match="needs three: 1 more hosts have to join"):
+        up.up(Silent())
+    assert hosts.steps == []
