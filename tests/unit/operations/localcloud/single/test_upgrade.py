@@ -72,7 +72,7 @@ def test_a_whole_upgrade_in_its_order(machine):
     assert places[f"up {HYPERVISOR} nova-compute metadata-agent"] < min(places[line] for line in runs[5:])
 
 
-def test_what_carries_guests_is_never_replaced_under_them(machine):
+def test_what_vms_depend_on_is_never_replaced_under_them(machine):
     everything(machine)
     replace_outdated(machine)
     assert not [line for line in order(machine, "up") if "libvirt" in line]
