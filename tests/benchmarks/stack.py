@@ -38,7 +38,7 @@ from provision.model.localcloud.replicas import SCALABLE_SERVICES
 from provision.model.localcloud.settings import MIGRATED, PROJECT, Settings, apis
 from provision.operations.image.bake import ensure_image
 from provision.operations.localcloud.shared.installation import catalogue
-from provision.operations.localcloud.single.status import stack_status
+from provision.operations.localcloud.single.status import status
 
 SERVICE = "nova-api"
 READS = {
@@ -283,7 +283,7 @@ def main():
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--rate", type=float, default=20, help="reads per second")
     asked = parser.parse_args()
-    found = stack_status()
+    found = status()
     if not found.up:
         sys.exit(f"the local cloud is not up:\n{found.text()}")
     if asked.what == "scale":

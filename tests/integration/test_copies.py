@@ -114,7 +114,7 @@ class Site:
             Catalogue(f"http://{self.world.consul_address}:8500", self.world.passwords["consul_management"]),
             Proxy(f"http://{self.world.address(self.proxy)}:8404"),
             Silent(),
-            **{"limit": 60, **options},
+            **{"ready_timeout": 60, **options},
         )
 
     @contextmanager
@@ -182,10 +182,10 @@ def test_a_version_that_cannot_start_leaves_no_trace(site):
         before = {state.id for state in site.engine.states(site.compose.project)}
         with load.running():
             with pytest.raises(ProvisionError) as caught:
-                site.copies("broken", limit=30).roll("placement", 2)
+                site.copies("broken", ready_timeout=30).roll("placement", 2)
             assert caught.value.detail.strip().endswith("this version cannot start")
             with pytest.raises(ProvisionError, match="does not work after 6 s"):
-                site.copies("deaf", limit=6).roll("nova-conductor", 1)
+                site.copies("deaf", ready_timeout=6).roll("nova-conductor", 1)
         assert not load.failures
         assert {state.id for state in site.engine.states(site.compose.project)} == before
 

@@ -9,7 +9,7 @@ import pytest
 
 from provision.adapters.docker.logs import Logs
 from provision.model.localcloud.logs import LogSource, Wish, lines_of
-from provision.operations.localcloud.logs import Query, stack_logs
+from provision.operations.localcloud.logs import Query, read_logs
 
 from .world import until
 
@@ -56,12 +56,12 @@ def test_containers_are_read_in_the_order_in_which_they_spoke(world):
     for each in talkers:
         each.wait()
     door = WorldLogs(world)
-    lines = list(stack_logs(door, Query(), door.copies()))
+    lines = list(read_logs(door, Query(), door.copies()))
     assert len(lines) == 240
     assert [line.time for line in lines] == sorted(line.time for line in lines)
     # They ran side by side.
     assert len({line.copy for line in lines[60:180]}) == 3
-    last = list(stack_logs(door, Query(tail=2), door.copies()))
+    last = list(read_logs(door, Query(tail=2), door.copies()))
     assert len(last) == 6
 
 
@@ -74,7 +74,7 @@ def test_following_misses_and_repeats_nothing_when_copies_are_started_again_and_
     lines, ended = [], threading.Event()
 
     def follow():
-        for line in stack_logs(door, Query(wish=Wish(), tail=5, follow=True), door.copies()):
+        for line in read_logs(door, Query(wish=Wish(), tail=5, follow=True), door.copies()):
             lines.append(line)
             if ended.is_set():
                 return

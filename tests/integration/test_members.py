@@ -17,9 +17,9 @@ from provision.base.progress import Silent
 from provision.model.localcloud.doctor.observed import ObservedLocalCloud
 from provision.model.localcloud.doctor.rules import unsynced
 from provision.model.localcloud.settings import CLUSTERED
-from provision.operations.localcloud.shared import schema
-from provision.operations.localcloud.single import backup, doctor, status, upgrade
-from provision.operations.localcloud.single.scale import copies_of
+from provision.operations.localcloud.shared import backup, inspection, schema
+from provision.operations.localcloud.single import status, upgrade
+from provision.operations.localcloud.single.scale import replica_set
 
 from .members import DATABASES, LIMIT, Members, Writer, member, rename
 from .world import resolve, until
@@ -95,7 +95,7 @@ def standing(members):
 
 
 def judged(look):
-    seen = doctor._database(look, look.units())["members"]
+    seen = inspection.inspect_database(look, look.units())["members"]
     return {each.where: each.wrong for each in unsynced(ObservedLocalCloud(datetime.now(UTC), members=seen))}
 
 
@@ -103,17 +103,17 @@ def test_each_member_is_looked_at_and_any_that_serves_is_asked(members, looked_a
     members.await_databases()
     until(lambda: standing(members) == dict.fromkeys(CLUSTERED, (3, 3, 3)), LIMIT, lambda: standing(members))
     look, engine, names = Inspector(), Engine(), ["mariadb-1", "mariadb-2-1", "mariadb-3-1"]
-    assert [each.name for each in doctor._database(look, look.units())["members"]] == names
+    assert [each.name for each in inspection.inspect_database(look, look.units())["members"]] == names
     assert judged(look) == {}
-    assert doctor._queues(look, look.units())["queues"] is not None
+    assert inspection.inspect_queues(look, look.units())["queues"] is not None
     for name in ("mariadb", "rabbitmq"):
         members.container(name).stop()
     whole = dict.fromkeys(("mariadb", "rabbitmq"), (3, 2, 2)) | {"memcached": (3, 3, 3)}
     until(lambda: standing(members) == whole, LIMIT, lambda: standing(members))
     until(lambda: judged(look) == {}, LIMIT, lambda: judged(look))
-    assert doctor._queues(look, look.units())["queues"] is not None
+    assert inspection.inspect_queues(look, look.units())["queues"] is not None
     assert schema.pending(engine, looked_at) == ["nova"]
-    assert backup.serving(Data(), look.units()) == f"{members.run}-mariadb-2-1"
+    assert backup.serving_database(Data(), look.units()) == f"{members.run}-mariadb-2-1"
     # Without a majority the last one refuses to answer, and that is what is said of it.
     members.container("mariadb-2").kill()
     until(lambda: "mariadb-3-1" in judged(look), LIMIT, lambda: judged(look))
@@ -133,10 +133,10 @@ def test_members_are_upgraded_one_at_a_time_under_a_writer(members, writer, look
     newer = replace(members.compose, files=(*members.compose.files, more))
     looked_at.control = newer
     engine, began = Engine(), time.time()
-    copies = copies_of(newer, engine, members.settings, Silent())
-    assert upgrade._is_old(engine, looked_at, "mariadb")
-    upgrade._replace(engine, looked_at, copies, "mariadb", LIMIT)
-    assert not upgrade._is_old(engine, looked_at, "mariadb")
+    replicas = replica_set(newer, engine, members.settings, Silent())
+    assert upgrade.is_outdated(engine, looked_at, "mariadb")
+    upgrade.replace_members(engine, looked_at, replicas, "mariadb", LIMIT)
+    assert not upgrade.is_outdated(engine, looked_at, "mariadb")
     members.await_databases()
     until(writer.writes, LIMIT, "the writer")
     print(f"three members replaced in {time.time() - began:.1f} s, no commit for {writer.gap(began):.1f} s of these")

@@ -18,11 +18,10 @@ from provision.base import paths
 from provision.base.progress import Silent
 from provision.model.galera.bootstrap import read_status
 from provision.model.localcloud.image_families import image_tags
-from provision.operations.localcloud.shared import installation as stack_config
-from provision.operations.localcloud.shared import tls
+from provision.operations.localcloud.shared import installation, tls
 from provision.operations.localcloud.shared.images import contexts
 from provision.operations.localcloud.shared.watch import Watch
-from provision.operations.localcloud.single import backup, down, members
+from provision.operations.localcloud.single import backup, down, members, restore
 
 from .members import DATABASES, LIMIT, Members, rename
 from .world import until
@@ -53,16 +52,16 @@ class Cloud(Members):
         rename(monkeypatch, self.run)
         monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
         compose = Compose(self.run, self.compose.files, paths.localcloud_dir() / "compose.env", {})
-        for module in (stack_config, down, members):
+        for module in (installation, down, members):
             monkeypatch.setattr(module, "control", lambda: compose)
             monkeypatch.setattr(module, "load_settings", lambda: self.settings, raising=False)
         # Neither guests nor what they need are any part of this.
-        monkeypatch.setattr(stack_config, "hypervisors", lambda settings: ())
+        monkeypatch.setattr(installation, "hypervisors", lambda settings: ())
         monkeypatch.setattr(down, "hypervisors", lambda settings: ())
         monkeypatch.setattr(down, "bridges", lambda settings: ())
-        monkeypatch.setattr(backup, "bridges", lambda settings: ())
-        monkeypatch.setattr(backup, "ensure_images", lambda engine, progress, names: self.tags)
-        monkeypatch.setattr(backup.preflight, "require", lambda progress: None)
+        monkeypatch.setattr(restore, "bridges", lambda settings: ())
+        monkeypatch.setattr(restore, "ensure_images", lambda engine, progress, names: self.tags)
+        monkeypatch.setattr(restore.preflight, "require", lambda progress: None)
 
     def _with_sleepers(self):
         known = json.loads((self.folder / "override.json").read_text())
@@ -73,10 +72,10 @@ class Cloud(Members):
     def start(self):
         """Do what `provision cloud up` begins with; then have data."""
         engine = Engine()
-        installation = stack_config.ensure_files(self.tags)
-        self.passwords = stack_config.read_passwords()
-        members.start_infrastructure(engine, installation, Watch(engine, Silent()))
-        installation.control.up(["keystone", "glance"], no_deps=True)
+        current = installation.ensure_files(self.tags)
+        self.passwords = installation.read_passwords()
+        members.start_infrastructure(engine, current, Watch(engine, Silent()))
+        current.control.up(["keystone", "glance"], no_deps=True)
         until(lambda: self.sql("mariadb", "SELECT 1 FROM provision.migrated") is not None, LIMIT, "its accounts")
 
     def fill(self):
@@ -106,7 +105,7 @@ class Cloud(Members):
 
     def files(self):
         """Read what lies in Keystone's and Glance's volumes."""
-        stack_config.control().up(["keystone", "glance"], no_deps=True)
+        installation.control().up(["keystone", "glance"], no_deps=True)
         data, found = Data(), {}
         for service, folder in (("keystone", "/var/lib/keystone"), ("glance", "/var/lib/glance")):
             for name, content, _ in data.files(f"{self.run}-{service}-1", folder):
@@ -153,13 +152,13 @@ def test_what_three_members_had_comes_back_on_three_and_on_one(cloud, tmp_path):
     until(lambda: three.state().size == 2, LIMIT, "the others")
     three.write(1000, 1500)
     old = three.state().cluster
-    backup.restore(Silent(), file, lambda: None)
+    restore.restore(Silent(), file, lambda: None)
     for name in DATABASES:
         assert three.rows(name) == ["1000\t0\t999"], name
     assert {three.state(name).cluster for name in DATABASES} == {three.state().cluster} != {old}
     until(lambda: three.account() == (0, "1000\n"), LIMIT, three.account)
     assert three.files() == {**KEYS, "images/63c24d03-c96d": IMAGE}
-    stack_config.require_whole_data()
+    installation.require_complete_data()
     # There is one history: whoever starts first after a power cut starts this one.
     three.crash(*DATABASES)
     three.await_databases()
@@ -168,8 +167,8 @@ def test_what_three_members_had_comes_back_on_three_and_on_one(cloud, tmp_path):
     three.write(1000, 1001)
 
     one = cloud("one", ha=False)
-    backup.restore(Silent(), file, lambda: pytest.fail("there is nothing here to be sure about"))
-    one.passwords = stack_config.read_passwords()
+    restore.restore(Silent(), file, lambda: pytest.fail("there is nothing here to be sure about"))
+    one.passwords = installation.read_passwords()
     assert one.passwords == passwords
     assert tls.authority_files() == authority
     assert one.rows() == ["1000\t0\t999"]
@@ -187,8 +186,8 @@ def test_what_one_had_is_restored_by_three_members(cloud, tmp_path):
     file = tmp_path / "cloud.tar.gz"
     assert not backup.backup(Silent(), file, images=False).images
     three = cloud("three", ha=True)
-    backup.restore(Silent(), file, lambda: pytest.fail("there is nothing here to be sure about"))
-    three.passwords = stack_config.read_passwords()
+    restore.restore(Silent(), file, lambda: pytest.fail("there is nothing here to be sure about"))
+    three.passwords = installation.read_passwords()
     for name in DATABASES:
         assert three.rows(name) == ["10\t0\t9"], name
     assert three.state().size == 3

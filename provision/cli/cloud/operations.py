@@ -1,4 +1,4 @@
-"""What operators do with the `local` cloud: read its logs, have it looked at, keep its data and put it back."""
+"""`provision cloud`: read the logs of the `local` cloud, diagnose it, back it up and restore it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from provision.cli.asking import ask, require_consent
+from provision.operations.localcloud.local_cloud import local_cloud
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -23,15 +24,17 @@ _LINES: Final = 50
 
 
 @click.command()
-@click.option("-f", "--follow", is_flag=True, help="Go on as new lines come.")
-@click.option("--since", metavar="10m|TIME", help="Only what came later: 90s, 10m, 2h, 1d, or an ISO 8601 time.")
-@click.option("--grep", "pattern", metavar="PATTERN", help="Only lines that this regular expression matches.")
+@click.option("-f", "--follow", is_flag=True, help="Go on, and print new lines as they come.")
+@click.option(
+    "--since", metavar="10m|TIME", help="Only lines from this time on: 90s, 10m, 2h, 1d (ago), or an ISO 8601 time."
+)
+@click.option("--grep", "pattern", metavar="PATTERN", help="Only lines that match this regular expression.")
 @click.option("--request-id", metavar="REQ", help="Follow one request (req-…) through the services.")
 @click.option(
     "-n",
     "--tail",
     type=click.IntRange(min=0),
-    help=f"The last lines of each copy.  [default: {_LINES}; all with --since, --grep or --request-id]",
+    help=f"Only the last lines of each replica.  [default: {_LINES}; all with --since, --grep or --request-id]",
 )
 @click.option("-t", "--timestamps", is_flag=True, help="Begin each line with its time (UTC).")
 @click.argument("services", nargs=-1)
@@ -45,62 +48,62 @@ def logs(
     tail: int | None,
     timestamps: bool,
 ) -> None:
-    """Show all logs as one, in the order of time.
+    """Show the logs of all services as one, in the order of time.
 
-    It is that of every copy of every service, unless SERVICES are given. A single copy is named as its lines name it:
-    nova-api-2 (on several hosts: nova-api-2@host-3).
+    SERVICES limits it to some services. A single replica has the name that its lines begin with: nova-api-2, or on
+    several hosts nova-api-2@host-3.
     """
     from datetime import datetime
 
     from provision.model.localcloud.logs import read_since, read_wish
-    from provision.operations.localcloud.logs import Query, copies_of, door_to_logs, stack_logs
+    from provision.operations.localcloud.logs import Query, read_logs, select_sources
 
     wish = read_wish(pattern, request_id)
     moment = read_since(since, datetime.now().astimezone()) if since else None
     if tail is None and not wish and moment is None:
         tail = _LINES
-    door, query = door_to_logs(partial(click.echo, err=True)), Query(services, wish, moment, tail, follow)
-    copies = copies_of(door, services)
-    width = max(len(copy.name) for copy in copies)
+    reader, query = local_cloud().logs(partial(click.echo, err=True)), Query(services, wish, moment, tail, follow)
+    sources = select_sources(reader, services)
+    width = max(len(source.name) for source in sources)
     paint = painter()
 
-    def written(line: Line) -> str:
+    def formatted(line: Line) -> str:
         time = f"{line.time} " if timestamps else ""
         return f"{time}{paint(line.service, line.copy.ljust(width))} | {line.text}"
 
-    some = _print(written(line) for line in stack_logs(door, query, copies))
-    if wish and not some:
-        # Silence could as well mean that nothing was looked at.
-        asked = " and ".join(filter(None, (request_id, pattern and f"--grep {pattern!r}")))
-        click.echo(f"No log line matches {asked}{f' since {since}' if since else ''}.", err=True)
+    found = _print(formatted(line) for line in read_logs(reader, query, sources))
+    if wish and not found:
+        # Say so: no output at all could as well mean that nothing was read.
+        searched = " and ".join(filter(None, (request_id, pattern and f"--grep {pattern!r}")))
+        click.echo(f"No log line matches {searched}{f' since {since}' if since else ''}.", err=True)
 
 
 def _print(lines: Iterable[str]) -> bool:
-    """Print lines as they come; a reader that has seen enough, and Ctrl-C, are good ends. Return whether any came."""
-    some = False
+    """Print lines as they come, until Ctrl-C or until whoever reads them stops; return whether there were any."""
+    found = False
     try:
         for line in lines:
-            some = True
+            found = True
             click.echo(line)
     except BrokenPipeError:
-        # Python would try to flush once more when it ends, and complain.
+        # Python flushes once more when it ends, and would print an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         raise click.exceptions.Exit(130) from None
-    return some
+    return found
 
 
 def painter() -> Callable[[str, str], str]:
-    """Return what gives each service a colour of its own: in a terminal, and where NO_COLOR does not forbid it."""
+    """Return a function that gives each service its own colour: in a terminal only, and unless NO_COLOR is set."""
     if not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return lambda _, text: text
     colours = cycle([(colour, bold) for bold in (False, True) for colour in _COLOURS])
-    given: dict[str, tuple[str, bool]] = {}
+    assigned: dict[str, tuple[str, bool]] = {}
 
     def paint(service: str, text: str) -> str:
-        if service not in given:
-            given[service] = next(colours)
-        colour, bold = given[service]
+        if service not in assigned:
+            assigned[service] = next(colours)
+        colour, bold = assigned[service]
         return click.style(text, fg=colour, bold=bold)
 
     return paint
@@ -109,24 +112,19 @@ def painter() -> Callable[[str, str], str]:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(*, as_json: bool) -> None:
-    """Say what is wrong, and what to do.
+    """Say what is wrong, and what to do about it.
 
-    The exit code is 1 when something is. On several hosts it sees all of them, and looks at the disks, certificates
-    and members of the one where it is run.
+    The exit code is 1 if something is wrong. On several hosts it looks at all of them, and at the disks, certificates
+    and members of the current one.
     """
     from dataclasses import asdict
 
     from provision.cli.terminal import print_json
     from provision.model.localcloud.doctor.finding import text
-    from provision.model.localcloud.doctor.rules import diagnose
-    from provision.model.localcloud.doctor.swarm_rules import diagnose_swarm
-    from provision.operations.localcloud.shared.installation import load_settings
-    from provision.operations.localcloud.single.doctor import observe
-    from provision.operations.localcloud.swarm.doctor import observe_swarm
 
-    findings = diagnose_swarm(observe_swarm()) if load_settings().swarm else diagnose(observe())
+    findings = local_cloud().diagnose()
     if as_json:
-        print_json({"healthy": not findings, "findings": [asdict(each) for each in findings]})
+        print_json({"healthy": not findings, "findings": [asdict(finding) for finding in findings]})
     else:
         click.echo(text(findings))
     if findings:
@@ -135,46 +133,40 @@ def doctor(*, as_json: bool) -> None:
 
 @click.command()
 @click.option(
-    "--images", is_flag=True, help="Glance's image files too: without them, images have to be uploaded again."
+    "--images", is_flag=True, help="Include Glance's image files: without them, images must be uploaded again."
 )
 @click.argument("file", type=click.Path(path_type=Path))
 def backup(*, file: Path, images: bool) -> None:
-    """Keep the cloud's data in FILE.
+    """Write the cloud's data into FILE.
 
-    Databases, Keystone's keys, passwords: it holds secrets, guard it as you guard them. The cloud goes on meanwhile.
-    The disks of VMs are not in it.
+    It holds the databases, Keystone's keys and all passwords: keep it secret. The disks of VMs are not in it. The cloud
+    goes on meanwhile.
     """
     from provision.cli.terminal import TerminalProgress
-    from provision.operations.localcloud.shared.installation import load_settings
-    from provision.operations.localcloud.single.backup import backup as run
-    from provision.operations.localcloud.swarm.backup import backup_swarm
 
     progress = TerminalProgress()
-    (backup_swarm if load_settings().swarm else run)(progress, file, images=images)
-    progress.note(f"{file}: {file.stat().st_size / (1 << 20):.1f} MiB. `provision cloud restore` puts it back.")
+    local_cloud().backup(progress, file, images=images)
+    progress.note(f"{file}: {file.stat().st_size / (1 << 20):.1f} MiB. `provision cloud restore` restores it.")
 
 
 @click.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.argument("file", type=click.Path(path_type=Path))
 def restore(*, file: Path, yes: bool) -> None:
-    """Put back what `backup` kept in FILE.
+    """Restore the data that `backup` has written into FILE.
 
-    It replaces all data that is there. Then `provision cloud up` starts the cloud with it, on several hosts on each.
+    It replaces all data of the cloud. Afterwards start the cloud with `provision cloud up`, on several hosts on each.
     """
     from provision.cli.terminal import TerminalProgress
-    from provision.operations.localcloud.shared.installation import load_settings
-    from provision.operations.localcloud.single.backup import restore as run
-    from provision.operations.localcloud.swarm.restore import restore_swarm
 
-    def sure() -> None:
+    def confirm() -> None:
         if yes:
             return
         require_consent(
             "there is a local cloud here already, and restoring replaces all its data",
             yes=yes,
-            hint="Say so with --yes; `provision cloud backup` keeps what is there now.",
+            hint="Confirm with --yes; `provision cloud backup` saves the present data first.",
         )
         ask("Replace all data of the local cloud that is here?")
 
-    (restore_swarm if load_settings().swarm else run)(TerminalProgress(), file, sure)
+    local_cloud().restore(TerminalProgress(), file, confirm)

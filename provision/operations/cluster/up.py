@@ -255,7 +255,7 @@ def helpers_for(
 def prepare(spec: ClusterSpec, progress: Progress) -> None:
     """Make sure that the cloud is there: the local one is ours to start."""
     if spec.cloud == LOCAL_CLOUD:
-        from provision.operations.localcloud.single.up import ensure_stack
+        from provision.operations.localcloud.local_cloud import local_cloud
 
         with progress.phase("Local cloud"):
-            ensure_stack(progress)
+            local_cloud().up(progress)

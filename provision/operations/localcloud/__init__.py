@@ -1,1 +1,1 @@
-"""What is done with the `local` cloud."""
+"""The `local` cloud: OpenStack in containers, on one host (`single`) or several (`swarm`)."""

@@ -1,1 +1,1 @@
-"""What one machine and several hosts do alike."""
+"""What a local cloud on one host and one on several hosts have in common."""

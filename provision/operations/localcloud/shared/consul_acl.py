@@ -1,4 +1,4 @@
-"""Give the `local` cloud's clients their rights in Consul."""
+"""Give the local cloud's services their access rights in Consul."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ from typing import TYPE_CHECKING
 
 from provision.adapters.consul.acl import AccessRules
 from provision.adapters.consul.catalogue import CatalogueAwayError
+from provision.base.poll import Pending
 from provision.model.localcloud.consul_acl import ACCESSES, changes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def ensure_access(url: str, passwords: Mapping[str, str]) -> str:
-    """Make Consul's rules and tokens those of this installation; return what that waits for, or an empty text.
+def ensure_access(url: str, passwords: Mapping[str, str]) -> Pending | None:
+    """Give Consul the policies and tokens of this local cloud; return Pending while Consul does not answer.
 
-    Whatever Consul has forgotten is told again, and tokens of an earlier installation on the same data end.
+    What Consul has lost is written again. Tokens of an earlier local cloud on the same data are removed.
     """
     rules = AccessRules(url, passwords["consul_management"])
-    secrets = {each.name: passwords[f"consul_{each.name}"] for each in ACCESSES if f"consul_{each.name}" in passwords}
+    secrets = {
+        access.name: passwords[f"consul_{access.name}"] for access in ACCESSES if f"consul_{access.name}" in passwords
+    }
     try:
         for request in changes(rules.policies(), rules.tokens(), secrets, rules.accessor()):
             rules.send(request)
     except CatalogueAwayError:
-        return "Consul"
-    return ""
+        return Pending("Consul")
+    return None

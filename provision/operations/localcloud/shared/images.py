@@ -1,4 +1,4 @@
-"""Have the `local` cloud's images here: each built only when none was built from the same inputs."""
+"""Build the local cloud's images: each only when there is none yet that was built from the same inputs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def contexts() -> dict[str, dict[str, bytes]]:
-    """Read every family's build context from the data folder: file name in the context -> content."""
+    """Read the build context of every image family from the data folder: family -> file name -> content."""
     return {family.name: _context(family) for family in FAMILIES}
 
 
@@ -42,7 +42,7 @@ def _context(family: Family) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.suffix != ".md"
     }
-    # The base's folder also holds what the others share.
+    # The folder of the base image also holds a file for the other images.
     files = {name: content for name, content in files.items() if family.name != "base" or name != "common.sh"}
     files |= {Path(extra).name: (paths.COMPOSE.parent / extra).read_bytes() for extra in family.extra}
     return files | (_program(family.program) if family.program else {})
@@ -62,18 +62,18 @@ def _source(path: str) -> str | None:
 
 
 def ensure_images(engine: Engine, progress: Progress, names: Collection[str]) -> dict[str, str]:
-    """Build the images of some families (and of their parents) that are absent; return every family's tag."""
+    """Build those images of some families and of their parents that are missing; return the tag of every family."""
     files = contexts()
     tags = image_tags(files)
     present = engine.images()
     missing = [family for family in families(names) if image_name(family.name, tags) not in present]
     if not missing:
         return tags
-    here = apt_mirrors.apt_mirrors()
+    mirrors = apt_mirrors.apt_mirrors()
     if any(family.parent == BASE_IMAGE for family in missing):
-        engine.ensure_base_image(lambda text: progress.update("base image", text), here.archive)
-    # Where packages come from is no input of an image: the same packages come from every mirror.
-    sources = apt_sources(here).encode()
+        engine.ensure_base_image(lambda text: progress.update("base image", text), mirrors.archive)
+    # The mirror is not one of an image's inputs: every mirror has the same packages.
+    sources = apt_sources(mirrors).encode()
     proxies = apt_mirrors.build_proxies()
     for number, family in enumerate(missing, 1):
         item = f"image {family.name}"
@@ -99,6 +99,6 @@ def _report(progress: Progress, item: str, line: str) -> None:
 
 
 def _step(line: str) -> str:
-    """Read `Step 2/5 : RUN …`, and an empty text in any other line of a build's output."""
+    """Return the step that `Step 2/5 : RUN …` names; an empty string for any other line of a build's output."""
     match = re.match(r"Step (\d+)/(\d+) : (\S+)", line)
     return f"step {match[1]} of {match[2]} ({match[3]})" if match else ""

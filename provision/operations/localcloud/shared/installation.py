@@ -1,4 +1,4 @@
-"""The `local` cloud's own files: passwords made once, configuration rendered from them, and the Compose projects."""
+"""The local cloud's own files: passwords, settings, rendered configuration, and the Compose projects that use them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,22 @@ from provision.adapters.host import facts, files
 from provision.adapters.host.files import ensure_private
 from provision.base import paths
 from provision.base.errors import UsageError
-from provision.model.localcloud import host as stack_host
-from provision.model.localcloud import image_families
-from provision.model.localcloud import settings as stack
+from provision.model.localcloud.host import hypervisor_override, lacking_capabilities
+from provision.model.localcloud.image_families import image_tags
 from provision.model.localcloud.replicas import SCALABLE_SERVICES
-from provision.model.localcloud.settings import GivenTls, Settings
-from provision.operations.localcloud.shared import tls as stack_tls
+from provision.model.localcloud.settings import (
+    PASSWORDS,
+    PROJECT,
+    GivenTls,
+    Settings,
+    configurations,
+    documents,
+    env_file,
+    environment,
+    migration_inputs,
+    placed,
+)
+from provision.operations.localcloud.shared import tls
 from provision.operations.localcloud.shared.images import contexts
 
 if TYPE_CHECKING:
@@ -40,21 +50,24 @@ _RESTORING: Final = "restoring"
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """The local cloud as it shall be: its settings, its passwords (never shown) and what Compose is told."""
+    """The local cloud as it shall be: its settings, its passwords (never shown) and its Compose projects."""
 
     settings: Settings
     passwords: Mapping[str, str]
     inputs: Mapping[str, str]
+    """What each database is migrated with when nothing is left to do: image family -> inputs of its migration."""
     control: Compose
+    """Compose project of the control plane."""
     hypervisors: tuple[Compose, ...]
-    first: bool
-    """Whether its passwords were made just now: nothing that runs already can log in with them."""
+    """Compose projects of this host's hypervisors."""
+    has_new_passwords: bool
+    """Whether the passwords were made just now: nothing that runs already can log in with them."""
     configurations: frozenset[str] = frozenset()
-    """The hashes of all families' rendered documents."""
+    """Hashes of all image families' rendered documents."""
 
     @property
-    def copies(self) -> dict[str, int]:
-        """How many copies each copied service shall have."""
+    def replicas(self) -> dict[str, int]:
+        """Number of replicas that each scalable service shall have."""
         return {each.service: self.settings.replicas_of(each.service) for each in SCALABLE_SERVICES}
 
     def __repr__(self) -> str:
@@ -62,62 +75,62 @@ class Installation:
 
 
 def load_settings() -> Settings:
-    """Read what the user has chosen of the local cloud so far."""
+    """Read the settings that the user has chosen."""
     try:
         known = json.loads((paths.localcloud_dir() / _CHOICES).read_text())
     except FileNotFoundError:
         known = {}
-    given = known.get("tls")
-    tls = given and GivenTls(
-        given["host"], Path(given["cert"]), Path(given["key"]), given["authority"] and Path(given["authority"])
+    stored = known.get("tls")
+    given = stored and GivenTls(
+        stored["host"], Path(stored["cert"]), Path(stored["key"]), stored["authority"] and Path(stored["authority"])
     )
     return Settings(
         # `copies` is what version 0.1 wrote.
         replicas=known.get("replicas", known.get("copies", {})),
-        tls=tls, ha=known.get("ha", False), swarm=known.get("swarm", False), members=tuple(known.get("members", ())),
+        tls=given, ha=known.get("ha", False), swarm=known.get("swarm", False), members=tuple(known.get("members", ())),
     )  # fmt: skip
 
 
 def save_settings(settings: Settings) -> None:
-    """Keep what the user has chosen, for every command that comes."""
-    tls = settings.tls and asdict(settings.tls)
+    """Write the settings that the user has chosen, for all commands that follow."""
+    given = settings.tls and asdict(settings.tls)
     known = {
-        "replicas": dict(settings.replicas), "tls": tls, "ha": settings.ha, "swarm": settings.swarm,
+        "replicas": dict(settings.replicas), "tls": given, "ha": settings.ha, "swarm": settings.swarm,
         **({"members": settings.members} if settings.members else {}),
     }  # fmt: skip
     ensure_private(paths.localcloud_dir() / _CHOICES, json.dumps(known, indent=1, default=str) + "\n")
 
 
 def choose_tls(given: GivenTls | None) -> None:
-    """Keep the user's certificate as the one to show, or go back to the installation's own; raises UsageError."""
-    save_settings(replace(load_settings(), tls=given and stack_tls.accept(given)))
+    """Use the user's certificate, or go back to the local cloud's own (None); raises UsageError for a bad one."""
+    save_settings(replace(load_settings(), tls=given and tls.accept(given)))
 
 
 def ensure_files(tags: Mapping[str, str]) -> Installation:
-    """Write what is missing or has changed: passwords, rendered documents, Compose's values; all of mode 0600."""
+    """Write the files that are missing or have changed: passwords, documents, Compose's values; all of mode 0600."""
     settings = load_settings()
     folder = paths.localcloud_dir()
-    first = not read_passwords()
+    has_new_passwords = not read_passwords()
     passwords = _ensure_passwords(folder / _PASSWORDS)
-    # For the operator: `consul`, curl and Consul's own page take it.
+    # For the operator, to use with `consul`, curl and Consul's web page.
     ensure_private(folder / "consul-token", passwords["consul_management"])
-    stack_tls.ensure_ovn(settings)
+    tls.ensure_ovn(settings)
     rendered = rendered_documents(settings, passwords)
-    for name, text in stack.placed(rendered).items():
+    for name, text in placed(rendered).items():
         ensure_private(folder / "etc" / name, text)
-    stack_tls.ensure_tls(settings)
-    inputs = stack.migration_inputs(settings, tags, passwords)
-    values = stack.environment(settings, tags, rendered, inputs, folder / "etc")
-    ensure_private(folder / "compose.env", stack.env_file(values))
-    lacking = [] if leaves_out_lacking() else stack_host.lacking_capabilities(facts.capabilities())
-    override = stack_host.hypervisor_override(lacking, kvm=is_here("/dev/kvm"), modules=is_here("/lib/modules"))
+    tls.ensure_tls(settings)
+    inputs = migration_inputs(settings, tags, passwords)
+    values = environment(settings, tags, rendered, inputs, folder / "etc")
+    ensure_private(folder / "compose.env", env_file(values))
+    lacking = [] if leaves_out_lacking() else lacking_capabilities(facts.capabilities())
+    override = hypervisor_override(lacking, kvm=is_here("/dev/kvm"), modules=is_here("/lib/modules"))
     ensure_private(folder / "hypervisor.yaml", override)
-    current = frozenset(stack.configurations(rendered).values())
-    return Installation(settings, passwords, inputs, control(), hypervisors(settings), first, current)
+    hashes = frozenset(configurations(rendered).values())
+    return Installation(settings, passwords, inputs, control(), hypervisors(settings), has_new_passwords, hashes)
 
 
 def drop_unused(engine: Engine, installation: Installation) -> None:
-    """Remove rendered documents that no container was made from, and none would be now."""
+    """Remove rendered documents that no container uses, and no new one would use."""
     used = installation.configurations | {state.configuration for state in engine.states()}
     for folder in (paths.localcloud_dir() / "etc").glob("*/*/"):
         if folder.name not in used:
@@ -125,51 +138,52 @@ def drop_unused(engine: Engine, installation: Installation) -> None:
 
 
 def is_installed() -> bool:
-    """Whether there is a local cloud on this machine, running or not."""
+    """Whether this machine has a local cloud, running or not."""
     return (paths.localcloud_dir() / "compose.env").exists()
 
 
 def exclusive_lock(progress: Progress) -> AbstractContextManager[None]:
-    """Let one command at a time change the local cloud."""
+    """Return the lock that lets one command at a time change the local cloud."""
     return files.exclusive_lock(
-        paths.localcloud_dir() / "lock", lambda: progress.note("another `provision cloud` is at work: waiting")
+        paths.localcloud_dir() / "lock",
+        lambda: progress.note("Another `provision cloud` command is running: waiting for it."),
     )
 
 
 def this_checkout() -> dict[str, str]:
-    """Work out what Compose would be told by this checkout; writes nothing."""
-    settings, tags = load_settings(), image_families.image_tags(contexts())
+    """Return the values that this checkout would give Compose; writes nothing."""
+    settings, tags = load_settings(), image_tags(contexts())
     known = read_passwords()
-    passwords = {name: known.get(name, "") for name in stack.PASSWORDS}
-    inputs = stack.migration_inputs(settings, tags, passwords)
+    passwords = {name: known.get(name, "") for name in PASSWORDS}
+    inputs = migration_inputs(settings, tags, passwords)
     rendered = rendered_documents(settings, passwords)
-    return stack.environment(settings, tags, rendered, inputs, paths.localcloud_dir() / "etc")
+    return environment(settings, tags, rendered, inputs, paths.localcloud_dir() / "etc")
 
 
 def rendered_documents(settings: Settings, passwords: Mapping[str, str]) -> dict[str, str]:
-    """Render every configuration file, certificates of this installation's own included."""
-    return stack.documents(settings, passwords, stack_tls.ovn_files(settings))
+    """Render all configuration files, including the certificates that the local cloud makes itself."""
+    return documents(settings, passwords, tls.ovn_files(settings))
 
 
 def control() -> Compose:
-    """Return the control plane's Compose project."""
+    """Return the Compose project of the control plane."""
     folder = paths.localcloud_dir()
-    files = ("stack.yaml", "ha.yaml") if load_settings().ha else ("stack.yaml",)
-    return Compose(stack.PROJECT, tuple(paths.COMPOSE / name for name in files), folder / "compose.env", _unwritten())
+    names = ("stack.yaml", "ha.yaml") if load_settings().ha else ("stack.yaml",)
+    return Compose(PROJECT, tuple(paths.COMPOSE / name for name in names), folder / "compose.env", _unwritten())
 
 
 def hypervisors(settings: Settings) -> tuple[Compose, ...]:
-    """Return one Compose project per hypervisor of this machine."""
+    """Return the Compose projects of this machine's hypervisors."""
     folder = paths.localcloud_dir()
-    files = (paths.COMPOSE / "compute.yaml", folder / "hypervisor.yaml")
+    compose_files = (paths.COMPOSE / "compute.yaml", folder / "hypervisor.yaml")
     return tuple(
-        Compose(f"{stack.PROJECT}-{name}", files, folder / "compose.env", {"HYPERVISOR": name})
+        Compose(f"{PROJECT}-{name}", compose_files, folder / "compose.env", {"HYPERVISOR": name})
         for name in settings.hypervisors
     )
 
 
 def catalogue(settings: Settings) -> Catalogue:
-    """Return this machine's Consul, with the operator's rights where it asks for them."""
+    """Return the catalogue of this machine's Consul, with the operator's token where there is one."""
     try:
         token = (paths.localcloud_dir() / "consul-token").read_text().strip()
     except FileNotFoundError:
@@ -178,7 +192,7 @@ def catalogue(settings: Settings) -> Catalogue:
 
 
 def _unwritten() -> dict[str, str]:
-    """Return values that an older version did not write: Compose would refuse to stop, even, what that has started."""
+    """Return the values that an older version did not write: without them Compose cannot even stop it."""
     try:
         written = (paths.localcloud_dir() / "compose.env").read_text().splitlines()
     except FileNotFoundError:
@@ -188,7 +202,7 @@ def _unwritten() -> dict[str, str]:
 
 
 def read_passwords() -> dict[str, str]:
-    """Read the installation's passwords; none where it has none yet."""
+    """Read the local cloud's passwords; nothing where it has none yet."""
     try:
         known: dict[str, str] = json.loads((paths.localcloud_dir() / _PASSWORDS).read_text())
     except FileNotFoundError:
@@ -197,7 +211,7 @@ def read_passwords() -> dict[str, str]:
 
 
 def new_password(name: str) -> str:
-    """Make a secret in the form that its user takes: UUIDs as Consul's tokens, and 32 bytes wherever it is a key."""
+    """Make a secret in the form that its service accepts: a UUID for Consul's tokens, 32 bytes for a key."""
     if name == "consul_gossip":
         return base64.b64encode(secrets.token_bytes(32)).decode()
     if name in ("keystone_fernet", "keystone_credential"):
@@ -206,45 +220,45 @@ def new_password(name: str) -> str:
 
 
 def passwords_text() -> str:
-    """Return the file of the installation's passwords as it is."""
+    """Return the text of the file with the local cloud's passwords."""
     return (paths.localcloud_dir() / _PASSWORDS).read_text()
 
 
 def passwords_document(passwords: Mapping[str, str]) -> str:
-    """Write passwords as their file has them."""
+    """Return passwords in the format of their file."""
     return json.dumps(passwords, indent=1) + "\n"
 
 
 def write_passwords(text: str) -> None:
-    """Put other passwords in the place of the installation's."""
+    """Replace the local cloud's passwords; `text` is in the format of their file."""
     ensure_private(paths.localcloud_dir() / _PASSWORDS, text)
 
 
 def begin_restoring(file: Path) -> None:
-    """Note that the data is not whole until `end_restoring`."""
+    """Record that the data is incomplete until `end_restoring` is called."""
     ensure_private(paths.localcloud_dir() / _RESTORING, str(file))
 
 
 def end_restoring() -> None:
-    """Note that the data is whole."""
+    """Record that the data is complete again."""
     (paths.localcloud_dir() / _RESTORING).unlink(missing_ok=True)
 
 
-def require_whole_data() -> None:
-    """Raise UsageError where a restore was broken off: what is there is half of the old and half of the new."""
+def require_complete_data() -> None:
+    """Raise UsageError after an interrupted restore: the data is half of the old and half of the new."""
     try:
         file = (paths.localcloud_dir() / _RESTORING).read_text()
     except FileNotFoundError:
         return
     raise UsageError(
-        f"restoring {file} was broken off, and the cloud's data is not whole",
-        f"run `provision cloud restore {file}` again; `provision cloud down --purge` begins anew",
+        f"restoring {file} was interrupted, and the cloud's data is incomplete",
+        f"Run `provision cloud restore {file}` again, or start over with `provision cloud down --purge`.",
     )
 
 
 def _ensure_passwords(path: Path) -> dict[str, str]:
-    """Read the installation's passwords and make those that are missing."""
+    """Read the local cloud's passwords, and make those that are missing."""
     known = read_passwords()
-    made = {name: known.get(name) or new_password(name) for name in stack.PASSWORDS}
-    ensure_private(path, passwords_document(made))
-    return made
+    passwords = {name: known.get(name) or new_password(name) for name in PASSWORDS}
+    ensure_private(path, passwords_document(passwords))
+    return passwords

@@ -1,4 +1,4 @@
-"""Look at this machine before anything on it is changed. Standard library only: `setup.sh` runs it first of all."""
+"""Check this machine before anything on it is changed. Uses the standard library only: `setup.sh` runs it first."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 def look() -> list[PreflightCheck]:
-    """Read this machine and judge it; changes nothing."""
+    """Check this machine; changes nothing."""
     return judge(facts.read(LOCALCLOUD_PORTS.published()), LOCALCLOUD_NETWORKS)
 
 
 def require(progress: Progress) -> None:
-    """Raise UsageError when this machine cannot carry the `local` cloud; note what deserves a word otherwise."""
+    """Raise UsageError when this machine cannot run the local cloud; show the warnings otherwise."""
     checks = look()
     if any(check.level == "fail" for check in checks):
         raise UsageError(
             "this machine cannot run the `local` cloud; nothing was changed",
-            "mend the lines marked ✗, or name another cloud in cluster.yaml",
+            "Fix what the lines marked ✗ say, or name another cloud in cluster.yaml.",
             "\n".join(lines([check for check in checks if check.level == "fail"])),
         )
     for text in lines([check for check in checks if check.level == "warn"]):
@@ -33,12 +33,12 @@ def require(progress: Progress) -> None:
 
 
 def main() -> int:
-    """Print every check for a person; 2 if one fails."""
+    """Print all checks; return 2 if one fails, else 0."""
     checks = look()
     failed = any(check.level == "fail" for check in checks)
-    sys.stderr.write("\n".join(["Looking at this machine:", *lines(checks), ""]))
+    sys.stderr.write("\n".join(["Checking this machine:", *lines(checks), ""]))
     if failed:
-        sys.stderr.write("Nothing was changed. Mend the lines marked ✗, then run the same command again.\n")
+        sys.stderr.write("Nothing was changed. Fix what the lines marked ✗ say, then run the same command again.\n")
     return 2 if failed else 0
 
 

@@ -1,4 +1,4 @@
-"""TLS towards the `local` cloud's users: the installation's own certificate, or the user's."""
+"""TLS of the local cloud's APIs: a certificate that the local cloud makes itself, or the user's own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from provision.adapters.host.files import ensure_private
 from provision.base import paths
 from provision.base.errors import UsageError
 from provision.base.model import Tls
+from provision.base.poll import Pending
 from provision.model.localcloud import ovn
 from provision.model.localcloud.backup import AUTHORITY_FILES
 from provision.model.localcloud.settings import GivenTls, peer
@@ -29,78 +30,78 @@ _AUTHORITY: Final = "provision local cloud"
 
 
 def authority(settings: Settings) -> Path | None:
-    """Say which file users have to trust; None: what everybody trusts."""
+    """Return the CA that users have to trust; None if the certificate is publicly trusted."""
     return settings.tls.authority if settings.tls else _folder() / "ca.pem"
 
 
 def ensure_tls(settings: Settings) -> None:
-    """Write the certificate and key that HAProxy shows: made once, and anew 30 days before it expires."""
+    """Write the certificate and key for HAProxy; one of our own is made once, and renewed 30 days before it expires."""
     if settings.tls:
-        # Checked again at every start: they are renewed under the same names.
+        # Checked at every start: the user renews them under the same names.
         accept(settings.tls)
         text = f"{settings.tls.cert.read_text().rstrip()}\n{settings.tls.key.read_text()}"
     else:
         made = ensure_certificate(_folder(), "api", _AUTHORITY, _NAMES, _ADDRESSES)
         text = made.cert + made.key
-    # Every container of HAProxy sees the folder that it was made with.
+    # Each HAProxy container sees the folder that it was created with.
     for folder in (_shown().parent, *_shown().parent.glob("*/")):
         ensure_private(folder / _shown().name, text)
 
 
 def ensure_ovn(settings: Settings) -> None:
-    """Have the certificate that OVN's databases and their clients show each other on several hosts."""
+    """Make the certificate that OVN's databases and their clients show each other on several hosts."""
     if settings.swarm:
         ensure_certificate(_folder(), "ovn", _AUTHORITY, ("ovn",), (), mutual=True)
 
 
 def ovn_files(settings: Settings) -> dict[str, str]:
-    """Read that certificate, its key and its authority, by the names that containers know; nothing on one machine."""
-    there = {ovn.AUTHORITY: "ca.pem", ovn.CERTIFICATE: "ovn.pem", ovn.KEY: "ovn.key"} if settings.swarm else {}
-    return {name: (_folder() / file).read_text() for name, file in there.items()}
+    """Read OVN's certificate, key and CA by their names in the containers; nothing on one host."""
+    files = {ovn.AUTHORITY: "ca.pem", ovn.CERTIFICATE: "ovn.pem", ovn.KEY: "ovn.key"} if settings.swarm else {}
+    return {name: (_folder() / file).read_text() for name, file in files.items()}
 
 
 def authority_files() -> dict[str, str]:
-    """Read the installation's own authority, certificate and key, by file name; nothing where it has made none."""
-    there = {name: _folder() / name for name in AUTHORITY_FILES}
-    return {name: path.read_text() for name, path in there.items()} if all(map(Path.exists, there.values())) else {}
+    """Read the local cloud's own CA, certificate and key, by file name; nothing where it has made none."""
+    files = {name: _folder() / name for name in AUTHORITY_FILES}
+    return {name: path.read_text() for name, path in files.items()} if all(map(Path.exists, files.values())) else {}
 
 
 def write_authority(files: Mapping[str, str]) -> None:
-    """Put another authority in the place of the installation's own: certificates of the old one are made anew."""
+    """Replace the local cloud's own CA; certificates that the old one signed are then made again."""
     for name, text in files.items():
         ensure_private(_folder() / name, text)
 
 
-def hand_over(engine: Engine, settings: Settings) -> str:
-    """Have HAProxy show that certificate, without a pause; return what this waits for, or an empty text."""
+def hand_over(engine: Engine, settings: Settings) -> Pending | None:
+    """Tell a running HAProxy to load the current certificate; return Pending until it shows it."""
     wanted = net.leaf(_shown().read_text())
     served = net.served_certificate("127.0.0.1", settings.ports.keystone)
     if served == wanted:
-        return ""
+        return None
     if served is not None:
         for state in engine.states():
             if state.service == _SERVICE and state.state == "running":
                 engine.execute(state.container, ["/entrypoint", "certificate"])
-    return "HAProxy's certificate"
+    return Pending("HAProxy's certificate")
 
 
 def accept(given: GivenTls) -> GivenTls:
-    """Check the user's own files, and fill in the name that they are for; raises UsageError with what is wrong."""
-    # Not before it is needed: it brings in all of `cryptography`.
+    """Check the user's certificate and return it with the host name that it is for; raises UsageError."""
+    # Imported only when needed: it loads all of `cryptography`.
     from provision.clusterfile import tls
 
     for problem in tls.problems(Tls(given.cert, given.key)):
         raise UsageError(f"the certificate for HAProxy: {problem.wrong}", problem.fix)
     if given.authority and not given.authority.is_file():
-        raise UsageError(f"{given.authority} is not there", "Name the certificate (PEM) of what signed yours.")
+        raise UsageError(f"{given.authority} does not exist", "Name the certificate (PEM) of the CA that signed yours.")
     names = tls.names(given.cert)
-    host = "127.0.0.1" if "127.0.0.1" in names else next((each for each in names if "*" not in each), "")
+    host = "127.0.0.1" if "127.0.0.1" in names else next((name for name in names if "*" not in name), "")
     if not host:
-        raise UsageError(f"{given.cert} is for no name that can be asked for", "Give one for a host name.")
+        raise UsageError(f"{given.cert} names no host that can be connected to", "Use a certificate for a host name.")
     if net.address_of(host) != "127.0.0.1":
         raise UsageError(
             f"{given.cert} is for {host}, which does not lead to 127.0.0.1 on this machine",
-            f"The APIs are open to this machine alone: write `127.0.0.1 {host}` into /etc/hosts.",
+            f"Only this machine can reach the APIs: write `127.0.0.1 {host}` into /etc/hosts.",
         )
     return replace(given, host=host)
 

@@ -1,1 +1,1 @@
-"""The `local` cloud on one machine, with Docker Compose."""
+"""The local cloud on one host, with Docker Compose."""

@@ -1,4 +1,4 @@
-"""Stop the `local` cloud: its data stays, or everything of it goes."""
+"""`provision cloud down` on one host: stop the local cloud, and remove its data if asked to."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from provision.adapters.openstack import clouds_yaml
 from provision.base import paths
 from provision.base.constants import LOCAL_CLOUD
 from provision.model.localcloud.settings import bridges
-from provision.operations.localcloud.shared.installation import control, hypervisors, load_settings
+from provision.operations.localcloud.shared.installation import control, hypervisors, is_installed, load_settings
 
 if TYPE_CHECKING:
     from provision.base.progress import Progress
 
 
-def stop_stack(progress: Progress, *, purge: bool) -> None:
-    """Remove containers and networks, guests first; with `purge` also volumes, images, files and the cloud's entry.
+def down(progress: Progress, *, purge: bool) -> None:
+    """Remove containers and networks, VMs first; with `purge` also volumes, images, files and the clouds.yaml entry.
 
-    Clusters keep their folders: they may be on other clouds, and `provision down` removes each with its cluster.
+    The folders of clusters stay: they may be on other clouds, and `provision down` removes each with its cluster.
     """
     engine = Engine()
     with progress.phase("stopping the local cloud"):
-        if engine.states() and (paths.localcloud_dir() / "compose.env").exists():
+        if engine.states() and is_installed():
             compose.require()
             for hypervisor in hypervisors(load_settings()):
                 progress.update(hypervisor.project, "stopping")
@@ -36,12 +36,12 @@ def stop_stack(progress: Progress, *, purge: bool) -> None:
                 engine.remove_bridge(bridge)
             progress.update("control plane", "stopped")
         if purge:
-            # By label, whatever state they are in: also what a half-done start or a lost file has left.
+            # By label and in any state: this also removes what an interrupted start or a lost file has left.
             engine.purge(lambda text: progress.update("removing", text))
             clouds_yaml.remove_entry(paths.clouds_yaml(), LOCAL_CLOUD)
             for folder in (paths.localcloud_dir(), paths.cache_dir()):
                 shutil.rmtree(folder, ignore_errors=True)
             for lock in paths.cluster_dir("").glob(".*.lock"):
-                # `.NAME.lock` of a cluster that is gone.
+                # `.NAME.lock` of a cluster that no longer exists.
                 if not paths.cluster_dir(lock.name[1 : -len(".lock")]).exists():
                     lock.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Three members or one of what keeps state: the choice, the wait until all serve, and one that changes at a time."""
+"""Members of the clustered services on one host, three or one: choose, start, wait for, and replace them in turn."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Final
 from provision.adapters.consul.catalogue import CatalogueAwayError
 from provision.adapters.consul.kv import ConsulKeys
 from provision.base.errors import ProvisionError, UsageError
+from provision.base.poll import Pending
 from provision.model.galera.bootstrap import read_status
 from provision.model.localcloud.settings import CLUSTERED, INFRASTRUCTURE, PROJECT, member_services, members
 from provision.operations.localcloud.shared.consul_acl import ensure_access
 from provision.operations.localcloud.shared.installation import control, load_settings, save_settings
+from provision.operations.localcloud.shared.members import missing_members
 
 if TYPE_CHECKING:
     from provision.adapters.docker.compose import Compose
@@ -24,14 +26,14 @@ if TYPE_CHECKING:
     from provision.operations.localcloud.shared.installation import Installation
     from provision.operations.localcloud.shared.watch import Watch
 
-Wait = Callable[[Callable[[], str]], None]
-"""Waits until a function returns an empty text: what is missing, in words."""
+Wait = Callable[[Callable[[], Pending | None]], None]
+"""Waits until a function no longer returns Pending."""
 _FIRST: Final = "mariadb"
-"""The member that stays when there is one: its service, and its volume's name."""
+"""Service, and volume, of the member that stays when there is only one."""
 
 
 def ensure_choice(engine: Engine, progress: Progress, ha: bool | None) -> None:
-    """Keep what the user wants from now on (None: what it was); raises UsageError where that could lose data."""
+    """Keep whether there shall be three members (None: as before); raises UsageError where data could be lost."""
     settings = load_settings()
     if ha is None or ha == settings.ha:
         return
@@ -43,23 +45,23 @@ def ensure_choice(engine: Engine, progress: Progress, ha: bool | None) -> None:
 
 
 def _reduce(engine: Engine, project: Compose, settings: Settings) -> None:
-    """Let all members but the first leave in order, and only then forget them and their data."""
+    """Stop all members but the first in good order, and only then remove them and their data."""
     state = _state(engine)
     if state is None or not state.serves:
         raise UsageError(
             "the first member of MariaDB does not serve, so another may hold what it lacks",
-            "run `provision cloud up` as it is; when all are up, run it again with --no-ha",
+            "Run `provision cloud up` without --no-ha. When all members are up, run it again with --no-ha.",
         )
     project.stop(member_services(settings))
     state = _state(engine)
     if state is None or not state.serves or state.size != 1:
         raise ProvisionError(
             f"the first member of MariaDB did not stay when the others left ({state or 'no answer'})",
-            "nothing is lost: run `provision cloud up` to have all three back",
+            "Nothing is lost: run `provision cloud up` to start all three again.",
         )
     save_settings(replace(settings, ha=False))
     project.remove(member_services(settings))
-    # ReplicaSet that would only grow old, and calls that nobody waits for any more.
+    # Data that would only grow old, and RPC calls that nobody waits for any more.
     engine.remove_volumes(
         f"{PROJECT}_{name}" for name in (*member_services(settings), "rabbitmq") if not name.startswith("memcached")
     )
@@ -71,7 +73,7 @@ def _state(engine: Engine) -> State | None:
 
 
 def start_infrastructure(engine: Engine, installation: Installation, watch: Watch) -> None:
-    """Start what all else stands on, and give Consul's clients their rights; with several members, all serve then."""
+    """Start the infrastructure and give its services their rights in Consul; with several members, wait for all."""
     settings = installation.settings
     consul = settings.local_url(settings.ports.consul)
     rights = partial(ensure_access, consul, installation.passwords)
@@ -80,11 +82,17 @@ def start_infrastructure(engine: Engine, installation: Installation, watch: Watc
 
 
 def start(
-    engine: Engine, project: Compose, keys: ConsulKeys, settings: Settings, *, wait: Wait, rights: Callable[[], str]
+    engine: Engine,
+    project: Compose,
+    keys: ConsulKeys,
+    settings: Settings,
+    *,
+    wait: Wait,
+    rights: Callable[[], Pending | None],
 ) -> None:
-    """Start what all else stands on. With several members: wait until all serve, and change them one at a time.
+    """Start the infrastructure. With several members: replace outdated ones one at a time, and wait until all serve.
 
-    `rights` gives Consul's clients theirs: several members of MariaDB can't agree without.
+    `rights` gives the services their rights in Consul: several members of MariaDB cannot agree without them.
     """
     if not settings.ha:
         project.up(INFRASTRUCTURE)
@@ -92,40 +100,26 @@ def start(
         return
     project.up([each for each in INFRASTRUCTURE if each not in CLUSTERED])
     wait(rights)
-    if not lacking(keys, settings):
+    if not missing_members(keys, settings):
         for service in CLUSTERED:
             for name in (*members(settings, service)[1:], service):
-                _renew(engine, project, keys, (service, name), wait)
+                _replace(engine, project, keys, (service, name), wait)
     project.up([*CLUSTERED, *member_services(settings)])
-    wait(lambda: lacking(keys, settings))
+    wait(lambda: missing_members(keys, settings))
 
 
-def _renew(engine: Engine, project: Compose, keys: ConsulKeys, member: tuple[str, str], wait: Wait) -> None:
-    """Make one member what it shall be; where that takes a new container, wait until this one serves."""
+def _replace(engine: Engine, project: Compose, keys: ConsulKeys, member: tuple[str, str], wait: Wait) -> None:
+    """Bring one member up to date; if that takes a new container, wait until it serves."""
     service, name = member
     before = engine.container_id(f"{PROJECT}-{name}-1")
     project.up([name])
     after = engine.container_id(f"{PROJECT}-{name}-1")
 
-    def missing() -> str:
+    def serves() -> Pending | None:
         try:
-            return "" if after[:12] in keys.containers(service) else f"{name} (just renewed)"
+            return None if after[:12] in keys.containers(service) else Pending(f"{name} (just replaced)")
         except CatalogueAwayError:
-            return "Consul"
+            return Pending("Consul")
 
     if after != before:
-        wait(missing)
-
-
-def lacking(keys: ConsulKeys, settings: Settings) -> str:
-    """Say which services have fewer members that serve than they shall."""
-    lacks = []
-    for service in CLUSTERED:
-        wanted = len(members(settings, service))
-        try:
-            there = len(keys.containers(service))
-        except CatalogueAwayError:
-            return "Consul"
-        if there < wanted:
-            lacks.append(f"{service} ({there} of {wanted} serve)")
-    return ", ".join(lacks)
+        wait(serves)

@@ -1,12 +1,15 @@
-"""The control plane's copies, one by one: started, waited for, taken out of use and removed, and never the last one."""
+"""Start, replace, drain and remove the control plane's replicas, one at a time, so that each service always serves."""
 
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from provision.adapters.consul.catalogue import CatalogueAwayError
+from provision.base import poll
 from provision.base.errors import ProvisionError
+from provision.base.poll import Pending
 from provision.model.localcloud.health import healthy, instances, instances_of
 from provision.model.localcloud.replicas import READY_TIMEOUT, SCALABLE_SERVICES, missing, slots
 
@@ -21,14 +24,23 @@ if TYPE_CHECKING:
     from provision.model.localcloud.health import Instance
     from provision.model.localcloud.host import ServiceState
 
-_NOTICED: Final = 5
-"""Seconds in which Consul's DNS and HAProxy follow a change, where HAProxy itself cannot be asked."""
+_UNSEEN_DRAIN: Final = 5
+"""Seconds in which Consul's DNS and HAProxy follow a change, if HAProxy cannot be asked whether they have."""
 _PAUSE: Final = 0.5
-_KINDS: Final = {each.service: each for each in SCALABLE_SERVICES}
+"""Seconds between two looks at a replica."""
+_SERVICES: Final = {each.service: each for each in SCALABLE_SERVICES}
+
+
+class _TimeUpError(ProvisionError):
+    """A wait is over, and what it waited for has not happened; this is no failure."""
 
 
 class ReplicaSet:
-    """The copied services of one Compose project; `limit` is how long a new copy may take to become healthy."""
+    """The scalable services of one Compose project.
+
+    `ready_timeout` is how many seconds a new replica may take to become ready. `drain_timeout` is how many seconds the
+    requests of a replica that leaves may take to end; by default each service's own.
+    """
 
     def __init__(
         self,
@@ -38,69 +50,73 @@ class ReplicaSet:
         proxy: Proxy,
         progress: Progress,
         *,
-        limit: float = READY_TIMEOUT,
-        patience: float | None = None,
+        ready_timeout: float = READY_TIMEOUT,
+        drain_timeout: float | None = None,
     ) -> None:
         self._control = control
         self._engine = engine
         self._catalogue = catalogue
         self._proxy = proxy
         self._progress = progress
-        self._limit = limit
-        self._patience = patience
+        self._ready_timeout = ready_timeout
+        self._drain_timeout = drain_timeout
         self._hashes: dict[int, dict[str, str]] = {}
 
-    def states(self, services: Iterable[str] = _KINDS) -> list[ServiceState]:
-        """Look at the containers of some services, of all copied ones by default."""
+    def states(self, services: Iterable[str] = _SERVICES) -> list[ServiceState]:
+        """Return the containers of some services, by default of all scalable ones."""
         wanted = set(services)
         return [state for state in self._engine.states(self._control.project) if state.service in wanted]
 
-    def definitions(self, copies: Mapping[str, int]) -> dict[str, dict[int, str]]:
-        """Say what each copy shall be made from: service -> number -> Compose's hash."""
-        for number in range(1, max(copies.values(), default=0) + 1):
+    def definitions(self, replicas: Mapping[str, int]) -> dict[str, dict[int, str]]:
+        """Return what each replica shall be made from: service -> replica number -> Compose's hash."""
+        for number in range(1, max(replicas.values(), default=0) + 1):
             if number not in self._hashes:
                 self._hashes[number] = self._control.having({"COPY": str(number)}).definitions()
         return {
             service: {number: self._hashes[number][service] for number in range(1, count + 1)}
-            for service, count in copies.items()
+            for service, count in replicas.items()
         }
 
-    def start(self, copies: Mapping[str, int], values: Mapping[str, str] | None = None) -> list[ServiceState]:
-        """Start what is missing of these services, all at once; return the new containers, for which nobody waited."""
-        before = self.sweep(copies)
-        for number, totals in missing(copies, before).items():
+    def start(self, replicas: Mapping[str, int], values: Mapping[str, str] | None = None) -> list[ServiceState]:
+        """Start the missing replicas of these services all at once; return the new containers without waiting."""
+        before = self.sweep(replicas)
+        for number, totals in missing(replicas, before).items():
             self._control.having({**(values or {}), "COPY": str(number)}).add(totals)
         known = {state.id for state in before}
-        new = [state for state in self.states(copies) if state.id not in known]
+        new = [state for state in self.states(replicas) if state.id not in known]
         for state in new:
             self._name(state)
-        return sorted(new, key=lambda each: (each.service, each.number))
+        return sorted(new, key=lambda state: (state.service, state.number))
 
-    def drop_broken(self, copies: Mapping[str, int], patience: float = 30) -> None:
-        """Remove the copies of a service that are out of date where none works, even after `patience` seconds.
+    def drop_broken(self, replicas: Mapping[str, int], timeout: float = 30) -> None:
+        """Remove all replicas of a service if they are out of date and none works within `timeout` seconds.
 
-        There is nothing to keep up then, and what they wait for may be what their successors bring.
+        There is nothing to keep up then, and they may be waiting for what only their successors bring.
         """
-        wanted = self.definitions(copies)
+        wanted = self.definitions(replicas)
         old: dict[str, list[ServiceState]] = {}
-        for state in self.states(copies):
+        for state in self.states(replicas):
             old.setdefault(state.service, []).append(state)
-        idle = {service for service, states in old.items() if not _any_current(states, wanted[service])}
-        deadline = time.monotonic() + patience
-        while True:
+        broken = {service for service, states in old.items() if not _any_current(states, wanted[service])}
+
+        def some_work() -> Pending | None:
             known = self._instances()
-            idle = {service for service in idle if not any(self._works(state, known) for state in old[service])}
-            if not idle or time.monotonic() > deadline:
-                break
-            time.sleep(_PAUSE)
-        for state in (state for service in sorted(idle) for state in old[service]):
+            broken.difference_update(
+                [service for service in broken if any(self._works(state, known) for state in old[service])]
+            )
+            return Pending(", ".join(broken)) if broken else None
+
+        with suppress(_TimeUpError):
+            poll.until(some_work, timeout=timeout, too_late=_TimeUpError, every=_PAUSE)
+        for state in (state for service in sorted(broken) for state in old[service]):
             self._progress.update(_item(state), "removed: out of date, and it did not work")
             self._engine.end(state.id)
 
     def roll(self, service: str, count: int) -> None:
-        """Make a service's copies what they shall be, one at a time: the new one works before the old one leaves.
+        """Replace a service's outdated replicas one at a time: the new one works before the old one leaves.
 
-        Raises ProvisionError with the last lines of a new copy that does not work: it is gone then, the old ones go on.
+        Raises ProvisionError with the last lines of a new replica that does not work: it is removed then, and the old
+        ones go on.
         """
         wanted = self.definitions({service: count})[service]
         for slot in slots(count, wanted, self.sweep([service])):
@@ -116,59 +132,69 @@ class ReplicaSet:
                 self._name(stays)
 
     def wait(self, state: ServiceState) -> None:
-        """Wait until a new copy works: healthy in Consul and in use by HAProxy, or connected to its peer.
+        """Wait until a new replica works: healthy in Consul and in use by HAProxy, or connected to its peer.
 
-        Raises ProvisionError with its last lines when it does not; it is removed then.
+        Raises ProvisionError with its last lines if it does not work; it is removed then.
         """
-        peer, began, steady = _KINDS[state.service].peer, time.monotonic(), 0
-        while True:
-            problem = _ended(self._engine.state(state.id), state.restarts)
-            lacks = problem or self._lacks(state)
-            # Once more for a connection: a start-up script may have held one for a moment, to see who is there.
-            steady = 0 if lacks else steady + 1
-            took = time.monotonic() - began
-            if steady > (1 if peer else 0):
-                self._progress.update(_item(state), f"works, after {took:.0f} s")
-                return
-            if not problem and took > self._limit:
-                problem = f"does not work after {self._limit:.0f} s ({lacks})"
-            if problem:
-                raise self._unfit(state, problem)
-            self._progress.update(_item(state), lacks or "connected")
-            time.sleep(_PAUSE)
+        started, successes = time.monotonic(), 0
+        # A connection has to be seen twice: a start-up script may hold one for a moment, to see whether the peer is up.
+        needed = 2 if _SERVICES[state.service].peer else 1
+
+        def works() -> Pending | None:
+            nonlocal successes
+            if problem := _ended(self._engine.state(state.id), state.restarts):
+                raise self._remove_failed(state, problem)
+            lacking = self._lacking(state)
+            successes = 0 if lacking else successes + 1
+            if successes == needed:
+                return None
+            self._progress.update(_item(state), lacking or "connected")
+            return Pending(lacking)
+
+        def too_late(lacking: str) -> ProvisionError:
+            return self._remove_failed(state, f"does not work after {self._ready_timeout:.0f} s ({lacking})")
+
+        poll.until(works, timeout=self._ready_timeout, too_late=too_late, every=_PAUSE)
+        self._progress.update(_item(state), f"works, after {time.monotonic() - started:.0f} s")
 
     def retire(self, state: ServiceState) -> None:
-        """Take a copy out of Consul and HAProxy, let requests under way end, stop it and remove it."""
-        kind = _KINDS[state.service]
-        patience = kind.patience if self._patience is None else self._patience
-        mine = instances_of(state, instances(self._catalogue.services(), self._catalogue.checks()))
-        addresses = {each.address for each in mine}
-        places = {(each.backend, each.name) for each in self._proxy.servers() or () if each.address in addresses}
-        for each in mine:
-            self._catalogue.maintain(each.id, "this copy leaves")
-        if mine:
-            self._drain(state, addresses, places, patience)
+        """Take a replica out of Consul and HAProxy, let its requests end, stop it and remove it."""
+        service = _SERVICES[state.service]
+        drain_timeout = service.patience if self._drain_timeout is None else self._drain_timeout
+        registered = instances_of(state, instances(self._catalogue.services(), self._catalogue.checks()))
+        addresses = {instance.address for instance in registered}
+        places = {
+            (server.backend, server.name) for server in self._proxy.servers() or () if server.address in addresses
+        }
+        for instance in registered:
+            self._catalogue.maintain(instance.id, "this copy leaves")
+        if registered:
+            self._drain(state, addresses, places, drain_timeout)
         self._progress.update(_item(state), "stopping")
-        # What hangs on the broker ends its calls by itself when it is told to stop. An API has none left.
-        self._engine.end(state.id, int(patience) if kind.peer else 10)
+        # A service that gets its calls from the broker ends them by itself when it is told to stop. An API has none.
+        self._engine.end(state.id, int(drain_timeout) if service.peer else 10)
         self._progress.update(_item(state), "removed")
 
-    def _drain(self, state: ServiceState, addresses: set[str], places: set[tuple[str, str]], patience: float) -> None:
-        deadline = time.monotonic() + patience
-        while True:
+    def _drain(
+        self, state: ServiceState, addresses: set[str], places: set[tuple[str, str]], drain_timeout: float
+    ) -> None:
+        def has_left() -> Pending | None:
             servers = self._proxy.servers()
             if servers is None:
-                time.sleep(min(_NOTICED, patience))
-                return
-            in_use = any(each.address in addresses for each in servers)
-            busy = sum(each.requests for each in servers if (each.backend, each.name) in places)
-            if not in_use and not busy:
-                return
-            if time.monotonic() > deadline:
-                self._progress.note(f"{_item(state)} leaves with {busy} requests under way after {patience:.0f} s")
-                return
-            self._progress.update(_item(state), "leaving HAProxy" if in_use else f"{busy} requests under way")
-            time.sleep(_PAUSE)
+                time.sleep(min(_UNSEEN_DRAIN, drain_timeout))
+                return None
+            in_use = any(server.address in addresses for server in servers)
+            requests = sum(server.requests for server in servers if (server.backend, server.name) in places)
+            if not in_use and not requests:
+                return None
+            busy = f"{requests} requests under way"
+            self._progress.update(_item(state), "leaving HAProxy" if in_use else busy)
+            return Pending(busy)
+
+        try:
+            poll.until(has_left, timeout=drain_timeout, too_late=_TimeUpError, every=_PAUSE)
+        except _TimeUpError as error:
+            self._progress.note(f"{_item(state)} leaves with {error.message} after {drain_timeout:.0f} s")
 
     def _add(self, service: str, number: int) -> ServiceState:
         before = {state.id for state in self.states([service])}
@@ -177,11 +203,11 @@ class ReplicaSet:
             if state.id not in before:
                 return state
         raise ProvisionError(
-            f"the new copy of {service} vanished as soon as it was there", "run the same command again"
+            f"the new replica of {service} vanished as soon as it was created", "Run the same command again."
         )
 
-    def sweep(self, services: Iterable[str] = _KINDS) -> list[ServiceState]:
-        """Remove containers that have stopped: they hold nothing, and serve nobody. Return the others."""
+    def sweep(self, services: Iterable[str] = _SERVICES) -> list[ServiceState]:
+        """Remove stopped containers, which hold no data; return the others."""
         left = []
         for state in self.states(services):
             if state.state in ("running", "restarting"):
@@ -192,18 +218,19 @@ class ReplicaSet:
         return left
 
     def _name(self, state: ServiceState) -> None:
-        """Call a container by its copy's number: Compose counts on with each one that it makes."""
+        """Name a container by its replica number: Compose counts on with each container that it makes."""
         name = f"{self._control.project}-{state.service}-{state.number}"
         if state.container != name and self._engine.state(name) is None:
             self._engine.rename(state.id, name)
 
-    def unhealthy(self) -> str:
-        """Name the copies that Consul is told of and that do not pass their checks at this moment."""
+    def all_healthy(self) -> Pending | None:
+        """Return Pending with the registered replicas that do not pass their checks in Consul."""
         known = self._instances()
-        return ", ".join(_item(state) for state in self.states() if state.registers and not healthy(state, known))
+        unhealthy = [_item(state) for state in self.states() if state.registers and not healthy(state, known)]
+        return Pending(", ".join(unhealthy)) if unhealthy else None
 
     def is_healthy(self, state: ServiceState) -> bool:
-        """Whether a container is healthy in Consul, or none that Consul is told of."""
+        """Whether a container is healthy in Consul; true for one that is not registered there."""
         return not state.registers or healthy(state, self._instances())
 
     def _instances(self) -> tuple[Instance, ...]:
@@ -212,35 +239,36 @@ class ReplicaSet:
         except CatalogueAwayError:
             return ()
 
-    def _lacks(self, state: ServiceState) -> str:
-        """Say what a copy still lacks; nothing when it works."""
-        peer = _KINDS[state.service].peer
+    def _lacking(self, state: ServiceState) -> str:
+        """Return what a replica still lacks, in words; an empty string when it works."""
+        peer = _SERVICES[state.service].peer
         if peer:
             return "" if is_connected(self._engine, state, peer) else "starting"
         known = self._instances()
         if not healthy(state, known):
             return "not yet healthy"
-        addresses = {each.address for each in instances_of(state, known)}
-        in_use = {each.address for each in self._proxy.servers() or () if each.up}
+        addresses = {instance.address for instance in instances_of(state, known)}
+        in_use = {server.address for server in self._proxy.servers() or () if server.up}
         return "" if addresses <= in_use else "healthy, not yet in HAProxy"
 
     def _works(self, state: ServiceState, known: Iterable[Instance]) -> bool:
-        peer = _KINDS[state.service].peer
+        peer = _SERVICES[state.service].peer
         return is_connected(self._engine, state, peer) if peer else healthy(state, known)
 
-    def _unfit(self, state: ServiceState, problem: str) -> ProvisionError:
+    def _remove_failed(self, state: ServiceState, problem: str) -> ProvisionError:
+        """Remove a new replica that does not work; return the error that says so."""
         last = self._engine.last_lines(state.id) if self._engine.state(state.id) else ""
         self._engine.end(state.id)
         self._progress.update(_item(state), "removed: it does not work")
         return ProvisionError(
-            f"the new copy {state.number} of {state.service} {problem}; it is removed, and what ran before goes on",
-            "the lines above are its last ones; after mending the cause, run the same command again",
+            f"the new replica {state.number} of {state.service} {problem}; it is removed, and what ran before goes on",
+            "The lines above are its last ones. Fix the cause, then run the same command again.",
             last,
         )
 
 
 def is_connected(engine: Engine, state: ServiceState, port: int) -> bool:
-    """Whether a container holds a connection to this port of somebody: the sign of life of what listens nowhere."""
+    """Whether a container holds a connection to this port of a peer: the health check of a service without an API."""
     code, text = engine.execute(state.id, ["ss", "-Htn", "state", "established", f"( dport = :{port} )"])
     return code == 0 and bool(text.strip())
 
@@ -255,7 +283,7 @@ def _item(state: ServiceState) -> str:
 
 def _ended(state: ServiceState | None, restarts: int) -> str:
     if state is None:
-        return "was removed by somebody else"
+        return "was removed by something else"
     if state.state in ("exited", "dead"):
         return f"ended with code {state.exit_code}"
     if state.restarts - restarts >= 3:

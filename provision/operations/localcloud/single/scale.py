@@ -1,4 +1,4 @@
-"""`provision cloud scale`: more or fewer copies of a service; the choice is kept."""
+"""`provision cloud scale` on one host: run more or fewer replicas of a service, and keep the number for later."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from provision.operations.localcloud.shared.installation import (
     is_installed,
     load_settings,
     read_passwords,
-    require_whole_data,
+    require_complete_data,
     save_settings,
 )
 from provision.operations.localcloud.single.rolling import ReplicaSet
@@ -35,87 +35,100 @@ if TYPE_CHECKING:
     from provision.model.localcloud.settings import Settings
 
 
-def copies_of(
+def replica_set(
     control: Compose,
     engine: Engine,
     settings: Settings,
     progress: Progress,
     *,
-    limit: float = READY_TIMEOUT,
-    patience: float | None = None,
+    ready_timeout: float = READY_TIMEOUT,
+    drain_timeout: float | None = None,
 ) -> ReplicaSet:
-    """Return the control plane's copies with this machine's Consul and HAProxy."""
-    proxy = Proxy(settings.local_url(settings.ports.haproxy_stats))
-    return ReplicaSet(control, engine, catalogue(settings), proxy, progress, limit=limit, patience=patience)
+    """Return the control plane's replicas, with this machine's Consul and HAProxy."""
+    return ReplicaSet(
+        control,
+        engine,
+        catalogue(settings),
+        Proxy(settings.local_url(settings.ports.haproxy_stats)),
+        progress,
+        ready_timeout=ready_timeout,
+        drain_timeout=drain_timeout,
+    )
 
 
 def scale(
-    progress: Progress, words: Sequence[str], *, limit: float = READY_TIMEOUT, patience: float | None = None
+    progress: Progress,
+    words: Sequence[str],
+    *,
+    ready_timeout: float = READY_TIMEOUT,
+    drain_timeout: float | None = None,
 ) -> None:
-    """Run as many copies as the SERVICE=N words say, now and from now on.
+    """Run as many replicas as the SERVICE=N words say, now and from now on.
 
-    Raises UsageError for words that cannot be done, and ProvisionError when a new copy does not work: it is removed
-    then, and the choice is what it was.
+    Raises UsageError for words that are wrong, and ProvisionError when a new replica does not work: it is removed then,
+    and the settings are what they were.
     """
     wanted = parse_replicas(words, {*INFRASTRUCTURE, *(each.service for each in SCALABLE_SERVICES)})
     before = load_settings()
     settings = replace(before, replicas=dict(before.replicas) | wanted)
     if not is_installed() or not Engine().states(control().project):
         save_settings(settings)
-        progress.note("The local cloud does not run: `provision cloud up` will start it with these copies.")
+        progress.note("The local cloud does not run: `provision cloud up` will start it with these replicas.")
         return
     compose.require()
     engine = Engine()
     with exclusive_lock(progress):
-        require_whole_data()
+        require_complete_data()
         save_settings(settings)
-        copies = copies_of(control(), engine, settings, progress, limit=limit, patience=patience)
+        replicas = replica_set(
+            control(), engine, settings, progress, ready_timeout=ready_timeout, drain_timeout=drain_timeout
+        )
         try:
-            with progress.phase("copies"):
-                _scale(copies, wanted, _made_from(engine, progress, copies.states(), wanted))
+            with progress.phase("replicas"):
+                _scale(replicas, wanted, image_values(engine, progress, replicas.states(), wanted))
         except ProvisionError:
             save_settings(before)
             raise
-        forget(progress, settings)
+        forget_removed(progress, settings)
 
 
-def _scale(copies: ReplicaSet, wanted: Mapping[str, int], values: Mapping[str, str]) -> None:
-    new = copies.start(wanted, values)
+def _scale(replicas: ReplicaSet, wanted: Mapping[str, int], values: Mapping[str, str]) -> None:
+    new = replicas.start(wanted, values)
     failures: list[ProvisionError] = []
     for state in new:
         try:
-            copies.wait(state)
+            replicas.wait(state)
         except ProvisionError as error:
             failures.append(error)
     if failures:
         raise failures[0]
     for service, count in wanted.items():
-        for state in sorted(copies.states([service]), key=lambda each: -each.number):
+        for state in sorted(replicas.states([service]), key=lambda state: -state.number):
             if state.number > count:
-                copies.retire(state)
+                replicas.retire(state)
 
 
-def _made_from(
+def image_values(
     engine: Engine, progress: Progress, states: Iterable[ServiceState], wanted: Iterable[str]
 ) -> dict[str, str]:
-    """Tell Compose what new copies are made from: what those that run are, whatever this checkout would give.
+    """Return the Compose values with which a new replica has the image and configuration of those that run.
 
-    Where none runs, its image is built.
+    This checkout may give others. The image of a family of which nothing runs is built.
     """
     families = {each.service: each.family for each in SCALABLE_SERVICES}
     values: dict[str, str] = {}
-    # The last one counts: after an upgrade that broke off, what ran before it.
-    for each in sorted(states, key=lambda each: each.created, reverse=True):
-        values[f"{families[each.service].upper()}_TAG"] = each.image.rpartition(":")[2]
-        if each.configuration:
-            values[f"{families[each.service].upper()}_CONFIG"] = each.configuration
+    # The oldest container is the last here, and counts: after an interrupted upgrade, what ran before it.
+    for state in sorted(states, key=lambda state: state.created, reverse=True):
+        values[f"{families[state.service].upper()}_TAG"] = state.image.rpartition(":")[2]
+        if state.configuration:
+            values[f"{families[state.service].upper()}_CONFIG"] = state.configuration
     absent = {family for family in (families[service] for service in wanted) if f"{family.upper()}_TAG" not in values}
     built = ensure_images(engine, progress, absent) if absent else {}
     return values | {f"{family.upper()}_TAG": built[family] for family in absent}
 
 
-def forget(progress: Progress, settings: Settings) -> None:
-    """Remove Nova's entries of copies that are gone; a Nova that does not answer keeps them until the next time."""
+def forget_removed(progress: Progress, settings: Settings) -> None:
+    """Remove the entries of removed replicas from Nova's list; if Nova does not answer, until the next time."""
     admin = Admin(bootstrap.admin_login(settings, read_passwords().get("admin", "")))
     for host in admin.forget_services(settings.replicas):
-        progress.update(host, "gone from Nova's list of services")
+        progress.update(host, "removed from Nova's list of services")

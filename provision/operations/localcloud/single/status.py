@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class StackStatus:
+class SingleHostStatus:
     """Services and containers, APIs through HAProxy (an empty text: answers), what Nova's services and agents lack."""
 
     services: tuple[ServiceLine, ...]
@@ -71,19 +71,19 @@ class StackStatus:
         return "\n".join(lines)
 
 
-def stack_status() -> StackStatus:
+def status() -> SingleHostStatus:
     """Look at the local cloud; changes nothing."""
     settings = load_settings()
     engine = Engine()
     states = tuple(sorted(engine.states(), key=lambda each: (each.project, each.service, each.number)))
     if not states:
-        return StackStatus((), (), {}, {})
+        return SingleHostStatus((), (), {}, {})
     admin = Admin(bootstrap.admin_login(settings, read_passwords().get("admin", "")))
     answers = {
         api.name: admin.answers(settings.public_url(api.port, api.health)) for api in apis(settings) if api.awaited
     }
     lacking = {} if any(answers.values()) else admin.lacking(settings.hypervisors, settings.replicas)
-    return StackStatus(_services(engine, settings, states), states, answers, lacking)
+    return SingleHostStatus(_services(engine, settings, states), states, answers, lacking)
 
 
 def _services(engine: Engine, settings: Settings, states: Sequence[ServiceState]) -> tuple[ServiceLine, ...]:

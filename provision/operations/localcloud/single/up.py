@@ -1,8 +1,7 @@
-"""Bring the `local` cloud up: images, files, containers, schemas, accounts; then wait until every part answers."""
+"""`provision cloud up` on one host: make images, files, containers, schemas and accounts, and wait for all parts."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 from provision.adapters.docker import compose
@@ -11,9 +10,11 @@ from provision.adapters.openstack import clouds_yaml
 from provision.adapters.openstack.admin import Admin
 from provision.base import paths
 from provision.base.constants import LOCAL_CLOUD
+from provision.base.poll import Pending
 from provision.model.localcloud.replicas import SCALABLE_SERVICES
 from provision.model.localcloud.settings import EARLY, NEED_ACCOUNTS, PROJECT, apis, bridges
 from provision.operations.localcloud.shared import bootstrap, preflight, schema, tls
+from provision.operations.localcloud.shared.hypervisors import AGENTS, await_hypervisors
 from provision.operations.localcloud.shared.images import ensure_images
 from provision.operations.localcloud.shared.installation import (
     Installation,
@@ -21,15 +22,15 @@ from provision.operations.localcloud.shared.installation import (
     ensure_files,
     exclusive_lock,
     load_settings,
-    require_whole_data,
+    require_complete_data,
 )
 from provision.operations.localcloud.shared.watch import Watch
 from provision.operations.localcloud.single import members
-from provision.operations.localcloud.single.scale import copies_of
-from provision.operations.localcloud.single.upgrade import AGENTS, renew
+from provision.operations.localcloud.single.scale import replica_set
+from provision.operations.localcloud.single.upgrade import replace_outdated
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping
 
     from provision.base.progress import Progress
 
@@ -38,21 +39,20 @@ _LAST_STEPS: Final[Mapping[str, tuple[str, list[str]]]] = {
     " OVN metadata": (f"{PROJECT}-ovn-1", ["ovn-nbctl", "--timeout=5", "--wait=sb", "sync"]),
     " hypervisor": (f"{PROJECT}-nova-scheduler-1", ["nova-manage", "cell_v2", "discover_hosts"]),
 }
-"""What is still missing when a hypervisor's services run, and what ends that at once: Neutron asks OVN's agents for a
-sign of life every 37 s, and Nova looks for new hypervisors every 30 s."""
+"""Commands that make OpenStack notice a new hypervisor at once (shared/hypervisors.py::await_hypervisors)."""
 
 
-def ensure_stack(progress: Progress, *, ha: bool | None = None) -> None:
-    """Make the `local` cloud run and answer; a second call finds nothing to do and changes nothing.
+def up(progress: Progress, *, ha: bool | None = None) -> None:
+    """Make the local cloud run and answer; a second call finds nothing to do and changes nothing.
 
-    What runs and is out of date is replaced copy by copy (single/upgrade.py::renew): its APIs go on answering. `ha` is
-    whether there shall be three members of what keeps state, from now on; None: as it was.
+    Outdated services are replaced one replica at a time (single/upgrade.py::replace_outdated): their APIs go on
+    answering. `ha` is whether the clustered services have three members from now on; None: as before.
     """
     preflight.require(progress)
     engine = Engine()
     compose.require()
     with exclusive_lock(progress):
-        require_whole_data()
+        require_complete_data()
         members.ensure_choice(engine, progress, ha)
         with progress.phase("images"):
             tags = ensure_images(engine, progress, load_settings().families)
@@ -67,18 +67,18 @@ def ensure_stack(progress: Progress, *, ha: bool | None = None) -> None:
 
 def _start(engine: Engine, installation: Installation, progress: Progress) -> None:
     settings, control = installation.settings, installation.control
-    copies = copies_of(control, engine, settings, progress)
-    wanted = installation.copies
-    for state in copies.states() if installation.first else ():
-        # Their passwords are gone: no request of theirs would succeed.
+    replicas = replica_set(control, engine, settings, progress)
+    wanted = installation.replicas
+    for state in replicas.states() if installation.has_new_passwords else ():
+        # They have the old passwords: no request of theirs would succeed.
         engine.end(state.id)
-    running = {_FAMILIES[state.service] for state in copies.sweep()}
+    running = {_FAMILIES[state.service] for state in replicas.sweep()}
     watch = Watch(engine, progress)
     with progress.phase("databases"):
         members.start_infrastructure(engine, installation, watch)
         for bridge in bridges(settings):
             engine.ensure_bridge(bridge)
-        fresh = _migrate(engine, installation, watch, running)
+        keystone_migrated = _migrate(engine, installation, watch, running)
     admin = Admin(bootstrap.admin_login(settings, installation.passwords["admin"]))
     made: list[str] = []
 
@@ -87,21 +87,22 @@ def _start(engine: Engine, installation: Installation, progress: Progress) -> No
         progress.update(text, "made")
 
     with progress.phase("services and accounts"):
-        copies.drop_broken(wanted)
-        copies.start({name: count for name, count in wanted.items() if name not in NEED_ACCOUNTS})
+        replicas.drop_broken(wanted)
+        replicas.start({name: count for name, count in wanted.items() if name not in NEED_ACCOUNTS})
         watch.until(lambda: tls.hand_over(engine, settings), every=0.5)
         _wait_for_apis(installation, admin, watch, only="keystone")
-        if fresh:
+        if keystone_migrated:
+            # Data may have outlived the files that held the passwords.
             bootstrap.reset_passwords(admin.connection, settings, installation.passwords)
         bootstrap.ensure_accounts(admin.connection, settings, installation.passwords, note)
-        copies.start(wanted)
+        replicas.start(wanted)
         _wait_for_apis(installation, admin, watch)
-    renew(engine, installation, copies, progress, wanted)
+    replace_outdated(engine, installation, replicas, progress, wanted)
     watch = Watch(engine, progress)
     with progress.phase("flavors and networks"):
-        # After the APIs, not beside them: an agent that finds none yet tries again only after ten seconds.
+        # Agents start after the APIs: one that does not find an API yet tries again only after ten seconds.
         for hypervisor in installation.hypervisors:
-            # What carries guests stays, since they would end with it; `cloud upgrade` says when it is out of date.
+            # What VMs depend on stays, or they would end with it; `cloud upgrade` says when it is out of date.
             hypervisor.up(EARLY, no_recreate=True)
             hypervisor.up(list(AGENTS), no_deps=True)
         watch.look()
@@ -109,75 +110,44 @@ def _start(engine: Engine, installation: Installation, progress: Progress) -> No
             admin.renew()
         bootstrap.ensure_resources(admin.connection, settings, note)
     with progress.phase("hypervisors and agents"):
-        await_hypervisors(engine, admin, watch, settings.hypervisors, copies=settings.replicas)
+        await_hypervisors(
+            engine, admin, watch, settings.hypervisors, replicas=settings.replicas, last_steps=_LAST_STEPS
+        )
         admin.forget_services(settings.replicas)
-        watch.until(watch.stopped)
-        watch.until(copies.unhealthy)
+        watch.until(watch.all_run)
+        watch.until(replicas.all_healthy)
 
 
 def _migrate(engine: Engine, installation: Installation, watch: Watch, running: Collection[str]) -> bool:
-    """Bring databases to their images' schemas, those of `running` families excepted: they are renewed as they run.
+    """Migrate the databases that need it, except those of `running` families: `replace_outdated` upgrades them.
 
-    Return whether accounts may be older than the passwords.
+    Return whether Keystone's was migrated.
     """
-    found: list[str] = []
 
-    def database() -> str:
-        lacking = schema.pending(engine, installation)
-        found[:] = lacking or ()
-        return "the database" if lacking is None else ""
+    def not_migrated() -> list[str] | Pending:
+        families = schema.pending(engine, installation)
+        return Pending("the database") if families is None else families
 
-    watch.until(database)
-    pending = [family for family in found if family not in running]
+    pending = [family for family in watch.until(not_migrated) if family not in running]
     if not pending:
         return False
-    # These need no database, and trying whether KVM works takes its time: beside the migrations it costs nothing.
+    # These services need no database, and testing whether KVM works takes a while: do both at the same time.
     for hypervisor in installation.hypervisors:
         hypervisor.up(EARLY, no_recreate=True)
-    schema.run(engine, installation, pending, "migrate", watch.say)
+    schema.run(engine, installation, pending, "migrate", watch.update)
     return "keystone" in pending
 
 
 def _wait_for_apis(installation: Installation, admin: Admin, watch: Watch, *, only: str = "") -> None:
-    """Wait until each API (or only one) answers through HAProxy."""
+    """Wait until all APIs, or only one, answer through HAProxy."""
     waiting = {api.name: api for api in apis(installation.settings) if api.awaited and only in ("", api.name)}
 
-    def missing() -> str:
+    def all_answer() -> Pending | None:
         for name, api in list(waiting.items()):
-            answer = admin.answers(installation.settings.public_url(api.port, api.health))
-            if answer:
-                watch.say(f"{name} API", answer)
-            else:
-                watch.say(f"{name} API", "answers")
+            problem = admin.answers(installation.settings.public_url(api.port, api.health))
+            watch.update(f"{name} API", problem or "answers")
+            if not problem:
                 del waiting[name]
-        return ", ".join(waiting)
+        return Pending(", ".join(waiting)) if waiting else None
 
-    watch.until(missing)
-
-
-def await_hypervisors(
-    engine: Engine,
-    admin: Admin,
-    watch: Watch,
-    names: Sequence[str],
-    *,
-    copies: Mapping[str, int],
-    last_steps: Mapping[str, tuple[str, list[str]]] = _LAST_STEPS,
-) -> None:
-    """Wait until every compute service and network agent is up, and the scheduler knows every hypervisor."""
-    asked: list[float] = []
-
-    def missing() -> str:
-        lacks = admin.lacking(names, copies)
-        for item, state in lacks.items():
-            watch.say(item, state)
-        if all(item.endswith(tuple(last_steps)) for item in lacks) and (not asked or time.monotonic() - asked[-1] > 10):
-            asked.append(time.monotonic())
-            for end, step in last_steps.items():
-                if any(item.endswith(end) for item in lacks):
-                    engine.execute(*step)
-        return ", ".join(f"{item} ({state})" for item, state in lacks.items())
-
-    watch.until(missing)
-    for name in names:
-        watch.say(name, "up")
+    watch.until(all_answer)

@@ -1,1 +1,1 @@
-"""The `local` cloud on several hosts, with Docker Swarm."""
+"""The local cloud on several hosts, with Docker Swarm."""

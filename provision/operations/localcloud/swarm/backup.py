@@ -1,4 +1,4 @@
-"""Keep the data of the `local` cloud on several hosts in one file: any host with a member of MariaDB has all of it."""
+"""`provision cloud backup` on several hosts: write the data into one file, on a host with a member of MariaDB."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from provision.adapters.docker.inspect import Inspector
 from provision.base.errors import UsageError
 from provision.model.localcloud.backup import key_files
 from provision.model.localcloud.settings import base_service
-from provision.operations.localcloud.shared.installation import exclusive_lock, read_passwords, require_whole_data
-from provision.operations.localcloud.single.backup import keep
-from provision.operations.localcloud.swarm.files import door
-from provision.operations.localcloud.swarm.up import current
+from provision.operations.localcloud.shared.backup import write_backup
+from provision.operations.localcloud.shared.installation import exclusive_lock, read_passwords, require_complete_data
+from provision.operations.localcloud.swarm.files import current_settings, swarm_adapter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,26 +25,26 @@ if TYPE_CHECKING:
     from provision.model.localcloud.doctor.observed import Unit
 
 
-def backup_swarm(progress: Progress, path: Path, *, images: bool) -> Manifest:
-    """Write all data into a new file, as it is at one moment; services go on meanwhile.
+def backup(progress: Progress, path: Path, *, images: bool) -> Manifest:
+    """Write all data into a new file, as it is at one moment; the services go on meanwhile.
 
-    Raises UsageError where the file can't be, no cloud is, or this host has not what is asked for; ProvisionError, and
-    no file, where something fails.
+    Raises UsageError if the file cannot be written, the local cloud does not run, or this host does not have the data;
+    ProvisionError, and leaves no file, if something fails.
     """
     archive.refuse_existing(path)
     engine = Engine()
     with exclusive_lock(progress):
-        require_whole_data()
-        swarm = door(current(engine))
+        require_complete_data()
+        swarm = swarm_adapter(current_settings(engine))
         if not swarm.wanted().get("mariadb"):
-            raise UsageError("the local cloud does not run", "start it with `provision cloud up`")
-        look = Inspector()
-        # Hypervisors are this host's own affair.
-        units = (*look.copies(), *look.units())
+            raise UsageError("the local cloud does not run", "Start it with `provision cloud up`.")
+        inspector = Inspector()
+        # The control plane's containers are the Swarm's, the hypervisor's are Compose's.
+        units = (*inspector.copies(), *inspector.units())
         _require_here(swarm, units, "mariadb", "no member of MariaDB runs on this host")
         if images:
             _require_here(swarm, units, "glance", "Glance's images are files of another host")
-        return keep(progress, path, units, _keep_keys, images=images)
+        return write_backup(progress, path, units, _write_keys, images=images)
 
 
 def _require_here(swarm: Swarm, units: tuple[Unit, ...], service: str, problem: str) -> None:
@@ -55,10 +54,10 @@ def _require_here(swarm: Swarm, units: tuple[Unit, ...], service: str, problem: 
     hosts = sorted({task.host for task in running if base_service(task.service) == service})
     raise UsageError(
         problem,
-        f"run the same command on {' or '.join(hosts)}" if hosts else "`provision cloud doctor` says why none runs",
+        f"Run the same command on {' or '.join(hosts)}." if hosts else "`provision cloud doctor` says why none runs.",
     )
 
 
-def _keep_keys(_: Data, writer: Writer) -> None:
+def _write_keys(_: Data, writer: Writer) -> None:
     for name, text in key_files(read_passwords()).items():
         writer.add(name, [text.encode()])

@@ -1,4 +1,4 @@
-"""Look at the `local` cloud on several hosts from one of them, for `provision cloud doctor`; changes nothing."""
+"""Look at the local cloud on several hosts from one of them, for `provision cloud doctor`; changes nothing."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from provision.base.errors import ProvisionError
 from provision.model.localcloud.doctor.observed import ObservedLocalCloud, Unit
 from provision.model.localcloud.doctor.swarm_rules import ObservedSwarm
 from provision.model.localcloud.settings import PROJECT, apis
+from provision.operations.localcloud.shared.inspection import gather, inspections
 from provision.operations.localcloud.shared.installation import read_passwords
-from provision.operations.localcloud.single.doctor import gathered, parts_of
-from provision.operations.localcloud.swarm.files import door, require_swarm
+from provision.operations.localcloud.swarm.files import require_swarm, swarm_adapter
 from provision.operations.localcloud.swarm.status import read_lines
 
 if TYPE_CHECKING:
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from provision.model.localcloud.swarm import Host, Task
     from provision.model.localcloud.swarm_status import SwarmLine
 
-_STATISTICS: Final = 8404
-"""HAProxy's own port for its page, in its container."""
+_STATISTICS_PORT: Final = 8404
+"""Port of HAProxy's statistics page, in its container."""
 
 
-def observe_swarm() -> ObservedSwarm:
-    """Look at everything; what cannot be looked at is said in `unseen`. Raises UsageError where Docker is away."""
+def observe() -> ObservedSwarm:
+    """Look at everything; `unseen` says what cannot be looked at. Raises UsageError if Docker does not answer."""
     settings = require_swarm()
-    swarm, look = door(settings), Inspector()
+    swarm, inspector = swarm_adapter(settings), Inspector()
     now = datetime.now(UTC)
     hosts: tuple[Host, ...] = ()
     tasks: tuple[Task, ...] = ()
@@ -39,21 +39,21 @@ def observe_swarm() -> ObservedSwarm:
     try:
         hosts, tasks, wanted = swarm.hosts(), swarm.tasks(), swarm.wanted()
     except ProvisionError as error:
-        # Most hosts are away: what is here can be looked at all the same.
+        # Most hosts are away: this host can still be looked at.
         problem = (error.detail or error.message).strip().partition("\n")[0]
     names = {task.container: task.name for task in tasks if task.container}
-    own = tuple(replace(unit, name=names.get(unit.container, unit.name)) for unit in look.copies())
-    parts = parts_of(
+    own = tuple(replace(unit, name=names.get(unit.container, unit.name)) for unit in inspector.copies())
+    parts = inspections(
         settings,
-        look,
+        inspector,
         own,
         consul=lambda: Catalogue(_url(swarm, "consul", 8500), read_passwords().get("consul_management", "")),
-        proxy=lambda: _url(swarm, "haproxy", _STATISTICS),
+        proxy=lambda: _url(swarm, "haproxy", _STATISTICS_PORT),
     )
-    fields = gathered({**parts, "copies": lambda: {} if problem else {"lines": read_lines(settings, swarm, tasks)}})
+    fields = gather({**parts, "copies": lambda: {} if problem else {"lines": read_lines(settings, swarm, tasks)}})
     lines: tuple[SwarmLine, ...] = fields.pop("lines", ())
     if not problem:
-        # Of hosts that are away more is known; Consul remembers for days those that have left.
+        # Hosts that are away are reported anyway, and Consul remembers hosts that have left for days.
         ready = {host.name for host in hosts if host.ready}
         fields["failed_nodes"] = tuple(name for name in fields.get("failed_nodes", ()) if name in ready)
     here = ObservedLocalCloud(
@@ -74,7 +74,7 @@ def _url(swarm: Swarm, service: str, port: int) -> str:
 
 
 def _units(own: Iterable[Unit], tasks: Iterable[Task]) -> Iterator[Unit]:
-    """List the copies that run on all hosts; of those of this one more is known."""
+    """Return the replicas that run on all hosts; for those on this host, with all that their containers tell."""
     here = {unit.container: unit for unit in own}
     for task in tasks:
         if task.wanted and task.state == "running":

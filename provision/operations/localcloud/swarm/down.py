@@ -1,4 +1,4 @@
-"""Stop the control plane on several hosts: its data stays on each, or what this host has of it goes."""
+"""`provision cloud down` on several hosts: stop the control plane, and remove this host's data if asked to."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from provision.adapters.docker.engine import Engine
 from provision.base.errors import ProvisionError
+from provision.base.poll import Pending
 from provision.model.localcloud.swarm import FIRST
 from provision.operations.localcloud.shared.installation import exclusive_lock
 from provision.operations.localcloud.swarm import hypervisor
-from provision.operations.localcloud.swarm.files import door, require_swarm
-from provision.operations.localcloud.swarm.hosts import forget, until
+from provision.operations.localcloud.swarm.files import require_swarm, swarm_adapter
+from provision.operations.localcloud.swarm.hosts import remove_all, until
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -18,24 +19,29 @@ if TYPE_CHECKING:
     from provision.adapters.docker.swarm import Swarm
     from provision.base.progress import Progress
 
-_RELEASE: Final = 30
-"""Seconds in which Swarm sees that a network has no containers any more."""
+_RELEASE_TIMEOUT: Final = 30
+"""Seconds in which Swarm notices that a network has no containers any more."""
 
 
 def remove_services(swarm: Swarm, kept: Collection[str]) -> None:
-    """Remove all services but some; wait until this host's containers of them are gone."""
+    """Remove all services but some; wait until their containers on this host have ended."""
     services = set(swarm.wanted()) - set(kept)
     swarm.remove(services)
-    until(lambda: ", ".join(sorted(set(map(swarm.container, services)) - {""})))
+
+    def all_ended() -> Pending | None:
+        left = set(map(swarm.container, services)) - {""}
+        return Pending(", ".join(sorted(left))) if left else None
+
+    until(all_ended)
 
 
-def stop_swarm(progress: Progress, *, purge: bool) -> None:
-    """Remove this host's hypervisor and all services but the registry's; with `purge` all, and all that this host has.
+def down(progress: Progress, *, purge: bool) -> None:
+    """Remove this host's hypervisor and the control plane; with `purge` also the registry and all data of this host.
 
-    Hypervisors of other hosts go on with their guests: each host has its own.
+    The hypervisors of other hosts go on with their VMs.
     """
     settings = require_swarm()
-    swarm = door(settings)
+    swarm = swarm_adapter(settings)
     engine = Engine()
     with exclusive_lock(progress), progress.phase("stopping the control plane"):
         hypervisor.stop(engine, progress, purge=purge)
@@ -45,12 +51,18 @@ def stop_swarm(progress: Progress, *, purge: bool) -> None:
                 swarm.drop_secrets(())
                 _remove_networks(swarm, progress)
         if purge:
-            forget(engine, progress)
-            progress.note("The same command removes what other hosts have; then `docker swarm leave --force`.")
+            remove_all(engine, progress)
+            progress.note(
+                "Run the same command on the other hosts to remove their data; then `docker swarm leave --force`."
+            )
 
 
 def _remove_networks(swarm: Swarm, progress: Progress) -> None:
+    def removed() -> Pending | None:
+        in_use = swarm.remove_networks()
+        return Pending(in_use) if in_use else None
+
     try:
-        until(swarm.remove_networks, _RELEASE)
+        until(removed, _RELEASE_TIMEOUT)
     except ProvisionError:
-        progress.note("Hypervisors of other hosts still use the networks: the last of them to go takes them away.")
+        progress.note("Hypervisors of other hosts still use the networks: they are removed with the last of them.")

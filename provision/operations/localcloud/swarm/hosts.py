@@ -1,37 +1,38 @@
-"""`provision cloud init`, `join` and `leave`: the hosts that one control plane runs on."""
+"""`provision cloud init`, `join` and `leave`: create a Swarm of hosts, add this host to one, and take it out."""
 
 from __future__ import annotations
 
 import shutil
-import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from provision.adapters.consul.kv import ConsulKeys
 from provision.adapters.docker import compose
 from provision.adapters.docker.engine import Engine
 from provision.adapters.openstack import clouds_yaml
-from provision.base import paths
+from provision.base import paths, poll
 from provision.base.constants import LOCAL_CLOUD
 from provision.base.errors import ProvisionError, UsageError
+from provision.base.poll import Pending
 from provision.model.localcloud.image_families import image_name
 from provision.model.localcloud.swarm import FIRST, NETWORK, TUNNEL, absent_members, names, next_member, part
-from provision.operations.localcloud.shared import bootstrap, installation
+from provision.operations.localcloud.shared import bootstrap, members
 from provision.operations.localcloud.shared.images import ensure_images
 from provision.operations.localcloud.shared.installation import (
+    ensure_files,
     exclusive_lock,
     is_installed,
     load_settings,
+    read_passwords,
     save_settings,
 )
-from provision.operations.localcloud.single.members import lacking
 from provision.operations.localcloud.swarm import hypervisor
 from provision.operations.localcloud.swarm.files import (
-    door,
     ensure_built,
     ensure_stack_files,
     read_shared,
     require_swarm,
+    swarm_adapter,
 )
 
 if TYPE_CHECKING:
@@ -42,150 +43,162 @@ if TYPE_CHECKING:
     from provision.model.localcloud.settings import Settings
     from provision.model.localcloud.swarm import Host
 
-_LIMIT: Final = 180
-"""Seconds that a host may take to be one of the Swarm's."""
+_Answer = TypeVar("_Answer")
+
+_JOIN_TIMEOUT: Final = 180
+"""Seconds that a host may take to become one of the Swarm's."""
 
 
-def until(done: Callable[[], str], limit: float | None = None, every: float = 1) -> None:
-    """Call `done` again and again until it returns an empty text: what is missing, in words."""
-    limit = _LIMIT if limit is None else limit
-    deadline = time.monotonic() + limit
-    while missing := done():
-        if time.monotonic() > deadline:
-            raise ProvisionError(
-                f"after {limit:.0f} s there still lacks: {missing}",
-                "see `provision cloud status` and `docker service ps --no-trunc`; running this again goes on from here",
-            )
-        time.sleep(every)
+def until(ask: Callable[[], _Answer | Pending], timeout: float = _JOIN_TIMEOUT) -> _Answer:
+    """Call `ask` every second until it returns something other than Pending, and return that.
+
+    Raises ProvisionError with what is missing after `timeout` seconds.
+    """
+
+    def too_late(missing: str) -> ProvisionError:
+        return ProvisionError(
+            f"after {timeout:.0f} s there still lacks: {missing}",
+            "See `provision cloud status` and `docker service ps --no-trunc`. "
+            "Running the same command again continues from here.",
+        )
+
+    return poll.until(ask, timeout=timeout, too_late=too_late)
 
 
-def begin(progress: Progress, address: str, *, guests: bool = True) -> str:
-    """Begin a Swarm with this machine, reached by others at `address`; return what another one joins it with.
+def init(progress: Progress, address: str, *, vms: bool = True) -> str:
+    """Create a Swarm with this machine, which the other hosts reach at `address`; return the token to join it with.
 
-    `guests` is whether this machine shall carry VMs.
-    Raises UsageError on a machine that has a cloud of its own already: it would be left without its data.
+    `vms` is whether this machine shall run VMs.
+    Raises UsageError on a machine that already has a local cloud of its own: its data would be left behind.
     """
     compose.require()
     engine = Engine()
     with exclusive_lock(progress):
-        settings = _enter()
-        swarm = door(settings)
+        settings = _settings_in_swarm()
+        swarm = swarm_adapter(settings)
         state, manages = swarm.state()
         if state == "inactive":
             swarm.begin(address)
         elif not manages:
             raise UsageError(
                 f"Docker says that this machine's part in a Swarm is: {state}, not managing it",
-                "`docker swarm leave` makes it free for a Swarm of ours",
+                "`docker swarm leave` takes it out of that Swarm, and then it can join ours.",
             )
         save_settings(settings)
-        hypervisor.choose(guests=guests)
+        hypervisor.choose(vms=vms)
         _take_member(swarm)
         ensure_networks(swarm, settings)
         with progress.phase("images"):
             tags = _prepare(engine, swarm, progress)
-            installation.ensure_files(tags)
-            swarm = door(settings)
+            ensure_files(tags)
+            swarm = swarm_adapter(settings)
             stack = ensure_stack_files(tags, names(settings, tags))
             swarm.deploy(part(stack.file(), FIRST))
-            until(lambda: "" if swarm.registry_answers() else "the registry")
+            until(lambda: None if swarm.registry_answers() else Pending("the registry"))
             ensure_built(engine, swarm, progress, settings.families)
         return swarm.token()
 
 
-def join(progress: Progress, token: str, address: str, own: str = "", *, guests: bool = True) -> None:
-    """Take this machine into the Swarm of the machine at `address`; `own` is where the others reach it.
+def join(progress: Progress, token: str, address: str, own: str = "", *, vms: bool = True) -> None:
+    """Add this machine to the Swarm of the host at `address`; the other hosts reach it at `own`.
 
-    `guests` is whether this machine shall carry VMs: `cloud up` here makes it a hypervisor then.
+    `vms` is whether this machine shall run VMs: `cloud up` on it makes it a hypervisor then.
     """
     compose.require()
     engine = Engine()
     with exclusive_lock(progress):
-        settings = _enter()
-        swarm = door(settings)
+        settings = _settings_in_swarm()
+        swarm = swarm_adapter(settings)
         state, _ = swarm.state()
         with progress.phase("image"):
-            # The way to the registry does not come from the registry.
+            # The registry itself is reached through this image, so it is built here.
             _prepare(engine, swarm, progress)
         if state == "inactive":
             swarm.join(token, address, own)
         with progress.phase("joining"):
-            until(lambda: "" if swarm.state() == ("active", True) else "a place among the Swarm's managers")
-            until(lambda: "" if _self(swarm).ready else "this host")
-            _require_own_name(swarm)
-            until(lambda: "" if read_shared(engine, swarm) else "the installation's files, which the Swarm hands over")
+            until(lambda: None if swarm.state() == ("active", True) else Pending("a place among the Swarm's managers"))
+            until(lambda: None if _this_host(swarm).ready else Pending("this host"))
+            _require_unique_name(swarm)
+            until(lambda: None if read_shared(engine, swarm) else Pending("the local cloud's files, from the Swarm"))
             _take_member(swarm)
-        hypervisor.choose(guests=guests)
-        ensure_entry(progress, load_settings())
-        progress.update("this host", f"carries member {_self(swarm).member or 'none'}")
+        hypervisor.choose(vms=vms)
+        ensure_clouds_yaml(progress, load_settings())
+        progress.update("this host", f"runs member {_this_host(swarm).member or 'none'}")
 
 
 def leave(progress: Progress) -> None:
-    """Take this machine out of its Swarm, with all that it has of the cloud: containers, data, images, files.
+    """Take this machine out of its Swarm, and remove what it has of the local cloud: containers, data, images, files.
 
-    Raises UsageError where it carries a member without which the others would be no majority.
+    Raises UsageError if it runs a member without which the others would be no majority.
     """
     settings = require_swarm()
-    swarm = door(settings)
+    swarm = swarm_adapter(settings)
     engine = Engine()
     with exclusive_lock(progress):
         if swarm.state()[0] != "inactive":
-            if len(swarm.hosts()) > 1 and _self(swarm).member and swarm.wanted().get("mariadb"):
+            if len(swarm.hosts()) > 1 and _this_host(swarm).member and swarm.wanted().get("mariadb"):
                 _require_others(swarm, settings)
             hypervisor.retire(engine, settings, progress)
             swarm.leave()
-        forget(engine, progress)
-        progress.note("`docker node rm` on another host forgets this one there; another machine may take its place.")
+        remove_all(engine, progress)
+        progress.note(
+            "`docker node rm` on another host removes this one from the list there; another machine may take its place."
+        )
 
 
-def forget(engine: Engine, progress: Progress) -> None:
-    """Remove all that this machine has of the cloud."""
-    # By label, whatever state they are in.
+def remove_all(engine: Engine, progress: Progress) -> None:
+    """Remove everything that this machine has of the local cloud."""
+    # By label, in any state.
     engine.purge(lambda text: progress.update("removing", text))
     clouds_yaml.remove_entry(paths.clouds_yaml(), LOCAL_CLOUD)
     shutil.rmtree(paths.localcloud_dir(), ignore_errors=True)
 
 
 def ensure_networks(swarm: Swarm, settings: Settings) -> None:
-    """Have the networks that all hosts' containers share."""
+    """Create the networks that the containers of all hosts share."""
     swarm.ensure_network(NETWORK, settings.management)
     swarm.ensure_network(TUNNEL, settings.tunnel)
 
 
-def lacking_members(swarm: Swarm, settings: Settings) -> str:
-    """Say which members of what keeps state do not serve; nothing when all do."""
+def missing_members(swarm: Swarm, settings: Settings) -> Pending | None:
+    """Return Pending with the members of clustered services that do not serve."""
     address = swarm.address("consul")
-    return lacking(ConsulKeys(f"http://{address}:8500"), settings) if address else "Consul on this host"
+    if not address:
+        return Pending("Consul on this host")
+    return members.missing_members(ConsulKeys(f"http://{address}:8500"), settings)
 
 
 def _require_others(swarm: Swarm, settings: Settings) -> None:
-    if missing := lacking_members(swarm, settings):
+    if missing := missing_members(swarm, settings):
         raise UsageError(
-            f"not all members serve ({missing}), and this host carries one: the others would be no majority",
-            "bring back what is away first; `provision cloud down` stops everything in order",
+            f"not all members serve ({missing.reason}), and this host runs one: the others would be no majority",
+            "Start the missing ones first; `provision cloud down` stops everything in good order.",
         )
 
 
-def ensure_entry(progress: Progress, settings: Settings) -> None:
-    """Write the cloud's entry for the users of this host: its APIs answer on every host."""
-    entry = bootstrap.user_entry(settings, installation.read_passwords()["provision"])
+def ensure_clouds_yaml(progress: Progress, settings: Settings) -> None:
+    """Write the entry into this host's clouds.yaml: the APIs answer on every host."""
+    entry = bootstrap.user_entry(settings, read_passwords()["provision"])
     if clouds_yaml.ensure_entry(paths.clouds_yaml(), LOCAL_CLOUD, entry):
         progress.note(f"wrote the entry `{LOCAL_CLOUD}` into {paths.clouds_yaml()}")
 
 
-def lacking_hosts(swarm: Swarm) -> str:
-    """Say how many hosts have to join before there can be three members; nothing when there are enough."""
-    absent = absent_members(swarm.hosts())
-    return f"{len(absent)} more hosts have to join" if absent else ""
+def require_three_hosts(swarm: Swarm) -> None:
+    """Raise UsageError if there are too few hosts for three members of each clustered service."""
+    if absent := absent_members(swarm.hosts()):
+        raise UsageError(
+            f"a control plane on several hosts needs three: {len(absent)} more hosts have to join",
+            "`provision cloud init` prints what to run on each.",
+        )
 
 
-def _enter() -> Settings:
-    """Return the settings of a machine that is in a Swarm from now on."""
+def _settings_in_swarm() -> Settings:
+    """Return the settings for a machine that joins a Swarm."""
     settings = load_settings()
     if not settings.swarm and is_installed():
         raise UsageError(
             "this machine has a local cloud of its own, which would be left behind",
-            "keep its data with `provision cloud backup`, and remove it with `provision cloud down --purge`",
+            "Keep its data with `provision cloud backup`, and remove it with `provision cloud down --purge`.",
         )
     return replace(settings, ha=True, swarm=True)
 
@@ -198,24 +211,23 @@ def _prepare(engine: Engine, swarm: Swarm, progress: Progress) -> dict[str, str]
     return tags
 
 
-def _self(swarm: Swarm) -> Host:
+def _this_host(swarm: Swarm) -> Host:
     id_ = swarm.host_id()
     return next(host for host in swarm.hosts() if host.id == id_)
 
 
-def _require_own_name(swarm: Swarm) -> None:
-    mine = _self(swarm)
+def _require_unique_name(swarm: Swarm) -> None:
+    mine = _this_host(swarm)
     if any(host.name == mine.name and host.id != mine.id for host in swarm.hosts()):
         swarm.leave()
-        raise UsageError(
-            f"another host of the Swarm is called {mine.name} too", "give this machine a name of its own (hostname)"
-        )
+        raise UsageError(f"another host of the Swarm is called {mine.name} too", "Give this machine another host name.")
 
 
 def _take_member(swarm: Swarm) -> None:
-    """Have this host carry a member where one is free; two that join at once must not carry the same."""
+    """Assign a free member to this host, if there is one."""
+    # Again until no other host has taken the same one at the same time.
     while True:
-        mine = _self(swarm)
+        mine = _this_host(swarm)
         twins = [host for host in swarm.hosts() if host.member == mine.member and host.id < mine.id]
         if mine.member and not twins:
             return

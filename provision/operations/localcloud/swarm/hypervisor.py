@@ -1,4 +1,4 @@
-"""A Swarm's host as a hypervisor: a Compose project of its own beside the Swarm's services, and whether it has one."""
+"""The hypervisor of a Swarm's host: a Compose project beside the Swarm's services, on the hosts that shall run VMs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from provision.model.localcloud import ovn
 from provision.model.localcloud.settings import EARLY, bridges
 from provision.model.localcloud.swarm import hypervisor_project
 from provision.operations.localcloud.shared import bootstrap
+from provision.operations.localcloud.shared.hypervisors import AGENTS, await_hypervisors
 from provision.operations.localcloud.shared.installation import is_installed, load_settings, read_passwords
 from provision.operations.localcloud.shared.watch import Watch
-from provision.operations.localcloud.single.up import await_hypervisors
-from provision.operations.localcloud.single.upgrade import AGENTS
 
 if TYPE_CHECKING:
     from provision.adapters.docker.engine import Engine
@@ -23,25 +22,25 @@ if TYPE_CHECKING:
     from provision.model.localcloud.settings import Settings
     from provision.operations.localcloud.shared.installation import Installation
 
-_NONE: Final = "no-hypervisor"
-"""A file of this host alone: the other choices are all hosts'."""
-_FOLLOWED: Final = "external_ids:provision-databases"
-"""Where the switch keeps which databases of OVN this host has followed."""
+_NO_HYPERVISOR: Final = "no-hypervisor"
+"""File that marks a host without VMs. Unlike the settings, it is not shared with the other hosts."""
+_DATABASES: Final = "external_ids:provision-databases"
+"""Open vSwitch setting that keeps which OVN databases this host has followed."""
 _FOLLOWER: Final = "metadata-agent"
-"""What has to be made anew to follow others; ovn-controller, on which guests depend, can be told."""
+"""Service that must be recreated to follow other databases; ovn-controller, on which VMs depend, can be told."""
 
 
-def carries_guests() -> bool:
-    """Whether this host shall carry VMs."""
-    return not (paths.localcloud_dir() / _NONE).exists()
+def runs_vms() -> bool:
+    """Whether this host shall run VMs."""
+    return not (paths.localcloud_dir() / _NO_HYPERVISOR).exists()
 
 
-def choose(*, guests: bool) -> None:
-    """Keep whether this host shall carry VMs."""
-    if guests:
-        (paths.localcloud_dir() / _NONE).unlink(missing_ok=True)
+def choose(*, vms: bool) -> None:
+    """Keep whether this host shall run VMs."""
+    if vms:
+        (paths.localcloud_dir() / _NO_HYPERVISOR).unlink(missing_ok=True)
     else:
-        ensure_private(paths.localcloud_dir() / _NONE, "")
+        ensure_private(paths.localcloud_dir() / _NO_HYPERVISOR, "")
 
 
 def project(host: str) -> Compose:
@@ -52,12 +51,12 @@ def project(host: str) -> Compose:
 
 
 def ensure(engine: Engine, installation: Installation, progress: Progress) -> None:
-    """Make this host a hypervisor, and wait until Nova and Neutron count on it; the control plane answers already."""
+    """Make this host a hypervisor, and wait until Nova and Neutron can use it; the control plane answers already."""
     settings, host = installation.settings, engine.host()
     for bridge in bridges(settings):
         engine.ensure_bridge(bridge)
     hypervisor = project(host)
-    # What carries guests stays, since they would end with it.
+    # What VMs depend on stays, or they would end with it.
     hypervisor.up(EARLY, no_recreate=True)
     switch, agent = f"{hypervisor.project}-switch-1", f"{hypervisor.project}-nova-compute-1"
     _forget_old_databases(engine, hypervisor, settings, switch)
@@ -71,29 +70,29 @@ def ensure(engine: Engine, installation: Installation, progress: Progress) -> No
     }
     admin = Admin(bootstrap.admin_login(settings, installation.passwords["admin"]))
     watch = Watch(engine, progress)
-    await_hypervisors(engine, admin, watch, [host], copies=installation.copies, last_steps=steps)
-    watch.until(watch.stopped)
-    if now := _databases(engine, settings, switch):
-        engine.execute(switch, ["ovs-vsctl", "set", "open", ".", f"{_FOLLOWED}={now}"])
+    await_hypervisors(engine, admin, watch, [host], replicas=installation.replicas, last_steps=steps)
+    watch.until(watch.all_run)
+    if current := _read_databases(engine, settings, switch):
+        engine.execute(switch, ["ovs-vsctl", "set", "open", ".", f"{_DATABASES}={current}"])
 
 
 def _forget_old_databases(engine: Engine, hypervisor: Compose, settings: Settings, switch: str) -> None:
-    """Have this host follow OVN's databases where a restore has made them anew: it would take them for old ones."""
-    _, known = engine.execute(switch, ["ovs-vsctl", "--if-exists", "get", "open", ".", _FOLLOWED])
-    known, now = known.strip().strip('"'), _databases(engine, settings, switch)
-    if known and now and known != now:
+    """Make this host follow OVN's databases if a restore has recreated them: it would take them for outdated ones."""
+    _, text = engine.execute(switch, ["ovs-vsctl", "--if-exists", "get", "open", ".", _DATABASES])
+    followed, current = text.strip().strip('"'), _read_databases(engine, settings, switch)
+    if followed and current and followed != current:
         engine.execute(switch, ["ovn-appctl", "-t", "ovn-controller", "sb-cluster-state-reset"])
         hypervisor.remove([_FOLLOWER])
 
 
-def _databases(engine: Engine, settings: Settings, switch: str) -> str:
-    """Return what tells OVN's databases from any others; nothing where they do not answer."""
-    code, said = engine.execute(switch, ovn.identity(settings))
-    return "" if code else said.strip()
+def _read_databases(engine: Engine, settings: Settings, switch: str) -> str:
+    """Return the identity of OVN's databases; an empty string if they do not answer."""
+    code, text = engine.execute(switch, ovn.identity(settings))
+    return "" if code else text.strip()
 
 
 def stop(engine: Engine, progress: Progress, *, purge: bool) -> None:
-    """Remove this host's hypervisor with its guests; their disks stay, unless all is to go."""
+    """Remove this host's hypervisor with its VMs; their disks stay unless `purge` is set."""
     hypervisor = project(engine.host())
     if is_installed() and engine.states(hypervisor.project):
         progress.update(hypervisor.project, "stopping")
@@ -104,7 +103,7 @@ def stop(engine: Engine, progress: Progress, *, purge: bool) -> None:
 
 
 def retire(engine: Engine, settings: Settings, progress: Progress) -> None:
-    """Remove this host's hypervisor for good: Nova and Neutron count on it no more."""
+    """Remove this host's hypervisor for good, also from Nova's and Neutron's lists."""
     if engine.states(hypervisor_project(engine.host())):
         stop(engine, progress, purge=True)
         admin = Admin(bootstrap.admin_login(settings, read_passwords().get("admin", "")))

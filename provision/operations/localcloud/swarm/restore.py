@@ -1,4 +1,4 @@
-"""Put a backup's data in the place of all that a Swarm's hosts have: into one member; the others get it from there."""
+"""`provision cloud restore` on several hosts: load a backup into one member; the others get the data from there."""
 
 from __future__ import annotations
 
@@ -10,26 +10,42 @@ from provision.adapters.docker.data import Data
 from provision.adapters.docker.engine import Engine
 from provision.adapters.docker.inspect import Inspector
 from provision.base.errors import ProvisionError, UsageError
+from provision.base.poll import Pending
 from provision.model.localcloud.backup import AUTHORITY, passwords_for_hosts
 from provision.model.localcloud.image_families import image_name
 from provision.model.localcloud.settings import PROJECT
 from provision.model.localcloud.swarm import FIRST
-from provision.operations.localcloud.shared import installation, tls
-from provision.operations.localcloud.shared.schema import MIGRATED
-from provision.operations.localcloud.single.backup import (
-    GLANCE,
-    below,
-    checked,
-    load,
+from provision.operations.localcloud.shared import tls
+from provision.operations.localcloud.shared.backup import (
+    GLANCE_FOLDER,
+    files_below,
+    load_databases,
+    note_next_steps,
     put_images,
-    say_what_is_left,
-    serving,
-    small_files,
+    read_small_files,
+    serving_database,
+    verify,
 )
+from provision.operations.localcloud.shared.installation import (
+    begin_restoring,
+    end_restoring,
+    exclusive_lock,
+    load_settings,
+    passwords_document,
+    read_passwords,
+    write_passwords,
+)
+from provision.operations.localcloud.shared.schema import MIGRATED
 from provision.operations.localcloud.swarm.down import remove_services
-from provision.operations.localcloud.swarm.files import door, ensure_built, ensure_stack_files, require_swarm
-from provision.operations.localcloud.swarm.hosts import lacking_hosts, lacking_members, until
-from provision.operations.localcloud.swarm.up import Deployment, current
+from provision.operations.localcloud.swarm.files import (
+    current_settings,
+    ensure_built,
+    ensure_stack_files,
+    require_swarm,
+    swarm_adapter,
+)
+from provision.operations.localcloud.swarm.hosts import missing_members, require_three_hosts, until
+from provision.operations.localcloud.swarm.up import Deployment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,97 +55,96 @@ if TYPE_CHECKING:
     from provision.base.progress import Progress
     from provision.model.localcloud.backup import Manifest
 
-_GLANCES: Final = 1
-"""The member whose host has Glance's files (compose/swarm.yaml)."""
-_CAUGHT_UP: Final = 600
-"""Seconds in which every member has what was loaded into one."""
+_GLANCE_MEMBER: Final = 1
+"""Member whose host has Glance's images (compose/swarm.yaml)."""
+_REPLICATION_TIMEOUT: Final = 600
+"""Seconds in which all members have what was loaded into one."""
 
 
-def restore_swarm(progress: Progress, path: Path, sure: Callable[[], None]) -> None:
-    """Put a backup's data in the place of all that is there; `sure` is called before anything is changed.
+def restore(progress: Progress, path: Path, confirm: Callable[[], None]) -> None:
+    """Replace all data with that of a backup; `confirm` is called before anything is changed, and raises to stop it.
 
-    Raises UsageError, before anything is changed, for a file that is no whole backup and hosts that are not all there.
-    Broken off, it can be run again.
+    Raises UsageError, before anything is changed, for a file that is incomplete or damaged, and if a host is away. An
+    interrupted restore can be run again.
     """
-    manifest = checked(progress, path)
+    manifest = verify(progress, path)
     require_swarm()
     compose.require()
     engine = Engine()
-    with installation.exclusive_lock(progress):
-        swarm = door(current(engine))
+    with exclusive_lock(progress):
+        swarm = swarm_adapter(current_settings(engine))
         _require_hosts(swarm, manifest)
-        sure()
+        confirm()
         _restore(engine, swarm, progress, path, manifest)
 
 
 def _require_hosts(swarm: Swarm, manifest: Manifest) -> None:
-    """Raise UsageError unless all hosts are there, and this one is to have what the backup holds."""
+    """Raise UsageError unless all hosts are ready, and this one keeps the data that the backup holds."""
     hosts = swarm.hosts()
     if away := [host.name for host in hosts if not host.ready]:
         raise UsageError(
-            f"{', '.join(away)}: away, so the old data there would stay, and not fit to the new",
-            "bring back what is away, or forget it with `docker node demote` and `docker node rm --force`",
+            f"{', '.join(away)}: away, so the old data there would stay, and not match the new",
+            "Start the hosts that are away, or remove them with `docker node demote` and `docker node rm --force`.",
         )
-    if missing := lacking_hosts(swarm):
-        raise UsageError(
-            f"a control plane on several hosts needs three: {missing}",
-            "`provision cloud init` prints what to run on each",
-        )
+    require_three_hosts(swarm)
     mine = next(host for host in hosts if host.id == swarm.host_id())
     if not mine.member:
         names = " or ".join(host.name for host in hosts if host.member)
-        raise UsageError("this host carries no member of MariaDB", f"run the same command on {names}")
-    if manifest.images and mine.member != _GLANCES:
-        name = next(host.name for host in hosts if host.member == _GLANCES)
-        raise UsageError("the backup holds Glance's images, and those are another host's", f"run it on {name}")
+        raise UsageError("this host runs no member of MariaDB", f"Run the same command on {names}.")
+    if manifest.images and mine.member != _GLANCE_MEMBER:
+        name = next(host.name for host in hosts if host.member == _GLANCE_MEMBER)
+        raise UsageError(
+            "the backup holds Glance's images, and those are another host's", f"Run the same command on {name}."
+        )
 
 
 def _restore(engine: Engine, swarm: Swarm, progress: Progress, path: Path, manifest: Manifest) -> None:
-    data, settings = Data(), installation.load_settings()
+    data, settings = Data(), load_settings()
     with progress.phase("images"):
-        until(lambda: "" if swarm.registry_answers() else "the registry")
+        until(lambda: None if swarm.registry_answers() else Pending("the registry"))
         tags, images = ensure_built(engine, swarm, progress, settings.families)
     with progress.phase("stopping the control plane"):
         remove_services(swarm, FIRST)
-        # Under a server that still runs elsewhere, nothing may be removed.
-        until(lambda: (left := swarm.ending()) and f"the end of old copies on {left}")
-    installation.begin_restoring(path.absolute())
-    files = small_files(path)
+        # Data may not be removed while a server on another host still runs with it.
+        until(lambda: Pending(f"the end of old replicas on {left}") if (left := swarm.ending()) else None)
+    begin_restoring(path.absolute())
+    files = read_small_files(path)
     _write_files(files)
     stack = ensure_stack_files(tags, images)
     with progress.phase("databases"):
-        Deployment(engine, swarm, stack, progress).begin_anew(images=manifest.images)
-        target = serving(data, Inspector().copies())
+        Deployment(engine, swarm, stack, progress).start_empty(images=manifest.images)
+        target = serving_database(data, Inspector().copies())
         progress.update("databases", "loading")
-        load(data, target, path, manifest)
-        until(partial(_behind, data, target, manifest, partial(lacking_members, swarm, settings)), _CAUGHT_UP)
+        load_databases(data, target, path, manifest)
+        missing = partial(missing_members, swarm, settings)
+        until(partial(_all_have, data, target, manifest, missing), _REPLICATION_TIMEOUT)
         progress.update("databases", "loaded")
     if manifest.images:
         with progress.phase("images of Glance"):
             _put_images(data, image_name("glance", tags), path, manifest, progress)
-    installation.end_restoring()
-    say_what_is_left(data, target, stack.installation, manifest, progress)
+    end_restoring()
+    note_next_steps(data, target, stack.installation, manifest, progress)
 
 
 def _write_files(files: Mapping[str, bytes]) -> None:
-    """Write what belongs to the data beside the databases; every host gets it with what is deployed first."""
-    passwords = passwords_for_hosts(files, installation.read_passwords())
-    installation.write_passwords(installation.passwords_document(passwords))
-    tls.write_authority(below(files, AUTHORITY))
+    """Write passwords and CA; all hosts get them with what is deployed first."""
+    passwords = passwords_for_hosts(files, read_passwords())
+    write_passwords(passwords_document(passwords))
+    tls.write_authority(files_below(files, AUTHORITY))
 
 
-def _behind(data: Data, target: str, manifest: Manifest, lacking: Callable[[], str]) -> str:
-    """Say what is missing until all members have what was loaded: one that serves has all that is committed."""
+def _all_have(data: Data, target: str, manifest: Manifest, missing: Callable[[], Pending | None]) -> Pending | None:
+    """Return Pending until all members have what was loaded: a member that serves has all that is committed."""
     try:
         if dict(data.query(target, MIGRATED)) != dict(manifest.inputs):
-            return "what was loaded last"
+            return Pending("what was loaded last")
     except ProvisionError as error:
-        return f"the database ({error.message})"
-    return lacking()
+        return Pending(f"the database ({error.message})")
+    return missing()
 
 
 def _put_images(data: Data, image: str, path: Path, manifest: Manifest, progress: Progress) -> None:
-    holder = data.holder(image, f"{PROJECT}_glance", GLANCE)
+    holder = data.holder(image, f"{PROJECT}_glance", GLANCE_FOLDER)
     try:
         put_images(data, holder, path, manifest, progress)
     finally:

@@ -19,7 +19,7 @@ from provision.operations.localcloud.shared import bootstrap
 from provision.operations.localcloud.shared.images import contexts
 from provision.operations.localcloud.shared.installation import read_passwords
 from provision.operations.localcloud.swarm import hypervisor
-from provision.operations.localcloud.swarm.files import door, require_swarm
+from provision.operations.localcloud.swarm.files import require_swarm, swarm_adapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -75,10 +75,10 @@ class SwarmStatus:
         return "\n".join([*lines, *(["Everything is up."] if self.up else [])])
 
 
-def swarm_status() -> SwarmStatus:
+def status() -> SwarmStatus:
     """Look at the control plane from this host; changes nothing."""
     settings = require_swarm()
-    swarm = door(settings)
+    swarm = swarm_adapter(settings)
     lines = read_lines(settings, swarm, swarm.tasks())
     login = bootstrap.admin_login(settings, read_passwords().get("admin", ""))
     admin = Admin(login)
@@ -98,7 +98,7 @@ def read_lines(settings: Settings, swarm: Swarm, tasks: Iterable[Task]) -> tuple
 
 def _hypervisors(login: Mapping[str, Any]) -> tuple[Hypervisor, ...]:
     look = OpenStack(login)
-    expected = [Engine().host()] if hypervisor.carries_guests() else []
+    expected = [Engine().host()] if hypervisor.runs_vms() else []
     try:
         return hypervisors((*look.compute(), *look.agents()), expected)
     except ProvisionError as error:

@@ -1,4 +1,4 @@
-"""`provision cloud upgrade` on several hosts: some services, or all, become what this checkout gives, copy by copy."""
+"""`provision cloud upgrade` on several hosts: bring some services, or all, to this checkout's version."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from provision.model.localcloud import ovn
 from provision.model.localcloud.replicas import SCALABLE_SERVICES
 from provision.model.localcloud.settings import CLUSTERED, INFRASTRUCTURE, services_of
 from provision.model.localcloud.swarm import FIRST
-from provision.operations.localcloud.shared.installation import exclusive_lock, require_whole_data
-from provision.operations.localcloud.swarm.files import door
-from provision.operations.localcloud.swarm.hosts import lacking_members
-from provision.operations.localcloud.swarm.up import bring_up, current
+from provision.operations.localcloud.shared.installation import exclusive_lock, require_complete_data
+from provision.operations.localcloud.swarm.files import current_settings, swarm_adapter
+from provision.operations.localcloud.swarm.hosts import missing_members
+from provision.operations.localcloud.swarm.up import bring_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,35 +26,39 @@ _FAMILIES: Final = {
     **{name: name for name in INFRASTRUCTURE},
     **{each.service: each.family for each in SCALABLE_SERVICES},
 }
-"""What can be named, and its image's kind."""
+"""Services that can be named, and the families of their images."""
 
 
-def upgrade_swarm(progress: Progress, services: Sequence[str]) -> None:
+def upgrade(progress: Progress, services: Sequence[str]) -> None:
     """Replace what is out of date of some services, or of all.
 
-    Raises UsageError for a service that there is not, and ProvisionError when new copies do not work: what ran before
-    goes on then.
+    Raises UsageError for an unknown service, and ProvisionError when new replicas do not work: what ran before goes on
+    then.
     """
     for service in services:
         if service not in _FAMILIES:
-            raise UsageError(f"there is no service {service!r} on several hosts", f"one of: {', '.join(_FAMILIES)}")
-    require_whole_data()
+            raise UsageError(
+                f"there is no service {service!r} on several hosts", f"Name one of: {', '.join(_FAMILIES)}."
+            )
+    require_complete_data()
     compose.require()
     engine = Engine()
     with exclusive_lock(progress):
-        settings = current(engine)
-        swarm = door(settings)
+        settings = current_settings(engine)
+        swarm = swarm_adapter(settings)
         if "keystone" not in swarm.wanted():
-            raise UsageError("the local cloud does not run", "start it with `provision cloud up`")
+            raise UsageError("the local cloud does not run", "Start it with `provision cloud up`.")
         if not services:
             bring_up(engine, swarm, progress, settings.families)
             return
-        if set(services) & set(CLUSTERED) and (missing := lacking_members(swarm, settings)):
+        if set(services) & set(CLUSTERED) and (missing := missing_members(swarm, settings)):
             raise ProvisionError(
-                f"not all members serve ({missing}), so none is replaced",
-                "`provision cloud doctor` says why; when all serve, run the same command again",
+                f"not all members serve ({missing.reason}), so none is replaced",
+                "`provision cloud doctor` says why. When all serve, run the same command again.",
             )
-        # The installation's own files go to every host with the first: a newer version may have made a password.
+        # FIRST brings the local cloud's own files to all hosts: a newer version may have made a password.
         named = (*FIRST, *services)
-        only = {each for name in named for each in (ovn.MEMBERS if name == "ovn" else services_of(settings, name))}
+        only = {
+            service for name in named for service in (ovn.MEMBERS if name == "ovn" else services_of(settings, name))
+        }
         bring_up(engine, swarm, progress, {_FAMILIES[name] for name in named}, only)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import click
@@ -10,7 +11,34 @@ from click.testing import CliRunner
 
 from provision.base.errors import UsageError
 from provision.cli.cloud import operations
-from provision.model.localcloud.logs import Line, LogSource
+from provision.model.localcloud.doctor.finding import Finding
+from provision.model.localcloud.logs import LogSource
+
+
+class FakeCloud:
+    """A local cloud with one container, whose log are these frames."""
+
+    def __init__(self, frames=(), findings=()):
+        self._frames, self._findings = frames, findings
+
+    def restore(self, progress, file, confirm):
+        confirm()
+        click.echo("done")
+
+    def backup(self, progress, file, *, images):
+        file.write_text("with images" if images else "without images")
+
+    def diagnose(self):
+        return self._findings
+
+    def logs(self, report):
+        return self
+
+    def copies(self):
+        return [LogSource("a", "nova-api", "nova-api-1")]
+
+    def frames(self, source, **_):
+        return iter(self._frames)
 
 
 @pytest.mark.parametrize(
@@ -67,9 +95,7 @@ def test_interrupting_ends_without_a_word():
     ],
 )
 def test_a_cloud_is_overwritten_only_when_somebody_says_so(options, terminal, answer, expected, monkeypatch):
-    from provision.operations.localcloud.single import backup
-
-    monkeypatch.setattr(backup, "restore", lambda progress, file, sure: (sure(), click.echo("done")))
+    monkeypatch.setattr(operations, "local_cloud", FakeCloud)
 
     @click.command()
     @click.pass_context
@@ -90,13 +116,32 @@ def test_a_cloud_is_overwritten_only_when_somebody_says_so(options, terminal, an
 
 @pytest.mark.parametrize(("found", "word"), [([], "No log line matches req-1200fdca"), (["one"], "")])
 def test_a_search_that_finds_nothing_says_so(found, word, monkeypatch):
-    copy = LogSource("a", "nova-api", "nova-api-1")
-    monkeypatch.setattr("provision.operations.localcloud.logs.copies_of", lambda *_: [copy])
-    lines = [Line("2026-01-01T00:00:00Z", copy.name, text, copy.service) for text in found]
-    monkeypatch.setattr("provision.operations.localcloud.logs.stack_logs", lambda *_: lines)
-    monkeypatch.setattr("provision.operations.localcloud.logs.door_to_logs", lambda _: None)
+    frames = [f"2026-01-01T00:00:00.000000000Z {text} req-1200fdca\n".encode() for text in found]
+    monkeypatch.setattr(operations, "local_cloud", lambda: FakeCloud(frames))
     done = CliRunner().invoke(operations.logs, ["--request-id", "req-1200fdca"], catch_exceptions=False)
     assert done.exit_code == 0
     assert done.stderr.startswith(word)
     assert bool(done.stderr) == bool(word)
     assert bool(done.stdout) == bool(found)
+
+
+@pytest.mark.parametrize("images", [True, False])
+def test_a_backup_says_how_large_its_file_is(tmp_path, images, monkeypatch):
+    monkeypatch.setattr(operations, "local_cloud", FakeCloud)
+    file = tmp_path / "cloud.tar.gz"
+    done = CliRunner().invoke(operations.backup, [str(file), *(["--images"] if images else [])])
+    assert done.exit_code == 0
+    assert file.read_text() == ("with images" if images else "without images")
+
+
+FINDING = Finding("disks", "host-1", "is full", "Free some space.")
+
+
+@pytest.mark.parametrize(("findings", "code"), [([], 0), ([FINDING], 1)])
+def test_the_doctor_ends_with_1_when_something_is_wrong(findings, code, monkeypatch):
+    monkeypatch.setattr(operations, "local_cloud", lambda: FakeCloud(findings=findings))
+    done = CliRunner().invoke(operations.doctor, ["--json"])
+    assert done.exit_code == code
+    document = json.loads(done.stdout)
+    assert document["healthy"] == (not findings)
+    assert [each["where"] for each in document["findings"]] == ["host-1"] * len(findings)

@@ -11,8 +11,8 @@ import pytest
 
 from provision.base.errors import ProvisionError, UsageError
 from provision.model.localcloud.logs import LogSource, Wish
-from provision.operations.localcloud import logs as workflow
-from provision.operations.localcloud.logs import Query, copies_of, stack_logs
+from provision.operations.localcloud import logs
+from provision.operations.localcloud.logs import Query, read_logs, select_sources
 
 A, B = LogSource("a", "api", "api-1"), LogSource("b", "db", "db-1")
 
@@ -26,122 +26,122 @@ def stamp(second: int) -> str:
 
 
 class FakeLogs:
-    """Docker's logs: what is kept, and a queue of what comes for each copy (None: its log ends)."""
+    """Docker's logs: what is kept, and a queue of what comes for each container (None: its log ends)."""
 
     def __init__(self, kept):
         self.kept = kept
         self.listed = list(kept)
-        self.coming = {copy.id: queue.SimpleQueue() for copy in kept}
+        self.coming = {source.id: queue.SimpleQueue() for source in kept}
         self.asked = []
 
     def copies(self):
         return self.listed
 
-    def frames(self, copy, *, since=None, tail=None, follow=False):
-        self.asked.append((copy.name, since, tail, follow))
+    def frames(self, source, *, since=None, tail=None, follow=False):
+        self.asked.append((source.name, since, tail, follow))
         if not follow:
-            kept = self.kept[copy]
+            kept = self.kept[source]
             yield from kept if tail is None else kept[len(kept) - min(tail, len(kept)) :]
             return
         # Docker gives out what is as old as `since`, or a little older: whatever its clock makes of a float.
-        yield from self.kept.get(copy, [])
-        while (arrived := self.coming.setdefault(copy.id, queue.SimpleQueue()).get()) is not None:
+        yield from self.kept.get(source, [])
+        while (arrived := self.coming.setdefault(source.id, queue.SimpleQueue()).get()) is not None:
             if isinstance(arrived, Exception):
                 raise arrived
             yield arrived
 
 
-@pytest.fixture(name="door")
-def _door():
+@pytest.fixture(name="reader")
+def make_reader():
     return FakeLogs({A: [frame(1, "a1"), frame(4, "a4"), frame(5, "a5")], B: [frame(2, "b2"), frame(3, "b3")]})
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(workflow, "_LOOK", 0.05)
+    monkeypatch.setattr(logs, "_REFRESH", 0.05)
 
 
-def read(door, query):
-    return [line.text for line in stack_logs(door, query, copies_of(door, query.services))]
+def read(reader, query):
+    return [line.text for line in read_logs(reader, query, select_sources(reader, query.services))]
 
 
-def test_all_copies_are_one_log_in_the_order_of_time(door):
-    assert read(door, Query()) == ["a1", "b2", "b3", "a4", "a5"]
-    assert read(door, Query(("db",))) == ["b2", "b3"]
+def test_all_containers_are_one_log_in_the_order_of_time(reader):
+    assert read(reader, Query()) == ["a1", "b2", "b3", "a4", "a5"]
+    assert read(reader, Query(("db",))) == ["b2", "b3"]
 
 
-def test_docker_counts_the_last_lines_where_all_are_wanted(door):
-    assert read(door, Query(tail=1)) == ["b3", "a5"]
-    assert ("api-1", None, 1, False) in door.asked
+def test_docker_counts_the_last_lines_where_all_are_wanted(reader):
+    assert read(reader, Query(tail=1)) == ["b3", "a5"]
+    assert ("api-1", None, 1, False) in reader.asked
 
 
-def test_the_last_lines_of_a_search_are_those_that_match(door):
-    assert read(door, Query(wish=Wish(re.compile("[12345]$")), tail=2)) == ["b2", "b3", "a4", "a5"]
-    assert read(door, Query(wish=Wish(re.compile("a[14]")), tail=1)) == ["a4"]
-    assert {tail for _, _, tail, _ in door.asked} == {None}
+def test_the_last_lines_of_a_search_are_those_that_match(reader):
+    assert read(reader, Query(wish=Wish(re.compile("[12345]$")), tail=2)) == ["b2", "b3", "a4", "a5"]
+    assert read(reader, Query(wish=Wish(re.compile("a[14]")), tail=1)) == ["a4"]
+    assert {tail for _, _, tail, _ in reader.asked} == {None}
 
 
-def test_docker_is_told_since_when(door):
-    read(door, Query(since=1234.5))
-    assert {since for _, since, _, _ in door.asked} == {1234.5}
+def test_docker_is_told_since_when(reader):
+    read(reader, Query(since=1234.5))
+    assert {since for _, since, _, _ in reader.asked} == {1234.5}
 
 
-def test_no_cloud_and_no_such_service_are_bad_usage(door):
+def test_no_cloud_and_no_such_service_are_bad_usage(reader):
     with pytest.raises(UsageError, match="no service 'x'"):
-        read(door, Query(("x",)))
+        read(reader, Query(("x",)))
     with pytest.raises(UsageError, match="no local cloud"):
         read(FakeLogs({}), Query())
 
 
-def followed(door, query, count):
-    lines = stack_logs(door, query, copies_of(door, query.services))
+def followed(reader, query, count):
+    lines = read_logs(reader, query, select_sources(reader, query.services))
     return lines, [line.text for line in islice(lines, count)]
 
 
-def test_following_goes_on_where_the_kept_lines_end_and_repeats_none(door):
-    lines, first = followed(door, Query(tail=1, follow=True), 2)
+def test_following_goes_on_where_the_kept_lines_end_and_repeats_none(reader):
+    lines, first = followed(reader, Query(tail=1, follow=True), 2)
     assert first == ["b3", "a5"]
-    door.coming["a"].put(frame(7, "a7"))
-    door.coming["b"].put(frame(6, "b6"))
+    reader.coming["a"].put(frame(7, "a7"))
+    reader.coming["b"].put(frame(6, "b6"))
     assert [line.text for line in islice(lines, 2)] == ["b6", "a7"]
-    asked = {name: since for name, since, _, follow in door.asked if follow}
+    asked = {name: since for name, since, _, follow in reader.asked if follow}
     seconds = datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC).timestamp()
     assert seconds - 0.01 < asked["api-1"] < seconds
 
 
-def test_a_copy_that_comes_later_is_read_from_its_beginning(door):
-    lines, _ = followed(door, Query(("api",), follow=True), 3)
+def test_a_container_that_comes_later_is_read_from_its_beginning(reader):
+    lines, _ = followed(reader, Query(("api",), follow=True), 3)
     newer = LogSource("c", "api", "api-2")
-    door.kept[newer] = [frame(8, "c8")]
-    door.listed = [A, B, newer]
+    reader.kept[newer] = [frame(8, "c8")]
+    reader.listed = [A, B, newer]
     assert next(lines).text == "c8"
-    assert ("api-2", None, None, True) in door.asked
-    assert not any(name == "db-1" for name, *_ in door.asked)
+    assert ("api-2", None, None, True) in reader.asked
+    assert not any(name == "db-1" for name, *_ in reader.asked)
 
 
-def test_a_copy_that_is_started_again_is_read_again(door):
-    lines, _ = followed(door, Query(("api",), follow=True), 3)
-    door.coming["a"].put(frame(7, "last words"))
+def test_a_container_that_is_started_again_is_read_again(reader):
+    lines, _ = followed(reader, Query(("api",), follow=True), 3)
+    reader.coming["a"].put(frame(7, "last words"))
     assert next(lines).text == "last words"
-    door.coming["a"].put(None)
-    door.coming["a"].put(frame(9, "first words"))
+    reader.coming["a"].put(None)
+    reader.coming["a"].put(frame(9, "first words"))
     assert next(lines).text == "first words"
 
 
-def test_what_has_ended_is_not_followed(door):
+def test_what_has_ended_is_not_followed(reader):
     stopped = LogSource("d", "api", "api-3", running=False)
-    door.kept[stopped] = [frame(1, "d1")]
-    door.listed = [A, stopped]
-    lines, texts = followed(door, Query(follow=True), 4)
+    reader.kept[stopped] = [frame(1, "d1")]
+    reader.listed = [A, stopped]
+    lines, texts = followed(reader, Query(follow=True), 4)
     assert "d1" in texts
-    door.coming["a"].put(frame(9, "a9"))
+    reader.coming["a"].put(frame(9, "a9"))
     next(lines)
-    assert ("api-3", None, None, False) in door.asked
-    assert not any(name == "api-3" and follow for name, _, _, follow in door.asked)
+    assert ("api-3", None, None, False) in reader.asked
+    assert not any(name == "api-3" and follow for name, _, _, follow in reader.asked)
 
 
-def test_following_ends_with_docker(door):
-    lines, _ = followed(door, Query(("api",), follow=True), 3)
-    door.coming["a"].put(ProvisionError("Docker does not give out the logs"))
+def test_following_ends_with_docker(reader):
+    lines, _ = followed(reader, Query(("api",), follow=True), 3)
+    reader.coming["a"].put(ProvisionError("Docker does not give out the logs"))
     with pytest.raises(ProvisionError, match="give out"):
         next(lines)

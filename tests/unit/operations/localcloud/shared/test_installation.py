@@ -1,37 +1,44 @@
+"""The local cloud's own files: what is written, what an older version lacks, and what is removed again."""
+
 from __future__ import annotations
 
+import base64
 import multiprocessing
+import uuid
+
+import pytest
 
 from provision.base import paths
+from provision.base.errors import UsageError
 from provision.base.progress import Silent
 from provision.model.localcloud.host import ServiceState
 from provision.model.localcloud.image_families import image_tags
-from provision.model.localcloud.settings import Settings, env_file
-from provision.operations.localcloud.shared import installation as stack_config
+from provision.model.localcloud.settings import GivenTls, Settings, env_file
+from provision.operations.localcloud.shared import installation
 from provision.operations.localcloud.shared.images import contexts
 
 
 def test_an_installation_of_an_older_version_gets_the_values_that_it_lacks(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    assert stack_config.control().values == {}
-    every = stack_config.this_checkout()
+    assert installation.control().values == {}
+    every = installation.this_checkout()
     assert every["COPY"] == "1"
     old = {key: value for key, value in every.items() if not key.endswith(("COPY", "_COPIES"))}
     paths.localcloud_dir().mkdir(parents=True)
     (paths.localcloud_dir() / "compose.env").write_text("".join(f"{key}={value}\n" for key, value in old.items()))
-    lacking = stack_config.control().values
+    lacking = installation.control().values
     assert set(lacking) == set(every) - set(old)
     assert lacking["KEYSTONE_COPIES"] == "1"
 
 
 def test_what_this_checkout_gives_is_what_is_written(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setattr(stack_config.facts, "capabilities", lambda: 0)
-    made = stack_config.ensure_files(image_tags(contexts()))
-    assert made.first
-    assert (paths.localcloud_dir() / "compose.env").read_text() == env_file(stack_config.this_checkout())
-    assert not stack_config.ensure_files(image_tags(contexts())).first
-    assert made.copies["nova-api"] == 1
+    monkeypatch.setattr(installation.facts, "capabilities", lambda: 0)
+    made = installation.ensure_files(image_tags(contexts()))
+    assert made.has_new_passwords
+    assert (paths.localcloud_dir() / "compose.env").read_text() == env_file(installation.this_checkout())
+    assert not installation.ensure_files(image_tags(contexts())).has_new_passwords
+    assert made.replicas["nova-api"] == 1
 
 
 class Running:
@@ -46,27 +53,27 @@ class Running:
 
 def test_a_container_keeps_the_documents_that_it_was_made_from_as_long_as_it_is_there(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setattr(stack_config.facts, "capabilities", lambda: 0)
+    monkeypatch.setattr(installation.facts, "capabilities", lambda: 0)
     tags = image_tags(contexts())
 
     def made():
-        installation = stack_config.ensure_files(tags)
+        current = installation.ensure_files(tags)
         values = dict(line.split("=", 1) for line in (paths.localcloud_dir() / "compose.env").read_text().splitlines())
-        return installation, values["NOVA_CONFIG"], paths.localcloud_dir() / "etc" / "nova" / values["NOVA_CONFIG"]
+        return current, values["NOVA_CONFIG"], paths.localcloud_dir() / "etc" / "nova" / values["NOVA_CONFIG"]
 
     def there():
         return {folder.name for folder in (paths.localcloud_dir() / "etc" / "nova").iterdir()}
 
     _, old, old_folder = made()
     before = (old_folder / "nova.conf").read_text()
-    stack_config.save_settings(Settings(ha=True))
-    installation, new, _ = made()
+    installation.save_settings(Settings(ha=True))
+    current, new, _ = made()
     assert (old_folder / "nova.conf").read_text() == before
-    stack_config.drop_unused(Running(old), installation)
+    installation.drop_unused(Running(old), current)
     assert there() == {old, new}
     # Every family's own: what runs is not asked for what shall run.
     every = {folder.parent.name for folder in (paths.localcloud_dir() / "etc").glob("*/*/")}
-    stack_config.drop_unused(Running(), installation)
+    installation.drop_unused(Running(), current)
     assert there() == {new}
     assert {folder.parent.name for folder in (paths.localcloud_dir() / "etc").glob("*/*/")} == every
     assert (paths.localcloud_dir() / "etc" / "haproxy" / "tls.pem").exists()
@@ -76,7 +83,7 @@ def _hold(folder, ready, release):
     import os
 
     os.environ["XDG_STATE_HOME"] = folder
-    with stack_config.exclusive_lock(Silent()):
+    with installation.exclusive_lock(Silent()):
         ready.set()
         release.wait(10)
 
@@ -94,6 +101,35 @@ def test_one_command_at_a_time(monkeypatch, tmp_path):
             said.append(text)
             release.set()
 
-    with stack_config.exclusive_lock(Listener()):
-        assert said == ["another `provision cloud` is at work: waiting"]
+    with installation.exclusive_lock(Listener()):
+        assert said == ["Another `provision cloud` command is running: waiting for it."]
     other.join(10)
+
+
+def test_data_is_incomplete_while_a_restore_runs_and_after_one_that_was_interrupted(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    installation.require_complete_data()
+    installation.begin_restoring(tmp_path / "cloud.tar.gz")
+    with pytest.raises(UsageError, match="was interrupted") as caught:
+        installation.require_complete_data()
+    assert f"`provision cloud restore {tmp_path}/cloud.tar.gz` again" in caught.value.hint
+    installation.end_restoring()
+    installation.require_complete_data()
+
+
+@pytest.mark.parametrize("name", ["consul_gossip", "keystone_fernet", "consul_management", "admin"])
+def test_each_secret_has_the_form_that_its_service_accepts(name):
+    secret = installation.new_password(name)
+    assert secret != installation.new_password(name)
+    if name == "consul_management":
+        assert str(uuid.UUID(secret)) == secret
+    elif name != "admin":
+        assert len(base64.urlsafe_b64decode(secret.translate({ord("+"): "-", ord("/"): "_"}))) == 32
+
+
+def test_settings_are_read_as_they_were_written(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    tls = GivenTls("cloud.example", tmp_path / "cert", tmp_path / "key", None)
+    settings = Settings(replicas={"nova-api": 3}, tls=tls, ha=True, swarm=True, members=("192.0.2.1",))
+    installation.save_settings(settings)
+    assert installation.load_settings() == settings

@@ -116,7 +116,7 @@ def test_what_everybody_trusts_needs_no_authority(tmp_path):
     [
         (lambda files: files.cert.write_text("x"), "no PEM certificate"),
         (lambda files: files.key.unlink(), "mine.key"),
-        (lambda files: files.authority.unlink(), "ca.pem is not there"),
+        (lambda files: files.authority.unlink(), "ca.pem does not exist"),
         (lambda files: None, "cloud.example.org, which does not lead to 127.0.0.1"),
     ],
 )
@@ -159,7 +159,7 @@ def test_only_a_proxy_that_shows_another_certificate_is_given_it(monkeypatch):
     assert not engine.told, "it does not answer yet"
     assert tls.hand_over(engine, Settings())
     assert engine.told == [("h-1", ["/entrypoint", "certificate"])]
-    assert tls.hand_over(engine, Settings()) == ""
+    assert tls.hand_over(engine, Settings()) is None
 
 
 def test_ovn_has_a_certificate_on_several_hosts_that_both_ends_show():

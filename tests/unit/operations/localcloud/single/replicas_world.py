@@ -1,4 +1,4 @@
-"""One machine that only pretends: containers, Compose, Consul, HAProxy and a clock, behind their own doors' names."""
+"""A fake host: containers, Compose, Consul, HAProxy and a clock, with the methods of their adapters."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Box:
 
 @dataclass
 class Machine:
-    """All the doors at once; `log` holds the effects in their order, `next` says how new containers fare."""
+    """All adapters at once; `log` holds the effects in their order, `next` says how new containers fare."""
 
     tag: str = "new"
     now: float = 0.0
@@ -102,7 +102,7 @@ class Machine:
         box.state = replace(box.state, container=name)
 
     def last_lines(self, container):
-        return f"last words of {self.boxes[container].state.service}"
+        return f"last words of {self.state(container).service}"
 
     def settle(self, container, limit):
         assert container.endswith("-migrate")
@@ -156,7 +156,7 @@ class Machine:
             )
         return tuple(found)
 
-    # --- the listener ---
+    # --- Progress ---
 
     def phase(self, name):
         from contextlib import nullcontext
@@ -173,7 +173,7 @@ class Machine:
     # --- what tests look at ---
 
     def serving(self, service):
-        """Count the copies to which HAProxy sends requests."""
+        """Count the replicas to which HAProxy sends requests."""
         return sum(each.up for each in self.servers() or () if each.backend == service)
 
     def running(self, service):
@@ -228,6 +228,8 @@ class FakeCompose:
         self.machine.log.append(f"run {service} {' '.join(command)}")
         if command[0] in self.failing:
             raise ProvisionError(f"{service} failed")
+        if command[0] in ("migrate", "contract"):
+            self.machine.migrated[service.removesuffix("-migrate")] = self.machine.tag
 
     def add(self, totals):
         machine = self.machine

@@ -1,13 +1,17 @@
+"""Three members or one on one host: the choice, the start, and how one changes at a time."""
+
 from __future__ import annotations
 
 import pytest
 
-from provision.adapters.consul.catalogue import CatalogueAwayError
 from provision.base.errors import ProvisionError, UsageError
+from provision.base.poll import Pending
 from provision.base.progress import Silent
 from provision.model.localcloud.settings import CLUSTERED, INFRASTRUCTURE, Settings, member_services
 from provision.operations.localcloud.shared import installation
 from provision.operations.localcloud.single import members
+
+from ..consul_keys import ConsulKeys
 
 HA = Settings(ha=True)
 STATUS = "wsrep_cluster_status\t{}\nwsrep_ready\tON\nwsrep_local_state_comment\tSynced\nwsrep_cluster_size\t{}\n"
@@ -44,16 +48,6 @@ class Project:
 
     def remove(self, services):
         self.done.append(("remove", *services))
-
-
-class ConsulKeys:
-    def __init__(self, **containers):
-        self.there = containers
-
-    def containers(self, service):
-        if service not in self.there:
-            raise CatalogueAwayError("away")
-        return self.there[service]
 
 
 @pytest.fixture(autouse=True)
@@ -110,26 +104,25 @@ def test_nothing_is_forgotten_when_the_first_does_not_stay(project):
 
 def answered(waits):
     """Wait for nothing, and keep what is still missing."""
-    return lambda missing: waits.append(missing) if missing() else None
+    return lambda ask: waits.append(ask) if ask() else None
 
 
 def test_one_of_each_is_started_and_not_waited_for():
     project = Project()
-    members.start(Engine(), project, ConsulKeys(), Settings(), wait=lambda missing: missing(), rights=str)
+    members.start(Engine(), project, ConsulKeys(), Settings(), wait=lambda ask: ask(), rights=lambda: None)
     assert project.done == [INFRASTRUCTURE]
 
 
 def test_members_that_do_not_serve_yet_start_side_by_side():
     project, waits = Project(), []
     keys = ConsulKeys(mariadb={"a"}, rabbitmq=set(), memcached={"x", "y", "z"})
-    members.start(Engine(), project, keys, HA, wait=answered(waits), rights=str)
+    members.start(Engine(), project, keys, HA, wait=answered(waits), rights=lambda: None)
     assert project.done[-1] == (*CLUSTERED, *member_services(HA))
     assert len(project.done) == 2
     (missing,) = waits
-    assert missing() == "mariadb (1 of 3 serve), rabbitmq (0 of 3 serve)"
+    assert missing() == Pending("mariadb (1 of 3 serve), rabbitmq (0 of 3 serve)")
     keys.there["mariadb"] = keys.there["rabbitmq"] = {"a", "b", "c"}
-    assert missing() == ""
-    assert members.lacking(ConsulKeys(), HA) == "Consul"
+    assert missing() is None
 
 
 def test_members_that_serve_change_one_at_a_time_and_each_is_waited_for():
@@ -141,9 +134,9 @@ def test_members_that_serve_change_one_at_a_time_and_each_is_waited_for():
             engine.ids["provision-mariadb-2-1"] = "0123456789abcdef"
 
     project.on_up = renewed
-    members.start(engine, project, keys, HA, wait=answered(waits), rights=str)
+    members.start(engine, project, keys, HA, wait=answered(waits), rights=lambda: None)
     assert [each for each in project.done if len(each) == 1][:3] == [("mariadb-2",), ("mariadb-3",), ("mariadb",)]
     assert len(waits) == 1
-    assert waits[0]() == "mariadb-2 (just renewed)"
+    assert waits[0]() == Pending("mariadb-2 (just replaced)")
     keys.there["mariadb"].add("0123456789ab")
-    assert waits[0]() == ""
+    assert waits[0]() is None

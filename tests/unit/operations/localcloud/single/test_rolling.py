@@ -1,33 +1,36 @@
-"""ReplicaSet on a machine that only pretends: what is done in which order, and who serves at every moment."""
+"""ReplicaSet on a fake host: what is done in which order, and how many replicas serve at every moment."""
 
 from __future__ import annotations
 
 import pytest
 
 from provision.base.errors import ProvisionError
+from provision.base.poll import Pending
 from provision.operations.localcloud.single import rolling
 from provision.operations.localcloud.single.rolling import ReplicaSet
 
+from ..fake_clock import use_clock
 from .replicas_world import FakeCompose, Machine
 
 
 @pytest.fixture
 def machine(monkeypatch):
     machine = Machine()
+    use_clock(monkeypatch, machine)
     monkeypatch.setattr(rolling, "time", machine)
     return machine
 
 
-def copies(machine, **options):
+def replicas(machine, **options):
     return ReplicaSet(FakeCompose(machine), machine, machine, machine, machine, **options)
 
 
-def test_an_api_is_replaced_one_copy_at_a_time_and_none_is_ever_missing(machine):
+def test_an_api_is_replaced_one_replica_at_a_time_and_none_is_ever_missing(machine):
     for number in (1, 2, 3):
         machine.put("nova-api", number, "old")
     least = [3]
     machine.watch.append(lambda: least.append(machine.serving("nova-api")))
-    copies(machine).roll("nova-api", 3)
+    replicas(machine).roll("nova-api", 3)
     assert [line for line in machine.log if "phase" not in line] == [
         line
         for number in (1, 2, 3)
@@ -41,73 +44,73 @@ def test_an_api_is_replaced_one_copy_at_a_time_and_none_is_ever_missing(machine)
     assert machine.running("nova-api") == [(n, "new", f"provision-nova-api-{n}") for n in (1, 2, 3)]
 
 
-def test_a_single_copy_gets_a_second_one_for_the_moment(machine):
+def test_a_single_replica_gets_a_second_one_for_the_moment(machine):
     machine.put("keystone", 1, "old")
     serving = []
     machine.watch.append(lambda: serving.append(machine.serving("keystone")))
-    copies(machine).roll("keystone", 1)
+    replicas(machine).roll("keystone", 1)
     assert set(serving) == {1, 2}
     assert machine.running("keystone") == [(1, "new", "provision-keystone-1")]
 
 
-def test_requests_under_way_end_before_their_copy_does(machine):
+def test_requests_under_way_end_before_their_replica_does(machine):
     id_ = machine.put("glance", 1, "old")
     machine.boxes[id_].requests = 40
-    copies(machine).roll("glance", 1)
+    replicas(machine).roll("glance", 1)
     assert machine.log[-1] == "end glance 1 old 0"
     assert any("requests under way" in line for line in machine.lines)
 
 
-def test_patience_with_requests_has_an_end(machine):
+def test_draining_has_an_end(machine):
     id_ = machine.put("nova-api", 1, "old")
     machine.boxes[id_].requests = 1000
-    copies(machine, patience=7).roll("nova-api", 1)
+    replicas(machine, drain_timeout=7).roll("nova-api", 1)
     assert machine.log[-1].startswith("end nova-api 1 old 9")
     assert any("leaves with" in line for line in machine.lines)
 
 
 def test_what_listens_nowhere_is_replaced_when_its_successor_is_connected(machine):
     machine.put("nova-conductor", 1, "old")
-    copies(machine).roll("nova-conductor", 1)
+    replicas(machine).roll("nova-conductor", 1)
     assert machine.log == ["start nova-conductor 1 new", "end nova-conductor 1 old 0"]
     assert machine.now >= 3
 
 
 @pytest.mark.parametrize("service", ["placement", "nova-conductor"])
 @pytest.mark.parametrize("fate", [{"works": None}, {"works": None, "ends": 4.0}])
-def test_a_new_copy_that_does_not_work_is_removed_and_the_old_ones_go_on(machine, service, fate):
+def test_a_new_replica_that_does_not_work_is_removed_and_the_old_ones_go_on(machine, service, fate):
     machine.put(service, 1, "old")
     machine.put(service, 2, "old")
     machine.next[service] = fate
     with pytest.raises(ProvisionError) as caught:
-        copies(machine, limit=20).roll(service, 2)
-    assert f"the new copy 1 of {service}" in caught.value.message
+        replicas(machine, ready_timeout=20).roll(service, 2)
+    assert f"the new replica 1 of {service}" in caught.value.message
     assert "what ran before goes on" in caught.value.message
     assert caught.value.detail == f"last words of {service}"
     assert machine.running(service) == [(n, "old", f"provision-{service}-{n}") for n in (1, 2)]
     assert machine.log == [f"start {service} 1 new", f"end {service} 1 new 0"]
 
 
-def test_an_upgrade_that_was_broken_off_is_gone_on_with(machine):
+def test_an_interrupted_upgrade_is_continued(machine):
     machine.put("neutron-api", 1, "old")
     machine.put("neutron-api", 1, "new", works=None)
     machine.boxes[f"{2:012x}"].born = 0
     machine.boxes[f"{2:012x}"].works = 2.0
-    copies(machine).roll("neutron-api", 1)
+    replicas(machine).roll("neutron-api", 1)
     assert machine.log == ["leave neutron-api 1 old", "end neutron-api 1 old 0"]
     assert machine.running("neutron-api") == [(1, "new", "provision-neutron-api-1")]
 
 
 def test_what_is_as_it_shall_be_is_left_alone(machine):
     machine.put("keystone", 1, "new")
-    copies(machine).roll("keystone", 1)
+    replicas(machine).roll("keystone", 1)
     assert machine.log == []
 
 
-def test_copies_beyond_the_number_leave_in_good_order(machine):
+def test_replicas_beyond_the_number_leave_in_good_order(machine):
     for number in (1, 2, 3):
         machine.put("nova-api", number, "new")
-    copies(machine).roll("nova-api", 1)
+    replicas(machine).roll("nova-api", 1)
     assert machine.log == [
         "leave nova-api 2 new",
         "end nova-api 2 new 0",
@@ -120,7 +123,7 @@ def test_all_that_is_missing_starts_at_once_and_stopped_containers_go(machine):
     machine.put("keystone", 1, "new")
     id_ = machine.put("nova-api", 2, "new", ends=0.0)
     machine.sleep(1)
-    new = copies(machine).start({"keystone": 2, "nova-api": 2, "nova-conductor": 1})
+    new = replicas(machine).start({"keystone": 2, "nova-api": 2, "nova-conductor": 1})
     assert machine.log == [
         "end nova-api 2 new 0",
         "start nova-api 1 new",
@@ -139,11 +142,11 @@ def test_what_never_works_and_is_out_of_date_is_not_kept(machine):
     machine.put("glance", 1, "old")
     machine.put("placement", 1, "new", works=None)
     machine.put("nova-api", 1, "old", works=1010.0)  # works in ten seconds
-    copies(machine).drop_broken(dict.fromkeys(("keystone", "glance", "placement", "nova-api", "neutron-api"), 1))
+    replicas(machine).drop_broken(dict.fromkeys(("keystone", "glance", "placement", "nova-api", "neutron-api"), 1))
     assert machine.log == ["end keystone 1 old 0"]
 
 
-def test_a_copy_is_not_taken_away_while_consul_is(machine, monkeypatch):
+def test_a_replica_is_not_removed_while_consul_is_away(machine, monkeypatch):
     from provision.adapters.consul.catalogue import CatalogueAwayError
 
     machine.put("nova-api", 1, "new")
@@ -154,21 +157,34 @@ def test_a_copy_is_not_taken_away_while_consul_is(machine, monkeypatch):
 
     monkeypatch.setattr(machine, "services", away)
     with pytest.raises(CatalogueAwayError):
-        copies(machine).roll("nova-api", 1)
+        replicas(machine).roll("nova-api", 1)
     assert extra in machine.boxes
 
 
-def test_without_haproxys_numbers_a_copy_leaves_after_a_moment(machine, monkeypatch):
+def test_without_haproxys_numbers_a_replica_leaves_after_a_moment(machine, monkeypatch):
     machine.put("nova-api", 1, "new")
     machine.put("nova-api", 2, "new")
     monkeypatch.setattr(machine, "servers", lambda: None)
-    copies(machine).roll("nova-api", 1)
+    replicas(machine).roll("nova-api", 1)
     assert machine.log == ["leave nova-api 2 new", "end nova-api 2 new 0"]
     assert machine.now >= 5
 
 
-def test_copies_that_do_not_pass_their_checks_are_named(machine):
+def test_replicas_that_do_not_pass_their_checks_are_named(machine):
     machine.put("keystone", 1, "new")
     machine.put("keystone", 2, "new", works=None)
     machine.put("nova-conductor", 1, "new", works=None)
-    assert copies(machine).unhealthy() == "keystone 2 (000000)"
+    assert replicas(machine).all_healthy() == Pending("keystone 2 (000000)")
+
+
+def test_all_replicas_pass_their_checks(machine):
+    machine.put("keystone", 1, "new")
+    assert replicas(machine).all_healthy() is None
+
+
+def test_the_drain_of_a_service_is_its_own_where_nobody_says_otherwise(machine):
+    id_ = machine.put("nova-api", 2, "new")
+    machine.boxes[id_].requests = 1000
+    replicas(machine).retire(machine.boxes[id_].state)
+    assert machine.now > 60
+    assert machine.lines[-3].endswith("requests under way after 60 s")

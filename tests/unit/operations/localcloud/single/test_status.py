@@ -1,4 +1,4 @@
-"""The status of a cloud that only pretends, for a person and for a program."""
+"""The status of a fake local cloud, for a person and for a program."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def line(found, service):
 
 
 def test_all_is_well(machine):
-    found = status.stack_status()
+    found = status.status()
     assert found.up
     keystone = line(found, "keystone")
     assert (keystone.wanted, keystone.running, keystone.healthy, keystone.drift, keystone.host) == (1, 1, 1, "", "box")
@@ -65,7 +65,7 @@ def test_all_is_well(machine):
 
 def test_out_of_date_is_said_and_is_no_failure(machine):
     machine.tag = "newer"
-    found = status.stack_status()
+    found = status.status()
     assert found.up
     assert {each.drift for each in found.services if each.wanted} == {"image"}
     assert "`provision cloud upgrade` replaces it" in found.text()
@@ -89,7 +89,7 @@ def test_what_is_not_as_it_shall_be_is_not_up(machine, monkeypatch, trouble):
             raise ProvisionError("Consul does not answer")
 
         monkeypatch.setattr(machine, "services", away)
-    found = status.stack_status()
+    found = status.status()
     assert not found.up
     assert not line(found, "keystone").up
     assert "Everything is up." not in found.text()
@@ -110,7 +110,7 @@ def with_members(machine, monkeypatch):
 
 def test_members_are_one_service(machine, monkeypatch):
     with_members(machine, monkeypatch)
-    found = status.stack_status()
+    found = status.status()
     assert found.up
     mariadb = line(found, "mariadb")
     assert (mariadb.wanted, mariadb.running, mariadb.healthy, mariadb.drift) == (3, 3, 3, "")
@@ -131,7 +131,7 @@ def test_each_member_counts(machine, monkeypatch, trouble, running, healthy):
         del machine.boxes[box.state.id]
     else:
         box.state = replace(box.state, image="provision/x:old")
-    found = status.stack_status()
+    found = status.status()
     mariadb = line(found, "mariadb")
     assert (mariadb.wanted, mariadb.running, mariadb.healthy) == (3, running, healthy)
     assert mariadb.up == found.up == (trouble == "old")
@@ -142,12 +142,12 @@ def test_members_that_nobody_asked_for_are_too_many(machine, monkeypatch):
     with_members(machine, monkeypatch)
     installation.save_settings(Settings())
     monkeypatch.setattr(status, "control", lambda: FakeCompose(machine))
-    mariadb = line(status.stack_status(), "mariadb")
+    mariadb = line(status.status(), "mariadb")
     assert (mariadb.wanted, mariadb.running, mariadb.drift, mariadb.up) == (1, 3, "no longer wanted", False)
 
 
 def test_without_containers(machine):
     machine.boxes.clear()
-    found = status.stack_status()
+    found = status.status()
     assert not found.up
     assert "`provision cloud up` starts it" in found.text()

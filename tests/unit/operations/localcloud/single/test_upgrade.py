@@ -1,4 +1,4 @@
-"""An upgrade on a machine that only pretends: schemas before and after, Nova's own order, and what is left."""
+"""An upgrade on a fake host: schemas before and after, Nova's own order, and what is left."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pytest
 from provision.base.errors import ProvisionError, UsageError
 from provision.model.localcloud.replicas import SCALABLE_SERVICES
 from provision.model.localcloud.settings import MIGRATED, Settings
-from provision.operations.localcloud.shared import schema
+from provision.operations.localcloud.shared.hypervisors import AGENTS
 from provision.operations.localcloud.single import rolling, upgrade
 from provision.operations.localcloud.single.rolling import ReplicaSet
 
+from ..fake_clock import use_clock
 from .replicas_world import FakeCompose, Machine
 
 HYPERVISOR = "provision-compute-1"
@@ -22,8 +23,8 @@ HYPERVISOR = "provision-compute-1"
 @pytest.fixture
 def machine(monkeypatch):
     machine = Machine(migrated=dict.fromkeys(MIGRATED, "old"))
+    use_clock(monkeypatch, machine)
     monkeypatch.setattr(rolling, "time", machine)
-    monkeypatch.setattr(upgrade, "time", machine)
     return machine
 
 
@@ -32,17 +33,17 @@ def installation(machine, **compose):
     return SimpleNamespace(
         control=control,
         hypervisors=(FakeCompose(machine, project=HYPERVISOR),),
-        copies={each.service: 1 for each in SCALABLE_SERVICES},
+        replicas={each.service: 1 for each in SCALABLE_SERVICES},
         inputs=dict.fromkeys(MIGRATED, "new"),
         settings=Settings(ha=control.ha),
     )
 
 
-def renew(machine, services=None, limit=20.0, **compose):
+def replace_outdated(machine, services=None, **compose):
     here = installation(machine, **compose)
-    copies = ReplicaSet(here.control, machine, machine, machine, machine, limit=limit)
-    every = (*here.copies, *upgrade.AGENTS)
-    upgrade.renew(machine, here, copies, machine, services or every)
+    replicas = ReplicaSet(here.control, machine, machine, machine, machine, ready_timeout=20)
+    every = (*here.replicas, *AGENTS)
+    upgrade.replace_outdated(machine, here, replicas, machine, services or every)
 
 
 def everything(machine, tag="old"):
@@ -59,7 +60,7 @@ def order(machine, *words):
 
 def test_a_whole_upgrade_in_its_order(machine):
     everything(machine)
-    renew(machine)
+    replace_outdated(machine)
     runs = [line for line in machine.log if line.startswith("run")]
     assert sorted(runs[:5]) == sorted(f"run {family}-migrate expand" for family in MIGRATED)
     assert sorted(runs[5:]) == sorted(f"run {family}-migrate contract" for family in MIGRATED)
@@ -71,40 +72,40 @@ def test_a_whole_upgrade_in_its_order(machine):
     assert places[f"up {HYPERVISOR} nova-compute metadata-agent"] < min(places[line] for line in runs[5:])
 
 
-def test_what_carries_guests_is_never_replaced_under_them(machine):
+def test_what_vms_depend_on_is_never_replaced_under_them(machine):
     everything(machine)
-    renew(machine)
+    replace_outdated(machine)
     assert not [line for line in order(machine, "up") if "libvirt" in line]
 
 
 def test_nothing_to_do_does_nothing(machine):
     everything(machine, "new")
     machine.migrated = dict.fromkeys(MIGRATED, "new")
-    renew(machine)
+    replace_outdated(machine)
     assert machine.log == []
 
 
 def test_one_service_brings_half_of_its_schema_until_the_rest_of_its_family_follows(machine):
     everything(machine)
-    renew(machine, ["nova-api"])
+    replace_outdated(machine, ["nova-api"])
     assert order(machine, "run", "start", "up") == ["run nova-migrate expand", "start nova-api 1 new"]
     machine.log.clear()
-    renew(machine, ["nova-conductor", "nova-scheduler", "nova-metadata"])
+    replace_outdated(machine, ["nova-conductor", "nova-scheduler", "nova-metadata"])
     assert order(machine, "run") == ["run nova-migrate expand", "run nova-migrate contract"]
 
 
 def test_a_schema_that_is_there_needs_no_half(machine):
     everything(machine)
     machine.migrated["keystone"] = "new"
-    renew(machine, ["keystone"])
+    replace_outdated(machine, ["keystone"])
     assert not order(machine, "run")
 
 
-def test_a_copy_that_does_not_work_stops_the_upgrade_before_the_schemas_second_half(machine):
+def test_a_replica_that_does_not_work_stops_the_upgrade_before_the_schemas_second_half(machine):
     everything(machine)
     machine.next["nova-conductor"] = {"works": None}
-    with pytest.raises(ProvisionError, match="new copy 1 of nova-conductor"):
-        renew(machine)
+    with pytest.raises(ProvisionError, match="new replica 1 of nova-conductor"):
+        replace_outdated(machine)
     assert order(machine, "start") == [
         "start keystone 1 new", "start glance 1 new", "start placement 1 new", "start nova-conductor 1 new",
     ]  # fmt: skip
@@ -115,7 +116,7 @@ def test_a_copy_that_does_not_work_stops_the_upgrade_before_the_schemas_second_h
 def test_an_upgrade_that_broke_off_before_its_last_step_takes_it_the_next_time(machine):
     everything(machine, "new")
     machine.migrated = dict.fromkeys(MIGRATED, "new") | {"nova": "old"}
-    renew(machine)
+    replace_outdated(machine)
     assert machine.log == [
         "phase schemas, before", "run nova-migrate expand", "phase schemas, after", "run nova-migrate contract",
     ]  # fmt: skip
@@ -124,7 +125,7 @@ def test_an_upgrade_that_broke_off_before_its_last_step_takes_it_the_next_time(m
 def test_a_schema_that_cannot_be_expanded_stops_it_before_anything(machine):
     everything(machine)
     with pytest.raises(ProvisionError, match="migrate failed"):
-        renew(machine, failing=("expand",))
+        replace_outdated(machine, failing=("expand",))
     assert not order(machine, "start", "end", "leave")
 
 
@@ -132,7 +133,7 @@ def test_an_agent_that_does_not_come_back_is_said(machine):
     everything(machine, "new")
     machine.put("nova-compute", 1, "old", project=HYPERVISOR, works=None)
     with pytest.raises(ProvisionError, match="does not work after it was replaced") as caught:
-        renew(machine)
+        replace_outdated(machine)
     assert caught.value.detail == "last words of nova-compute"
 
 
@@ -141,7 +142,7 @@ def test_an_agent_that_does_not_come_back_is_said(machine):
     [
         (["nova"], "there is no service 'nova'"),
         (["keystone", "nothing"], "there is no service 'nothing'"),
-        (["libvirt"], "carries the guests of its hypervisor"),
+        (["libvirt"], "VMs depend on libvirt"),
     ],
 )
 def test_services_that_cannot_be_upgraded_are_refused_before_anything(monkeypatch, named, problem):
@@ -161,11 +162,11 @@ def test_without_a_cloud_there_is_nothing_to_upgrade(monkeypatch):
 def test_what_cannot_stand_beside_itself_is_replaced_when_it_is_named(machine):
     machine.put("mariadb", 1, "old")
     here = installation(machine)
-    copies = ReplicaSet(here.control, machine, machine, machine, machine)
-    assert upgrade._is_old(machine, here, "mariadb")
-    upgrade._replace(machine, here, copies, "mariadb", 20)
+    replicas = ReplicaSet(here.control, machine, machine, machine, machine)
+    assert upgrade.is_outdated(machine, here, "mariadb")
+    upgrade.replace_members(machine, here, replicas, "mariadb", 20)
     assert machine.log == ["up provision mariadb"]
-    assert not upgrade._is_old(machine, here, "mariadb")
+    assert not upgrade.is_outdated(machine, here, "mariadb")
 
 
 MEMBERS = ("mariadb", "mariadb-2", "mariadb-3")
@@ -180,63 +181,48 @@ def members(machine, tag="old", **fates):
 
 
 def test_members_are_replaced_one_at_a_time_and_the_first_is_the_last(machine):
-    here, copies = members(machine)
+    here, replicas = members(machine)
     serving = []
-    machine.watch.append(lambda: serving.append(sum(upgrade._works(machine, here, copies, n) for n in MEMBERS)))
-    upgrade._replace(machine, here, copies, "mariadb", 20)
+    machine.watch.append(lambda: serving.append(sum(upgrade.is_working(machine, here, replicas, n) for n in MEMBERS)))
+    upgrade.replace_members(machine, here, replicas, "mariadb", 20)
     assert machine.log == ["up provision mariadb-2", "up provision mariadb-3", "up provision mariadb"]
     assert min(serving) == 2
-    assert not upgrade._is_old(machine, here, "mariadb")
+    assert not upgrade.is_outdated(machine, here, "mariadb")
 
 
 def test_one_member_that_is_old_makes_its_service_old(machine):
     here, _ = members(machine, "new")
-    assert not upgrade._is_old(machine, here, "mariadb")
+    assert not upgrade.is_outdated(machine, here, "mariadb")
     (id_,) = (key for key, box in machine.boxes.items() if box.state.service == "mariadb-3")
     machine.boxes[id_].state = replace(machine.boxes[id_].state, image="provision/x:old")
-    assert upgrade._is_old(machine, here, "mariadb")
-    upgrade._say_rest(machine, here, machine)
-    assert machine.lines[0].endswith("`provision cloud upgrade mariadb`")
+    assert upgrade.is_outdated(machine, here, "mariadb")
+    upgrade.note_rest(machine, here, machine)
+    assert machine.lines[0].endswith("`provision cloud upgrade mariadb`.")
     del machine.boxes[id_]
-    assert upgrade._is_old(machine, here, "mariadb")
+    assert upgrade.is_outdated(machine, here, "mariadb")
 
 
 def test_no_member_leaves_while_another_does_not_work(machine):
-    here, copies = members(machine, mariadb_3={"works": None})
+    here, replicas = members(machine, mariadb_3={"works": None})
     with pytest.raises(ProvisionError, match="mariadb-3 does not work, so mariadb-2 is not replaced"):
-        upgrade._replace(machine, here, copies, "mariadb", 20)
+        upgrade.replace_members(machine, here, replicas, "mariadb", 20)
     assert machine.log == []
 
 
 def test_a_member_that_does_not_come_back_ends_it_with_the_others_untouched(machine):
-    here, copies = members(machine)
+    here, replicas = members(machine)
     machine.next["mariadb-2"] = {"works": None}
     with pytest.raises(ProvisionError, match="mariadb-2 does not work after it was replaced"):
-        upgrade._replace(machine, here, copies, "mariadb", 20)
+        upgrade.replace_members(machine, here, replicas, "mariadb", 20)
     assert machine.log == ["up provision mariadb-2"]
-
-
-def test_the_schemas_are_asked_of_a_member_that_serves(machine):
-    asked = []
-
-    def execute(container, argv):
-        asked.append(container)
-        # Apart from the others, a member refuses every question.
-        return (0, "nova\tnew\n") if container == "provision-mariadb-3-1" else (1, "ERROR 1047 (08S01)")
-
-    machine.execute = execute
-    lacking = schema.pending(machine, installation(machine, ha=True))
-    assert asked == ["provision-mariadb-1", "provision-mariadb-2-1", "provision-mariadb-3-1"]
-    assert set(lacking) == {*MIGRATED} - {"nova"}
-    assert schema.pending(machine, installation(machine)) is None
 
 
 def test_what_is_left_is_named(machine):
     everything(machine)
     machine.put("mariadb", 1, "old")
-    upgrade._say_rest(machine, installation(machine), machine)
+    upgrade.note_rest(machine, installation(machine), machine)
     assert machine.lines == [
-        "Out of date, and left: replacing it is a pause of seconds. `provision cloud upgrade mariadb`",
-        f"Out of date, and left: libvirt of {HYPERVISOR} carry guests. "
+        "Still out of date: mariadb. Replacing it takes a pause of seconds: `provision cloud upgrade mariadb`.",
+        f"Still out of date: libvirt of {HYPERVISOR}, on which VMs depend. "
         "`provision cloud down` and `provision cloud up` replace them.",
     ]

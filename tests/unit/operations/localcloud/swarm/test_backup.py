@@ -14,11 +14,11 @@ from provision.model.localcloud.backup import key_files, passwords_for_hosts
 from provision.model.localcloud.doctor.observed import Unit
 from provision.model.localcloud.settings import Settings
 from provision.model.localcloud.swarm import Task
+from provision.operations.localcloud.shared import backup as shared_backup
 from provision.operations.localcloud.shared import installation
-from provision.operations.localcloud.single import backup
-from provision.operations.localcloud.swarm import backup as swarm_backup
+from provision.operations.localcloud.swarm import backup
 
-from ..single.test_backup import DUMP, SERVES, FakeData
+from ..backup_world import DUMP, SERVES, FakeData
 
 PASSWORDS = {"admin": "a", "keystone_fernet": "f", "keystone_credential": "c", "registry": "r"}
 TASKS = (
@@ -39,16 +39,16 @@ def _here(monkeypatch, tmp_path):
     data.galera = {"c1": SERVES}
     here = SimpleNamespace(data=data, units=(DATABASE,), wanted={"mariadb": 1}, file=tmp_path / "cloud.tar.gz")
     swarm = SimpleNamespace(wanted=lambda: here.wanted, tasks=lambda: TASKS)
-    monkeypatch.setattr(backup, "Data", lambda: data)
-    monkeypatch.setattr(swarm_backup, "Engine", lambda: None)
-    monkeypatch.setattr(swarm_backup, "Inspector", lambda: SimpleNamespace(copies=lambda: here.units, units=tuple))
-    monkeypatch.setattr(swarm_backup, "current", lambda engine: Settings(ha=True, swarm=True))
-    monkeypatch.setattr(swarm_backup, "door", lambda settings: swarm)
+    monkeypatch.setattr(shared_backup, "Data", lambda: data)
+    monkeypatch.setattr(backup, "Engine", lambda: None)
+    monkeypatch.setattr(backup, "Inspector", lambda: SimpleNamespace(copies=lambda: here.units, units=tuple))
+    monkeypatch.setattr(backup, "current_settings", lambda engine: Settings(ha=True, swarm=True))
+    monkeypatch.setattr(backup, "swarm_adapter", lambda settings: swarm)
     return here
 
 
 def kept(here, *, images=False):
-    swarm_backup.backup_swarm(Silent(), here.file, images=images)
+    backup.backup(Silent(), here.file, images=images)
     assert archive.verified(here.file).inputs == {"nova": "n1", "keystone": "k1"}
     return {name: content.read() for name, content in archive.members(here.file)}
 
@@ -70,7 +70,7 @@ def test_a_backup_is_what_one_machine_can_restore_too(here):
 def test_images_are_kept_where_they_are(here):
     with pytest.raises(UsageError, match="files of another host") as caught:
         kept(here, images=True)
-    assert caught.value.hint == "run the same command on host-1"
+    assert caught.value.hint == "Run the same command on host-1."
     assert not here.file.exists()
     here.units = (DATABASE, GLANCE)
     assert kept(here, images=True)["images/63c24d03-c96d"]
@@ -80,7 +80,7 @@ def test_without_a_member_it_is_said_who_has_one(here):
     here.units = (GLANCE,)
     with pytest.raises(UsageError, match="no member of MariaDB runs on this host") as caught:
         kept(here)
-    assert caught.value.hint == "run the same command on host-1 or host-2"
+    assert caught.value.hint == "Run the same command on host-1 or host-2."
     here.wanted = {"registry": 1}
     with pytest.raises(UsageError, match="does not run"):
         kept(here)

@@ -10,7 +10,7 @@ from provision.model.localcloud.doctor.swarm_rules import diagnose_swarm
 from provision.model.localcloud.settings import Settings
 from provision.model.localcloud.swarm import Host, Task
 from provision.model.localcloud.swarm_status import SwarmLine
-from provision.operations.localcloud.swarm import doctor as workflow
+from provision.operations.localcloud.swarm import doctor
 
 HOSTS = tuple(Host(f"id{n}", f"host-{n}", f"192.0.2.{n}", n != 3, n) for n in (1, 2, 3))
 TASKS = (
@@ -38,14 +38,14 @@ class FakeSwarm:
         return "192.0.2.9" if service == "consul" else ""
 
 
-class FakeLook:
+class FakeInspector:
     def copies(self):
         return (Unit("keystone", "provision_keystone.1.x", "provision", "running", unhealthy=True, container="c1"),)
 
 
 @pytest.fixture(name="swarm")
 def _swarm(monkeypatch):
-    def parts(settings, look, units, *, consul, proxy):
+    def parts(settings, inspector, units, *, consul, proxy):
         asked.append([unit.name for unit in units])
         lost = {"failed_nodes": ("host-2", "host-3", "gone")}
         return {
@@ -56,18 +56,18 @@ def _swarm(monkeypatch):
 
     swarm, asked = FakeSwarm(), []
     swarm.asked = asked
-    monkeypatch.setattr(workflow, "require_swarm", lambda: Settings(ha=True, swarm=True))
-    monkeypatch.setattr(workflow, "door", lambda settings: swarm)
-    monkeypatch.setattr(workflow, "Inspector", FakeLook)
-    monkeypatch.setattr(workflow, "parts_of", parts)
-    monkeypatch.setattr(workflow, "read_passwords", dict)
+    monkeypatch.setattr(doctor, "require_swarm", lambda: Settings(ha=True, swarm=True))
+    monkeypatch.setattr(doctor, "swarm_adapter", lambda settings: swarm)
+    monkeypatch.setattr(doctor, "Inspector", FakeInspector)
+    monkeypatch.setattr(doctor, "inspections", parts)
+    monkeypatch.setattr(doctor, "read_passwords", dict)
     line = SwarmLine("keystone", 2, 2, 2, ("sha256:cd",), "", ())
-    monkeypatch.setattr(workflow, "read_lines", lambda settings, swarm, tasks: (line,))
+    monkeypatch.setattr(doctor, "read_lines", lambda settings, swarm, tasks: (line,))
     return swarm
 
 
-def test_copies_of_all_hosts_are_seen_and_those_of_this_one_in_depth(swarm):
-    seen = workflow.observe_swarm()
+def test_replicas_of_all_hosts_are_seen_and_those_of_this_one_in_depth(swarm):
+    seen = doctor.observe()
     assert [(unit.name, unit.unhealthy) for unit in seen.here.units] == [
         ("keystone-1@host-1", True),
         ("keystone-2@host-2", False),
@@ -79,7 +79,7 @@ def test_copies_of_all_hosts_are_seen_and_those_of_this_one_in_depth(swarm):
 
 
 def test_what_is_asked_is_asked_on_this_host(swarm):
-    here = workflow.observe_swarm().here
+    here = doctor.observe().here
     assert here.clocks == (Clock("http://192.0.2.9:8500", 0, 0),)
     assert here.unseen == {"backends": "haproxy does not run on this host"}
     names = {api.name for api in here.apis}
@@ -88,12 +88,12 @@ def test_what_is_asked_is_asked_on_this_host(swarm):
 
 
 def test_of_consuls_members_only_those_count_whose_host_is_there(swarm):
-    assert workflow.observe_swarm().here.failed_nodes == ("host-2",)
+    assert doctor.observe().here.failed_nodes == ("host-2",)
 
 
 def test_a_swarm_that_does_not_answer_hides_nothing_of_this_host(swarm):
     swarm.answers = False
-    seen = workflow.observe_swarm()
+    seen = doctor.observe()
     assert seen.problem == "The swarm does not have a leader."
     assert [unit.name for unit in seen.here.units] == ["provision_keystone.1.x"]
     assert {each.where for each in diagnose_swarm(seen)} >= {"the Swarm", "provision_keystone.1.x"}

@@ -9,7 +9,7 @@ import pytest
 from provision.base.progress import Silent
 from provision.model.localcloud.host import ServiceState
 from provision.model.localcloud.settings import EARLY, Settings
-from provision.operations.localcloud.shared import installation as stack_config
+from provision.operations.localcloud.shared.installation import save_settings
 from provision.operations.localcloud.swarm import hypervisor
 
 SETTINGS = Settings(ha=True, swarm=True, members=("192.0.2.1", "192.0.2.2", "192.0.2.3"))
@@ -53,18 +53,18 @@ class World:
 def _world(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     world = World()
-    stack_config.save_settings(SETTINGS)
+    save_settings(SETTINGS)
     (tmp_path / "provision/local/compose.env").write_text("")
     monkeypatch.setattr(hypervisor, "project", lambda _: world)
     monkeypatch.setattr(hypervisor, "Admin", lambda _: world)
-    monkeypatch.setattr(hypervisor, "Watch", lambda *_: SimpleNamespace(until=lambda _: None, stopped=None))
+    monkeypatch.setattr(hypervisor, "Watch", lambda *_: SimpleNamespace(until=lambda _: None, all_run=None))
     return world
 
 
 def test_a_host_becomes_a_hypervisor_of_its_own_name(world, monkeypatch):
     awaited = []
     monkeypatch.setattr(hypervisor, "await_hypervisors", lambda *words, **more: awaited.append((words, more)))
-    installation = SimpleNamespace(settings=SETTINGS, passwords={"admin": "x"}, copies={"nova-scheduler": 2})
+    installation = SimpleNamespace(settings=SETTINGS, passwords={"admin": "x"}, replicas={"nova-scheduler": 2})
     hypervisor.ensure(world, installation, Silent())
     assert [each[0] for each in world.done] == ["ensure_bridge", "ensure_bridge", "up", "up", "execute", "execute"]
     assert [each for each in world.done if each[0] == "up"] == [
@@ -76,7 +76,7 @@ def test_a_host_becomes_a_hypervisor_of_its_own_name(world, monkeypatch):
     assert world.done[-1][2] == "external_ids:provision-databases=d1"
     ((words, more),) = awaited
     assert words[-1] == ["Node.7"]
-    assert more["copies"] == {"nova-scheduler": 2}
+    assert more["replicas"] == {"nova-scheduler": 2}
     assert [container for container, _ in more["last_steps"].values()] == [
         "provision-node-7-switch-1",
         "provision-node-7-nova-compute-1",
@@ -87,7 +87,7 @@ def test_a_host_becomes_a_hypervisor_of_its_own_name(world, monkeypatch):
 def test_a_hypervisor_follows_databases_that_a_restore_has_made_anew(world, monkeypatch, followed, databases, new):
     monkeypatch.setattr(hypervisor, "await_hypervisors", lambda *words, **more: None)
     world.followed, world.databases = followed, databases
-    hypervisor.ensure(world, SimpleNamespace(settings=SETTINGS, passwords={"admin": "x"}, copies={}), Silent())
+    hypervisor.ensure(world, SimpleNamespace(settings=SETTINGS, passwords={"admin": "x"}, replicas={}), Silent())
     told = ("execute", "provision-node-7-switch-1", "sb-cluster-state-reset")
     assert (told in world.done, ("remove", ["metadata-agent"]) in world.done) == (new, new)
     if new:

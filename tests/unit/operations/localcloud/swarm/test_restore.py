@@ -9,18 +9,19 @@ from types import SimpleNamespace
 import pytest
 
 from provision.base.errors import ProvisionError, UsageError
+from provision.base.poll import Pending
 from provision.base.progress import Silent
 from provision.model.localcloud.backup import key_files
 from provision.model.localcloud.doctor.observed import Unit
 from provision.model.localcloud.settings import Settings
 from provision.model.localcloud.swarm import Host
 from provision.model.localcloud.swarm_restore import clearing
-from provision.operations.localcloud.shared import installation as stack_config
-from provision.operations.localcloud.single import backup
-from provision.operations.localcloud.swarm import hosts as swarm_hosts
-from provision.operations.localcloud.swarm import restore as swarm_restore
+from provision.operations.localcloud.shared import backup as shared_backup
+from provision.operations.localcloud.shared import installation
+from provision.operations.localcloud.swarm import restore as restore_module
 
-from ..single.test_backup import DUMP, SERVES, FakeData
+from ..backup_world import DUMP, SERVES, FakeData
+from ..fake_clock import use_clock
 
 SETTINGS = Settings(ha=True, swarm=True)
 HOSTS = tuple(Host(f"id{n}", f"host-{n}", f"192.0.2.{n}", True, n) for n in (1, 2, 3))
@@ -40,16 +41,19 @@ def _world(monkeypatch, tmp_path):
     data, log = Data(), []
     data.galera = {"c1": SERVES}
     world = SimpleNamespace(data=data, log=log, hosts=HOSTS, me="id1", lacking=[""], ending=["host-2", ""])
+    world.next_lacking = lambda: world.lacking.pop(0) if len(world.lacking) > 1 else world.lacking[0]
     world.file = tmp_path / "cloud.tar.gz"
-    stack_config.write_passwords(json.dumps(KEPT))
+    installation.write_passwords(json.dumps(KEPT))
 
     def keys(_, writer):
         for name, text in key_files(KEPT).items():
             writer.add(name, [text.encode()])
 
-    monkeypatch.setattr(backup, "Data", lambda: data)
-    world.keep = lambda *units, images=False: backup.keep(Silent(), world.file, (UNIT, *units), keys, images=images)
-    stack_config.save_settings(SETTINGS)
+    monkeypatch.setattr(shared_backup, "Data", lambda: data)
+    world.keep = lambda *units, images=False: shared_backup.write_backup(
+        Silent(), world.file, (UNIT, *units), keys, images=images
+    )
+    installation.save_settings(SETTINGS)
     swarm = SimpleNamespace(
         hosts=lambda: world.hosts,
         host_id=lambda: world.me,
@@ -61,42 +65,41 @@ def _world(monkeypatch, tmp_path):
         def __init__(self, *words):
             pass
 
-        def begin_anew(self, *, images):
-            log.append("anew, with images" if images else "anew")
+        def start_empty(self, *, images):
+            log.append("empty, with images" if images else "empty")
 
-    installation = SimpleNamespace(inputs={"nova": "n1", "keystone": "k1"})
-    monkeypatch.setattr(swarm_hosts.time, "sleep", lambda _: None)
+    current = SimpleNamespace(inputs={"nova": "n1", "keystone": "k1"})
+    use_clock(monkeypatch)
     for name, value in {
         "Data": lambda: data,
         "Engine": lambda: None,
         "Inspector": lambda: SimpleNamespace(copies=lambda: (UNIT,)),
-        "current": lambda engine: SETTINGS,
-        "door": lambda settings: swarm,
+        "current_settings": lambda engine: SETTINGS,
+        "swarm_adapter": lambda settings: swarm,
         "ensure_built": lambda *_: ({"glance": "ab"}, {}),
         "remove_services": lambda swarm, kept: log.append(("remove all but", kept)),
-        "ensure_stack_files": lambda *_: SimpleNamespace(installation=installation),
+        "ensure_stack_files": lambda *_: SimpleNamespace(installation=current),
         "Deployment": FakeDeployment,
-        "lacking_members": lambda *_: world.lacking.pop(0) if len(world.lacking) > 1 else world.lacking[0],
-        "_CAUGHT_UP": 0.2,
+        "missing_members": lambda *_: Pending(missing) if (missing := world.next_lacking()) else None,
     }.items():
-        monkeypatch.setattr(swarm_restore, name, value)
-    monkeypatch.setattr(swarm_restore.compose, "require", lambda: None)
+        monkeypatch.setattr(restore_module, name, value)
+    monkeypatch.setattr(restore_module.compose, "require", lambda: None)
     return world
 
 
 def restore(world):
-    stack_config.write_passwords(json.dumps({"admin": "old", "registry": "ours"}))
-    swarm_restore.restore_swarm(Silent(), world.file, lambda: world.log.append("sure"))
+    installation.write_passwords(json.dumps({"admin": "old", "registry": "ours"}))
+    restore_module.restore(Silent(), world.file, lambda: world.log.append("sure"))
 
 
 def test_data_comes_when_nothing_old_runs_or_is_left(world):
     world.keep()
     world.lacking = ["mariadb (1 of 3 serve)", ""]
     restore(world)
-    assert world.log == ["sure", ("remove all but", ("registry", "mirror")), "ending", "ending", "anew"]
+    assert world.log == ["sure", ("remove all but", ("registry", "mirror")), "ending", "ending", "empty"]
     assert world.data.loaded == DUMP
-    assert stack_config.read_passwords() == {**KEPT, "registry": "ours"}
-    stack_config.require_whole_data()
+    assert installation.read_passwords() == {**KEPT, "registry": "ours"}
+    installation.require_complete_data()
 
 
 def test_images_go_into_the_volume_of_their_host(world):
@@ -105,11 +108,11 @@ def test_images_go_into_the_volume_of_their_host(world):
     assert world.data.held == ("provision/glance:ab", "provision_glance", "/var/lib/glance")
     assert [place[:2] for place in world.data.put_in] == [("holder", "/var/lib/glance/images/63c24d03-c96d")]
     assert world.data.removed == ["holder"]
-    assert world.log[-1] == "anew, with images"
+    assert world.log[-1] == "empty, with images"
     world.me = "id2"
     with pytest.raises(UsageError, match="images, and those are another host's") as caught:
         restore(world)
-    assert caught.value.hint == "run it on host-1"
+    assert caught.value.hint == "Run the same command on host-1."
 
 
 @pytest.mark.parametrize(
@@ -117,7 +120,7 @@ def test_images_go_into_the_volume_of_their_host(world):
     [
         ((*HOSTS[:2], replace(HOSTS[2], ready=False)), "id1", "host-3: away"),
         (HOSTS[:2], "id1", "needs three"),
-        ((*HOSTS, Host("id4", "host-4", "192.0.2.4", True)), "id4", "carries no member"),
+        ((*HOSTS, Host("id4", "host-4", "192.0.2.4", True)), "id4", "runs no member"),
     ],
 )
 def test_hosts_that_are_not_all_there_are_bad_usage_and_nothing_changes(world, hosts, me, problem):
@@ -126,16 +129,16 @@ def test_hosts_that_are_not_all_there_are_bad_usage_and_nothing_changes(world, h
     with pytest.raises(UsageError, match=problem):
         restore(world)
     assert world.log == []
-    stack_config.require_whole_data()
+    installation.require_complete_data()
 
 
-def test_a_restore_that_breaks_off_keeps_the_cloud_from_starting(world):
+def test_an_interrupted_restore_keeps_the_cloud_from_starting(world):
     world.keep()
     world.lacking = ["mariadb (2 of 3 serve)"]
     with pytest.raises(ProvisionError, match="2 of 3 serve"):
         restore(world)
-    with pytest.raises(UsageError, match="was broken off"):
-        stack_config.require_whole_data()
+    with pytest.raises(UsageError, match="was interrupted"):
+        installation.require_complete_data()
 
 
 def test_volumes_are_emptied_where_they_are():

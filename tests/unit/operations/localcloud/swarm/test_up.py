@@ -6,11 +6,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from provision.base.errors import ProvisionError
+from provision.base.errors import ProvisionError, UsageError
+from provision.base.poll import Pending
 from provision.base.progress import Silent
 from provision.model.localcloud.settings import CLUSTERED, MEMBERS, Settings
-from provision.model.localcloud.swarm import Task
-from provision.operations.localcloud.swarm import hosts, up
+from provision.model.localcloud.swarm import Host, Task
+from provision.operations.localcloud.shared.installation import load_settings
+from provision.operations.localcloud.swarm import up
+
+from ..fake_clock import use_clock
 
 SETTINGS = Settings(ha=True, swarm=True)
 NAMES = ["mariadb", "mariadb-2", "mariadb-3", "rabbitmq", "rabbitmq-2", "rabbitmq-3"]
@@ -76,8 +80,8 @@ STACK = SimpleNamespace(
 @pytest.fixture(name="swarm")
 def _swarm(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setattr(hosts.time, "sleep", lambda _: None)
-    monkeypatch.setattr(up, "_LIMIT", 0.2)
+    use_clock(monkeypatch)
+    monkeypatch.setattr(up.time, "sleep", lambda _: None)
     return FakeSwarm()
 
 
@@ -88,43 +92,43 @@ def _deployment(swarm):
 
 def test_members_start_together_and_are_renewed_one_at_a_time(swarm, deployment, monkeypatch):
     serving = {}
-    monkeypatch.setattr(hosts, "lacking", lambda *_: "" if serving else "mariadb (0 of 3 serve)")
+    monkeypatch.setattr(up, "missing_members", lambda *_: None if serving else Pending("mariadb (0 of 3 serve)"))
     monkeypatch.setattr(
         swarm, "deploy", lambda document: serving.update(document["services"]) or FakeSwarm.deploy(swarm, document)
     )
-    deployment._members()
+    deployment._deploy_members()
     assert swarm.deployed == [tuple(NAMES)]
-    deployment._members()
+    deployment._deploy_members()
     assert swarm.deployed[1:] == [(name,) for name in NAMES]
     assert len(NAMES) == len(CLUSTERED) * MEMBERS
 
 
 def test_ovn_s_members_begin_together_and_are_renewed_one_at_a_time(swarm, deployment):
-    deployment._ovn()
+    deployment._deploy_ovn()
     assert swarm.deployed == [tuple(OVN)]
-    deployment._ovn()
+    deployment._deploy_ovn()
     assert swarm.deployed[1:] == [(name,) for name in OVN]
     # One that is away may be the only one to begin with: all are told to start.
     del swarm.running["ovn-2"]
-    deployment._ovn()
+    deployment._deploy_ovn()
     assert swarm.deployed[-1] == tuple(OVN)
 
 
 def test_members_that_do_not_serve_end_the_wait_in_words(swarm, deployment, monkeypatch):
-    monkeypatch.setattr(hosts, "lacking", lambda *_: "mariadb (2 of 3 serve)")
+    monkeypatch.setattr(up, "missing_members", lambda *_: Pending("mariadb (2 of 3 serve)"))
     with pytest.raises(ProvisionError, match=r"mariadb \(2 of 3 serve\)"):
-        deployment._members()
+        deployment._deploy_members()
 
 
 @pytest.mark.parametrize("word", ["rollback_completed", "rollback_started", "paused"])
-def test_copies_that_do_not_work_end_the_deployment_with_their_last_lines(swarm, deployment, word):
+def test_replicas_that_do_not_work_end_the_deployment_with_their_last_lines(swarm, deployment, word):
     swarm.states = {"keystone": word}
-    with pytest.raises(ProvisionError, match="new copies of keystone do not work") as caught:
+    with pytest.raises(ProvisionError, match="new replicas of keystone do not work") as caught:
         deployment._deploy("keystone")
     assert caught.value.detail == "last lines of keystone"
 
 
-def test_a_deployment_waits_until_no_old_copy_is_left(swarm, deployment):
+def test_a_deployment_waits_until_no_old_replica_is_left(swarm, deployment):
     swarm.states = {"keystone": "updating"}
     with pytest.raises(ProvisionError, match=r"keystone \(1 of 1\)"):
         deployment._deploy("keystone")
@@ -146,21 +150,21 @@ def test_a_migration_that_fails_shows_its_last_lines(swarm, deployment):
 
 
 def test_hosts_fetch_every_image_before_it_is_needed_and_only_once(swarm, deployment):
-    deployment._fetch()
+    deployment._fetch_images()
     assert (swarm.deployed, swarm.running) == ([("fetch-nova",)], {})
     swarm.fetched = {NOVA}
-    deployment._fetch()
+    deployment._fetch_images()
     assert len(swarm.deployed) == 1
 
 
 def test_a_host_that_cannot_fetch_is_named(swarm, deployment):
     swarm.outcome = "rejected"
     with pytest.raises(ProvisionError, match="host-1 cannot run") as caught:
-        deployment._fetch()
+        deployment._fetch_images()
     assert caught.value.detail == "oom"
 
 
-def test_beginning_anew_removes_data_before_anything_starts(swarm, deployment, monkeypatch):
+def test_starting_empty_removes_data_before_anything_starts(swarm, deployment, monkeypatch):
     monkeypatch.setitem(deployment._stack.images, "provision/registry:1", "127.0.0.1:5001/provision/registry:1")
     monkeypatch.setattr(
         up,
@@ -168,8 +172,41 @@ def test_beginning_anew_removes_data_before_anything_starts(swarm, deployment, m
         lambda document, image, images: {"clear-mariadb": {"deploy": {"mode": "replicated-job"}, "image": image}},
     )
     steps = []
-    monkeypatch.setattr(deployment, "_everywhere", lambda: steps.append(list(swarm.removed)))
-    monkeypatch.setattr(deployment, "_members", lambda: steps.append("members"))
-    deployment.begin_anew(images=False)
+    monkeypatch.setattr(deployment, "_deploy_everywhere", lambda: steps.append(list(swarm.removed)))
+    monkeypatch.setattr(deployment, "_deploy_members", lambda: steps.append("members"))
+    deployment.start_empty(images=False)
     assert swarm.deployed == [("clear-mariadb",)]
     assert steps == [["clear-mariadb", "clear-mariadb"], "members"]
+
+
+@pytest.fixture(name="hosts")
+def make_hosts(swarm, monkeypatch):
+    """Run `up` on the first of three hosts; what deploys is left out."""
+    swarm.steps, swarm.known = [], [Host(f"id{n}", f"host-{n}", f"192.0.2.{n}", True, n) for n in (1, 2, 3)]
+    monkeypatch.setattr(swarm, "hosts", lambda: swarm.known, raising=False)
+    monkeypatch.setattr(up, "Engine", lambda: None)
+    monkeypatch.setattr(up.compose, "require", lambda: None)
+    monkeypatch.setattr(up, "swarm_adapter", lambda settings: swarm)
+    monkeypatch.setattr(up, "current_settings", lambda engine: SETTINGS)
+    for name in ("ensure_networks", "bring_up", "ensure_clouds_yaml"):
+        monkeypatch.setattr(up, name, lambda *_, _name=name: swarm.steps.append(_name) or STACK)
+    monkeypatch.setattr(up.hypervisor, "ensure", lambda *_: swarm.steps.append("hypervisor"))
+    return swarm
+
+
+@pytest.mark.parametrize("vms", [True, False])
+def test_a_host_becomes_a_hypervisor_after_the_control_plane_unless_it_shall_not(hosts, vms):
+    up.hypervisor.choose(vms=vms)
+    up.up(Silent(), {"nova-api": 3})
+    middle = ["hypervisor"] if vms else []
+    assert hosts.steps == ["ensure_networks", "bring_up", *middle, "ensure_clouds_yaml"]
+    settings = load_settings()
+    assert settings.replicas == {"nova-api": 3}
+    assert settings.members == ("192.0.2.1", "192.0.2.2", "192.0.2.3")
+
+
+def test_two_hosts_are_too_few(hosts):
+    hosts.known.pop()
+    with pytest.raises(UsageError, match="needs three: 1 more hosts have to join"):
+        up.up(Silent())
+    assert hosts.steps == []

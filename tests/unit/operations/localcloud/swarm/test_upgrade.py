@@ -7,11 +7,13 @@ from types import SimpleNamespace
 import pytest
 
 from provision.base.errors import ProvisionError, UsageError
+from provision.base.poll import Pending
 from provision.base.progress import Silent
 from provision.model.localcloud.settings import Settings
 from provision.model.localcloud.swarm import Host, Task
-from provision.operations.localcloud.swarm import hosts as swarm_hosts
 from provision.operations.localcloud.swarm import up, upgrade
+
+from ..fake_clock import use_clock
 
 SETTINGS = Settings(ha=True, swarm=True)
 
@@ -19,12 +21,12 @@ SETTINGS = Settings(ha=True, swarm=True)
 @pytest.fixture(name="world")
 def _world(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    world = SimpleNamespace(wanted={"keystone": 2}, lacking="", brought=[])
+    world = SimpleNamespace(wanted={"keystone": 2}, missing=None, brought=[])
     monkeypatch.setattr(upgrade.compose, "require", lambda: None)
     monkeypatch.setattr(upgrade, "Engine", lambda: None)
-    monkeypatch.setattr(upgrade, "current", lambda engine: SETTINGS)
-    monkeypatch.setattr(upgrade, "door", lambda settings: SimpleNamespace(wanted=lambda: world.wanted))
-    monkeypatch.setattr(upgrade, "lacking_members", lambda swarm, settings: world.lacking)
+    monkeypatch.setattr(upgrade, "current_settings", lambda engine: SETTINGS)
+    monkeypatch.setattr(upgrade, "swarm_adapter", lambda settings: SimpleNamespace(wanted=lambda: world.wanted))
+    monkeypatch.setattr(upgrade, "missing_members", lambda swarm, settings: world.missing)
     monkeypatch.setattr(
         upgrade, "bring_up", lambda engine, swarm, progress, *what: world.brought.append(tuple(map(set, what)))
     )
@@ -32,33 +34,33 @@ def _world(monkeypatch, tmp_path):
 
 
 def test_named_services_and_what_tells_the_hosts_are_brought_up(world):
-    upgrade.upgrade_swarm(Silent(), ["nova-api", "mariadb"])
+    upgrade.upgrade(Silent(), ["nova-api", "mariadb"])
     members = {"mariadb", "mariadb-2", "mariadb-3"}
     assert world.brought == [({"registry", "nova", "mariadb"}, {"registry", "mirror", "nova-api", *members})]
-    upgrade.upgrade_swarm(Silent(), ["ovn"])
+    upgrade.upgrade(Silent(), ["ovn"])
     assert world.brought[1] == ({"registry", "ovn"}, {"registry", "mirror", "ovn", "ovn-2", "ovn-3"})
 
 
 def test_without_names_everything_is(world):
-    upgrade.upgrade_swarm(Silent(), [])
+    upgrade.upgrade(Silent(), [])
     assert world.brought == [(set(SETTINGS.families),)]
 
 
 def test_unknown_services_and_a_cloud_that_does_not_run_are_bad_usage(world):
     for name in ("nova", "mariadb-2", "ovn-2"):
         with pytest.raises(UsageError, match=f"no service '{name}'"):
-            upgrade.upgrade_swarm(Silent(), ["keystone", name])
+            upgrade.upgrade(Silent(), ["keystone", name])
     world.wanted = {"registry": 1}
     with pytest.raises(UsageError, match="does not run"):
-        upgrade.upgrade_swarm(Silent(), ["keystone"])
+        upgrade.upgrade(Silent(), ["keystone"])
     assert world.brought == []
 
 
 def test_no_member_is_replaced_while_another_is_missing(world):
-    world.lacking = "mariadb (2 of 3 serve)"
+    world.missing = Pending("mariadb (2 of 3 serve)")
     with pytest.raises(ProvisionError, match="2 of 3 serve"):
-        upgrade.upgrade_swarm(Silent(), ["rabbitmq"])
-    upgrade.upgrade_swarm(Silent(), ["keystone"])
+        upgrade.upgrade(Silent(), ["rabbitmq"])
+    upgrade.upgrade(Silent(), ["keystone"])
     assert len(world.brought) == 1
 
 
@@ -94,8 +96,8 @@ FILE = {
 def deployment(swarm, only, monkeypatch, **more):
     installation = SimpleNamespace(settings=SETTINGS, passwords={"admin": "x"})
     stack = SimpleNamespace(installation=installation, file=lambda: FILE, **more)
-    monkeypatch.setattr(up, "_LIMIT", 0.2)
-    monkeypatch.setattr(swarm_hosts.time, "sleep", lambda _: None)
+    use_clock(monkeypatch)
+    monkeypatch.setattr(up.time, "sleep", lambda _: None)
     made = up.Deployment(None, swarm, stack, Silent(), only)
     made.migrated = []
     monkeypatch.setattr(made, "_migrate", made.migrated.append)
@@ -114,7 +116,7 @@ def test_what_is_not_named_is_not_deployed(monkeypatch):
     assert swarm.deployed == [("nova-api",)]
 
 
-def test_the_second_half_of_a_schema_waits_for_the_last_old_copy(monkeypatch):
+def test_the_second_half_of_a_schema_waits_for_the_last_old_replica(monkeypatch):
     new = [task("nova-api", "new-nova-api"), task("nova-conductor", "new-nova-conductor")]
     # One of a host that is away will not come to its end.
     away = task("nova-api", "old", wanted=False, host="host-2")
@@ -135,7 +137,6 @@ def test_the_second_half_of_a_schema_is_left_while_a_service_is_old(monkeypatch)
 
 def test_only_named_services_databases_are_migrated(monkeypatch):
     made = deployment(FakeSwarm([[]]), {"nova-api"}, monkeypatch)
-    monkeypatch.setattr(made, "_database_names", lambda: ("mariadb",))
-    made._swarm.container = lambda service: "c1"
+    made._swarm.container = lambda service: "c1" if service == "mariadb" else ""
     monkeypatch.setattr(up.schema, "pending", lambda *_: ["keystone", "nova"])
-    assert made._pending() == ["nova"]
+    assert made._not_migrated() == ["nova"]

@@ -1,0 +1,17 @@
+"""Which containers of a service serve, as Consul would say."""
+
+from __future__ import annotations
+
+from provision.adapters.consul.catalogue import CatalogueAwayError
+
+
+class ConsulKeys:
+    """Answers for these services; Consul is away for all others."""
+
+    def __init__(self, **containers):
+        self.there = containers
+
+    def containers(self, service):
+        if service not in self.there:
+            raise CatalogueAwayError("away")
+        return self.there[service]

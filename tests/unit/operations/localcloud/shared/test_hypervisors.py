@@ -1,0 +1,67 @@
+"""The wait for hypervisors, and the steps that shorten it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from provision.operations.localcloud.shared import hypervisors
+
+from ..fake_clock import FakeClock
+
+STEPS = {" OVN metadata": ("ovn", ["sync"]), " hypervisor": ("scheduler", ["discover_hosts"])}
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = FakeClock()
+    monkeypatch.setattr(hypervisors, "time", clock)
+    return clock
+
+
+def wait(clock, *rounds):
+    """Wait while Nova and Neutron lack what each round says; return the steps that were taken, and what was shown."""
+    rounds, steps, shown = list(rounds), [], []
+    admin = SimpleNamespace(lacking=lambda names, replicas: dict.fromkeys(rounds.pop(0), "down"))
+    engine = SimpleNamespace(execute=lambda container, argv: steps.append((clock.now, container)))
+
+    def until(ask):
+        while ask():
+            clock.sleep(1)
+
+    watch = SimpleNamespace(until=until, update=lambda item, state: shown.append((item, state)))
+    hypervisors.await_hypervisors(engine, admin, watch, ["compute-1"], replicas={}, last_steps=STEPS)
+    return steps, shown
+
+
+def test_nothing_missing_takes_no_step(clock):
+    steps, shown = wait(clock, [])
+    assert (steps, shown) == ([], [("compute-1", "up")])
+
+
+def test_the_last_steps_are_taken_when_nothing_else_is_missing(clock):
+    agent = ["compute-1 nova-compute", "compute-1 hypervisor"]
+    steps, shown = wait(clock, agent, agent, ["compute-1 hypervisor"], [])
+    assert steps == [(2, "scheduler")]
+    assert shown[0] == ("compute-1 nova-compute", "down")
+
+
+def test_they_are_taken_again_after_ten_seconds(clock):
+    both = ["compute-1 OVN metadata", "compute-1 hypervisor"]
+    steps, _ = wait(clock, *[both] * 13, [])
+    assert steps == [(0, "ovn"), (0, "scheduler"), (11, "ovn"), (11, "scheduler")]
+
+
+def test_what_is_missing_is_said(clock):
+    reasons = []
+    rounds = [["compute-1 nova-compute"], []]
+    admin = SimpleNamespace(lacking=lambda names, replicas: dict.fromkeys(rounds.pop(0), "down"))
+
+    def until(ask):
+        while missing := ask():
+            reasons.append(missing.reason)
+
+    watch = SimpleNamespace(until=until, update=lambda item, state: None)
+    hypervisors.await_hypervisors(None, admin, watch, ["compute-1"], replicas={}, last_steps=STEPS)
+    assert reasons == ["compute-1 nova-compute (down)"]

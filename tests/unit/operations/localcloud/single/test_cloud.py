@@ -1,0 +1,37 @@
+"""The local cloud on one host: every command goes to the module of its name."""
+
+from __future__ import annotations
+
+import pytest
+
+from provision.base.progress import Silent
+from provision.operations.localcloud.single import cloud
+from provision.operations.localcloud.single.cloud import SingleHost
+
+PROGRESS = Silent()
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "options"),
+    [
+        ("up", (PROGRESS,), {"ha": False}),
+        ("status", (), {}),
+        ("scale", (PROGRESS, ["nova-api=2"]), {"ready_timeout": 9, "drain_timeout": 5}),
+        ("upgrade", (PROGRESS, ["nova-api"]), {"ready_timeout": 9, "drain_timeout": None}),
+        ("down", (PROGRESS,), {"purge": True}),
+        ("backup", (PROGRESS, "file"), {"images": True}),
+        ("restore", (PROGRESS, "file", str), {}),
+    ],
+)
+def test_a_command_is_passed_on(monkeypatch, name, words, options):
+    asked = []
+    monkeypatch.setattr(cloud, name, lambda *words, **options: asked.append((words, options)) or "done")
+    found = getattr(SingleHost(), name)(*words, **options)
+    assert asked == [(words, options)]
+    assert found == ("done" if name in ("status", "backup") else None)
+
+
+def test_what_is_observed_is_judged(monkeypatch):
+    monkeypatch.setattr(cloud, "observe", lambda: "seen")
+    monkeypatch.setattr(cloud, "diagnose", lambda seen: [f"wrong: {seen}"])
+    assert SingleHost().diagnose() == ["wrong: seen"]
