@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provision.adapters.docker.inspect import Inspector
 from provision.adapters.host.expiries import certificates
-from provision.adapters.openstack.look import OpenStack
+from provision.adapters.openstack.admin import Admin
 from provision.adapters.statistics import statistics
 from provision.base import paths
 from provision.base.errors import ProvisionError
@@ -220,9 +220,14 @@ def _disks(look: Inspector, units: tuple[Unit, ...]) -> Part:
 
 def _openstack(settings: Settings) -> Part:
     """Ask Keystone, Nova and Neutron, each for itself: one that is away does not hide the others."""
-    cloud = OpenStack(admin_login(settings, read_passwords().get("admin", "")))
+    cloud = Admin(admin_login(settings, read_passwords().get("admin", "")), timeout=20)
     found: Part = {"unseen": {}}
-    asked = {"clocks": cloud.clock, "endpoints": cloud.endpoints, "compute": cloud.compute, "agents": cloud.agents}
+    asked = {
+        "clocks": cloud.clock,
+        "endpoints": cloud.endpoints,
+        "compute": cloud.compute_services,
+        "agents": cloud.network_agents,
+    }
     if any(api.name == "neutron" and api.idle for api in apis(settings)):
         del asked["agents"]
     for name, ask in asked.items():

@@ -80,9 +80,9 @@ def stack_status() -> StackStatus:
         return StackStatus((), (), {}, {})
     admin = Admin(bootstrap.admin_login(settings, read_passwords().get("admin", "")))
     answers = {
-        api.name: admin.answers(settings.public_url(api.port, api.health)) for api in apis(settings) if api.awaited
+        api.name: admin.api_problem(settings.public_url(api.port, api.health)) for api in apis(settings) if api.awaited
     }
-    lacking = {} if any(answers.values()) else admin.lacking(settings.hypervisors, settings.replicas)
+    lacking = {} if any(answers.values()) else admin.missing_services(settings.hypervisors, settings.replicas)
     return StackStatus(_services(engine, settings, states), states, answers, lacking)
 
 

@@ -9,6 +9,7 @@ from provision.adapters.docker import compose
 from provision.adapters.docker.engine import Engine
 from provision.adapters.openstack import clouds_yaml
 from provision.adapters.openstack.admin import Admin
+from provision.adapters.openstack.bootstrap import ensure_accounts, ensure_resources, reset_passwords
 from provision.base import paths
 from provision.base.constants import LOCAL_CLOUD
 from provision.model.localcloud.replicas import SCALABLE_SERVICES
@@ -92,8 +93,8 @@ def _start(engine: Engine, installation: Installation, progress: Progress) -> No
         watch.until(lambda: tls.hand_over(engine, settings), every=0.5)
         _wait_for_apis(installation, admin, watch, only="keystone")
         if fresh:
-            bootstrap.reset_passwords(admin.connection, settings, installation.passwords)
-        bootstrap.ensure_accounts(admin.connection, settings, installation.passwords, note)
+            reset_passwords(admin, settings, installation.passwords)
+        ensure_accounts(admin, settings, installation.passwords, note)
         copies.start(wanted)
         _wait_for_apis(installation, admin, watch)
     renew(engine, installation, copies, progress, wanted)
@@ -107,7 +108,7 @@ def _start(engine: Engine, installation: Installation, progress: Progress) -> No
         watch.look()
         if made:
             admin.renew()
-        bootstrap.ensure_resources(admin.connection, settings, note)
+        ensure_resources(admin, settings, note)
     with progress.phase("hypervisors and agents"):
         await_hypervisors(engine, admin, watch, settings.hypervisors, copies=settings.replicas)
         admin.forget_services(settings.replicas)
@@ -144,7 +145,7 @@ def _wait_for_apis(installation: Installation, admin: Admin, watch: Watch, *, on
 
     def missing() -> str:
         for name, api in list(waiting.items()):
-            answer = admin.answers(installation.settings.public_url(api.port, api.health))
+            answer = admin.api_problem(installation.settings.public_url(api.port, api.health))
             if answer:
                 watch.say(f"{name} API", answer)
             else:
@@ -168,7 +169,7 @@ def await_hypervisors(
     asked: list[float] = []
 
     def missing() -> str:
-        lacks = admin.lacking(names, copies)
+        lacks = admin.missing_services(names, copies)
         for item, state in lacks.items():
             watch.say(item, state)
         if all(item.endswith(tuple(last_steps)) for item in lacks) and (not asked or time.monotonic() - asked[-1] > 10):

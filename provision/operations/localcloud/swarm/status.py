@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from provision.adapters.consul.catalogue import Catalogue, CatalogueAwayError
 from provision.adapters.docker.engine import Engine
 from provision.adapters.openstack.admin import Admin
-from provision.adapters.openstack.look import OpenStack
 from provision.base.errors import ProvisionError
 from provision.model.localcloud.image_families import image_tags
 from provision.model.localcloud.settings import apis
@@ -22,7 +21,7 @@ from provision.operations.localcloud.swarm import hypervisor
 from provision.operations.localcloud.swarm.files import door, require_swarm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from provision.adapters.docker.swarm import Swarm
     from provision.model.localcloud.settings import Settings
@@ -81,13 +80,13 @@ def swarm_status() -> SwarmStatus:
     swarm = door(settings)
     lines = read_lines(settings, swarm, swarm.tasks())
     login = bootstrap.admin_login(settings, read_passwords().get("admin", ""))
-    admin = Admin(login)
+    admin = Admin(login, timeout=20)
     answers = {
-        api.name: admin.answers(settings.public_url(api.port, api.health)) for api in apis(settings) if api.awaited
+        api.name: admin.api_problem(settings.public_url(api.port, api.health)) for api in apis(settings) if api.awaited
     }
     if not any(each.service == "keystone" for each in lines):
         return SwarmStatus(swarm.hosts(), lines, {})
-    return SwarmStatus(swarm.hosts(), lines, answers, () if any(answers.values()) else _hypervisors(login))
+    return SwarmStatus(swarm.hosts(), lines, answers, () if any(answers.values()) else _hypervisors(admin))
 
 
 def read_lines(settings: Settings, swarm: Swarm, tasks: Iterable[Task]) -> tuple[SwarmLine, ...]:
@@ -96,11 +95,10 @@ def read_lines(settings: Settings, swarm: Swarm, tasks: Iterable[Task]) -> tuple
     return swarm_lines(swarm.wanted(), tasks, _registered(swarm.address("consul")), images)
 
 
-def _hypervisors(login: Mapping[str, Any]) -> tuple[Hypervisor, ...]:
-    look = OpenStack(login)
+def _hypervisors(admin: Admin) -> tuple[Hypervisor, ...]:
     expected = [Engine().host()] if hypervisor.carries_guests() else []
     try:
-        return hypervisors((*look.compute(), *look.agents()), expected)
+        return hypervisors((*admin.compute_services(), *admin.network_agents()), expected)
     except ProvisionError as error:
         return (Hypervisor("?", (str(error),)),)
 

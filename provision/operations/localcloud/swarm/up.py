@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from provision.adapters.docker import compose
 from provision.adapters.docker.engine import Engine
 from provision.adapters.openstack.admin import Admin
+from provision.adapters.openstack.bootstrap import ensure_accounts, ensure_resources
 from provision.base.errors import ProvisionError, UsageError
 from provision.model.localcloud import ovn
 from provision.model.localcloud.replicas import SCALABLE_NAMES, SCALABLE_SERVICES, parse_replicas
@@ -134,13 +135,11 @@ class Deployment:
         with self._progress.phase("services and accounts"):
             self._deploy("keystone")
             self._await_apis("keystone")
-            bootstrap.ensure_accounts(
-                self._admin.connection, self._settings, self._stack.installation.passwords, self._made
-            )
+            ensure_accounts(self._admin, self._settings, self._stack.installation.passwords, self._made)
             self._deploy(*(name for name in self._file["services"] if name in _FAMILIES))
             self._await_apis()
             self._admin.renew()
-            bootstrap.ensure_resources(self._admin.connection, self._settings, self._made)
+            ensure_resources(self._admin, self._settings, self._made)
         self._contract([family for family in pending if family in running])
         self._admin.forget_services(self._stack.installation.copies)
         # Of which no copy is wanted any more.
@@ -323,7 +322,7 @@ class Deployment:
 
         def missing() -> str:
             urls = {api.name: self._settings.public_url(api.port, api.health) for api in waiting}
-            return ", ".join(name for name, url in urls.items() if self._admin.answers(url))
+            return ", ".join(name for name, url in urls.items() if self._admin.api_problem(url))
 
         until(missing, _LIMIT)
 

@@ -89,7 +89,7 @@ class FakeConsul:
 
 
 class FakeCloud:
-    def __init__(self, login):
+    def __init__(self, login, timeout):
         pass
 
     def clock(self):
@@ -99,10 +99,10 @@ class FakeCloud:
         listed = (api for api in apis(Settings()) if api.type)
         return tuple(Endpoint(api.type, api.user, "public", f"http://127.0.0.1:{api.port}") for api in listed)
 
-    def compute(self):
+    def compute_services(self):
         return (Worker("nova-compute", "compute-1", True),)
 
-    def agents(self):
+    def network_agents(self):
         return (Worker("OVN Controller agent", "compute-1", True),)
 
 
@@ -116,7 +116,7 @@ def _look(monkeypatch, tmp_path):
     project = SimpleNamespace(project="provision", replicas=lambda: {each.service: 1 for each in look.running})
     monkeypatch.setattr(workflow, "Inspector", lambda: look)
     monkeypatch.setattr(workflow, "catalogue", FakeConsul)
-    monkeypatch.setattr(workflow, "OpenStack", FakeCloud)
+    monkeypatch.setattr(workflow, "Admin", FakeCloud)
     monkeypatch.setattr(workflow, "control", lambda: project)
     monkeypatch.setattr(workflow, "hypervisors", lambda settings: ())
     monkeypatch.setattr(workflow, "image_tags", lambda contexts: TAGS)
@@ -157,11 +157,11 @@ def test_what_does_not_answer_is_said_and_hides_nothing_else(look, monkeypatch):
             raise ProvisionError("Consul does not answer")
 
     class Half(FakeCloud):
-        def compute(self):
+        def compute_services(self):
             raise ProvisionError("Nova does not answer: 503")
 
     monkeypatch.setattr(workflow, "catalogue", Away)
-    monkeypatch.setattr(workflow, "OpenStack", Half)
+    monkeypatch.setattr(workflow, "Admin", Half)
     look.answers["bash"] = ProvisionError("bash in rabbitmq-1: no answer within 45 s")
     seen = workflow.observe()
     assert seen.unseen == {
