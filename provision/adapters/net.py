@@ -45,6 +45,15 @@ def address_of(host: str) -> str | None:
         return None
 
 
+def accepts_connections(host: str, port: int, timeout: float = 1) -> bool:
+    """Return whether a TCP connection to `host` can be made within `timeout` seconds."""
+    try:
+        with socket.create_connection((host, port), timeout=timeout):
+            return True
+    except OSError:
+        return False
+
+
 def spark_master(address: str, timeout: float = 5) -> SparkMaster | None:
     """Ask the Spark master for its workers; None while it does not answer."""
     import requests

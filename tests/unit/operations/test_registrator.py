@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from provision.adapters.consul.catalogue import CatalogueAwayError, RefusedError
+from provision.adapters.consul.http import ConsulRefusedError, ConsulUnavailableError
 from provision.adapters.docker.events import EngineAwayError
 from provision.model.registrator.container import Container, ContainerNetwork, ContainerPort
 from provision.model.registrator.services import RegistratorSettings
@@ -63,12 +63,12 @@ class FakeCatalogue:
 
     def _answer(self):
         if self.away:
-            raise CatalogueAwayError("Consul does not answer")
+            raise ConsulUnavailableError("Consul does not answer")
 
     def services(self):
         self._answer()
         if self.unreadable:
-            raise RefusedError("Consul refuses", detail="Permission denied")
+            raise ConsulRefusedError("Consul refuses", detail="Permission denied")
         return dict(self.entries)
 
     def statuses(self):
@@ -81,7 +81,7 @@ class FakeCatalogue:
     def register(self, body):
         self._answer()
         if body["ID"] in self.refuses:
-            raise RefusedError("Consul refuses", detail="no")
+            raise ConsulRefusedError("Consul refuses", detail="no")
         self.log.append(("+", body["ID"]))
         self.lost.discard(body["ID"])
         self.entries[body["ID"]] = {**body, "Service": body["Name"]}
@@ -89,14 +89,14 @@ class FakeCatalogue:
     def deregister(self, service_id):
         self._answer()
         if service_id in self.refuses:
-            raise RefusedError("Consul refuses", detail="no")
+            raise ConsulRefusedError("Consul refuses", detail="no")
         self.log.append(("-", service_id))
         self.entries.pop(service_id, None)
 
     def heartbeat(self, service_id, status, output):
         self._answer()
         if service_id in self.lost:
-            raise RefusedError("Consul refuses", detail="unknown check")
+            raise ConsulRefusedError("Consul refuses", detail="unknown check")
         self.beats.append((service_id, status))
 
 
@@ -217,7 +217,7 @@ def test_a_refused_removal_stops_nothing_and_refused_reading_is_tried_again(worl
     catalogue.refuses.add("h:old:80")
     catalogue.unreadable = True
     start(resync=0.05)
-    until(lambda: ("away", "RefusedError") in [(event, fields.get("who")) for event, fields in lines])
+    until(lambda: ("away", "ConsulRefusedError") in [(event, fields.get("who")) for event, fields in lines])
     catalogue.unreadable = False
     until(lambda: "h:a:80" in catalogue.entries)
     until(lambda: any(event == "problem" and "h:old:80" in fields["reason"] for event, fields in lines))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from provision.adapters.consul.acl import AccessRules
-from provision.adapters.consul.catalogue import CatalogueAwayError
+from provision.adapters.consul.http import ConsulUnavailableError
 from provision.model.localcloud.consul_acl import ACCESSES, changes
 
 if TYPE_CHECKING:
@@ -22,6 +22,6 @@ def ensure_access(url: str, passwords: Mapping[str, str]) -> str:
     try:
         for request in changes(rules.policies(), rules.tokens(), secrets, rules.accessor()):
             rules.send(request)
-    except CatalogueAwayError:
+    except ConsulUnavailableError:
         return "Consul"
     return ""

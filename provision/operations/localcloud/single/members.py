@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from provision.adapters.consul.catalogue import CatalogueAwayError
-from provision.adapters.consul.kv import ConsulKeys
+from provision.adapters.consul.catalogue import Catalogue
+from provision.adapters.consul.http import ConsulUnavailableError
 from provision.base.errors import ProvisionError, UsageError
 from provision.model.galera.bootstrap import read_status
 from provision.model.localcloud.settings import CLUSTERED, INFRASTRUCTURE, PROJECT, member_services, members
@@ -76,11 +76,11 @@ def start_infrastructure(engine: Engine, installation: Installation, watch: Watc
     consul = settings.local_url(settings.ports.consul)
     rights = partial(ensure_access, consul, installation.passwords)
     wait = partial(watch.until, every=0.5)
-    start(engine, installation.control, ConsulKeys(consul), settings, wait=wait, rights=rights)
+    start(engine, installation.control, Catalogue(consul), settings, wait=wait, rights=rights)
 
 
 def start(
-    engine: Engine, project: Compose, keys: ConsulKeys, settings: Settings, *, wait: Wait, rights: Callable[[], str]
+    engine: Engine, project: Compose, catalogue: Catalogue, settings: Settings, *, wait: Wait, rights: Callable[[], str]
 ) -> None:
     """Start what all else stands on. With several members: wait until all serve, and change them one at a time.
 
@@ -92,15 +92,15 @@ def start(
         return
     project.up([each for each in INFRASTRUCTURE if each not in CLUSTERED])
     wait(rights)
-    if not lacking(keys, settings):
+    if not lacking(catalogue, settings):
         for service in CLUSTERED:
             for name in (*members(settings, service)[1:], service):
-                _renew(engine, project, keys, (service, name), wait)
+                _renew(engine, project, catalogue, (service, name), wait)
     project.up([*CLUSTERED, *member_services(settings)])
-    wait(lambda: lacking(keys, settings))
+    wait(lambda: lacking(catalogue, settings))
 
 
-def _renew(engine: Engine, project: Compose, keys: ConsulKeys, member: tuple[str, str], wait: Wait) -> None:
+def _renew(engine: Engine, project: Compose, catalogue: Catalogue, member: tuple[str, str], wait: Wait) -> None:
     """Make one member what it shall be; where that takes a new container, wait until this one serves."""
     service, name = member
     before = engine.container_id(f"{PROJECT}-{name}-1")
@@ -109,22 +109,22 @@ def _renew(engine: Engine, project: Compose, keys: ConsulKeys, member: tuple[str
 
     def missing() -> str:
         try:
-            return "" if after[:12] in keys.containers(service) else f"{name} (just renewed)"
-        except CatalogueAwayError:
+            return "" if after[:12] in catalogue.containers(service) else f"{name} (just renewed)"
+        except ConsulUnavailableError:
             return "Consul"
 
     if after != before:
         wait(missing)
 
 
-def lacking(keys: ConsulKeys, settings: Settings) -> str:
+def lacking(catalogue: Catalogue, settings: Settings) -> str:
     """Say which services have fewer members that serve than they shall."""
     lacks = []
     for service in CLUSTERED:
         wanted = len(members(settings, service))
         try:
-            there = len(keys.containers(service))
-        except CatalogueAwayError:
+            there = len(catalogue.containers(service))
+        except ConsulUnavailableError:
             return "Consul"
         if there < wanted:
             lacks.append(f"{service} ({there} of {wanted} serve)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from provision.adapters.consul.catalogue import CatalogueAwayError
+from provision.adapters.consul.http import ConsulUnavailableError
 from provision.base.errors import ProvisionError
 from provision.model.localcloud.health import healthy, instances, instances_of
 from provision.model.localcloud.replicas import READY_TIMEOUT, SCALABLE_SERVICES, missing, slots
@@ -209,7 +209,7 @@ class ReplicaSet:
     def _instances(self) -> tuple[Instance, ...]:
         try:
             return instances(self._catalogue.services(), self._catalogue.checks())
-        except CatalogueAwayError:
+        except ConsulUnavailableError:
             return ()
 
     def _lacks(self, state: ServiceState) -> str:

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from provision.adapters.consul.kv import ConsulKeys
+from provision.adapters.consul.catalogue import Catalogue
 from provision.adapters.docker import compose
 from provision.adapters.docker.engine import Engine
 from provision.adapters.openstack import clouds_yaml
@@ -155,7 +155,7 @@ def ensure_networks(swarm: Swarm, settings: Settings) -> None:
 def lacking_members(swarm: Swarm, settings: Settings) -> str:
     """Say which members of what keeps state do not serve; nothing when all do."""
     address = swarm.address("consul")
-    return lacking(ConsulKeys(f"http://{address}:8500"), settings) if address else "Consul on this host"
+    return lacking(Catalogue(f"http://{address}:8500"), settings) if address else "Consul on this host"
 
 
 def _require_others(swarm: Swarm, settings: Settings) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from provision.adapters.consul.catalogue import Catalogue, CatalogueAwayError
+from provision.adapters.consul.catalogue import Catalogue
+from provision.adapters.consul.http import ConsulUnavailableError
 from provision.adapters.docker.engine import Engine
 from provision.adapters.openstack.admin import Admin
 from provision.base.errors import ProvisionError
@@ -13,7 +14,6 @@ from provision.model.localcloud.image_families import image_tags
 from provision.model.localcloud.settings import apis
 from provision.model.localcloud.swarm import names
 from provision.model.localcloud.swarm_status import Hypervisor, SwarmLine, hypervisors, swarm_lines, table
-from provision.model.registrator.services import CONTAINER_KEY
 from provision.operations.localcloud.shared import bootstrap
 from provision.operations.localcloud.shared.images import contexts
 from provision.operations.localcloud.shared.installation import read_passwords
@@ -107,14 +107,7 @@ def _registered(address: str) -> dict[str, bool]:
     """Ask Consul for all containers that it is told of, and whether all that they are there for is healthy."""
     if not address:
         return {}
-    consul, found = Catalogue(f"http://{address}:8500"), dict[str, bool]()
     try:
-        for service in consul.call("GET", "/v1/catalog/services").json():
-            for each in consul.call("GET", f"/v1/health/service/{service}").json():
-                container = (each["Service"].get("Meta") or {}).get(CONTAINER_KEY, "")
-                passing = all(check["Status"] == "passing" for check in each["Checks"])
-                if container:
-                    found[container] = found.get(container, True) and passing
-    except CatalogueAwayError:
+        return Catalogue(f"http://{address}:8500").container_health()
+    except ConsulUnavailableError:
         return {}
-    return found

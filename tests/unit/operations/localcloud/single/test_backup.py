@@ -167,7 +167,7 @@ def _cloud(monkeypatch, tmp_path):
     monkeypatch.setattr(workflow.compose, "require", lambda: None)
     monkeypatch.setattr(workflow.stack_config, "ensure_files", lambda tags: log.append(("files",)) or installation)
     monkeypatch.setattr(watch.time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(stack_members, "ConsulKeys", lambda url: FakeKeys(log))
+    monkeypatch.setattr(stack_members, "Catalogue", lambda url: FakeKeys(log))
     monkeypatch.setattr(stack_members, "ensure_access", lambda url, passwords: log.append(("access",)) or "")
     cloud.file = tmp_path / "cloud.tar.gz"
     return cloud

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from provision.adapters.consul.catalogue import CatalogueAwayError
+from provision.adapters.consul.http import ConsulUnavailableError
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.progress import Silent
 from provision.model.localcloud.settings import CLUSTERED, INFRASTRUCTURE, Settings, member_services
@@ -46,13 +46,13 @@ class Project:
         self.done.append(("remove", *services))
 
 
-class ConsulKeys:
+class Catalogue:
     def __init__(self, **containers):
         self.there = containers
 
     def containers(self, service):
         if service not in self.there:
-            raise CatalogueAwayError("away")
+            raise ConsulUnavailableError("away")
         return self.there[service]
 
 
@@ -115,35 +115,35 @@ def answered(waits):
 
 def test_one_of_each_is_started_and_not_waited_for():
     project = Project()
-    members.start(Engine(), project, ConsulKeys(), Settings(), wait=lambda missing: missing(), rights=str)
+    members.start(Engine(), project, Catalogue(), Settings(), wait=lambda missing: missing(), rights=str)
     assert project.done == [INFRASTRUCTURE]
 
 
 def test_members_that_do_not_serve_yet_start_side_by_side():
     project, waits = Project(), []
-    keys = ConsulKeys(mariadb={"a"}, rabbitmq=set(), memcached={"x", "y", "z"})
-    members.start(Engine(), project, keys, HA, wait=answered(waits), rights=str)
+    catalogue = Catalogue(mariadb={"a"}, rabbitmq=set(), memcached={"x", "y", "z"})
+    members.start(Engine(), project, catalogue, HA, wait=answered(waits), rights=str)
     assert project.done[-1] == (*CLUSTERED, *member_services(HA))
     assert len(project.done) == 2
     (missing,) = waits
     assert missing() == "mariadb (1 of 3 serve), rabbitmq (0 of 3 serve)"
-    keys.there["mariadb"] = keys.there["rabbitmq"] = {"a", "b", "c"}
+    catalogue.there["mariadb"] = catalogue.there["rabbitmq"] = {"a", "b", "c"}
     assert missing() == ""
-    assert members.lacking(ConsulKeys(), HA) == "Consul"
+    assert members.lacking(Catalogue(), HA) == "Consul"
 
 
 def test_members_that_serve_change_one_at_a_time_and_each_is_waited_for():
     engine, project, waits = Engine(), Project(), []
-    keys = ConsulKeys(**{service: {f"{service}-old-{n}" for n in range(3)} for service in CLUSTERED})
+    catalogue = Catalogue(**{service: {f"{service}-old-{n}" for n in range(3)} for service in CLUSTERED})
 
     def renewed(services):
         if services == ["mariadb-2"]:
             engine.ids["provision-mariadb-2-1"] = "0123456789abcdef"
 
     project.on_up = renewed
-    members.start(engine, project, keys, HA, wait=answered(waits), rights=str)
+    members.start(engine, project, catalogue, HA, wait=answered(waits), rights=str)
     assert [each for each in project.done if len(each) == 1][:3] == [("mariadb-2",), ("mariadb-3",), ("mariadb",)]
     assert len(waits) == 1
     assert waits[0]() == "mariadb-2 (just renewed)"
-    keys.there["mariadb"].add("0123456789ab")
+    catalogue.there["mariadb"].add("0123456789ab")
     assert waits[0]() == ""
