@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from provision.adapters.consul.http import ConsulRefusedError, ConsulUnavailableError
-from provision.adapters.docker.events import EngineAwayError
+from provision.adapters.docker.events import DockerUnavailableError
 from provision.model.registrator.services import Changes, has_heirs, inherit_statuses, plan_changes, wanted_services
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class ContainerSource(Protocol):
         """Have a container inspected again."""
 
     def events(self) -> Iterator[str]:
-        """Yield an empty text once subscribed, then container ids; raise EngineAwayError at the end."""
+        """Yield an empty text once subscribed, then container ids; raise DockerUnavailableError at the end."""
 
 
 class ServiceCatalogue(Protocol):
@@ -98,7 +98,7 @@ class Registrator:
         while not self._stopping.is_set():
             try:
                 self.sync()
-            except (EngineAwayError, ConsulUnavailableError, ConsulRefusedError) as error:
+            except (DockerUnavailableError, ConsulUnavailableError, ConsulRefusedError) as error:
                 # The catalogue is left as it is: an engine that doesn't answer says nothing about its containers.
                 if away != type(error).__name__:
                     self._say_away(error)
@@ -119,7 +119,7 @@ class Registrator:
     def sync(self) -> None:
         """Make the catalogue equal to the containers, once.
 
-        Raises EngineAwayError, ConsulUnavailableError, or ConsulRefusedError when not even reading is allowed.
+        Raises DockerUnavailableError, ConsulUnavailableError, or ConsulRefusedError when not even reading is allowed.
         """
         settings = self._settings
         if not settings.address and not settings.internal:
@@ -199,7 +199,7 @@ class Registrator:
                 for id_ in self._engine.events():
                     wait, said = _SHORTEST_WAIT, ""
                     self._news.put(id_)
-            except EngineAwayError as error:
+            except DockerUnavailableError as error:
                 if said != error.message:
                     self._report("events-broken", level="warning", reason=error.message)
                 said = error.message

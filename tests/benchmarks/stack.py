@@ -29,7 +29,7 @@ import docker
 import openstack
 import requests
 
-from provision.adapters.haproxy import Proxy
+from provision.adapters.haproxy import HAProxy
 from provision.adapters.openstack.cloud import Cloud
 from provision.base import paths
 from provision.base.progress import Silent
@@ -51,7 +51,7 @@ READS = {
 }
 SETTINGS = Settings()
 CATALOGUE = catalogue(SETTINGS)
-PROXY = Proxy(SETTINGS.local_url(SETTINGS.ports.haproxy_stats))
+PROXY = HAProxy(SETTINGS.local_url(SETTINGS.ports.haproxy_stats))
 
 
 class Reads:

@@ -1,4 +1,4 @@
-"""The door to what certificates on this machine say of themselves: the clusters' own and the cloud's."""
+"""When certificates on this machine expire: those of the clusters and of the local cloud."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def certificates(folder: Path, cluster: str = "") -> list[Certificate]:
-    """Read every certificate in a folder's PEM files: of a chain, the one that ends first, of copies the outermost."""
+    """Read the certificates in the PEM files below a folder; `cluster` is the cluster that they belong to, if any.
+
+    Of a chain, the certificate that expires first counts. Of identical files, the one in the fewest folders counts.
+    """
     found, known = [], set()
     files = (*folder.rglob("*.pem"), *folder.rglob("*.crt"))
     for path in sorted(files, key=lambda each: (len(each.parts), each)):
@@ -36,5 +39,5 @@ def _read(path: Path) -> Iterator[tuple[datetime, bool]]:
                 authority = False
             yield each.not_valid_after_utc, authority
     except (OSError, ValueError):
-        # A key, or nothing of ours.
+        # A key, or no PEM file.
         return

@@ -28,11 +28,11 @@ _LOOK: Final = 1.0
 class Door(Protocol):
     """Where logs come from (adapters/docker/logs.py, adapters/docker/swarm_logs.py)."""
 
-    def copies(self) -> list[LogSource]:
+    def sources(self) -> list[LogSource]:
         """List all containers."""
 
     def frames(
-        self, copy: LogSource, *, since: float | None = None, tail: int | None = None, follow: bool = False
+        self, source: LogSource, *, since: float | None = None, tail: int | None = None, follow: bool = False
     ) -> Iterator[bytes]:
         """Yield one container's log."""
 
@@ -57,7 +57,7 @@ def door_to_logs(say: Callable[[str], None]) -> Door:
 
 def copies_of(door: Door, services: Sequence[str]) -> list[LogSource]:
     """List the copies that are asked for; raises UsageError for a service that there is not."""
-    everyone = door.copies()
+    everyone = door.sources()
     if not everyone:
         raise UsageError("there is no local cloud on this machine", "start it with `provision cloud up`")
     return select_copies(everyone, services)
@@ -114,7 +114,7 @@ class _Follower:
             yield from window.ready(time.monotonic())
 
     def _look(self) -> None:
-        for copy in self._door.copies():
+        for copy in self._door.sources():
             asked = not self._services or copy.names & self._services
             if asked and copy.running and copy.id not in self._reading:
                 self._reading.add(copy.id)

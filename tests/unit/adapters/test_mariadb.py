@@ -70,12 +70,12 @@ def test_a_new_database_takes_the_place_of_what_an_earlier_attempt_left(data, mo
     (data / "mysql" / "half").touch()
     (data / "installing").touch()
 
-    def must(argv, **_):
+    def install(argv, **_):
         assert not (data / "mysql").exists()
         assert (data / "installing").exists()
         (data / "mysql").mkdir()
 
-    monkeypatch.setattr(mariadb, "must", must)
+    monkeypatch.setattr(mariadb, "run_checked", install)
     MariaDB(data).install()
     assert [path.name for path in data.iterdir()] == ["mysql"]
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from provision.adapters.consul.http import ConsulRefusedError, ConsulUnavailableError
-from provision.adapters.docker.events import EngineAwayError
+from provision.adapters.docker.events import DockerUnavailableError
 from provision.model.registrator.container import Container, ContainerNetwork, ContainerPort
 from provision.model.registrator.services import RegistratorSettings
 from provision.operations.registrator import Registrator
@@ -35,7 +35,7 @@ class FakeEngine:
     def containers(self):
         self.calls.append("containers")
         if self.away:
-            raise EngineAwayError("Docker does not answer")
+            raise DockerUnavailableError("Docker does not answer")
         return tuple(self.all.values())
 
     def forget(self, container_id):
@@ -44,11 +44,11 @@ class FakeEngine:
     def events(self):
         self.calls.append("events")
         if self.away:
-            raise EngineAwayError("Docker does not answer")
+            raise DockerUnavailableError("Docker does not answer")
         yield ""
         while (event := self.stream.get()) is not None:
             yield event
-        raise EngineAwayError("Docker ended its stream of events")
+        raise DockerUnavailableError("Docker ended its stream of events")
 
 
 class FakeCatalogue:
@@ -183,7 +183,7 @@ def test_a_docker_that_goes_away_removes_nothing(world):
     engine.away = False
     until(lambda: set(catalogue.entries) == {"h:b:80"})
     until(lambda: engine.calls.count("events") >= 2)
-    until(lambda: ("back", {"after": "EngineAwayError"}) in lines)
+    until(lambda: ("back", {"after": "DockerUnavailableError"}) in lines)
 
 
 def test_a_consul_that_goes_away_is_said_once_and_made_good(world):

@@ -51,7 +51,7 @@ def run(
     def one(family: str) -> None:
         began = time.monotonic()
         say(f"{family} database", _DOING[step])
-        engine.settle(f"{PROJECT}-{family}-migrate", 600)
+        engine.wait_and_remove(f"{PROJECT}-{family}-migrate", 600)
         installation.control.run_once(f"{family}-migrate", step)
         say(f"{family} database", f"done in {time.monotonic() - began:.0f} s")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from provision import __version__
 from provision.adapters import archive
 from provision.adapters.docker import compose
-from provision.adapters.docker.data import Data, Place
+from provision.adapters.docker.data import ContainerData, Place
 from provision.adapters.docker.engine import Engine
 from provision.adapters.docker.inspect import Inspector
 from provision.base.errors import ProvisionError, UsageError
@@ -73,12 +73,12 @@ def keep(
     progress: Progress,
     path: Path,
     units: tuple[Unit, ...],
-    keep_keys: Callable[[Data, Writer], None],
+    keep_keys: Callable[[ContainerData, Writer], None],
     *,
     images: bool,
 ) -> Manifest:
     """Write all data into a file, from these containers; `keep_keys` adds Keystone's keys."""
-    data = Data()
+    data = ContainerData()
     source = serving(data, units)
     with progress.phase(f"backup into {path}"), archive.writing(path) as writer:
         inputs = dict(data.query(source, MIGRATED))
@@ -97,7 +97,7 @@ def keep(
     return manifest
 
 
-def serving(data: Data, units: tuple[Unit, ...]) -> str:
+def serving(data: ContainerData, units: tuple[Unit, ...]) -> str:
     """Choose a database that serves: alone, or as a member. A dump needs no more of it than any reader."""
     problem = ProvisionError("no database runs", "`provision cloud up` starts it")
     for unit in units:
@@ -116,7 +116,7 @@ def serving(data: Data, units: tuple[Unit, ...]) -> str:
     raise problem
 
 
-def _keep_keys(data: Data, writer: Writer, *, units: tuple[Unit, ...]) -> None:
+def _keep_keys(data: ContainerData, writer: Writer, *, units: tuple[Unit, ...]) -> None:
     keystone = _container(units, "keystone")
     for folder in KEY_FOLDERS:
         for name, content, size in data.files(keystone, f"{_KEYSTONE}/{folder}"):
@@ -125,7 +125,7 @@ def _keep_keys(data: Data, writer: Writer, *, units: tuple[Unit, ...]) -> None:
             raise ProvisionError(f"Keystone has no {folder}", "`provision cloud up` ends when it has them")
 
 
-def _keep_files(data: Data, writer: Writer, units: tuple[Unit, ...]) -> None:
+def _keep_files(data: ContainerData, writer: Writer, units: tuple[Unit, ...]) -> None:
     for unit in units:
         if unit.service == "nova-compute":
             for _, content, size in data.files(unit.known_as, f"{_NOVA}/{_IDENTITY}"):
@@ -135,7 +135,7 @@ def _keep_files(data: Data, writer: Writer, units: tuple[Unit, ...]) -> None:
         writer.add(AUTHORITY + name, [text.encode()])
 
 
-def _keep_images(data: Data, writer: Writer, units: tuple[Unit, ...], progress: Progress) -> None:
+def _keep_images(data: ContainerData, writer: Writer, units: tuple[Unit, ...], progress: Progress) -> None:
     for name, content, size in data.files(_container(units, "glance"), f"{GLANCE}/images"):
         if its.belongs(IMAGES + name):
             progress.update("images", f"{name}, {size >> 20} MiB")
@@ -175,7 +175,7 @@ def checked(progress: Progress, path: Path) -> Manifest:
 
 
 def _restore(progress: Progress, path: Path, manifest: Manifest, sure: Callable[[], None]) -> None:
-    engine, data = Engine(), Data()
+    engine, data = Engine(), ContainerData()
     if engine.states() or data.volumes() or stack_config.read_passwords():
         sure()
     with progress.phase("images"):
@@ -202,7 +202,7 @@ def _restore(progress: Progress, path: Path, manifest: Manifest, sure: Callable[
     say_what_is_left(data, target, installation, manifest, progress)
 
 
-def load(data: Data, target: str, path: Path, manifest: Manifest) -> None:
+def load(data: ContainerData, target: str, path: Path, manifest: Manifest) -> None:
     """Have a database carry out what a backup's dump says."""
     for name, content in archive.members(path):
         if name == DATABASES:
@@ -215,7 +215,7 @@ def small_files(path: Path) -> dict[str, bytes]:
     return {name: content.read() for name, content in archive.members(path) if not name.startswith(big)}
 
 
-def _clear(data: Data, *, keep_images: bool) -> None:
+def _clear(data: ContainerData, *, keep_images: bool) -> None:
     """Remove the control plane's volumes: what is in no backup would not fit to what is. Guests' disks stay."""
     kept = {f"{PROJECT}_glance"} if keep_images else set()
     for name in data.volumes():
@@ -228,7 +228,7 @@ def below(files: Mapping[str, bytes], folder: str) -> dict[str, str]:
     return {name.removeprefix(folder): text.decode() for name, text in files.items() if name.startswith(folder)}
 
 
-def _await_database(engine: Engine, data: Data, installation: Installation, watch: Watch) -> str:
+def _await_database(engine: Engine, data: ContainerData, installation: Installation, watch: Watch) -> str:
     """Start an empty database, all its members where it has several, and wait until it has its accounts."""
     members.start_infrastructure(engine, installation, watch)
     found: list[str] = []
@@ -245,7 +245,7 @@ def _await_database(engine: Engine, data: Data, installation: Installation, watc
     return found[0]
 
 
-def _behind(data: Data, installation: Installation, manifest: Manifest) -> str:
+def _behind(data: ContainerData, installation: Installation, manifest: Manifest) -> str:
     """Name the members of the database that do not have what was loaded last, and so all of it."""
     lack = []
     for service in services_of(installation.settings, _DATABASE):
@@ -258,7 +258,7 @@ def _behind(data: Data, installation: Installation, manifest: Manifest) -> str:
     return ", ".join(lack)
 
 
-def _put_keys(data: Data, installation: Installation, files: dict[str, bytes]) -> None:
+def _put_keys(data: ContainerData, installation: Installation, files: dict[str, bytes]) -> None:
     # The migration's container has the volume too, and is nobody's copy.
     service = "keystone-migrate"
     installation.control.create([service])
@@ -269,7 +269,7 @@ def _put_keys(data: Data, installation: Installation, files: dict[str, bytes]) -
     data.remove(f"{PROJECT}-{service}-1")
 
 
-def _put_identities(engine: Engine, data: Data, installation: Installation, files: dict[str, bytes]) -> None:
+def _put_identities(engine: Engine, data: ContainerData, installation: Installation, files: dict[str, bytes]) -> None:
     for bridge in bridges(installation.settings):
         engine.ensure_bridge(bridge)
     for hypervisor in installation.hypervisors:
@@ -280,7 +280,9 @@ def _put_identities(engine: Engine, data: Data, installation: Installation, file
             data.put(f"{hypervisor.project}-nova-compute-1", Place(_NOVA, _IDENTITY, "root"), [text], len(text))
 
 
-def _put_images(data: Data, installation: Installation, path: Path, manifest: Manifest, progress: Progress) -> None:
+def _put_images(
+    data: ContainerData, installation: Installation, path: Path, manifest: Manifest, progress: Progress
+) -> None:
     if not manifest.images:
         return
     service = "glance-migrate"
@@ -289,7 +291,7 @@ def _put_images(data: Data, installation: Installation, path: Path, manifest: Ma
     data.remove(f"{PROJECT}-{service}-1")
 
 
-def put_images(data: Data, container: str, path: Path, manifest: Manifest, progress: Progress) -> None:
+def put_images(data: ContainerData, container: str, path: Path, manifest: Manifest, progress: Progress) -> None:
     """Put a backup's image files into a container that has Glance's volume; it need not run."""
     for name, content in archive.members(path):
         if name.startswith(IMAGES):
@@ -299,7 +301,7 @@ def put_images(data: Data, container: str, path: Path, manifest: Manifest, progr
 
 
 def say_what_is_left(
-    data: Data, target: str, installation: Installation, manifest: Manifest, progress: Progress
+    data: ContainerData, target: str, installation: Installation, manifest: Manifest, progress: Progress
 ) -> None:
     """Say what the next `cloud up` has to do, and what was in no backup."""
     migrated = its.outdated(manifest, installation.inputs)

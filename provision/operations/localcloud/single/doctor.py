@@ -10,9 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from provision.adapters.docker.inspect import Inspector
+from provision.adapters.haproxy import HAProxy
 from provision.adapters.host.expiries import certificates
 from provision.adapters.openstack.admin import Admin
-from provision.adapters.statistics import statistics
 from provision.base import paths
 from provision.base.errors import ProvisionError
 from provision.model.localcloud.doctor import observed
@@ -96,7 +96,7 @@ def parts_of(
         "certificates": lambda: {"certificates": _certificates()},
         "engine clock": lambda: {"clocks": (look.clock(),)},
         "checks": lambda: _consul(consul(), look),
-        "backends": lambda: {"backends": observed.read_backends(statistics(proxy()))},
+        "backends": lambda: {"backends": observed.read_backends(HAProxy(proxy(), timeout=10).statistics())},
         "members": partial(_database, look, units),
         "queues": partial(_queues, look, units),
         "disks": partial(_disks, look, units),
@@ -160,7 +160,9 @@ def _differences(catalogue: Catalogue, look: Inspector) -> tuple[set[str], set[s
     """Name what the Registrator has still to register, and to remove."""
     host = look.host()
     holder = holder_of(read_passwords().get("consul_registrator", ""))
-    wanted = wanted_services(look.serving(), RegistratorSettings(host, internal=True, network=NETWORK, holder=holder))
+    wanted = wanted_services(
+        look.running_containers(), RegistratorSettings(host, internal=True, network=NETWORK, holder=holder)
+    )
     changes = plan_changes(wanted, catalogue.services(), host, holder)
     return {service.id for service in changes.register}, set(changes.deregister)
 
@@ -182,7 +184,7 @@ def _database(look: Inspector, units: tuple[Unit, ...]) -> Part:
     for unit in _of(units, "mariadb"):
         before = time.time()
         try:
-            text = look.answer(unit, ["mariadb", "-NBe", _GALERA])
+            text = look.output_of(unit, ["mariadb", "-NBe", _GALERA])
         except ProvisionError:
             members.append(DatabaseMember(unit.name, answers=False))
             continue
@@ -199,7 +201,7 @@ def _queues(look: Inspector, units: tuple[Unit, ...]) -> Part:
     problem = ProvisionError("no member of RabbitMQ runs")
     for unit in brokers:
         try:
-            text = look.answer(unit, ["bash", "-c", _QUEUES], seconds=45)
+            text = look.output_of(unit, ["bash", "-c", _QUEUES], seconds=45)
             return {"queues": observed.read_queues(text)}
         except ProvisionError as error:
             # Each member knows all queues: the next one may answer.
@@ -213,7 +215,7 @@ def _disks(look: Inspector, units: tuple[Unit, ...]) -> Part:
     disks: list[observed.Disk] = []
     for family, places in _DATA.items():
         for unit in _of(units, family)[:1] if family == "compute" else _of(units, family):
-            text = look.answer(unit, ["df", "-PB1", *places])
+            text = look.output_of(unit, ["df", "-PB1", *places])
             disks += observed.read_disks(text, list(places.values()))
     return {"disks": tuple(disks)}
 

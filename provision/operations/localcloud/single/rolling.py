@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from provision.adapters.consul.catalogue import Catalogue
     from provision.adapters.docker.compose import Compose
     from provision.adapters.docker.engine import Engine
-    from provision.adapters.haproxy import Proxy
+    from provision.adapters.haproxy import HAProxy
     from provision.base.progress import Progress
     from provision.model.localcloud.health import Instance
     from provision.model.localcloud.host import ServiceState
@@ -35,7 +35,7 @@ class ReplicaSet:
         control: Compose,
         engine: Engine,
         catalogue: Catalogue,
-        proxy: Proxy,
+        proxy: HAProxy,
         progress: Progress,
         *,
         limit: float = READY_TIMEOUT,
@@ -59,7 +59,7 @@ class ReplicaSet:
         """Say what each copy shall be made from: service -> number -> Compose's hash."""
         for number in range(1, max(copies.values(), default=0) + 1):
             if number not in self._hashes:
-                self._hashes[number] = self._control.having({"COPY": str(number)}).definitions()
+                self._hashes[number] = self._control.with_values({"COPY": str(number)}).definitions()
         return {
             service: {number: self._hashes[number][service] for number in range(1, count + 1)}
             for service, count in copies.items()
@@ -69,7 +69,7 @@ class ReplicaSet:
         """Start what is missing of these services, all at once; return the new containers, for which nobody waited."""
         before = self.sweep(copies)
         for number, totals in missing(copies, before).items():
-            self._control.having({**(values or {}), "COPY": str(number)}).add(totals)
+            self._control.with_values({**(values or {}), "COPY": str(number)}).add(totals)
         known = {state.id for state in before}
         new = [state for state in self.states(copies) if state.id not in known]
         for state in new:
@@ -95,7 +95,7 @@ class ReplicaSet:
             time.sleep(_PAUSE)
         for state in (state for service in sorted(idle) for state in old[service]):
             self._progress.update(_item(state), "removed: out of date, and it did not work")
-            self._engine.end(state.id)
+            self._engine.stop_and_remove(state.id)
 
     def roll(self, service: str, count: int) -> None:
         """Make a service's copies what they shall be, one at a time: the new one works before the old one leaves.
@@ -150,7 +150,7 @@ class ReplicaSet:
             self._drain(state, addresses, places, patience)
         self._progress.update(_item(state), "stopping")
         # What hangs on the broker ends its calls by itself when it is told to stop. An API has none left.
-        self._engine.end(state.id, int(patience) if kind.peer else 10)
+        self._engine.stop_and_remove(state.id, int(patience) if kind.peer else 10)
         self._progress.update(_item(state), "removed")
 
     def _drain(self, state: ServiceState, addresses: set[str], places: set[tuple[str, str]], patience: float) -> None:
@@ -172,7 +172,7 @@ class ReplicaSet:
 
     def _add(self, service: str, number: int) -> ServiceState:
         before = {state.id for state in self.states([service])}
-        self._control.having({"COPY": str(number)}).add({service: len(before) + 1})
+        self._control.with_values({"COPY": str(number)}).add({service: len(before) + 1})
         for state in self.states([service]):
             if state.id not in before:
                 return state
@@ -188,7 +188,7 @@ class ReplicaSet:
                 left.append(state)
             else:
                 self._progress.update(_item(state), f"removed: it was {state.state}")
-                self._engine.end(state.id)
+                self._engine.stop_and_remove(state.id)
         return left
 
     def _name(self, state: ServiceState) -> None:
@@ -230,7 +230,7 @@ class ReplicaSet:
 
     def _unfit(self, state: ServiceState, problem: str) -> ProvisionError:
         last = self._engine.last_lines(state.id) if self._engine.state(state.id) else ""
-        self._engine.end(state.id)
+        self._engine.stop_and_remove(state.id)
         self._progress.update(_item(state), "removed: it does not work")
         return ProvisionError(
             f"the new copy {state.number} of {state.service} {problem}; it is removed, and what ran before goes on",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from provision.adapters.docker import compose
 from provision.adapters.docker.engine import Engine
-from provision.adapters.haproxy import Proxy
+from provision.adapters.haproxy import HAProxy
 from provision.adapters.openstack.admin import Admin
 from provision.base.errors import ProvisionError
 from provision.model.localcloud.replicas import READY_TIMEOUT, SCALABLE_SERVICES, parse_replicas
@@ -45,7 +45,7 @@ def copies_of(
     patience: float | None = None,
 ) -> ReplicaSet:
     """Return the control plane's copies with this machine's Consul and HAProxy."""
-    proxy = Proxy(settings.local_url(settings.ports.haproxy_stats))
+    proxy = HAProxy(settings.local_url(settings.ports.haproxy_stats))
     return ReplicaSet(control, engine, catalogue(settings), proxy, progress, limit=limit, patience=patience)
 
 

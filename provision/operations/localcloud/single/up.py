@@ -72,7 +72,7 @@ def _start(engine: Engine, installation: Installation, progress: Progress) -> No
     wanted = installation.copies
     for state in copies.states() if installation.first else ():
         # Their passwords are gone: no request of theirs would succeed.
-        engine.end(state.id)
+        engine.stop_and_remove(state.id)
     running = {_FAMILIES[state.service] for state in copies.sweep()}
     watch = Watch(engine, progress)
     with progress.phase("databases"):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from provision.adapters.archive import Writer
-    from provision.adapters.docker.data import Data
+    from provision.adapters.docker.data import ContainerData
     from provision.adapters.docker.swarm import Swarm
     from provision.base.progress import Progress
     from provision.model.localcloud.backup import Manifest
@@ -37,11 +37,11 @@ def backup_swarm(progress: Progress, path: Path, *, images: bool) -> Manifest:
     with exclusive_lock(progress):
         require_whole_data()
         swarm = door(current(engine))
-        if not swarm.wanted().get("mariadb"):
+        if not swarm.desired_replicas().get("mariadb"):
             raise UsageError("the local cloud does not run", "start it with `provision cloud up`")
         look = Inspector()
         # Hypervisors are this host's own affair.
-        units = (*look.copies(), *look.units())
+        units = (*look.replicas(), *look.units())
         _require_here(swarm, units, "mariadb", "no member of MariaDB runs on this host")
         if images:
             _require_here(swarm, units, "glance", "Glance's images are files of another host")
@@ -59,6 +59,6 @@ def _require_here(swarm: Swarm, units: tuple[Unit, ...], service: str, problem: 
     )
 
 
-def _keep_keys(_: Data, writer: Writer) -> None:
+def _keep_keys(_: ContainerData, writer: Writer) -> None:
     for name, text in key_files(read_passwords()).items():
         writer.add(name, [text.encode()])

@@ -24,7 +24,7 @@ _RELEASE: Final = 30
 
 def remove_services(swarm: Swarm, kept: Collection[str]) -> None:
     """Remove all services but some; wait until this host's containers of them are gone."""
-    services = set(swarm.wanted()) - set(kept)
+    services = set(swarm.desired_replicas()) - set(kept)
     swarm.remove(services)
     until(lambda: ", ".join(sorted(set(map(swarm.container, services)) - {""})))
 

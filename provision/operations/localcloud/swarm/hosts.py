@@ -130,7 +130,7 @@ def leave(progress: Progress) -> None:
     engine = Engine()
     with exclusive_lock(progress):
         if swarm.state()[0] != "inactive":
-            if len(swarm.hosts()) > 1 and _self(swarm).member and swarm.wanted().get("mariadb"):
+            if len(swarm.hosts()) > 1 and _self(swarm).member and swarm.desired_replicas().get("mariadb"):
                 _require_others(swarm, settings)
             hypervisor.retire(engine, settings, progress)
             swarm.leave()
@@ -194,7 +194,7 @@ def _prepare(engine: Engine, swarm: Swarm, progress: Progress) -> dict[str, str]
     tags = ensure_images(engine, progress, ["registry"])
     name = image_name("registry", tags)
     swarm.tag(name)
-    swarm.prepare(name)
+    swarm.ensure_resolver_file(name)
     return tags
 
 
@@ -222,4 +222,4 @@ def _take_member(swarm: Swarm) -> None:
         free = next_member(swarm.hosts())
         if not free:
             return
-        swarm.give_member(mine.id, free)
+        swarm.set_member(mine.id, free)

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from provision.adapters.docker import compose
-from provision.adapters.docker.data import Data
+from provision.adapters.docker.data import ContainerData
 from provision.adapters.docker.engine import Engine
 from provision.adapters.docker.inspect import Inspector
 from provision.base.errors import ProvisionError, UsageError
@@ -85,21 +85,21 @@ def _require_hosts(swarm: Swarm, manifest: Manifest) -> None:
 
 
 def _restore(engine: Engine, swarm: Swarm, progress: Progress, path: Path, manifest: Manifest) -> None:
-    data, settings = Data(), installation.load_settings()
+    data, settings = ContainerData(), installation.load_settings()
     with progress.phase("images"):
         until(lambda: "" if swarm.registry_answers() else "the registry")
         tags, images = ensure_built(engine, swarm, progress, settings.families)
     with progress.phase("stopping the control plane"):
         remove_services(swarm, FIRST)
         # Under a server that still runs elsewhere, nothing may be removed.
-        until(lambda: (left := swarm.ending()) and f"the end of old copies on {left}")
+        until(lambda: (left := swarm.stopping_hosts()) and f"the end of old copies on {left}")
     installation.begin_restoring(path.absolute())
     files = small_files(path)
     _write_files(files)
     stack = ensure_stack_files(tags, images)
     with progress.phase("databases"):
         Deployment(engine, swarm, stack, progress).begin_anew(images=manifest.images)
-        target = serving(data, Inspector().copies())
+        target = serving(data, Inspector().replicas())
         progress.update("databases", "loading")
         load(data, target, path, manifest)
         until(partial(_behind, data, target, manifest, partial(lacking_members, swarm, settings)), _CAUGHT_UP)
@@ -118,7 +118,7 @@ def _write_files(files: Mapping[str, bytes]) -> None:
     tls.write_authority(below(files, AUTHORITY))
 
 
-def _behind(data: Data, target: str, manifest: Manifest, lacking: Callable[[], str]) -> str:
+def _behind(data: ContainerData, target: str, manifest: Manifest, lacking: Callable[[], str]) -> str:
     """Say what is missing until all members have what was loaded: one that serves has all that is committed."""
     try:
         if dict(data.query(target, MIGRATED)) != dict(manifest.inputs):
@@ -128,8 +128,8 @@ def _behind(data: Data, target: str, manifest: Manifest, lacking: Callable[[], s
     return lacking()
 
 
-def _put_images(data: Data, image: str, path: Path, manifest: Manifest, progress: Progress) -> None:
-    holder = data.holder(image, f"{PROJECT}_glance", GLANCE)
+def _put_images(data: ContainerData, image: str, path: Path, manifest: Manifest, progress: Progress) -> None:
+    holder = data.create_holder(image, f"{PROJECT}_glance", GLANCE)
     try:
         put_images(data, holder, path, manifest, progress)
     finally:

@@ -92,7 +92,7 @@ def swarm_status() -> SwarmStatus:
 def read_lines(settings: Settings, swarm: Swarm, tasks: Iterable[Task]) -> tuple[SwarmLine, ...]:
     """Compare the copies that there are with those that there shall be, and with what this checkout gives."""
     images = set(names(settings, image_tags(contexts())).values())
-    return swarm_lines(swarm.wanted(), tasks, _registered(swarm.address("consul")), images)
+    return swarm_lines(swarm.desired_replicas(), tasks, _registered(swarm.address("consul")), images)
 
 
 def _hypervisors(admin: Admin) -> tuple[Hypervisor, ...]:

@@ -143,7 +143,7 @@ class Deployment:
         self._contract([family for family in pending if family in running])
         self._admin.forget_services(self._stack.installation.copies)
         # Of which no copy is wanted any more.
-        self._swarm.remove(set(_FAMILIES) & set(self._swarm.wanted()) - set(self._file["services"]))
+        self._swarm.remove(set(_FAMILIES) & set(self._swarm.desired_replicas()) - set(self._file["services"]))
         self._swarm.drop_secrets({each["name"] for each in self._file["secrets"].values()})
 
     def begin_anew(self, *, images: bool) -> None:
@@ -292,7 +292,7 @@ class Deployment:
         return tuple(name for name in names if not self._only or name in self._only)
 
     def _unsettled(self, names: tuple[str, ...]) -> str:
-        updates, wanted, running = self._swarm.updates(), self._swarm.wanted(), self._running()
+        updates, wanted, running = self._swarm.updates(), self._swarm.desired_replicas(), self._running()
         for name in names:
             state = updates.get(name, "")
             if state.startswith(("rollback", "paused")):

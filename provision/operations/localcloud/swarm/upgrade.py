@@ -44,7 +44,7 @@ def upgrade_swarm(progress: Progress, services: Sequence[str]) -> None:
     with exclusive_lock(progress):
         settings = current(engine)
         swarm = door(settings)
-        if "keystone" not in swarm.wanted():
+        if "keystone" not in swarm.desired_replicas():
             raise UsageError("the local cloud does not run", "start it with `provision cloud up`")
         if not services:
             bring_up(engine, swarm, progress, settings.families)

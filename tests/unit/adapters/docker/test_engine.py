@@ -12,4 +12,4 @@ from provision.adapters.host.process import Result
 )
 def test_an_engine_of_today_leaves_out_what_its_host_lacks_by_itself(monkeypatch, version, leaves_out):
     monkeypatch.setattr(engine, "run", lambda argv, timeout: Result(tuple(argv), 0, f"{version}\n", ""))
-    assert engine.leaves_out_lacking() == leaves_out
+    assert engine.limits_capabilities() == leaves_out

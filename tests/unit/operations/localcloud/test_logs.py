@@ -34,7 +34,7 @@ class FakeLogs:
         self.coming = {copy.id: queue.SimpleQueue() for copy in kept}
         self.asked = []
 
-    def copies(self):
+    def sources(self):
         return self.listed
 
     def frames(self, copy, *, since=None, tail=None, follow=False):

@@ -158,7 +158,7 @@ def _cloud(monkeypatch, tmp_path):
         inputs=cloud.inputs,
     )
     engine = SimpleNamespace(states=lambda: cloud.states, ensure_bridge=lambda bridge: True)
-    monkeypatch.setattr(workflow, "Data", lambda: data)
+    monkeypatch.setattr(workflow, "ContainerData", lambda: data)
     monkeypatch.setattr(workflow, "Inspector", lambda: SimpleNamespace(units=lambda: cloud.units))
     monkeypatch.setattr(workflow, "Engine", lambda: engine)
     monkeypatch.setattr(workflow, "ensure_images", lambda engine, progress, names: log.append(("images",)) or {})

@@ -50,13 +50,13 @@ class FakeLook:
     def host(self):
         return "vm"
 
-    def serving(self):
+    def running_containers(self):
         return (CONTAINER,)
 
     def clock(self):
         return Clock("Docker's host", 0.0, 0.0)
 
-    def answer(self, unit, argv, seconds=20):
+    def output_of(self, unit, argv, seconds=20):
         self.asked.append((unit.name, argv[0]))
         answer = self.answers[argv[0]]
         if isinstance(answer, Exception):
@@ -121,9 +121,8 @@ def _look(monkeypatch, tmp_path):
     monkeypatch.setattr(workflow, "hypervisors", lambda settings: ())
     monkeypatch.setattr(workflow, "image_tags", lambda contexts: TAGS)
     monkeypatch.setattr(workflow, "_SETTLE", 0.0)
-    monkeypatch.setattr(
-        workflow, "statistics", lambda url: "pxname,svname,status\n" + "".join(f"{name},a,UP\n" for name in NAMES)
-    )
+    page = "pxname,svname,status\n" + "".join(f"{name},a,UP\n" for name in NAMES)
+    monkeypatch.setattr(workflow, "HAProxy", lambda url, timeout: SimpleNamespace(statistics=lambda: page))
     return look
 
 
@@ -186,14 +185,14 @@ def test_every_member_of_the_database_is_asked_and_judged(look):
     synced = "wsrep_cluster_size\t3\nwsrep_cluster_status\tPrimary\nwsrep_local_state_comment\t{}\nclock\t{}\n"
     stages = {"mariadb-1": "Synced", "mariadb-2-1": "Joined"}
 
-    def answer(unit, argv, seconds=20):
+    def output_of(unit, argv, seconds=20):
         if argv[0] != "mariadb":
-            return FakeLook.answer(look, unit, argv)
+            return FakeLook.output_of(look, unit, argv)
         if unit.name not in stages:
             raise ProvisionError("no answer")
         return synced.format(stages[unit.name], time.time())
 
-    look.answer = answer
+    look.output_of = output_of
     found = {(each.where, each.wrong) for each in diagnose(workflow.observe()) if each.rule == "database"}
     assert found == {
         ("mariadb-2-1", "is not in step with its cluster (Joined)"),

@@ -38,10 +38,10 @@ def _here(monkeypatch, tmp_path):
     data = FakeData()
     data.galera = {"c1": SERVES}
     here = SimpleNamespace(data=data, units=(DATABASE,), wanted={"mariadb": 1}, file=tmp_path / "cloud.tar.gz")
-    swarm = SimpleNamespace(wanted=lambda: here.wanted, tasks=lambda: TASKS)
-    monkeypatch.setattr(backup, "Data", lambda: data)
+    swarm = SimpleNamespace(desired_replicas=lambda: here.wanted, tasks=lambda: TASKS)
+    monkeypatch.setattr(backup, "ContainerData", lambda: data)
     monkeypatch.setattr(swarm_backup, "Engine", lambda: None)
-    monkeypatch.setattr(swarm_backup, "Inspector", lambda: SimpleNamespace(copies=lambda: here.units, units=tuple))
+    monkeypatch.setattr(swarm_backup, "Inspector", lambda: SimpleNamespace(replicas=lambda: here.units, units=tuple))
     monkeypatch.setattr(swarm_backup, "current", lambda engine: Settings(ha=True, swarm=True))
     monkeypatch.setattr(swarm_backup, "door", lambda settings: swarm)
     return here

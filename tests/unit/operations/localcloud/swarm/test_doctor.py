@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from provision.base.errors import ProvisionError
@@ -31,7 +33,7 @@ class FakeSwarm:
     def tasks(self):
         return TASKS
 
-    def wanted(self):
+    def desired_replicas(self):
         return {"keystone": 2}
 
     def address(self, service):
@@ -39,7 +41,7 @@ class FakeSwarm:
 
 
 class FakeLook:
-    def copies(self):
+    def replicas(self):
         return (Unit("keystone", "provision_keystone.1.x", "provision", "running", unhealthy=True, container="c1"),)
 
 
@@ -50,12 +52,13 @@ def _swarm(monkeypatch):
         lost = {"failed_nodes": ("host-2", "host-3", "gone")}
         return {
             "checks": lambda: lost,
-            "clocks": lambda: {"clocks": (Clock(consul()._url, 0, 0),)},
+            "clocks": lambda: {"clocks": (Clock(consul().url, 0, 0),)},
             "backends": lambda: {"backends": proxy()},
         }
 
     swarm, asked = FakeSwarm(), []
     swarm.asked = asked
+    monkeypatch.setattr(workflow, "Catalogue", lambda url, token: SimpleNamespace(url=url))
     monkeypatch.setattr(workflow, "require_swarm", lambda: Settings(ha=True, swarm=True))
     monkeypatch.setattr(workflow, "door", lambda settings: swarm)
     monkeypatch.setattr(workflow, "Inspector", FakeLook)

@@ -29,7 +29,7 @@ UNIT = Unit("mariadb", "mariadb-1@host-1", "provision", "running", "r:1/provisio
 
 
 class Data(FakeData):
-    def holder(self, image, volume, folder):
+    def create_holder(self, image, volume, folder):
         self.held = (image, volume, folder)
         return "holder"
 
@@ -47,14 +47,14 @@ def _world(monkeypatch, tmp_path):
         for name, text in key_files(KEPT).items():
             writer.add(name, [text.encode()])
 
-    monkeypatch.setattr(backup, "Data", lambda: data)
+    monkeypatch.setattr(backup, "ContainerData", lambda: data)
     world.keep = lambda *units, images=False: backup.keep(Silent(), world.file, (UNIT, *units), keys, images=images)
     stack_config.save_settings(SETTINGS)
     swarm = SimpleNamespace(
         hosts=lambda: world.hosts,
         host_id=lambda: world.me,
         registry_answers=lambda: True,
-        ending=lambda: log.append("ending") or world.ending.pop(0),
+        stopping_hosts=lambda: log.append("ending") or world.ending.pop(0),
     )
 
     class FakeDeployment:
@@ -67,9 +67,9 @@ def _world(monkeypatch, tmp_path):
     installation = SimpleNamespace(inputs={"nova": "n1", "keystone": "k1"})
     monkeypatch.setattr(swarm_hosts.time, "sleep", lambda _: None)
     for name, value in {
-        "Data": lambda: data,
+        "ContainerData": lambda: data,
         "Engine": lambda: None,
-        "Inspector": lambda: SimpleNamespace(copies=lambda: (UNIT,)),
+        "Inspector": lambda: SimpleNamespace(replicas=lambda: (UNIT,)),
         "current": lambda engine: SETTINGS,
         "door": lambda settings: swarm,
         "ensure_built": lambda *_: ({"glance": "ab"}, {}),

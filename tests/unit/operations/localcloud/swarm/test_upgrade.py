@@ -23,7 +23,7 @@ def _world(monkeypatch, tmp_path):
     monkeypatch.setattr(upgrade.compose, "require", lambda: None)
     monkeypatch.setattr(upgrade, "Engine", lambda: None)
     monkeypatch.setattr(upgrade, "current", lambda engine: SETTINGS)
-    monkeypatch.setattr(upgrade, "door", lambda settings: SimpleNamespace(wanted=lambda: world.wanted))
+    monkeypatch.setattr(upgrade, "door", lambda settings: SimpleNamespace(desired_replicas=lambda: world.wanted))
     monkeypatch.setattr(upgrade, "lacking_members", lambda swarm, settings: world.lacking)
     monkeypatch.setattr(
         upgrade, "bring_up", lambda engine, swarm, progress, *what: world.brought.append(tuple(map(set, what)))
@@ -78,7 +78,7 @@ class FakeSwarm:
     def updates(self):
         return {}
 
-    def wanted(self):
+    def desired_replicas(self):
         return {"nova-api": 1}
 
 
