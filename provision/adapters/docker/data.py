@@ -98,7 +98,7 @@ class ContainerData:
     def volumes(self) -> list[str]:
         """Return the names of all volumes of the cloud."""
         with engine_errors():
-            return sorted(str(each.name) for each in self._client.volumes.list(filters={"label": LABEL}))
+            return sorted(str(volume.name) for volume in self._client.volumes.list(filters={"label": LABEL}))
 
     def remove(self, container: str) -> None:
         """Remove a container; one that is gone already is no error."""
@@ -165,7 +165,7 @@ class _Stream(io.RawIOBase):
                 break
             found.append(piece)
             have += len(piece)
-        whole = b"".join(found)
-        cut = len(whole) if size < 0 else size
-        self._rest = whole[cut:]
-        return whole[:cut]
+        content = b"".join(found)
+        cut = len(content) if size < 0 else size
+        self._rest = content[cut:]
+        return content[:cut]

@@ -252,7 +252,7 @@ class Engine:
             images = self._client.images.list(all=True, filters={"label": FAMILY_LABEL})
             line(f"{len(images)} images")
             # Newest first: an image may be built on an older one.
-            for image in sorted(images, key=lambda one: str(one.attrs["Created"]), reverse=True):
+            for image in sorted(images, key=lambda image: str(image.attrs["Created"]), reverse=True):
                 if not self._remove_image(image) and image.tags:
                     line(f"{', '.join(image.tags)} stays: something that is not ours still uses it")
 
@@ -299,7 +299,7 @@ def _state(container: Container) -> ServiceState:
     attributes: dict[str, Any] = container.attrs
     state = attributes["State"]
     labels: dict[str, str] = container.labels
-    environment = dict(each.partition("=")[::2] for each in attributes["Config"].get("Env") or ())
+    environment = dict(variable.partition("=")[::2] for variable in attributes["Config"].get("Env") or ())
     return ServiceState(
         service=labels.get(COMPOSE_SERVICE, container.name or ""),
         container=container.name or "",

@@ -62,7 +62,7 @@ class DockerEvents:
 
         Raises DockerUnavailableError when the stream ends.
         """
-        # A connection of its own: it is read in another thread.
+        # A connection of its own: it is read in another thread, and may be silent for days.
         with _unavailable(), closing(self._connect()) as client:
             stream = client.events(decode=True, filters=_EVENTS)
             yield ""

@@ -35,24 +35,25 @@ class Inspector:
     def running_containers(self) -> tuple[Container, ...]:
         """List all running containers, whoever started them, as the Registrator sees them."""
         with engine_errors():
-            return tuple(parse_container(each.attrs) for each in self._client.containers.list(ignore_removed=True))
+            found = self._client.containers.list(ignore_removed=True)
+            return tuple(parse_container(container.attrs) for container in found)
 
     def units(self) -> tuple[Unit, ...]:
         """List the local cloud's containers, without one-shot runs, by name."""
         found = long_running(self._client, [LABEL, COMPOSE_PROJECT])
-        units = (read_unit(each.attrs, (each.name or "").removeprefix(f"{PROJECT}-")) for each in found)
+        units = (read_unit(container.attrs, (container.name or "").removeprefix(f"{PROJECT}-")) for container in found)
         return tuple(sorted(units, key=lambda unit: unit.name))
 
     def replicas(self) -> tuple[Unit, ...]:
         """List the containers that run here for a Swarm's services, by name."""
         units = (
             replace(
-                read_unit(each.attrs, each.name or ""),
-                service=each.labels[SERVICE_LABEL].removeprefix(f"{PROJECT}_"),
+                read_unit(container.attrs, container.name or ""),
+                service=container.labels[SERVICE_LABEL].removeprefix(f"{PROJECT}_"),
                 project=PROJECT,
-                container=each.id or "",
+                container=container.id or "",
             )
-            for each in long_running(self._client, [LABEL, SERVICE_LABEL], stopped=False)
+            for container in long_running(self._client, [LABEL, SERVICE_LABEL], stopped=False)
         )
         return tuple(sorted(units, key=lambda unit: unit.name))
 

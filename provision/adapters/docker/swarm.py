@@ -84,7 +84,7 @@ class Swarm:
     def leave(self) -> None:
         """Leave the Swarm. A manager is demoted first, so that the majority is counted without it."""
         with engine_errors():
-            managers = [each for each in self._api.nodes() if each["Spec"]["Role"] == "manager"]
+            managers = [node for node in self._api.nodes() if node["Spec"]["Role"] == "manager"]
             if len(managers) > 1:
                 host = self.host_id()
                 labels = self._api.inspect_node(host)["Spec"].get("Labels") or {}
@@ -122,7 +122,7 @@ class Swarm:
     def hosts(self) -> tuple[Host, ...]:
         """List the hosts."""
         with engine_errors():
-            return tuple(_host(each) for each in self._api.nodes())
+            return tuple(_host(node) for node in self._api.nodes())
 
     def set_member(self, host: str, member: int) -> None:
         """Label a host: of the clustered services, the members of this number run on it."""
@@ -154,7 +154,7 @@ class Swarm:
 
     def _networks(self, name: str) -> list[Any]:
         # Not by a pattern: that does not find a network which no container on this host uses.
-        return [each for each in self._client.networks.list(names=[name]) if each.name == name]
+        return [network for network in self._client.networks.list(names=[name]) if network.name == name]
 
     # --- images ---
 
@@ -229,27 +229,27 @@ class Swarm:
     def tasks(self) -> tuple[Task, ...]:
         """List the tasks of all services."""
         with engine_errors():
-            services = {each["ID"]: each["Spec"]["Name"] for each in self._services()}
-            hosts = {each.id: each.name for each in self.hosts()}
+            services = {service["ID"]: service["Spec"]["Name"] for service in self._services()}
+            hosts = {host.id: host.name for host in self.hosts()}
             found = self._api.tasks()
         return tuple(
-            _task(each, services[each["ServiceID"]], hosts.get(each.get("NodeID", ""), ""))
-            for each in found
-            if each["ServiceID"] in services
+            _task(task, services[task["ServiceID"]], hosts.get(task.get("NodeID", ""), ""))
+            for task in found
+            if task["ServiceID"] in services
         )
 
     def stopping_hosts(self) -> str:
         """Name the hosts on which tasks of removed services are still ending; empty when all have ended."""
         label, _, value = LABEL.partition("=")
         with engine_errors():
-            there = {each["ID"] for each in self._services()}
-            hosts = {each.id: each.name for each in self.hosts()}
+            existing = {service["ID"] for service in self._services()}
+            hosts = {host.id: host.name for host in self.hosts()}
             left = {
-                hosts.get(each.get("NodeID", ""), "a host")
-                for each in self._api.tasks()
-                if each["ServiceID"] not in there
-                and (each["Spec"].get("ContainerSpec", {}).get("Labels") or {}).get(label) == value
-                and each["Status"]["State"] not in _ENDED
+                hosts.get(task.get("NodeID", ""), "a host")
+                for task in self._api.tasks()
+                if task["ServiceID"] not in existing
+                and (task["Spec"].get("ContainerSpec", {}).get("Labels") or {}).get(label) == value
+                and task["Status"]["State"] not in _ENDED
             }
         return ", ".join(sorted(left))
 
@@ -257,22 +257,22 @@ class Swarm:
         """Return how many replicas of each service are to run."""
         with engine_errors():
             return {
-                each["Spec"]["Name"].removeprefix(f"{PROJECT}_"): int(each["ServiceStatus"]["DesiredTasks"])
-                for each in self._services()
+                service["Spec"]["Name"].removeprefix(f"{PROJECT}_"): int(service["ServiceStatus"]["DesiredTasks"])
+                for service in self._services()
             }
 
     def images(self) -> set[str]:
         """Return the names of the services' images."""
         with engine_errors():
-            return {each["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"] for each in self._services()}
+            return {service["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"] for service in self._services()}
 
     def updates(self) -> dict[str, str]:
         """Return the state of each changed service's update (Docker's: updating, completed, paused, …)."""
         with engine_errors():
             return {
-                each["Spec"]["Name"].removeprefix(f"{PROJECT}_"): each["UpdateStatus"]["State"]
-                for each in self._services()
-                if (each.get("UpdateStatus") or {}).get("State")
+                service["Spec"]["Name"].removeprefix(f"{PROJECT}_"): service["UpdateStatus"]["State"]
+                for service in self._services()
+                if (service.get("UpdateStatus") or {}).get("State")
             }
 
     def last_lines(self, service: str, count: int = 30) -> str:

@@ -19,7 +19,7 @@ def certificates(folder: Path, cluster: str = "") -> list[Certificate]:
     """
     found, known = [], set()
     files = (*folder.rglob("*.pem"), *folder.rglob("*.crt"))
-    for path in sorted(files, key=lambda each: (len(each.parts), each)):
+    for path in sorted(files, key=lambda path: (len(path.parts), path)):
         chain = list(_read(path))
         if chain and path.read_bytes() not in known:
             known.add(path.read_bytes())
@@ -32,12 +32,12 @@ def _read(path: Path) -> Iterator[tuple[datetime, bool]]:
     from cryptography import x509
 
     try:
-        for each in x509.load_pem_x509_certificates(path.read_bytes()):
+        for certificate in x509.load_pem_x509_certificates(path.read_bytes()):
             try:
-                authority = each.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+                authority = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
             except x509.ExtensionNotFound:
                 authority = False
-            yield each.not_valid_after_utc, authority
+            yield certificate.not_valid_after_utc, authority
     except (OSError, ValueError):
         # A key, or no PEM file.
         return

@@ -75,26 +75,27 @@ class Admin:
         """List the endpoints in Keystone's catalogue."""
         with service_errors("Keystone"):
             identity = cast("Proxy", self.connection.identity)
-            services = {each.id: each for each in identity.services()}
-            return tuple(
-                Endpoint(services[each.service_id].type, services[each.service_id].name, each.interface, each.url)
-                for each in identity.endpoints()
-                if each.service_id in services
-            )
+            services = {service.id: service for service in identity.services()}
+            found = [(services.get(endpoint.service_id), endpoint) for endpoint in identity.endpoints()]
+        return tuple(
+            Endpoint(service.type, service.name, endpoint.interface, endpoint.url)
+            for service, endpoint in found
+            if service is not None
+        )
 
     def compute_services(self) -> tuple[Worker, ...]:
         """List Nova's services."""
         with service_errors("Nova"):
             return tuple(
                 Worker(
-                    kind=each.binary,
-                    host=each.host,
-                    up=each.state == "up",
-                    enabled=each.status != "disabled",
-                    reason=each.disabled_reason or "",
-                    seen=read_time(each.updated_at),
+                    kind=service.binary,
+                    host=service.host,
+                    up=service.state == "up",
+                    enabled=service.status != "disabled",
+                    reason=service.disabled_reason or "",
+                    seen=read_time(service.updated_at),
                 )
-                for each in self.connection.compute.services()
+                for service in self.connection.compute.services()
             )
 
     def network_agents(self) -> tuple[Worker, ...]:
@@ -102,13 +103,13 @@ class Admin:
         with service_errors("Neutron"):
             return tuple(
                 Worker(
-                    kind=each.agent_type,
-                    host=each.host,
-                    up=bool(each.is_alive),
-                    enabled=bool(each.is_admin_state_up),
-                    seen=read_time(each.last_heartbeat_at),
+                    kind=agent.agent_type,
+                    host=agent.host,
+                    up=bool(agent.is_alive),
+                    enabled=bool(agent.is_admin_state_up),
+                    seen=read_time(agent.last_heartbeat_at),
                 )
-                for each in self.connection.network.agents()
+                for agent in self.connection.network.agents()
             )
 
     def missing_services(self, hypervisors: Sequence[str], replicas: Mapping[str, int] | None = None) -> dict[str, str]:

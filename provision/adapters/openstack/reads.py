@@ -75,9 +75,9 @@ class Reads(Session):
         with self.asking("looking for the external network"):
             for found in network.networks(is_router_external=True):
                 if name in (found.name, found.id):
-                    subnets = [one for one in network.subnets(network_id=found.id) if one.ip_version == 4]
-                    ranges = tuple(IPv4Network(one.cidr) for one in subnets)
-                    gateway = next((str(one.gateway_ip) for one in subnets if one.gateway_ip), "")
+                    subnets = [subnet for subnet in network.subnets(network_id=found.id) if subnet.ip_version == 4]
+                    ranges = tuple(IPv4Network(subnet.cidr) for subnet in subnets)
+                    gateway = next((str(subnet.gateway_ip) for subnet in subnets if subnet.gateway_ip), "")
                     return External(str(found.id), ranges, gateway)
         return None
 
@@ -149,24 +149,24 @@ class Reads(Session):
             routers = ours(network.routers(description=mark))
             groups = ours(network.security_groups(description=mark))
             floatings = ours(network.ips(description=mark))
-            ports = [port for one in networks for port in network.ports(network_id=one.id)]
+            ports = [port for network_ in networks for port in network.ports(network_id=network_.id)]
             servers = self._servers(name)
             try:
                 key = compute.find_keypair(resources.key_name(name), ignore_missing=True)
             except sdk.NotFoundException:
                 key = None
         return ObservedCluster(
-            networks=tuple(resources.Network(**base(one)) for one in networks),
-            subnets=tuple(resources.Subnet(**base(one), cidr=one.cidr, network=one.network_id) for one in subnets),
+            networks=tuple(resources.Network(**base(item)) for item in networks),
+            subnets=tuple(resources.Subnet(**base(item), cidr=item.cidr, network=item.network_id) for item in subnets),
             routers=tuple(
-                resources.Router(**base(one), external=(one.external_gateway_info or {}).get("network_id", ""))
-                for one in routers
+                resources.Router(**base(item), external=(item.external_gateway_info or {}).get("network_id", ""))
+                for item in routers
             ),
-            groups=tuple(resources.Group(**base(one), rules=_rules(one)) for one in groups),
-            ports=tuple(_port(one, base(one), marked=one.description == mark) for one in ports),
+            groups=tuple(resources.Group(**base(item), rules=_rules(item)) for item in groups),
+            ports=tuple(_port(item, base(item), marked=item.description == mark) for item in ports),
             floatings=tuple(
-                resources.Floating(**base(one), address=one.floating_ip_address, port=one.port_id or "")
-                for one in floatings
+                resources.Floating(**base(item), address=item.floating_ip_address, port=item.port_id or "")
+                for item in floatings
             ),
             keys=() if key is None else (resources.KeyPair(key.name, " ".join(key.public_key.split()[:2])),),
             servers=servers,
@@ -175,19 +175,19 @@ class Reads(Session):
     def _servers(self, name: str) -> tuple[resources.Server, ...]:
         # Nova takes a regular expression here, but escapes groups and alternatives in it: so it is only a prefix.
         found = self.connection.compute.servers(details=True, name=f"^{name}-")
-        mine = [one for one in found if (one.metadata or {}).get(resources.META_CLUSTER) == name]
-        return tuple(self._server(one) for one in mine)
+        mine = [server for server in found if (server.metadata or {}).get(resources.META_CLUSTER) == name]
+        return tuple(self._server(server) for server in mine)
 
-    def _server(self, one: Any) -> resources.Server:  # noqa: ANN401
-        meta: dict[str, str] = one.metadata or {}
+    def _server(self, server: Any) -> resources.Server:  # noqa: ANN401
+        meta: dict[str, str] = server.metadata or {}
         role: Role = "master" if meta.get(resources.META_ROLE) == "master" else "worker"
         addresses = [
             entry["addr"]
-            for entries in (one.addresses or {}).values()
+            for entries in (server.addresses or {}).values()
             for entry in entries
             if entry.get("OS-EXT-IPS:type") == "fixed" and entry.get("version") == 4
         ]
-        listed = one.flavor or {}
+        listed = server.flavor or {}
         flavor = listed.get("original_name") or listed.get("name")
         if not flavor:
             # Before microversion 2.47 a server names only its flavor's id.
@@ -195,19 +195,19 @@ class Reads(Session):
             known = self._flavors.get(str(listed.get("id")))
             flavor = known.name if known else str(listed.get("id"))
         return resources.Server(
-            id=one.id,
-            name=one.name,
+            id=server.id,
+            name=server.name,
             role=role,
-            status=one.status or "",
-            deleting=one.task_state == "deleting" or one.status in ("DELETED", "SOFT_DELETED"),
-            launched=bool(one.launched_at),
+            status=server.status or "",
+            deleting=server.task_state == "deleting" or server.status in ("DELETED", "SOFT_DELETED"),
+            launched=bool(server.launched_at),
             address=addresses[0] if addresses else "",
             flavor=flavor,
-            image=str((one.image or {}).get("id") or ""),
+            image=str((server.image or {}).get("id") or ""),
             spec=meta.get(resources.META_SPEC, ""),
             smoke_tested=meta.get(resources.META_SMOKE_TESTED, ""),
             floating=meta.get(resources.META_FLOATING, ""),
-            fault=_one_line(str((one.fault or {}).get("message") or "")),
+            fault=_one_line(str((server.fault or {}).get("message") or "")),
         )
 
     @retry_transient
@@ -221,7 +221,7 @@ class Reads(Session):
         """Return the ids of the cluster's VMs that are still being built: the cheapest question that shows progress."""
         with self.asking("listing servers that are being built"):
             found = self.connection.compute.servers(details=False, name=f"^{name}-", status="BUILD", limit=1000)
-            return frozenset(one.id for one in found)
+            return frozenset(server.id for server in found)
 
     @retry_transient
     def console(self, server: str) -> str:
@@ -243,25 +243,25 @@ def _one_line(text: str) -> str:
 
 def _rules(group: Any) -> tuple[tuple[Rule | None, str], ...]:  # noqa: ANN401
     found: list[tuple[Rule | None, str]] = []
-    for one in group.security_group_rules or []:
-        if one["direction"] != "ingress":
+    for entry in group.security_group_rules or []:
+        if entry["direction"] != "ingress":
             continue
-        remote = one.get("remote_group_id")
-        peer = NODES if remote == group.id else one.get("remote_ip_prefix") or "0.0.0.0/0"
-        plain = one.get("protocol") == "tcp" and one.get("ethertype") == "IPv4" and remote in (None, group.id)
-        ports = (one.get("port_range_min"), one.get("port_range_max"))
+        remote = entry.get("remote_group_id")
+        peer = NODES if remote == group.id else entry.get("remote_ip_prefix") or "0.0.0.0/0"
+        plain = entry.get("protocol") == "tcp" and entry.get("ethertype") == "IPv4" and remote in (None, group.id)
+        ports = (entry.get("port_range_min"), entry.get("port_range_max"))
         rule = Rule(int(ports[0]), int(ports[1]), peer) if plain and None not in ports else None
-        found.append((rule, one["id"]))
+        found.append((rule, entry["id"]))
     return tuple(found)
 
 
-def _port(one: Any, base: dict[str, Any], *, marked: bool) -> resources.Port:  # noqa: ANN401
+def _port(port: Any, base: dict[str, Any], *, marked: bool) -> resources.Port:  # noqa: ANN401
     return resources.Port(
         **base,
-        address=one.fixed_ips[0]["ip_address"] if one.fixed_ips else "",
-        network=one.network_id,
-        device=one.device_id or "",
-        owner=one.device_owner or "",
-        groups=tuple(one.security_group_ids or ()),
+        address=port.fixed_ips[0]["ip_address"] if port.fixed_ips else "",
+        network=port.network_id,
+        device=port.device_id or "",
+        owner=port.device_owner or "",
+        groups=tuple(port.security_group_ids or ()),
         marked=marked,
     )
