@@ -1,4 +1,4 @@
-"""The door to a backup's file: written whole or not at all, readable for its owner alone, and read as a stream."""
+"""A backup's file: written completely or not at all, readable for its owner alone, and read as a stream."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from provision.model.localcloud.backup import Manifest
 
 _CHUNK: Final = 1 << 20
-# Image files are compressed already, and dumps shrink to a tenth even so.
+# Images are compressed already, and dumps shrink to a tenth even at this level.
 _LEVEL: Final = 1
 _LARGEST_MANIFEST: Final = 64 << 20
 
 
 class Writer:
-    """A backup that is being written; `files` is what is in it so far."""
+    """A backup that is being written; `files` are its files so far, by name."""
 
     def __init__(self, tar: tarfile.TarFile, folder: Path) -> None:
         self._tar = tar
@@ -37,7 +37,7 @@ class Writer:
         self.files: dict[str, ArchiveEntry] = {}
 
     def add(self, name: str, content: Iterable[bytes]) -> None:
-        """Add a file whose length shows only at its end."""
+        """Add a file whose length is not known before its end."""
         with tempfile.TemporaryFile(dir=self._folder) as spool:
             for chunk in content:
                 spool.write(chunk)
@@ -52,19 +52,23 @@ class Writer:
         self.files[name] = ArchiveEntry(size, hashing.hexdigest())
 
     def finish(self, manifest: Manifest) -> None:
-        """Add the list of files, the last thing."""
+        """Add the list of files as the last one."""
         text = manifest.text().encode()
         self._tar.addfile(_info(MANIFEST, len(text)), io.BytesIO(text))
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[Writer]:
-    """Write a new backup: it is there once everything is in it. Raises UsageError where it can't be."""
+    """Write a new backup, which appears under its name when it is complete.
+
+    Raises UsageError for a path that cannot be written, ProvisionError when writing fails.
+    """
     refuse_existing(path)
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}", "name a file in a folder of yours") from None
+        hint = "Name a file in a folder that you may write to."
+        raise UsageError(f"{path} cannot be written: {error.strerror}", hint) from None
     try:
         with os.fdopen(handle, "wb") as file:
             with tarfile.open(fileobj=file, mode="w:gz", compresslevel=_LEVEL) as tar:
@@ -74,19 +78,20 @@ def writing(path: Path) -> Iterator[Writer]:
         # Private from the first byte: mkstemp makes files of mode 0600.
         Path(name).replace(path)
     except OSError as error:
-        raise ProvisionError(f"{path} could not be written: {error}", "make room, or name a file elsewhere") from error
+        hint = "Free some space, or name a file elsewhere."
+        raise ProvisionError(f"{path} could not be written: {error}", hint) from error
     finally:
         Path(name).unlink(missing_ok=True)
 
 
 def refuse_existing(path: Path) -> None:
-    """Raise UsageError where something is there already: it may be the only copy of somebody's data."""
+    """Raise UsageError for a file that exists: it may be the only copy of somebody's data."""
     if path.exists():
-        raise UsageError(f"{path} exists", "name another file, or remove this one")
+        raise UsageError(f"{path} exists", "Name another file, or remove this one.")
 
 
 def verified(path: Path) -> Manifest:
-    """Read all of a backup and return its list; raises UsageError when anything in it is not as it was written."""
+    """Read a whole backup and return its manifest; raises UsageError when anything in it has changed."""
     manifest, found = None, {}
     try:
         # Reading a member's content may fail as well as finding the next one.
@@ -110,9 +115,9 @@ def members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
             for info in tar:
                 content = tar.extractfile(info) if info.isreg() else None
                 if content is None:
-                    raise UsageError(f"{info.name} in it is no plain file", "take another copy of this file")
+                    raise UsageError(f"{info.name} in it is no plain file", "Use another copy of this file.")
                 yield info.name, content
-        # To the very end: there is the sum of it all.
+        # To the very end: gzip's checksum comes last.
         while plain.read(_CHUNK):
             pass
 
@@ -122,10 +127,10 @@ def _readable() -> Iterator[None]:
     try:
         yield
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise UsageError(f"it cannot be unpacked ({error})", "take another copy of this file") from None
+        raise UsageError(f"it cannot be unpacked ({error})", "Use another copy of this file.") from None
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UsageError(f"it cannot be read ({reason})", "name a file made by `provision cloud backup`") from None
+        raise UsageError(f"it cannot be read ({reason})", "Name a file made by `provision cloud backup`.") from None
 
 
 def chunks(content: IO[bytes] | io.RawIOBase) -> Iterator[bytes]:
@@ -135,7 +140,7 @@ def chunks(content: IO[bytes] | io.RawIOBase) -> Iterator[bytes]:
 
 
 class _Hashing(io.RawIOBase):
-    """Reads another file, and hashes what it reads."""
+    """A file that reads from another one and hashes what it reads."""
 
     def __init__(self, inner: IO[bytes]) -> None:
         self._inner = inner

@@ -169,7 +169,7 @@ def _read(path: Path, field: str) -> str:
 
 def _crypt(password: str) -> str:
     """Hash a password as /etc/shadow holds it (sha512-crypt)."""
-    return process.must(
+    return process.run_checked(
         ["openssl", "passwd", "-6", "-stdin"],
         what="hashing a password",
         hint="Install the package `openssl`.",

@@ -1,26 +1,35 @@
-"""The door to HAProxy's page of statistics: where it sends requests, and how many are under way."""
+"""HAProxy's statistics page: the servers of each backend, and how many requests are under way."""
 
 from __future__ import annotations
 
 import requests
 
+from provision.base.errors import ProvisionError
 from provision.model.localcloud.health import BackendServer, servers
 
 
-class Proxy:
-    """One HAProxy; `url` is its page of statistics."""
+class HAProxy:
+    """One HAProxy, whose statistics page is at `url`; a request may take `timeout` seconds."""
 
     def __init__(self, url: str, timeout: float = 5) -> None:
         self._url = f"{url.rstrip('/')}/;csv"
         self._timeout = timeout
         self._session = requests.Session()
-        # It is this machine's own: no proxy of the environment stands between.
+        # It runs on this machine: a proxy named in the environment must not be asked.
         self._session.trust_env = False
 
-    def servers(self) -> tuple[BackendServer, ...] | None:
-        """Return the places of every backend, or None when HAProxy does not answer."""
+    def statistics(self) -> str:
+        """Return the statistics as CSV; raises ProvisionError when HAProxy does not answer."""
         try:
             answer = self._session.get(self._url, timeout=self._timeout)
-        except requests.RequestException:
+            answer.raise_for_status()
+        except requests.RequestException as error:
+            raise ProvisionError("HAProxy does not answer", detail=str(error)) from error
+        return answer.text
+
+    def servers(self) -> tuple[BackendServer, ...] | None:
+        """Return the servers of every backend; None when HAProxy does not answer."""
+        try:
+            return servers(self.statistics())
+        except ProvisionError:
             return None
-        return servers(answer.text) if answer.ok else None

@@ -1,4 +1,4 @@
-"""The door to this container's own MariaDB: its data folder, the server process, and what the server says of itself."""
+"""MariaDB in this container: its data folder, its process, and its own account of the cluster."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import contextlib
 import hashlib
 import os
 import shutil
-import signal
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from provision.adapters.host.process import must, run
+from provision.adapters.host.process import Process, run, run_checked
 from provision.base.errors import ProvisionError
 from provision.model.galera.bootstrap import (
     Position,
@@ -29,26 +27,26 @@ if TYPE_CHECKING:
 
 _SOCKET: Final = "/run/mysqld/mysqld.sock"
 _NOTE_VIEW: Final = "/usr/local/sbin/note-view"
-# A state transfer clears the folder, but leaves files of this ending.
+# A state transfer clears the folder, but keeps files with this ending.
 _VIEW: Final = "galera-view.log"
 _INSTALLING: Final = "installing"
-# Left by a state transfer that was broken off: what lies there is no database.
+# Left by a state transfer that was interrupted: the folder then holds no usable database.
 _RECEIVING: Final = "sst_in_progress"
 
 
 class MariaDB:
-    """MariaDB on one data folder; `durable`: a commit is on the disk before it is acknowledged."""
+    """A MariaDB server on the folder `data`; if `durable`, a commit is on the disk before it is acknowledged."""
 
     def __init__(self, data: Path = Path("/var/lib/mysql"), *, durable: bool = False) -> None:
         self._data = data
         self._durable = durable
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._link: Any = None
 
     def position(self) -> Position | None:
-        """Say how far the data goes, recovering it after a crash; None where there is none.
+        """Return the position of the last transaction in the data, recovered after a crash; None without data.
 
-        Raises ProvisionError when the data can't be read: then nobody may take it for absent.
+        Raises ProvisionError when it cannot be read: such data must not be taken for none.
         """
         if not (self._data / "mysql").is_dir() or self._has(_INSTALLING) or self._has(_RECEIVING):
             return None
@@ -61,36 +59,36 @@ class MariaDB:
         if not found:
             raise ProvisionError(
                 f"the position of the data in {self._data} cannot be recovered",
-                "if this data is lost, remove this member's volume: it then takes the others'",
+                "If this data is lost, remove this member's volume: it then gets the data from the other members.",
                 result.stderr[-4000:],
             )
         return found
 
     def view(self) -> View:
-        """Return the last Primary component that this member was in."""
+        """Return the last Primary component that this member belonged to."""
         try:
             return read_view((self._data / _VIEW).read_text())
         except FileNotFoundError:
             return View()
 
     def install(self) -> None:
-        """Make a new, empty database; what an earlier attempt has left is removed first."""
+        """Create an empty database; what an earlier attempt has left is removed first."""
         for path in self._data.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink()
         (self._data / _INSTALLING).touch()
-        must(
+        run_checked(
             ["mariadb-install-db", "--user=mysql", f"--datadir={self._data}", "--skip-test-db",
              "--auth-root-authentication-method=socket", "--auth-root-socket-user=root"],
-            what="making a new database",
+            what="creating a new database",
             timeout=600,
         )  # fmt: skip
         (self._data / _INSTALLING).unlink()
 
     def argv(self, member: str, bootstrap_id: str, position: Position | None, peers: Sequence[str]) -> list[str]:
-        """Write the command that runs the server: with these members' addresses, or as the first of a cluster."""
+        """Return the command that runs the server: joining the members at `peers`, or (none) as a cluster's first."""
         options = [
             f"--wsrep-node-name={member}",
             f"--wsrep-notify-cmd={_NOTE_VIEW} {self._data / _VIEW} {member} {bootstrap_id or '-'}",
@@ -105,38 +103,35 @@ class MariaDB:
         return ["mariadbd", "--user=mysql", *options]
 
     def allow_start(self) -> None:
-        """Let this member be the first of a cluster: Galera itself knows only of ordinary ends."""
+        """Mark the data as safe to bootstrap a cluster from: Galera does so itself only after an orderly shutdown."""
         state = self._state()
         if state:
             (self._data / "grastate.dat").write_text(allow_start(state))
 
     def start(self, argv: Sequence[str]) -> None:
         """Start the server."""
-        self._process = subprocess.Popen(list(argv))
+        self._process = Process(argv)
 
     def become(self, argv: Sequence[str]) -> None:
-        """Go on as the server, and nothing else: never returns."""
-        os.execvp(argv[0], list(argv))  # noqa: S606 - that is its purpose
+        """Replace this process by the server: never returns."""
+        os.execvp(argv[0], list(argv))  # noqa: S606 - no shell is wanted
 
     def ended(self, seconds: float) -> int | None:
-        """Wait at most so long; return the server's code when it has ended."""
+        """Wait up to `seconds` for the server to end; return its exit code, or None while it runs."""
         assert self._process is not None  # noqa: S101 - start() comes first
-        try:
-            return self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return None
+        return self._process.wait(seconds)
 
     def stop(self) -> None:
-        """Ask the server to end in order."""
-        if self._process and self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+        """Request an orderly shutdown, without waiting for it."""
+        if self._process:
+            self._process.terminate()
 
     def state(self) -> State | None:
-        """Ask the server for its part in the cluster; None while it does not answer."""
+        """Return the server's state in the cluster; None while it does not answer."""
         import pymysql
 
         try:
-            # One connection for every question: they come each second.
+            # One connection for all questions: there is one every second.
             self._link = self._link or self._connect(3)
             with self._link.cursor() as cursor:
                 cursor.execute("SHOW GLOBAL STATUS LIKE 'wsrep\\_%'")
@@ -146,7 +141,7 @@ class MariaDB:
             return None
 
     def ensure_accounts(self, statements: str) -> bool:
-        """Carry out statements, one a line, unless the cluster has done the same; return whether that is settled."""
+        """Run SQL statements, one a line, unless the cluster has run the same before; return whether that succeeded."""
         import pymysql
 
         digest = hashlib.sha256(statements.encode()).hexdigest()
@@ -162,7 +157,7 @@ class MariaDB:
             return False
         return True
 
-    def _connect(self, seconds: int) -> Any:  # noqa: ANN401 - pymysql says nothing of its types
+    def _connect(self, seconds: int) -> Any:  # noqa: ANN401 - pymysql has no types
         import pymysql
 
         return pymysql.connect(

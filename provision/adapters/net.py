@@ -1,4 +1,4 @@
-"""The door to plain network questions: this machine's own address, Spark's web UI, the Hub's front door."""
+"""Network questions: addresses, open ports, served certificates, and whether Spark and the Hub answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _END: Final = "-----END CERTIFICATE-----"
 
 @dataclass(frozen=True, slots=True)
 class SparkMaster:
-    """What a Spark master says of itself: the addresses of its live workers, and its cores and memory (MiB) in all."""
+    """A Spark master's account of itself: addresses of live workers, and their cores and memory (MiB) in total."""
 
     workers: tuple[str, ...]
     cores: int
@@ -28,7 +28,7 @@ class SparkMaster:
 
 
 def source_address(target: str) -> str | None:
-    """Tell which of this machine's addresses the kernel would use towards `target`; sends nothing. None: no route."""
+    """Return the address of this machine that it would use towards `target`; None without a route. Sends nothing."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect((target, 9))
@@ -38,37 +38,46 @@ def source_address(target: str) -> str | None:
 
 
 def address_of(host: str) -> str | None:
-    """Look up the IPv4 address of a host name; None when it has none."""
+    """Return the IPv4 address of a host name, or None."""
     try:
         return socket.gethostbyname(host)
     except OSError:
         return None
 
 
+def accepts_connections(host: str, port: int, timeout: float = 1) -> bool:
+    """Return whether a TCP connection to `host` can be made within `timeout` seconds."""
+    try:
+        with socket.create_connection((host, port), timeout=timeout):
+            return True
+    except OSError:
+        return False
+
+
 def spark_master(address: str, timeout: float = 5) -> SparkMaster | None:
-    """Ask the Spark master for its workers; None while it does not answer."""
+    """Ask the Spark master for its state; None while it does not answer."""
     import requests
 
     try:
         answer = requests.get(f"http://{address}:{PORTS.spark_master_ui}/json/", timeout=timeout)
         answer.raise_for_status()
-        said = answer.json()
-        alive = [worker for worker in said["workers"] if worker["state"] == "ALIVE"]
+        state = answer.json()
+        alive = [worker for worker in state["workers"] if worker["state"] == "ALIVE"]
         return SparkMaster(
             workers=tuple(str(worker["host"]) for worker in alive),
-            cores=int(said.get("cores", 0)),
-            memory=int(said.get("memory", 0)),
-            applications=len(said.get("activeapps", ())),
+            cores=int(state.get("cores", 0)),
+            memory=int(state.get("memory", 0)),
+            applications=len(state.get("activeapps", ())),
         )
     except (requests.RequestException, ValueError, KeyError, TypeError):
         return None
 
 
 def hub_answers(address: str, port: int, certificate: Path, *, authority: bool, timeout: float = 8) -> str:
-    """Ask the Hub for its health over HTTPS; return why not, empty when it answers as it should.
+    """Ask the Hub for its health over HTTPS; return what is wrong, empty when it is well.
 
-    `certificate` is a PEM file: of the authority that must have signed the Hub's certificate, or (`authority` False)
-    the very certificate that the Hub must show.
+    `certificate` is a PEM file: of the authority that must have signed the Hub's certificate, or (with `authority`
+    False) of the very certificate that the Hub must present.
     """
     import requests
 
@@ -96,7 +105,7 @@ def leaf(pem: str) -> bytes:
 
 
 def served_certificate(address: str, port: int, timeout: float = 5) -> bytes | None:
-    """Return the certificate (DER) that a server shows, whoever signed it; None when it shows none."""
+    """Return the certificate (DER) that a server presents, whoever signed it, or None."""
     try:
         return leaf(ssl.get_server_certificate((address, port), timeout=timeout))
     except (OSError, ValueError):
@@ -104,7 +113,7 @@ def served_certificate(address: str, port: int, timeout: float = 5) -> bytes | N
 
 
 def _pinned(certificate: Path) -> BaseAdapter:
-    """Make a transport that accepts exactly one certificate, whatever name it is for."""
+    """Return a transport that accepts this certificate alone, whatever host name it is for."""
     import hashlib
 
     from requests.adapters import HTTPAdapter
@@ -113,7 +122,7 @@ def _pinned(certificate: Path) -> BaseAdapter:
 
     class Pinned(HTTPAdapter):
         def init_poolmanager(self, *args: object, **kwargs: object) -> None:
-            # The fingerprint is the check; the chain is the user's own and may end in an authority nobody has here.
+            # The fingerprint is the check: the user's own chain may end in an authority that is unknown here.
             super().init_poolmanager(*args, assert_fingerprint=fingerprint, cert_reqs="CERT_NONE", **kwargs)  # type: ignore[arg-type]
 
         def cert_verify(self, conn: object, *_: object) -> None:

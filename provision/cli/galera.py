@@ -46,11 +46,13 @@ def serve_alone(name: str, server: MariaDB) -> None:
 
 def serve(name: str, members: list[str], server: MariaDB) -> int:
     """Be one of several members."""
+    from provision.adapters.consul.catalogue import Catalogue
     from provision.adapters.consul.kv import ConsulKeys
     from provision.operations.galera import GaleraMember
 
-    keys = ConsulKeys(os.environ["CONSUL_HTTP_ADDR"], Path(os.environ["CONSUL_HTTP_TOKEN_FILE"]).read_text().strip())
-    member = GaleraMember(name, members, server, keys, accounts=ACCOUNTS.read_text(), say=say)
+    consul = os.environ["CONSUL_HTTP_ADDR"], Path(os.environ["CONSUL_HTTP_TOKEN_FILE"]).read_text().strip()
+    keys, catalogue = ConsulKeys(*consul), Catalogue(*consul)
+    member = GaleraMember(name, members, server, keys, catalogue, accounts=ACCOUNTS.read_text(), say=say)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: member.stop())
     return member.run()

@@ -96,15 +96,15 @@ def _token(file: Path) -> str:
 
 def _host_name(engine: DockerEvents) -> str:
     """Ask Docker for the host's name, for as long as it takes: an id made of anything else would outlive us."""
-    from provision.adapters.docker.events import EngineAwayError
+    from provision.adapters.docker.events import DockerUnavailableError
 
     said = False
     while True:
         try:
             return engine.name()
-        except EngineAwayError as error:
+        except DockerUnavailableError as error:
             if not said:
-                log("away", level="warning", who="EngineAwayError", reason=error.message)
+                log("away", level="warning", who="DockerUnavailableError", reason=error.message)
             said = True
             time.sleep(1)
 

@@ -86,7 +86,7 @@ def render(document: str | None, file: Path | None) -> None:
     """
     from provision.clusterfile import load
     from provision.model.cluster.example import documents
-    from provision.operations.localcloud.shared.bootstrap import FLAVORS
+    from provision.model.localcloud.flavors import FLAVORS
 
     rendered = documents(load(file), source_of(file), FLAVORS)
     if document is None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import socket
 import threading
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-from provision.adapters.consul.catalogue import CatalogueAwayError, RefusedError
+from provision.adapters.consul.http import ConsulRefusedError, ConsulUnavailableError
 from provision.adapters.consul.kv import KeyEntry, drop_key, held, set_key, unchanged
+from provision.adapters.net import accepts_connections
 from provision.base.errors import ProvisionError
 from provision.model.galera.bootstrap import (
     BootstrapDecision,
@@ -62,7 +62,7 @@ class DatabaseServer(Protocol):
 
 
 class KeyStore(Protocol):
-    """What Consul is asked (adapters/consul/kv.py)."""
+    """What Consul is asked about keys (adapters/consul/kv.py)."""
 
     def begin_session(self, name: str, seconds: int) -> str: ...  # noqa: D102
     def renew(self, session: str) -> bool: ...  # noqa: D102
@@ -70,6 +70,11 @@ class KeyStore(Protocol):
     def hold(self, key: str, value: str, session: str) -> bool: ...  # noqa: D102
     def read(self, prefix: str) -> dict[str, KeyEntry]: ...  # noqa: D102
     def commit(self, operations: Sequence[Operation]) -> bool: ...  # noqa: D102
+
+
+class ServiceCatalogue(Protocol):
+    """What Consul is asked about services (adapters/consul/catalogue.py)."""
+
     def passing(self, service: str) -> dict[str, str]: ...  # noqa: D102
     def heartbeat(self, service_id: str, status: str, output: str) -> None: ...  # noqa: D102
 
@@ -92,6 +97,7 @@ class GaleraMember:
         members: Sequence[str],
         server: DatabaseServer,
         keys: KeyStore,
+        catalogue: ServiceCatalogue,
         *,
         accounts: str,
         say: Callable[[str], None],
@@ -102,8 +108,9 @@ class GaleraMember:
         self._accounts = accounts
         self._server = server
         self._keys = keys
+        self._catalogue = catalogue
         self._say = say
-        self._answers = answers or _answers
+        self._answers = answers or (lambda address: accepts_connections(address, _PORT))
         self._stopping = threading.Event()
         self._session = ""
         self._said = ""
@@ -135,9 +142,9 @@ class GaleraMember:
         while not self._stopping.is_set():
             try:
                 way = self._try(report)
-            except CatalogueAwayError as away:
+            except ConsulUnavailableError as away:
                 self._note(away.message)
-            except RefusedError as refused:
+            except ConsulRefusedError as refused:
                 # The session has ended, whatever the reason: the next round begins another.
                 self._session = ""
                 self._note(refused.message)
@@ -167,7 +174,7 @@ class GaleraMember:
 
     def _peers(self) -> dict[str, str]:
         """Find the members that serve and answer: what Consul says may be some seconds old."""
-        found = self._keys.passing(_SERVICE)
+        found = self._catalogue.passing(_SERVICE)
         return {id_: at for id_, at in found.items() if id_ != self._name and self._answers(at)}
 
     def _join(self, report: MemberReport, last: Start | None, peers: Mapping[str, str]) -> JoinPlan:
@@ -194,7 +201,7 @@ class GaleraMember:
         elif there and there.session == self._session:
             return
         if not self._keys.hold(key, report.text(), self._session):
-            raise RefusedError(f"another container says that it is {self._name}")
+            raise ConsulRefusedError(f"another container says that it is {self._name}")
 
     def _judge(self, entries: Mapping[str, KeyEntry]) -> tuple[BootstrapDecision, list[Operation]]:
         """Decide who starts; with it, the conditions under which that is right."""
@@ -271,7 +278,7 @@ class GaleraMember:
         with _tolerant():
             if self._session:
                 self._keys.renew(self._session)
-            self._keys.heartbeat(self._name, status, text)
+            self._catalogue.heartbeat(self._name, status, text)
             if status == "passing":
                 self._end_session()
 
@@ -290,12 +297,4 @@ class GaleraMember:
 
 def _tolerant() -> contextlib.AbstractContextManager[None]:
     """Go on without Consul: it is told again with the next round."""
-    return contextlib.suppress(CatalogueAwayError, RefusedError)
-
-
-def _answers(address: str) -> bool:
-    try:
-        with socket.create_connection((address, _PORT), timeout=1):
-            return True
-    except OSError:
-        return False
+    return contextlib.suppress(ConsulUnavailableError, ConsulRefusedError)

@@ -9,8 +9,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from provision.adapters.consul.catalogue import CatalogueAwayError, RefusedError
-from provision.adapters.docker.events import EngineAwayError
+from provision.adapters.consul.http import ConsulRefusedError, ConsulUnavailableError
+from provision.adapters.docker.events import DockerUnavailableError
 from provision.model.registrator.services import Changes, has_heirs, inherit_statuses, plan_changes, wanted_services
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class ContainerSource(Protocol):
         """Have a container inspected again."""
 
     def events(self) -> Iterator[str]:
-        """Yield an empty text once subscribed, then container ids; raise EngineAwayError at the end."""
+        """Yield an empty text once subscribed, then container ids; raise DockerUnavailableError at the end."""
 
 
 class ServiceCatalogue(Protocol):
@@ -98,7 +98,7 @@ class Registrator:
         while not self._stopping.is_set():
             try:
                 self.sync()
-            except (EngineAwayError, CatalogueAwayError, RefusedError) as error:
+            except (DockerUnavailableError, ConsulUnavailableError, ConsulRefusedError) as error:
                 # The catalogue is left as it is: an engine that doesn't answer says nothing about its containers.
                 if away != type(error).__name__:
                     self._say_away(error)
@@ -119,7 +119,7 @@ class Registrator:
     def sync(self) -> None:
         """Make the catalogue equal to the containers, once.
 
-        Raises EngineAwayError, CatalogueAwayError, or RefusedError when not even reading is allowed.
+        Raises DockerUnavailableError, ConsulUnavailableError, or ConsulRefusedError when not even reading is allowed.
         """
         settings = self._settings
         if not settings.address and not settings.internal:
@@ -165,7 +165,7 @@ class Registrator:
                 continue
             try:
                 self._heartbeat(service)
-            except RefusedError as error:
+            except ConsulRefusedError as error:
                 refused.append(f"{id_}: {error.message}")
                 continue
             self._beats[id_] = (service.status, now)
@@ -176,7 +176,7 @@ class Registrator:
     def _heartbeat(self, service: Service) -> None:
         try:
             self._catalogue.heartbeat(service.id, service.status, service.output)
-        except RefusedError:
+        except ConsulRefusedError:
             # Consul has the service, but not its check: somebody removed it.
             self._catalogue.register(service.body)
             self._catalogue.heartbeat(service.id, service.status, service.output)
@@ -199,7 +199,7 @@ class Registrator:
                 for id_ in self._engine.events():
                     wait, said = _SHORTEST_WAIT, ""
                     self._news.put(id_)
-            except EngineAwayError as error:
+            except DockerUnavailableError as error:
                 if said != error.message:
                     self._report("events-broken", level="warning", reason=error.message)
                 said = error.message
@@ -223,7 +223,7 @@ def _allowed(act: Callable[[], None], id_: str, refused: list[str]) -> bool:
     """Do it; a refusal is noted with the service's id, and stops nothing else."""
     try:
         act()
-    except RefusedError as error:
+    except ConsulRefusedError as error:
         refused.append(f"{id_}: {error.message}")
         return False
     return True

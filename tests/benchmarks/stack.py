@@ -29,7 +29,8 @@ import docker
 import openstack
 import requests
 
-from provision.adapters.haproxy import Proxy
+from provision.adapters.haproxy import HAProxy
+from provision.adapters.openstack.cloud import Cloud
 from provision.base import paths
 from provision.base.progress import Silent
 from provision.model.cluster import console
@@ -50,7 +51,7 @@ READS = {
 }
 SETTINGS = Settings()
 CATALOGUE = catalogue(SETTINGS)
-PROXY = Proxy(SETTINGS.local_url(SETTINGS.ports.haproxy_stats))
+PROXY = HAProxy(SETTINGS.local_url(SETTINGS.ports.haproxy_stats))
 
 
 class Reads:
@@ -237,7 +238,7 @@ def measure_upgrade(rate):
 def measure_boot():
     """Boot a VM through a control plane that was scaled, upgraded, and has just lost a copy of each that it needs."""
     engine, cloud = docker.from_env(), openstack.connect(cloud="local")
-    image = ensure_image(cloud, Silent())
+    image = ensure_image(Cloud("local", cloud), Silent())
     services = [each.service for each in SCALABLE_SERVICES if each.most > 1 and each.least]
     provision("scale", *(f"{service}=2" for service in services))
     with tempfile.TemporaryDirectory() as folder:

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from provision.adapters import archive
-from provision.adapters.docker.data import Data, Place
+from provision.adapters.docker.data import ContainerData, Place
 from provision.adapters.docker.engine import Engine
 from provision.base.errors import ProvisionError
 from provision.base.progress import Silent
@@ -62,7 +62,7 @@ def server(world, data, image, name):
 
 
 def test_a_dump_is_one_moment_of_all_databases_and_is_loaded_as_it_was(world, image, tmp_path):
-    data = Data()
+    data = ContainerData()
     source, target = (server(world, data, image, name) for name in ("from", "into"))
     data.query(source, TABLES)
     data.query(target, "CREATE TABLE nova.old (id INT); INSERT INTO nova.old VALUES (1)")
@@ -107,7 +107,7 @@ def test_a_dump_is_one_moment_of_all_databases_and_is_loaded_as_it_was(world, im
 
 
 def test_what_a_database_refuses_is_said_in_its_words(world, image):
-    data = Data()
+    data = ContainerData()
     name = server(world, data, image, "refusing")
     with pytest.raises(ProvisionError) as caught:
         data.load(name, [b"CREATE DATABASE half;\nnonsense;\n"], 32)
@@ -120,7 +120,7 @@ def test_what_a_database_refuses_is_said_in_its_words(world, image):
 
 
 def test_files_go_into_a_volume_though_nothing_runs_there(world, image):
-    data = Data()
+    data = ContainerData()
     volume = world.docker.volumes.create(f"{world.run}-keys", labels={"test-run": world.run})
     mounts = {volume.name: {"bind": "/var/lib/keystone", "mode": "rw"}}
     made = world.docker.containers.create(

@@ -15,7 +15,7 @@ import pytest
 from provision.adapters.consul.catalogue import Catalogue
 from provision.adapters.docker.compose import Compose
 from provision.adapters.docker.engine import Engine
-from provision.adapters.haproxy import Proxy
+from provision.adapters.haproxy import HAProxy
 from provision.base.errors import ProvisionError
 from provision.base.progress import Silent
 from provision.operations.localcloud.single.rolling import ReplicaSet
@@ -109,10 +109,10 @@ class Site:
 
     def copies(self, version="1", **options):
         return ReplicaSet(
-            self.compose.having({"VERSION": version}),
+            self.compose.with_values({"VERSION": version}),
             self.engine,
             Catalogue(f"http://{self.world.consul_address}:8500", self.world.passwords["consul_management"]),
-            Proxy(f"http://{self.world.address(self.proxy)}:8404"),
+            HAProxy(f"http://{self.world.address(self.proxy)}:8404"),
             Silent(),
             **{"ready_timeout": 60, **options},
         )

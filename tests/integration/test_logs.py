@@ -45,7 +45,7 @@ def test_a_line_of_any_length_is_one_line_with_one_time(world):
     )
     container.wait()
     door = WorldLogs(world)
-    (copy,) = door.copies()
+    (copy,) = door.sources()
     texts = {line.text for line in lines_of(copy, door.frames(copy))}
     assert texts == {"0" * 39999 + "7", "café red", "cut"}
 
@@ -56,12 +56,12 @@ def test_containers_are_read_in_the_order_in_which_they_spoke(world):
     for each in talkers:
         each.wait()
     door = WorldLogs(world)
-    lines = list(read_logs(door, Query(), door.copies()))
+    lines = list(read_logs(door, Query(), door.sources()))
     assert len(lines) == 240
     assert [line.time for line in lines] == sorted(line.time for line in lines)
     # They ran side by side.
     assert len({line.copy for line in lines[60:180]}) == 3
-    last = list(read_logs(door, Query(tail=2), door.copies()))
+    last = list(read_logs(door, Query(tail=2), door.sources()))
     assert len(last) == 6
 
 
@@ -74,7 +74,7 @@ def test_following_misses_and_repeats_nothing_when_copies_are_started_again_and_
     lines, ended = [], threading.Event()
 
     def follow():
-        for line in read_logs(door, Query(wish=Wish(), tail=5, follow=True), door.copies()):
+        for line in read_logs(door, Query(wish=Wish(), tail=5, follow=True), door.sources()):
             lines.append(line)
             if ended.is_set():
                 return
@@ -95,7 +95,7 @@ def test_following_misses_and_repeats_nothing_when_copies_are_started_again_and_
     # From the first line that is seen on, all that Docker has: across the restart too.
     for container in (first, third):
         name = container.name.removeprefix(f"{world.run}-")
-        (copy,) = (each for each in door.copies() if each.name == name)
+        (copy,) = (each for each in door.sources() if each.name == name)
         mine = [line for line in found if line.copy == name]
         kept = [line for line in lines_of(copy, door.frames(copy)) if line.time >= mine[0].time]
         assert kept[: len(mine)] == mine

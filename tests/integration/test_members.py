@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from provision.adapters.docker.data import Data
+from provision.adapters.docker.data import ContainerData
 from provision.adapters.docker.engine import Engine
 from provision.adapters.docker.inspect import Inspector
 from provision.base.progress import Silent
@@ -113,7 +113,7 @@ def test_each_member_is_looked_at_and_any_that_serves_is_asked(members, looked_a
     until(lambda: judged(look) == {}, LIMIT, lambda: judged(look))
     assert inspection.inspect_queues(look, look.units())["queues"] is not None
     assert schema.pending(engine, looked_at) == ["nova"]
-    assert backup.serving_database(Data(), look.units()) == f"{members.run}-mariadb-2-1"
+    assert backup.serving_database(ContainerData(), look.units()) == f"{members.run}-mariadb-2-1"
     # Without a majority the last one refuses to answer, and that is what is said of it.
     members.container("mariadb-2").kill()
     until(lambda: "mariadb-3-1" in judged(look), LIMIT, lambda: judged(look))

@@ -12,7 +12,7 @@ import docker
 import pytest
 
 from provision.adapters.docker.compose import Compose
-from provision.adapters.docker.data import Data, Place
+from provision.adapters.docker.data import ContainerData, Place
 from provision.adapters.docker.engine import Engine
 from provision.base import paths
 from provision.base.progress import Silent
@@ -79,7 +79,7 @@ class Cloud(Members):
         until(lambda: self.sql("mariadb", "SELECT 1 FROM provision.migrated") is not None, LIMIT, "its accounts")
 
     def fill(self):
-        data = Data()
+        data = ContainerData()
         data.query(f"{self.run}-mariadb-1", TABLES)
         for name, text in KEYS.items():
             data.put(f"{self.run}-keystone-1", Place("/var/lib/keystone", name, "keystone"), [text], len(text))
@@ -106,7 +106,7 @@ class Cloud(Members):
     def files(self):
         """Read what lies in Keystone's and Glance's volumes."""
         installation.control().up(["keystone", "glance"], no_deps=True)
-        data, found = Data(), {}
+        data, found = ContainerData(), {}
         for service, folder in (("keystone", "/var/lib/keystone"), ("glance", "/var/lib/glance")):
             for name, content, _ in data.files(f"{self.run}-{service}-1", folder):
                 found[name] = content.read()

@@ -1,1 +1,1 @@
-"""Everything that speaks to a Consul agent over HTTP."""
+"""Adapters for Consul, over HTTP."""

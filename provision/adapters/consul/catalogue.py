@@ -1,109 +1,116 @@
-"""The door to a Consul agent: the services that it holds for its host."""
+"""Consul's catalogue: the services that an agent holds for its host, and the health of all services."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-import requests
-
-from provision.base.errors import ProvisionError
+from provision.adapters.consul.http import ConsulClient, ConsulRefusedError
+from provision.model.registrator.services import CONTAINER_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_NOT_YET: Final = ("leader", "ACL not found", "legacy mode")
-"""In a reason: there is no leader, or there is one that has not been told of our token, or of access rules at all."""
 MAINTENANCE: Final = "_service_maintenance:"
-"""What the id of a check begins with that is there because its service is in maintenance."""
-
-
-class CatalogueAwayError(ProvisionError):
-    """Consul does not answer: it is tried again."""
-
-
-class RefusedError(ProvisionError):
-    """Consul answers, and says no: to this request, with its reason."""
+"""Start of the id of the check that Consul adds to a service in maintenance."""
 
 
 class Catalogue:
-    """One Consul agent's HTTP API; every call is bounded by `timeout` seconds."""
+    """One Consul agent; every request takes at most `timeout` seconds.
+
+    Methods raise ConsulUnavailableError where another try may help, ConsulRefusedError otherwise.
+    """
 
     def __init__(self, url: str, token: str = "", timeout: float = 5) -> None:
-        self._url = url.rstrip("/")
-        self._timeout = timeout
-        self._session = requests.Session()
-        # Consul is a neighbour: no proxy of the environment stands between.
-        self._session.trust_env = False
-        if token:
-            self._session.headers["X-Consul-Token"] = token
+        self._consul = ConsulClient(url, token, timeout)
+
+    # --- the agent's own services ---
 
     def services(self) -> dict[str, dict[str, Any]]:
         """Return the agent's services by id: ID, Service, Address, Port, Tags, Meta."""
-        found: dict[str, dict[str, Any]] = self.call("GET", "/v1/agent/services").json()
+        found: dict[str, dict[str, Any]] = self._get("/v1/agent/services")
         return found
 
     def checks(self) -> dict[str, dict[str, Any]]:
         """Return the agent's checks by id: CheckID, ServiceID, Status, Output."""
-        found: dict[str, dict[str, Any]] = self.call("GET", "/v1/agent/checks").json()
+        found: dict[str, dict[str, Any]] = self._get("/v1/agent/checks")
         return found
 
     def statuses(self) -> dict[str, str]:
         """Return the status of each service that has one check: `passing`, `warning` or `critical`, by service id."""
-        # Maintenance is a check beside the service's own.
+        # A service in maintenance has a second check, which is not its own.
         own = {id_: check for id_, check in self.checks().items() if not id_.startswith(MAINTENANCE)}
         return {check["ServiceID"]: check["Status"] for check in own.values() if check.get("ServiceID")}
 
-    def maintain(self, service_id: str, reason: str) -> None:
-        """Take a service out of every answer, DNS too, though it passes its check: until it is removed."""
-        id_, why = quote(service_id, safe=""), quote(reason, safe="")
-        self.call("PUT", f"/v1/agent/service/maintenance/{id_}?enable=true&reason={why}")
-
-    def states(self) -> list[dict[str, Any]]:
-        """Return every check of every member: Node, ServiceID, ServiceName, Status, Output."""
-        found: list[dict[str, Any]] = self.call("GET", "/v1/health/state/any").json()
-        return found
-
-    def members(self) -> list[dict[str, Any]]:
-        """Return Consul's members as this one knows them: Name, Addr, Status (1: it answers)."""
-        found: list[dict[str, Any]] = self.call("GET", "/v1/agent/members").json()
-        return found
-
-    def date(self) -> str:
-        """Return the agent's own time, as HTTP writes it."""
-        return str(self.call("GET", "/v1/status/leader").headers.get("Date", ""))
-
-    def address(self) -> str:
-        """Return the agent's own address: its host's, for ports published on every address."""
-        return str(self.call("GET", "/v1/agent/self").json()["Member"]["Addr"])
-
     def register(self, body: Mapping[str, Any]) -> None:
-        """Put a service and its checks, whatever was there under its id; raises RefusedError for one it can't do."""
-        self.call("PUT", "/v1/agent/service/register?replace-existing-checks=true", body)
+        """Register a service with its checks; one of the same id is replaced."""
+        self._consul.request("PUT", "/v1/agent/service/register?replace-existing-checks=true", body)
 
     def deregister(self, service_id: str) -> None:
-        """Remove a service; one that is not there is no error."""
+        """Remove a service; one that is gone already is no error."""
         try:
-            self.call("PUT", f"/v1/agent/service/deregister/{quote(service_id, safe='')}")
-        except RefusedError as refused:
+            self._consul.request("PUT", f"/v1/agent/service/deregister/{quote(service_id, safe='')}")
+        except ConsulRefusedError as refused:
             if "Unknown service" not in refused.detail:
                 raise
 
-    def heartbeat(self, service_id: str, status: str, output: str) -> None:
-        """Report the status of a service whose check is a TTL; raises RefusedError when Consul has no such check."""
-        check = quote(f"service:{service_id}", safe="")
-        self.call("PUT", f"/v1/agent/check/update/{check}", {"Status": status, "Output": output})
+    def maintain(self, service_id: str, reason: str) -> None:
+        """Put a service into maintenance: until it is removed, no answer names it, in DNS neither."""
+        id_, why = quote(service_id, safe=""), quote(reason, safe="")
+        self._consul.request("PUT", f"/v1/agent/service/maintenance/{id_}?enable=true&reason={why}")
 
-    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> requests.Response:
-        """Ask anything; raises CatalogueAwayError where it is worth another try, RefusedError where Consul says no."""
-        try:
-            answer = self._session.request(method, self._url + path, json=body, timeout=self._timeout)
-        except requests.RequestException as error:
-            raise CatalogueAwayError(f"Consul at {self._url} does not answer: {error}") from error
-        if answer.ok:
-            return answer
-        # A server without a leader answers 500, and so does a 1.8 agent that does not know a check.
-        reason = answer.text.strip()
-        if any(word in reason for word in _NOT_YET) or answer.status_code in (502, 503, 504):
-            raise CatalogueAwayError(f"Consul at {self._url} is not ready: {reason}")
-        raise RefusedError(f"Consul refuses {method} {path.partition('?')[0]}: {reason}", detail=reason)
+    def heartbeat(self, service_id: str, status: str, output: str) -> None:
+        """Report the status of a service whose check is a TTL.
+
+        Raises ConsulRefusedError when Consul has no such check.
+        """
+        check = quote(f"service:{service_id}", safe="")
+        self._consul.request("PUT", f"/v1/agent/check/update/{check}", {"Status": status, "Output": output})
+
+    # --- all services ---
+
+    def states(self) -> list[dict[str, Any]]:
+        """Return every check of every member: Node, ServiceID, ServiceName, Status, Output."""
+        found: list[dict[str, Any]] = self._get("/v1/health/state/any")
+        return found
+
+    def passing(self, service: str) -> dict[str, str]:
+        """Return the addresses of a service's healthy instances, by their ids."""
+        return {entry["Service"]["ID"]: entry["Service"]["Address"] for entry in self._healthy(service)}
+
+    def containers(self, service: str) -> set[str]:
+        """Return the container ids (their first 12 digits) of a service's healthy instances."""
+        return {entry["Service"]["Meta"].get(CONTAINER_KEY, "") for entry in self._healthy(service)}
+
+    def container_health(self) -> dict[str, bool]:
+        """Return the container ids (their first 12 digits) of all services, and whether every check passes there."""
+        health: dict[str, bool] = {}
+        for service in self._get("/v1/catalog/services"):
+            for entry in self._get(f"/v1/health/service/{service}"):
+                container = (entry["Service"].get("Meta") or {}).get(CONTAINER_KEY, "")
+                passing = all(check["Status"] == "passing" for check in entry["Checks"])
+                if container:
+                    health[container] = health.get(container, True) and passing
+        return health
+
+    # --- Consul itself ---
+
+    def members(self) -> list[dict[str, Any]]:
+        """Return Consul's members as this agent knows them: Name, Addr, Status (1: it answers)."""
+        found: list[dict[str, Any]] = self._get("/v1/agent/members")
+        return found
+
+    def date(self) -> str:
+        """Return the agent's own time, in HTTP's format."""
+        return str(self._consul.request("GET", "/v1/status/leader").headers.get("Date", ""))
+
+    def address(self) -> str:
+        """Return the agent's own address: that of its host, where ports are published."""
+        return str(self._get("/v1/agent/self")["Member"]["Addr"])
+
+    def _healthy(self, service: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._get(f"/v1/health/service/{service}?passing=true")
+        return found
+
+    def _get(self, path: str) -> Any:  # noqa: ANN401 - JSON
+        return self._consul.request("GET", path).json()

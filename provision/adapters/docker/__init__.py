@@ -1,1 +1,1 @@
-"""Everything that speaks to a Docker engine, to Compose or to a Swarm."""
+"""Adapters for Docker: the engine, Compose, Swarm."""

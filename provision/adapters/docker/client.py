@@ -1,23 +1,34 @@
-"""What every door to the Docker engine shares: the connection, and the words for an engine that fails."""
+"""What the adapters of the Docker engine share: the connection, its errors, labels, and small operations."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import docker
 import requests
-from docker.errors import DockerException
+from docker.errors import DockerException, NotFound
 from urllib3.exceptions import HTTPError
 
+from provision.base.constants import LOCALCLOUD_LABEL
 from provision.base.errors import ProvisionError, UsageError
+from provision.model.registrator.container import COMPOSE_ONEOFF
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from docker.models.containers import Container
+
+FAILURES: Final = (DockerException, requests.RequestException, HTTPError)
+"""All that the library raises when the engine refuses, or the connection to it fails."""
+OWN_LABELS: Final = dict([LOCALCLOUD_LABEL.split("=")])
+"""The label of everything that belongs to the local cloud."""
+OUTPUT_HINT: Final = "The lines above are Docker's own. Correct the cause, then run the same command again."
+_CLASH_HINT: Final = "Another network uses the cloud's addresses: see `docker network ls` and `ip route`."
 
 
 def connect(timeout: int) -> docker.DockerClient:
-    """Connect to the engine that Docker's own settings name; each of its answers may take `timeout` seconds.
+    """Connect to the engine that Docker's own settings name; it may take `timeout` seconds for each answer.
 
     Raises UsageError where there is none.
     """
@@ -25,23 +36,48 @@ def connect(timeout: int) -> docker.DockerClient:
         client = docker.from_env(timeout=timeout)
         client.ping()
     except (DockerException, requests.RequestException) as error:
-        raise UsageError("Docker does not answer", _away_hint(str(error)), str(error)) from None
+        raise UsageError("Docker does not answer", _connect_hint(str(error)), str(error)) from None
     return client
 
 
 @contextmanager
 def engine_errors() -> Iterator[None]:
-    """Raise a ProvisionError for whatever goes wrong between the engine and us."""
+    """Turn whatever goes wrong between the engine and us into a ProvisionError."""
     try:
         yield
-    except (DockerException, requests.RequestException, HTTPError) as error:
-        hint = "see Docker's own log (`journalctl -u docker`)"
-        if "overlap" in str(error):
-            hint = "another network uses the cloud's addresses: see `docker network ls` and `ip route`"
+    except FAILURES as error:
+        hint = network_hint(str(error)) or "See Docker's own log (`journalctl -u docker`)."
         raise ProvisionError("Docker refused or broke off", hint, str(error)) from error
 
 
-def _away_hint(problem: str) -> str:
+def network_hint(problem: str) -> str:
+    """Return a hint where a problem is that another network has the same addresses; otherwise nothing."""
+    return _CLASH_HINT if "overlap" in problem else ""
+
+
+def host_name(client: docker.DockerClient) -> str:
+    """Return the host's name as the engine knows it."""
+    with engine_errors():
+        return str(client.info()["Name"])
+
+
+def long_running(client: docker.DockerClient, labels: Sequence[str], *, stopped: bool = True) -> list[Container]:
+    """List the containers that have all of `labels`, without one-shot runs; with or without stopped ones."""
+    filters: dict[str, Any] = {"label": list(labels)}
+    with engine_errors():
+        found = client.containers.list(all=stopped, filters=filters, ignore_removed=True)
+    return [container for container in found if container.labels.get(COMPOSE_ONEOFF) != "True"]
+
+
+def ignore_missing(action: Callable[[], object]) -> None:
+    """Carry out an action; that its object no longer exists is no error."""
+    try:
+        action()
+    except NotFound:  # of which ImageNotFound is one
+        return
+
+
+def _connect_hint(problem: str) -> str:
     if "Permission denied" in problem or "PermissionError" in problem:
-        return "run this as root or with sudo, or have your account put into the group `docker`"
-    return "start Docker (`systemctl start docker`), or set DOCKER_HOST"
+        return "Run this as root or with sudo, or have your account added to the group `docker`."
+    return "Start Docker (`systemctl start docker`), or set DOCKER_HOST."

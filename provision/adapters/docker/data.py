@@ -1,4 +1,4 @@
-"""The door to the data in the `local` cloud's containers: databases dumped and loaded, files taken out and put in."""
+"""The data in the local cloud's containers: databases are dumped and loaded, files are read and written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from docker.errors import NotFound
 
-from provision.adapters.docker.client import connect, engine_errors
+from provision.adapters.docker.client import OWN_LABELS, connect, engine_errors, ignore_missing
 from provision.base.errors import ProvisionError
 from provision.model.localcloud.backup import user_id
 from provision.model.localcloud.settings import LABEL
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 _DUMP: Final = (
-    # One snapshot of all databases, whoever writes meanwhile.
+    # A snapshot of all databases at one moment, even while others write.
     "mariadb-dump", "--single-transaction", "--quick", "--hex-blob", "--routines", "--events", "--triggers",
     "--add-drop-database", "--databases",
 )  # fmt: skip
@@ -28,31 +28,31 @@ _LOADED: Final = "restore.sql"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a file goes: a folder that is there, a path below it, and whose it shall be."""
+    """Where a file goes: an existing folder, a path below it, and the user who owns the file."""
 
     folder: str
     name: str
     user: str
 
 
-class Data:
-    """The containers' data, by container name; they need not run where only files are concerned."""
+class ContainerData:
+    """The data of containers, which are given by name. To read and write files they need not run."""
 
     def __init__(self) -> None:
-        # A dump or an image takes as long as it takes.
+        # Seconds: dumps and images may be large.
         self._client = connect(3600)
 
     def query(self, container: str, sql: str) -> list[list[str]]:
-        """Ask a database; return rows of texts. Raises ProvisionError when it does not answer."""
+        """Run a query in a database container; return its rows. Raises ProvisionError when it fails."""
         out = b"".join(self._run(container, ["mariadb", "-NBe", sql]))
         return [line.split("\t") for line in out.decode().splitlines()]
 
     def dump(self, container: str, databases: Sequence[str]) -> Iterator[bytes]:
-        """Yield SQL that makes these databases as they are now; raises ProvisionError, at the end too."""
+        """Yield SQL that recreates these databases as they are now; raises ProvisionError, perhaps only at the end."""
         return self._run(container, [*_DUMP, *databases])
 
     def load(self, container: str, sql: Iterable[bytes], size: int) -> None:
-        """Have a database carry out `size` bytes of SQL; raises ProvisionError with its first complaint."""
+        """Run `size` bytes of SQL in a database container; raises ProvisionError with its first error."""
         self.put(container, Place("/run", _LOADED, "root"), sql, size)
         try:
             for _ in self._run(container, ["sh", "-c", f"mariadb --binary-mode </run/{_LOADED}"]):
@@ -62,7 +62,7 @@ class Data:
                 pass
 
     def files(self, container: str, folder: str) -> Iterator[tuple[str, IO[bytes], int]]:
-        """Yield name (below `folder`), content and size of each plain file; none where there is no such folder."""
+        """Yield the name (below `folder`), content and size of each regular file; nothing without such a folder."""
         with engine_errors():
             try:
                 stream, _ = self._client.api.get_archive(container, folder)
@@ -72,47 +72,43 @@ class Data:
                 for info in tar:
                     content = tar.extractfile(info) if info.isreg() else None
                     if content:
-                        # The folder's own name comes first; a single file is its own.
+                        # A name starts with the folder's own; that of a single file does not.
                         yield info.name.partition("/")[2] or info.name, content, info.size
 
     def put(self, container: str, place: Place, content: Iterable[bytes], size: int) -> None:
-        """Put a file of `size` bytes into a container (or its volume), for one user alone."""
+        """Write a file of `size` bytes into a container (or its volume), readable for one user alone."""
         passwd = b"".join(part.read() for _, part, _ in self.files(container, "/etc/passwd"))
         try:
             owner = user_id(passwd.decode(), place.user)
         except KeyError:
-            raise ProvisionError(f"{container} has no user {place.user}", "its image is not one of ours") from None
+            raise ProvisionError(f"{container} has no user {place.user}", "Its image is not one of ours.") from None
         with engine_errors():
             self._client.api.put_archive(container, place.folder, cast("Any", _tar(place, owner, content, size)))
 
-    def holder(self, image: str, volume: str, folder: str) -> str:
-        """Make a container that never runs and has a volume (made where it is not there); return its id."""
-        labels = dict([LABEL.split("=")])
+    def create_holder(self, image: str, volume: str, folder: str) -> str:
+        """Create a container that never runs, with a volume (new, if it does not exist) at `folder`; return its id.
+
+        Through it, files in the volume can be read and written.
+        """
         with engine_errors():
-            self._client.volumes.create(volume, labels=labels)
+            self._client.volumes.create(volume, labels=OWN_LABELS)
             mounts = {volume: {"bind": folder, "mode": "rw"}}
-            return str(self._client.containers.create(image, ["true"], volumes=mounts, labels=labels).id)
+            return str(self._client.containers.create(image, ["true"], volumes=mounts, labels=OWN_LABELS).id)
 
     def volumes(self) -> list[str]:
-        """Name all volumes of the cloud."""
+        """Return the names of all volumes of the cloud."""
         with engine_errors():
-            return sorted(str(each.name) for each in self._client.volumes.list(filters={"label": LABEL}))
+            return sorted(str(volume.name) for volume in self._client.volumes.list(filters={"label": LABEL}))
 
     def remove(self, container: str) -> None:
-        """Remove a container; one that is gone is no problem."""
+        """Remove a container; one that is gone already is no error."""
         with engine_errors():
-            try:
-                self._client.api.remove_container(container, force=True)
-            except NotFound:
-                return
+            ignore_missing(lambda: self._client.api.remove_container(container, force=True))
 
     def remove_volume(self, name: str) -> None:
-        """Remove a volume; one that is gone is no problem."""
+        """Remove a volume; one that is gone already is no error."""
         with engine_errors():
-            try:
-                self._client.volumes.get(name).remove(force=True)
-            except NotFound:
-                return
+            ignore_missing(lambda: self._client.volumes.get(name).remove(force=True))
 
     def _run(self, container: str, argv: Sequence[str]) -> Iterator[bytes]:
         """Run a program in a container and yield its output; raises ProvisionError with its errors when it fails."""
@@ -127,13 +123,13 @@ class Data:
         if code:
             raise ProvisionError(
                 f"{argv[0]} in {container} ended with code {code}",
-                f"see `docker logs {container}`",
+                f"See `docker logs {container}`.",
                 errors.decode(errors="replace"),
             )
 
 
 def _tar(place: Place, owner: tuple[int, int], content: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """Pack one file, and the folders on its way, as a stream."""
+    """Yield a tar archive of one file and the folders on its path."""
     folders = place.name.split("/")[:-1]
     for depth in range(1, len(folders) + 1):
         info = _entry("/".join(folders[:depth]), owner, 0o750)
@@ -143,7 +139,7 @@ def _tar(place: Place, owner: tuple[int, int], content: Iterable[bytes], size: i
     info.size = size
     yield info.tobuf()
     yield from content
-    # Filled up to a whole block, and two empty ones at the end.
+    # The content is padded to a whole block, and two empty blocks end the archive.
     yield b"\0" * (-size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
 
 
@@ -154,7 +150,7 @@ def _entry(name: str, owner: tuple[int, int], mode: int) -> tarfile.TarInfo:
 
 
 class _Stream(io.RawIOBase):
-    """Pieces of bytes as a file that is read once."""
+    """A file, to be read once, whose content comes in pieces."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = iter(pieces)
@@ -169,7 +165,7 @@ class _Stream(io.RawIOBase):
                 break
             found.append(piece)
             have += len(piece)
-        whole = b"".join(found)
-        cut = len(whole) if size < 0 else size
-        self._rest = whole[cut:]
-        return whole[:cut]
+        content = b"".join(found)
+        cut = len(content) if size < 0 else size
+        self._rest = content[cut:]
+        return content[:cut]

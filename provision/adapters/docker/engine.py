@@ -1,4 +1,4 @@
-"""The door to the Docker engine: images built, containers looked at, everything of ours removed."""
+"""The Docker engine of this machine: images are built, containers and networks managed, everything of ours removed."""
 
 from __future__ import annotations
 
@@ -10,17 +10,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import requests
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, ImageNotFound, NotFound
 from docker.types import IPAMConfig, IPAMPool
 
-from provision.adapters.docker.client import connect, engine_errors
+from provision.adapters.docker.client import (
+    FAILURES,
+    OWN_LABELS,
+    connect,
+    engine_errors,
+    host_name,
+    ignore_missing,
+    long_running,
+)
 from provision.adapters.host.process import run
 from provision.base.errors import ProvisionError
 from provision.model.localcloud.host import ServiceState
 from provision.model.localcloud.image_families import BASE_IMAGE, FAMILY_LABEL, SUITE
 from provision.model.localcloud.replicas import REPLICA_LABEL
 from provision.model.localcloud.settings import LABEL
-from provision.model.registrator.container import COMPOSE_ONEOFF, COMPOSE_PROJECT, COMPOSE_SERVICE
+from provision.model.registrator.container import COMPOSE_PROJECT, COMPOSE_SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -30,7 +38,8 @@ if TYPE_CHECKING:
 
     from provision.model.localcloud.settings import Bridge
 
-_FAILED_TAIL = 30
+_TAIL = 30
+"""Lines of output that are shown of what failed."""
 
 
 class Engine:
@@ -40,7 +49,7 @@ class Engine:
         self._client = connect(600)
 
     def images(self) -> set[str]:
-        """Return the names with tags of all images here."""
+        """Return the names, with tags, of all images on this machine."""
         with engine_errors():
             return {tag for image in self._client.api.images() for tag in image.get("RepoTags") or ()}
 
@@ -53,9 +62,9 @@ class Engine:
         labels: Mapping[str, str],
         line: Callable[[str], None],
     ) -> None:
-        """Build an image from files in memory, handing over each line of output; `entrypoint` is made executable.
+        """Build an image from files in memory; those called `entrypoint` are made executable.
 
-        Raises ProvisionError with the last lines when a step fails.
+        `line` is called with each line of output. Raises ProvisionError with the last ones when a step fails.
         """
         lines: list[str] = []
         with engine_errors():
@@ -73,8 +82,8 @@ class Engine:
                 if "error" in event:
                     raise ProvisionError(
                         f"the image {name} could not be built",
-                        "the lines above are the build's own; if a download failed, run the same command again",
-                        "\n".join([*lines[-_FAILED_TAIL:], str(event["error"])]),
+                        "The lines above are the build's own. If a download failed, run the same command again.",
+                        "\n".join([*lines[-_TAIL:], str(event["error"])]),
                     )
                 for text in str(event.get("stream", "")).splitlines():
                     if text.strip():
@@ -82,7 +91,7 @@ class Engine:
                         line(text)
 
     def drop_superseded(self, families: Collection[str], current: Collection[str]) -> None:
-        """Remove images of these families that are not in `current`, those that containers still use left out."""
+        """Remove images of these families that are not in `current`, unless a container still uses them."""
         with engine_errors():
             for image in self._client.images.list(filters={"label": FAMILY_LABEL}):
                 if image.labels.get(FAMILY_LABEL) not in families or set(image.tags) & set(current):
@@ -90,14 +99,14 @@ class Engine:
                 self._remove_image(image)
 
     def ensure_base_image(self, line: Callable[[str], None], mirror: str | None = None) -> None:
-        """Have the base image here: pulled, or made with mmdebstrap (from `mirror`) where no registry answers."""
+        """Pull the base image, or where no registry answers make it with mmdebstrap (from `mirror`)."""
         if BASE_IMAGE in self.images():
             return
         line(f"pulling {BASE_IMAGE}")
         repository, _, tag = BASE_IMAGE.partition(":")
         try:
             self._client.api.pull(repository, tag=tag)
-        except (DockerException, requests.RequestException) as error:
+        except FAILURES as error:
             problem = str(error)
         else:
             return
@@ -110,7 +119,7 @@ class Engine:
             if not made.ok:
                 raise ProvisionError(
                     f"{BASE_IMAGE} can neither be pulled nor made here",
-                    "install the package mmdebstrap, or let Docker reach an image registry",
+                    "Install the package mmdebstrap, or let Docker reach an image registry.",
                     f"{problem}\n{made.stderr}",
                 )
             with engine_errors():
@@ -119,7 +128,10 @@ class Engine:
                 )
 
     def ensure_bridge(self, bridge: Bridge) -> bool:
-        """Have a network here; return whether it was made. Raises ProvisionError when its addresses are in use."""
+        """Make a network unless it exists; return whether it was made.
+
+        Raises ProvisionError when its addresses are in use.
+        """
         with engine_errors():
             if self._client.networks.list(names=[f"^{bridge.name}$"]):
                 return False
@@ -133,33 +145,29 @@ class Engine:
                 driver="bridge",
                 ipam=IPAMConfig(pool_configs=[pool]),
                 internal=bridge.internal,
-                labels=dict([LABEL.split("=")]),
+                labels=OWN_LABELS,
                 options={"com.docker.network.bridge.name": bridge.device} if bridge.device else {},
             )
         return True
 
     def remove_bridge(self, bridge: Bridge) -> None:
-        """Remove a network, if it is there."""
+        """Remove a network; one that is gone already is no error."""
         with engine_errors():
             for network in self._client.networks.list(names=[f"^{bridge.name}$"]):
-                _gone(network.remove)
+                ignore_missing(network.remove)
 
     def host(self) -> str:
-        """Return this machine's name as Docker knows it."""
-        with engine_errors():
-            return str(self._client.info()["Name"])
+        """Return the host's name as the engine knows it."""
+        return host_name(self._client)
 
     def states(self, project: str = "") -> list[ServiceState]:
-        """Look at every container of the stack, or of one Compose project, one-shots left out."""
-        # Those of Compose: a bake carries our label too, and comes to an end as it should.
-        of_project = f"{COMPOSE_PROJECT}={project}"
-        filters: dict[str, Any] = {"label": [of_project] if project else [LABEL, COMPOSE_PROJECT]}
-        with engine_errors():
-            found = self._client.containers.list(all=True, filters=filters, ignore_removed=True)
-            return [_state(each) for each in found if each.labels.get(COMPOSE_ONEOFF) != "True"]
+        """Return the state of the local cloud's containers, or of one Compose project's, without one-shot runs."""
+        # Compose's alone: the container of a bake has our label too.
+        labels = [f"{COMPOSE_PROJECT}={project}"] if project else [LABEL, COMPOSE_PROJECT]
+        return [_state(container) for container in long_running(self._client, labels)]
 
     def state(self, container: str) -> ServiceState | None:
-        """Look at one container, by id or name; None when there is no such container."""
+        """Return the state of one container, by id or name; None when it does not exist."""
         with engine_errors():
             try:
                 return _state(self._client.containers.get(container))
@@ -171,18 +179,18 @@ class Engine:
         with engine_errors():
             self._client.api.rename(container, name)
 
-    def end(self, container: str, patience: int = 10) -> None:
-        """Stop a container, by force after `patience` seconds, and remove it; one that is gone is no problem."""
+    def stop_and_remove(self, container: str, timeout: int = 10) -> None:
+        """Stop a container, by force after `timeout` seconds, and remove it; one that is gone already is no error."""
         with engine_errors():
             try:
                 found = self._client.containers.get(container)
             except NotFound:
                 return
-            _gone(partial(found.stop, timeout=patience))
-            _gone(partial(found.remove, force=True, v=True))
+            ignore_missing(partial(found.stop, timeout=timeout))
+            ignore_missing(partial(found.remove, force=True, v=True))
 
     def container_id(self, name: str) -> str:
-        """Return a container's id, or an empty text where there is no such container."""
+        """Return a container's id; empty when it does not exist."""
         with engine_errors():
             try:
                 return self._client.containers.get(name).id or ""
@@ -190,66 +198,66 @@ class Engine:
                 return ""
 
     def remove_volumes(self, names: Iterable[str]) -> None:
-        """Remove volumes with all that they hold; one that is not there is no problem."""
+        """Remove volumes and their data; one that is gone already is no error."""
         with engine_errors():
             for name in names:
-                _gone(partial(self._client.api.remove_volume, name))
+                ignore_missing(partial(self._client.api.remove_volume, name))
 
-    def last_lines(self, container: str, count: int = _FAILED_TAIL) -> str:
+    def last_lines(self, container: str, count: int = _TAIL) -> str:
         """Return the end of a container's log."""
         with engine_errors():
             text: bytes = self._client.api.logs(container, tail=count)
             return text.decode(errors="replace")
 
     def execute(self, container: str, argv: list[str]) -> tuple[int, str]:
-        """Run a program in a container; return its code and output (1 when the container is not running)."""
+        """Run a program in a container; return its exit code (1 when the container is not running) and its output."""
         try:
             code, output = self._client.containers.get(container).exec_run(argv)
         except (APIError, NotFound) as error:
             return 1, str(error)
         return code or 0, cast("bytes", output).decode(errors="replace")
 
-    def settle(self, container: str, limit: float) -> None:
-        """Let a container that an interrupted run of ours left behind come to its end, then remove it.
+    def wait_and_remove(self, container: str, timeout: float) -> None:
+        """Wait until a one-shot container that an interrupted command left behind has ended, then remove it.
 
-        Raises ProvisionError when it is not done within `limit` seconds: breaking it off could leave half a schema.
+        Raises ProvisionError after `timeout` seconds: it is not killed, because that could leave half a schema.
         """
         try:
             left = self._client.containers.get(container)
-            left.wait(timeout=limit)
+            left.wait(timeout=timeout)
             left.remove(force=True)
         except NotFound:
             return
         except (APIError, requests.RequestException) as error:
-            # Docker is removing it by itself just now.
+            # Docker itself is removing it.
             if isinstance(error, APIError) and error.status_code == 409:
                 return
             raise ProvisionError(
                 f"the container {container} of an earlier run does not end",
-                f"see `docker logs {container}`; `docker rm -f {container}` breaks it off",
+                f"See `docker logs {container}`; `docker rm -f {container}` kills it.",
                 str(error),
             ) from error
 
     def purge(self, line: Callable[[str], None]) -> None:
-        """Remove every container, volume, network and image with our label; what is gone already is no problem."""
+        """Remove every container, volume, network and image with our label; `line` is told what stays."""
         with engine_errors():
             for container in self._client.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True):
-                _gone(partial(container.remove, force=True, v=True))
+                ignore_missing(partial(container.remove, force=True, v=True))
             for network in self._client.networks.list(filters={"label": LABEL}):
                 # A Swarm's own are for adapters/docker/swarm.py: other hosts may have containers in them.
                 if network.attrs.get("Scope") != "swarm":
-                    _gone(network.remove)
+                    ignore_missing(network.remove)
             for volume in self._client.volumes.list(filters={"label": LABEL}):
-                _gone(partial(volume.remove, force=True))
+                ignore_missing(partial(volume.remove, force=True))
             images = self._client.images.list(all=True, filters={"label": FAMILY_LABEL})
             line(f"{len(images)} images")
-            # Children first: what was built later may stand on what was built earlier.
-            for image in sorted(images, key=lambda one: str(one.attrs["Created"]), reverse=True):
+            # Newest first: an image may be built on an older one.
+            for image in sorted(images, key=lambda image: str(image.attrs["Created"]), reverse=True):
                 if not self._remove_image(image) and image.tags:
-                    line(f"{', '.join(image.tags)} stays: something that is not ours still needs it")
+                    line(f"{', '.join(image.tags)} stays: something that is not ours still uses it")
 
     def _remove_image(self, image: Image) -> bool:
-        """Remove an image; return False where a container, or an image built on it, still needs it."""
+        """Remove an image; return False when a container, or an image that is built on it, still uses it."""
         try:
             self._client.api.remove_image(str(image.id), force=True)
         except ImageNotFound:
@@ -261,29 +269,22 @@ class Engine:
         return True
 
 
-def is_here(path: str) -> bool:
-    """Whether this machine has a file or folder that containers are to be given."""
+def path_exists(path: str) -> bool:
+    """Return whether this machine has a file or folder that is to be mounted into containers."""
     return Path(path).exists()
 
 
-def leaves_out_lacking() -> bool:
-    """Whether the engine gives a container that asks for all capabilities those alone that its host has.
+def limits_capabilities() -> bool:
+    """Return whether the engine gives a container that asks for all capabilities only those that its host has.
 
-    Docker 23 and later do, and refuse to be told to drop another; older ones fail unless they are told.
+    Docker 23 and later do, and refuse to drop any other; older ones fail unless the others are dropped.
     """
     major = run(["docker", "version", "--format", "{{.Server.Version}}"], timeout=20).stdout.partition(".")[0]
     return major.isdecimal() and int(major) >= 23
 
 
-def _gone(remove: Callable[[], object]) -> None:
-    try:
-        remove()
-    except (NotFound, ImageNotFound):
-        return
-
-
 def _tar(files: Mapping[str, bytes]) -> bytes:
-    """Pack files so that the same files always give the same bytes: Docker's cache then knows them again."""
+    """Pack files so that the same files always give the same bytes: Docker's cache then recognises them."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
         for name, content in sorted(files.items()):
@@ -298,7 +299,7 @@ def _state(container: Container) -> ServiceState:
     attributes: dict[str, Any] = container.attrs
     state = attributes["State"]
     labels: dict[str, str] = container.labels
-    environment = dict(each.partition("=")[::2] for each in attributes["Config"].get("Env") or ())
+    environment = dict(variable.partition("=")[::2] for variable in attributes["Config"].get("Env") or ())
     return ServiceState(
         service=labels.get(COMPOSE_SERVICE, container.name or ""),
         container=container.name or "",

@@ -1,4 +1,4 @@
-"""The door to a Docker engine as the Registrator needs it: the running containers, and what happens to them."""
+"""A Docker engine as the Registrator needs it: the running containers, and the events that concern them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import docker
-import requests
-from docker.errors import APIError, DockerException, NotFound
-from urllib3.exceptions import HTTPError
+from docker.errors import NotFound
 
+from provision.adapters.docker.client import FAILURES
 from provision.base.errors import ProvisionError
 from provision.model.registrator.container import Container, parse_container
 
@@ -22,48 +21,49 @@ _EVENTS: Final = {
 }
 
 
-class EngineAwayError(ProvisionError):
-    """Docker does not answer, or broke off: it is tried again."""
+class DockerUnavailableError(ProvisionError):
+    """Docker does not answer, or closed the connection: worth trying again."""
 
 
 class DockerEvents:
-    """One Docker engine; every call is bounded by `timeout` seconds, the stream of events is not."""
+    """The Docker engine at `url`. It may take `timeout` seconds for each answer; the stream of events has no limit."""
 
     def __init__(self, url: str, timeout: int = 10) -> None:
         self._url = url
         self._timeout = timeout
         self._client: docker.APIClient | None = None
-        # What the list says of a container, and what was read when it said so: only what changed is inspected again.
-        self._seen: dict[str, tuple[tuple[object, ...], Container]] = {}
+        # By id: a container's line in the list, reduced, and the container as inspected then. Only what has changed is
+        # inspected again.
+        self._inspected: dict[str, tuple[tuple[object, ...], Container]] = {}
 
     def name(self) -> str:
-        """Return the host's name as the engine knows it: inside a container, the only way to learn it."""
-        with _away():
+        """Return the host's name as the engine knows it: a container has no other way to learn it."""
+        with _unavailable():
             return str(self._api().info()["Name"])
 
     def containers(self) -> tuple[Container, ...]:
-        """Return all containers that run or are paused."""
-        with _away():
+        """Return all containers that are running or paused."""
+        with _unavailable():
             listed = {str(entry["Id"]): _fingerprint(entry) for entry in self._api().containers()}
-            self._seen = {id_: seen for id_, seen in self._seen.items() if listed.get(id_) == seen[0]}
+            self._inspected = {id_: entry for id_, entry in self._inspected.items() if listed.get(id_) == entry[0]}
             for id_, fingerprint in listed.items():
-                if id_ not in self._seen:
+                if id_ not in self._inspected:
                     container = self._inspect(id_)
                     if container:
-                        self._seen[id_] = (fingerprint, container)
-        return tuple(container for _, container in self._seen.values())
+                        self._inspected[id_] = (fingerprint, container)
+        return tuple(container for _, container in self._inspected.values())
 
     def forget(self, container_id: str) -> None:
-        """Have a container inspected again, however unchanged the list shows it."""
-        self._seen.pop(container_id, None)
+        """Inspect a container again the next time, even if its line in the list is unchanged."""
+        self._inspected.pop(container_id, None)
 
     def events(self) -> Iterator[str]:
-        """Yield the id of each container to which something happened, after one empty text: we are subscribed.
+        """Yield an empty text once subscribed, then the id of each container to which something happens.
 
-        Raises EngineAwayError when the stream ends.
+        Raises DockerUnavailableError when the stream ends.
         """
-        # A connection of its own, without bounds: it is read in another thread, and may be silent for days.
-        with _away(), closing(self._connect()) as client:
+        # A connection of its own: it is read in another thread, and may be silent for days.
+        with _unavailable(), closing(self._connect()) as client:
             stream = client.events(decode=True, filters=_EVENTS)
             yield ""
             for event in stream:
@@ -72,7 +72,7 @@ class DockerEvents:
                     yield str((actor.get("Attributes") or {}).get("container") or "")
                 else:
                     yield str(actor.get("ID") or "")
-        raise EngineAwayError("Docker ended its stream of events")
+        raise DockerUnavailableError("Docker ended its stream of events")
 
     def _api(self) -> docker.APIClient:
         if self._client is None:
@@ -90,7 +90,7 @@ class DockerEvents:
 
 
 def _fingerprint(entry: Mapping[str, Any]) -> tuple[object, ...]:
-    """Reduce a line of the list to what changes with the container's services: not to its uptime."""
+    """Reduce a line of the list to what matters for the container's services: its uptime, for one, does not."""
     _, _, health = str(entry.get("Status", "")).partition("(")
     networks = (entry.get("NetworkSettings") or {}).get("Networks") or {}
     return (
@@ -104,10 +104,10 @@ def _fingerprint(entry: Mapping[str, Any]) -> tuple[object, ...]:
 
 
 @contextmanager
-def _away() -> Iterator[None]:
+def _unavailable() -> Iterator[None]:
     try:
         yield
-    except (DockerException, APIError, requests.RequestException, HTTPError, OSError, ValueError) as error:
-        raise EngineAwayError(
+    except (*FAILURES, OSError, ValueError) as error:
+        raise DockerUnavailableError(
             f"Docker does not answer: {error}", "Is the engine running, and its socket mounted?"
         ) from error

@@ -1,4 +1,4 @@
-"""The door to the container that bakes golden images: what it is built from, and how a stage of it runs."""
+"""The container that bakes golden images: its inputs, and how a stage of it is run."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 CONTAINER: Final = "provision-bake"
 _KEPT: Final = 2
-"""Of finished images and of packed software: today's, and the one before it."""
+"""Finished images, and archives of packed software, that are kept: the newest and the one before."""
 
 
 def inputs() -> dict[str, bytes]:
-    """Read all that decides what an image holds: `bake/<file>` of compose/bake, `image/<file>` of templates/image."""
+    """Read all that decides an image's content: compose/bake as `bake/<file>`, templates/image as `image/<file>`."""
     found = {}
     for prefix, folder in (("bake", paths.COMPOSE / "bake"), ("image", paths.TEMPLATES / "image")):
         for path in sorted(folder.rglob("*")):
@@ -46,11 +46,11 @@ def bake(
 
     `files` are the inputs, `settings` small texts for /settings. Raises ProvisionError with the container's last lines.
     """
-    # One that outlived a killed `provision` would write the same files.
+    # One that a killed `provision` left running would write the same files.
     run(["docker", "rm", "--force", CONTAINER], timeout=60)
     host = package_settings.read("/settings/authorities.pem")
     (cache / "downloads").mkdir(parents=True, exist_ok=True)
-    # Below the cache folder: Docker may see less of /tmp than we do, and what a killed bake leaves is found again.
+    # In the cache folder: Docker may not see this program's /tmp, and leftovers of a killed bake are found there.
     with tempfile.TemporaryDirectory(prefix="bake-", dir=cache) as folder:
         place = Path(folder)
         _write(
@@ -58,13 +58,13 @@ def bake(
         )
         texts = {**settings, "pip.conf": host.pip_conf, "npmrc": host.npmrc, "authorities.pem": host.authorities}
         _write(place / "settings", {name: text.encode() for name, text in texts.items() if text})
-        last: deque[str] = deque(maxlen=25)
+        last_lines: deque[str] = deque(maxlen=25)
 
-        def hear(text: str) -> None:
-            last.append(text)
+        def note_line(text: str) -> None:
+            last_lines.append(text)
             line(text)
 
-        # mmdebstrap mounts /proc in the new root, and nft checks its rules: that is all that these two are for.
+        # mmdebstrap needs SYS_ADMIN to mount /proc in the new root, nft needs NET_ADMIN to check its rules.
         rights = ["--cap-add=SYS_ADMIN", "--cap-add=NET_ADMIN", "--security-opt=apparmor=unconfined"]
         rights += ["--security-opt=seccomp=unconfined"]
         mounts = [
@@ -83,17 +83,17 @@ def bake(
         argv = ["docker", "run", "--rm", "--init", f"--name={CONTAINER}", "--network=host", *rights]
         argv += [f"--label={label}" for label in labels] + [f"--volume={mount}" for mount in mounts]
         argv += [f"--env={name}" for name in (*variables, *dict(host.proxies))]
-        code = stream([*argv, builder, *stage], hear, env={**os.environ, **variables, **dict(host.proxies)})
+        code = stream([*argv, builder, *stage], note_line, env={**os.environ, **variables, **dict(host.proxies)})
     if code != 0:
         raise ProvisionError(
             f"the golden image could not be baked ({stage[0]})",
-            "the lines above are the bake's own; if a download failed, run the same command again",
-            "\n".join(last),
+            "The lines above are the bake's own. If a download failed, run the same command again.",
+            "\n".join(last_lines),
         )
 
 
 def tidy(cache: Path) -> None:
-    """Remove what interrupted bakes left, and all but the newest few of what finished ones made."""
+    """Remove what interrupted bakes left, and all but the newest images and archives of finished ones."""
     for leftover in cache.glob("*/*.part"):
         leftover.unlink()
     for folder_left in cache.glob("bake-*/"):

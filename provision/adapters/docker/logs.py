@@ -1,4 +1,4 @@
-"""The door to containers' logs: which containers there are, and what Docker has kept of each."""
+"""Containers' logs: which containers there are, and the log that Docker has kept of each."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ if TYPE_CHECKING:
 
 
 class Logs:
-    """The logs of this engine's containers that belong to the `local` cloud."""
+    """The logs of the local cloud's containers on this machine."""
 
     def __init__(self) -> None:
         self._client = connect(60).api
 
-    def copies(self) -> list[LogSource]:
-        """List all containers of the cloud, those that have ended too."""
+    def sources(self) -> list[LogSource]:
+        """List the containers of the cloud, including those that have ended."""
         filters: dict[str, Any] = {"label": [LABEL, COMPOSE_SERVICE]}
         with engine_errors():
             found = self._client.containers(all=True, filters=filters)
         return [
             LogSource(
-                each["Id"],
-                each["Labels"][COMPOSE_SERVICE],
-                each["Names"][0].removeprefix(f"/{PROJECT}-"),
-                each["State"] in ("running", "restarting", "paused"),
+                entry["Id"],
+                entry["Labels"][COMPOSE_SERVICE],
+                entry["Names"][0].removeprefix(f"/{PROJECT}-"),
+                entry["State"] in ("running", "restarting", "paused"),
             )
-            for each in found
-            # Without a name: it is being removed just now.
-            if each.get("Names")
+            for entry in found
+            # A container without a name is being removed.
+            if entry.get("Names")
         ]
 
     def frames(
-        self, copy: LogSource, *, since: float | None = None, tail: int | None = None, follow: bool = False
+        self, source: LogSource, *, since: float | None = None, tail: int | None = None, follow: bool = False
     ) -> Iterator[bytes]:
-        """Yield a container's log as Docker sends it, each part with its time before it; followed: until it ends."""
+        """Yield a container's log as Docker sends it, each part with its time first; with `follow`, until it ends."""
         with engine_errors():
             try:
                 yield from self._client.logs(
-                    copy.id,
+                    source.id,
                     stream=True,
                     timestamps=True,
                     follow=follow,

@@ -1,4 +1,4 @@
-"""The door to Docker's Swarm: this host's part in it, its hosts, and the services that it keeps running."""
+"""Docker Swarm: this host's part in it, its hosts, and the services that it keeps running."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,8 +15,8 @@ import requests
 from docker.errors import APIError, ImageNotFound, NotFound
 from docker.types import IPAMConfig, IPAMPool
 
-from provision.adapters.docker.client import connect, engine_errors
-from provision.adapters.host.process import must
+from provision.adapters.docker.client import OUTPUT_HINT, OWN_LABELS, connect, engine_errors, ignore_missing
+from provision.adapters.host.process import run_checked
 from provision.base.errors import ProvisionError, UsageError
 from provision.model.localcloud.settings import LABEL, PROJECT
 from provision.model.localcloud.swarm import (
@@ -35,15 +36,15 @@ if TYPE_CHECKING:
 
 _STACK: Final = "com.docker.stack.namespace"
 _ENDED: Final = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
-"""Docker's words for a copy that runs no more, and will not again."""
-_DEMOTED: Final = 60
-"""Seconds in which a host is a manager no more."""
+"""Docker's states of a task that has ended for good."""
+_DEMOTION_TIMEOUT: Final = 60
+"""Seconds that a host may take to become a worker."""
 _GATEWAY: Final = "docker_gwbridge"
-"""The network by which a Swarm's container and its own host reach each other."""
+"""The network on which a Swarm's container and its host reach each other."""
 
 
 class Swarm:
-    """The Swarm of this machine's Docker engine; `password` is the registry's."""
+    """The Swarm of this machine's Docker engine; `registry` is its registry's address, `password` is for that."""
 
     def __init__(self, registry: str, password: str = "") -> None:
         self._client: Any = connect(600)
@@ -54,7 +55,7 @@ class Swarm:
     # --- this host ---
 
     def state(self) -> tuple[str, bool]:
-        """Return Docker's word for this host's part (inactive, active, pending, error), and whether it manages."""
+        """Return this host's state (Docker's: inactive, active, pending, error), and whether it is a manager."""
         with engine_errors():
             swarm = self._client.info()["Swarm"]
             return str(swarm["LocalNodeState"]), bool(swarm["ControlAvailable"])
@@ -65,12 +66,12 @@ class Swarm:
             return str(self._client.info()["Swarm"]["NodeID"])
 
     def begin(self, address: str) -> None:
-        """Begin a Swarm with this host, which the others reach at `address`."""
+        """Create a Swarm with this host, which the others reach at `address`."""
         with engine_errors():
             self._client.swarm.init(advertise_addr=address)
 
     def token(self) -> str:
-        """Return what a host has to show to join as a manager: whoever has it has all."""
+        """Return the token for hosts that join as managers: a secret that gives full control."""
         with engine_errors():
             self._client.swarm.reload()
             return str(self._client.swarm.attrs["JoinTokens"]["Manager"])
@@ -81,22 +82,22 @@ class Swarm:
             self._client.swarm.join([address], token, advertise_addr=own or None)
 
     def leave(self) -> None:
-        """Leave the Swarm in order: as a manager no more, so that the others' majority is counted without it."""
+        """Leave the Swarm. A manager is demoted first, so that the majority is counted without it."""
         with engine_errors():
-            managers = [each for each in self._api.nodes() if each["Spec"]["Role"] == "manager"]
+            managers = [node for node in self._api.nodes() if node["Spec"]["Role"] == "manager"]
             if len(managers) > 1:
                 host = self.host_id()
                 labels = self._api.inspect_node(host)["Spec"].get("Labels") or {}
                 free = {key: value for key, value in labels.items() if key != MEMBER_LABEL}
                 self._change(host, Role="worker", Labels=free)
-                for _ in range(_DEMOTED):
+                for _ in range(_DEMOTION_TIMEOUT):
                     if not self.state()[1]:
                         break
                     time.sleep(1)
             self._client.swarm.leave(force=len(managers) == 1)
 
-    def prepare(self, image: str) -> None:
-        """Have the file here that containers get as their resolv.conf: Swarm mounts nothing that is not there."""
+    def ensure_resolver_file(self, image: str) -> None:
+        """Create the file that containers mount as their resolv.conf: Swarm mounts only what exists."""
         with engine_errors():
             self._client.containers.run(
                 image, ["/host/resolv.conf"], entrypoint=["touch"], remove=True, network_mode="none",
@@ -104,13 +105,13 @@ class Swarm:
             )  # fmt: skip
 
     def container(self, service: str) -> str:
-        """Return the id of a service's container on this host, or an empty text."""
+        """Return the id of a service's container on this host; empty when there is none."""
         with engine_errors():
             found = self._api.containers(filters={"label": f"{SERVICE_LABEL}={PROJECT}_{service}"})
             return str(found[0]["Id"]) if found else ""
 
     def address(self, service: str) -> str:
-        """Return where this host reaches a service's container of its own, or an empty text."""
+        """Return the address of a service's container on this host, for this host alone; empty when there is none."""
         container = self.container(service)
         with engine_errors():
             known = self._api.inspect_network(_GATEWAY).get("Containers") or {}
@@ -121,10 +122,10 @@ class Swarm:
     def hosts(self) -> tuple[Host, ...]:
         """List the hosts."""
         with engine_errors():
-            return tuple(_host(each) for each in self._api.nodes())
+            return tuple(_host(node) for node in self._api.nodes())
 
-    def give_member(self, host: str, member: int) -> None:
-        """Have a host carry a member of what keeps state."""
+    def set_member(self, host: str, member: int) -> None:
+        """Label a host: of the clustered services, the members of this number run on it."""
         with engine_errors():
             labels = self._api.inspect_node(host)["Spec"].get("Labels") or {}
             self._change(host, Labels=labels | {MEMBER_LABEL: str(member)})
@@ -134,13 +135,13 @@ class Swarm:
         self._api.update_node(host, node["Version"]["Index"], {**node["Spec"], **spec})
 
     def ensure_network(self, name: str, subnet: IPv4Network) -> None:
-        """Have a network here that all hosts' containers share, those of the hosts' own among them."""
+        """Make an overlay network unless it exists: for all hosts' containers, those outside the Swarm too."""
         with engine_errors():
             for there in self._networks(name):
                 if not there.attrs.get("Attachable"):
                     raise UsageError(
-                        f"an older version has made the network {name}, which no hypervisor can join",
-                        f"`provision cloud down`, `docker network rm {name}` and `provision cloud up` make it anew",
+                        f"the network {name} was made by an older version, and hypervisors cannot join it",
+                        f"Run `provision cloud down`, `docker network rm {name}` and `provision cloud up` to renew it.",
                     )
                 return
             self._client.networks.create(
@@ -148,17 +149,17 @@ class Swarm:
                 driver="overlay",
                 attachable=True,
                 ipam=IPAMConfig(pool_configs=[IPAMPool(subnet=str(subnet))]),
-                labels=dict([LABEL.split("=")]),
+                labels=OWN_LABELS,
             )
 
     def _networks(self, name: str) -> list[Any]:
-        # Not by a pattern: the Swarm takes none for a network that no container here is in.
-        return [each for each in self._client.networks.list(names=[name]) if each.name == name]
+        # Not by a pattern: that does not find a network which no container on this host uses.
+        return [network for network in self._client.networks.list(names=[name]) if network.name == name]
 
     # --- images ---
 
     def push(self, name: str) -> str:
-        """Put an image into the registry under its name here; return the name by which hosts get this very one."""
+        """Push an image to the registry; return its name there with the digest, by which hosts get exactly this one."""
         remote = f"{self._registry}/{name}"
         repository, _, tag = remote.rpartition(":")
         with engine_errors():
@@ -166,22 +167,22 @@ class Swarm:
             digest = ""
             for event in self._api.push(repository, tag, stream=True, decode=True, auth_config=self._account()):
                 if "error" in event:
-                    raise ProvisionError(f"the image {name} did not reach the registry", detail=str(event["error"]))
+                    raise ProvisionError(f"the image {name} could not be pushed", detail=str(event["error"]))
                 digest = (event.get("aux") or {}).get("Digest") or digest
         return f"{remote}@{digest}"
 
     def pull(self, name: str) -> bool:
-        """Get an image from the registry and name it as if it were made here; return whether it was there."""
+        """Pull an image from the registry and give it its local name; return False when it is not there."""
         repository, _, tag = name.rpartition(":")
         try:
             self._api.pull(f"{self._registry}/{repository}", tag, auth_config=self._account())
         except (NotFound, ImageNotFound):
             return False
         except APIError as error:
-            # No registry answers yet: this is the host that begins.
+            # No registry answers yet: this is the Swarm's first host.
             if "connection refused" in str(error) or "not found" in str(error) or "unknown" in str(error):
                 return False
-            raise ProvisionError(f"the image {name} cannot be had from the registry", detail=str(error)) from error
+            raise ProvisionError(f"the image {name} could not be pulled", detail=str(error)) from error
         with engine_errors():
             try:
                 self._api.tag(f"{self._registry}/{name}", repository, tag)
@@ -190,7 +191,7 @@ class Swarm:
         return True
 
     def registry_answers(self) -> bool:
-        """Whether this host reaches the registry."""
+        """Return whether this host reaches the registry."""
         with requests.Session() as session:
             session.trust_env = False
             try:
@@ -200,7 +201,7 @@ class Swarm:
         return answer.ok
 
     def tag(self, name: str) -> None:
-        """Give an image its name in the registry, without putting it there."""
+        """Give an image its name in the registry, without pushing it."""
         repository, _, tag = f"{self._registry}/{name}".rpartition(":")
         with engine_errors():
             self._api.tag(name, repository, tag)
@@ -211,86 +212,83 @@ class Swarm:
     # --- services ---
 
     def deploy(self, document: Mapping[str, Any]) -> None:
-        """Make services what a stack file says; those that it does not name stay as they are."""
+        """Create and update the services of a stack file; other services stay as they are."""
         account = base64.b64encode(f"{REGISTRY_USER}:{self._password}".encode()).decode()
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "config.json").write_text(json.dumps({"auths": {self._registry: {"auth": account}}}))
             Path(folder, "stack.json").write_text(json.dumps(document))
-            must(
+            run_checked(
                 ["docker", "--config", folder, "stack", "deploy", "--with-registry-auth", "--resolve-image", "never",
                  "-c", str(Path(folder, "stack.json")), PROJECT],
                 what=f"deploying {', '.join(document['services'])}",
-                hint="the lines above are Docker's own; after mending the cause, run the same command again",
+                hint=OUTPUT_HINT,
                 env=dict(os.environ),
                 timeout=300,
             )  # fmt: skip
 
     def tasks(self) -> tuple[Task, ...]:
-        """List the copies of all services."""
+        """List the tasks of all services."""
         with engine_errors():
-            services = {each["ID"]: each["Spec"]["Name"] for each in self._services()}
-            hosts = {each.id: each.name for each in self.hosts()}
+            services = {service["ID"]: service["Spec"]["Name"] for service in self._services()}
+            hosts = {host.id: host.name for host in self.hosts()}
             found = self._api.tasks()
         return tuple(
-            _task(each, services[each["ServiceID"]], hosts.get(each.get("NodeID", ""), ""))
-            for each in found
-            if each["ServiceID"] in services
+            _task(task, services[task["ServiceID"]], hosts.get(task.get("NodeID", ""), ""))
+            for task in found
+            if task["ServiceID"] in services
         )
 
-    def ending(self) -> str:
-        """Name the hosts on which copies of services that were removed have yet to end; nothing when all have."""
+    def stopping_hosts(self) -> str:
+        """Name the hosts on which tasks of removed services are still ending; empty when all have ended."""
         label, _, value = LABEL.partition("=")
         with engine_errors():
-            there = {each["ID"] for each in self._services()}
-            hosts = {each.id: each.name for each in self.hosts()}
+            existing = {service["ID"] for service in self._services()}
+            hosts = {host.id: host.name for host in self.hosts()}
             left = {
-                hosts.get(each.get("NodeID", ""), "a host")
-                for each in self._api.tasks()
-                if each["ServiceID"] not in there
-                and (each["Spec"].get("ContainerSpec", {}).get("Labels") or {}).get(label) == value
-                and each["Status"]["State"] not in _ENDED
+                hosts.get(task.get("NodeID", ""), "a host")
+                for task in self._api.tasks()
+                if task["ServiceID"] not in existing
+                and (task["Spec"].get("ContainerSpec", {}).get("Labels") or {}).get(label) == value
+                and task["Status"]["State"] not in _ENDED
             }
         return ", ".join(sorted(left))
 
-    def wanted(self) -> dict[str, int]:
-        """Say how many copies of each service shall run."""
+    def desired_replicas(self) -> dict[str, int]:
+        """Return how many replicas of each service are to run."""
         with engine_errors():
             return {
-                each["Spec"]["Name"].removeprefix(f"{PROJECT}_"): int(each["ServiceStatus"]["DesiredTasks"])
-                for each in self._services()
+                service["Spec"]["Name"].removeprefix(f"{PROJECT}_"): int(service["ServiceStatus"]["DesiredTasks"])
+                for service in self._services()
             }
 
     def images(self) -> set[str]:
-        """Name the images that services are made from."""
+        """Return the names of the services' images."""
         with engine_errors():
-            return {each["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"] for each in self._services()}
+            return {service["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"] for service in self._services()}
 
     def updates(self) -> dict[str, str]:
-        """Say of each service that was changed how that goes: Docker's word (updating, completed, paused, …)."""
+        """Return the state of each changed service's update (Docker's: updating, completed, paused, …)."""
         with engine_errors():
             return {
-                each["Spec"]["Name"].removeprefix(f"{PROJECT}_"): each["UpdateStatus"]["State"]
-                for each in self._services()
-                if (each.get("UpdateStatus") or {}).get("State")
+                service["Spec"]["Name"].removeprefix(f"{PROJECT}_"): service["UpdateStatus"]["State"]
+                for service in self._services()
+                if (service.get("UpdateStatus") or {}).get("State")
             }
 
     def last_lines(self, service: str, count: int = 30) -> str:
-        """Return the end of a service's log, of all its copies."""
+        """Return the last lines of a service's log, from all its replicas."""
         with engine_errors():
             chunks = self._client.services.get(f"{PROJECT}_{service}").logs(stdout=True, stderr=True, tail=count)
             return b"".join(chunks).decode(errors="replace")
 
     def remove(self, services: Iterable[str]) -> None:
-        """Remove services; what is gone already is no problem."""
+        """Remove services; one that is gone already is no error."""
         with engine_errors():
             for name in services:
-                try:
-                    self._api.remove_service(f"{PROJECT}_{name}")
-                except NotFound:
-                    continue
+                ignore_missing(partial(self._api.remove_service, f"{PROJECT}_{name}"))
 
     def drop_secrets(self, kept: Collection[str]) -> None:
-        """Remove this stack's secrets but some: what a service still has stays."""
+        """Remove the local cloud's secrets except `kept`; those that a service still uses stay too."""
         with engine_errors():
             for secret in self._client.secrets.list(filters={"label": f"{_STACK}={PROJECT}"}):
                 if secret.name in kept:
@@ -302,7 +300,7 @@ class Swarm:
                         raise
 
     def remove_networks(self) -> str:
-        """Remove the networks that all hosts' containers share; return who still uses one, or an empty text."""
+        """Remove the overlay networks; return Docker's account of who still uses one, or an empty text."""
         with engine_errors():
             for network in (*self._networks(NETWORK), *self._networks(TUNNEL)):
                 try:
@@ -319,7 +317,7 @@ class Swarm:
 
 
 def _host(node: Mapping[str, Any]) -> Host:
-    # Its leader knows of itself only that it listens everywhere.
+    # The address in `Status` is of no use for the leader, which is listed there as 0.0.0.0.
     address = (node.get("ManagerStatus") or {}).get("Addr", "").rpartition(":")[0] or node["Status"].get("Addr", "")
     return Host(
         id=node["ID"],

@@ -1,4 +1,4 @@
-"""The door to logs on all hosts of a Swarm: any of its managers hands out every copy's, as its own host has kept it."""
+"""Logs from all hosts of a Swarm: each manager can hand out the log of every task, from whichever host keeps it."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from provision.adapters.docker.swarm import Swarm
 
 _SILENCE: Final = 15.0
-"""Seconds without a byte of what a host has kept: it has vanished, and the Swarm has not noticed yet."""
+"""Seconds without a byte of a kept log, after which its host counts as lost: the Swarm may not have noticed yet."""
 _QUIET: Final = 60.0
-"""Seconds without a new line, after which a followed log is asked for anew: Swarm does not say when a copy has ended,
-nor when its host has gone."""
+"""Seconds without a new line after which a followed log is requested again: Swarm does not say when a task has ended,
+nor when its host is lost."""
 _HEADER: Final = struct.Struct(">BxxxL")
 _PROBLEM: Final = b"Error grabbing logs: "
-"""Stands where a line would, instead of its time: what moby's own WriteLogStream says into the stream."""
+"""Start of an error that Docker (moby's WriteLogStream) writes into the stream in place of a line."""
 
 
 class SwarmLogs:
-    """The logs of a Swarm's copies; `say` is told, once each, what cannot be read."""
+    """The logs of a Swarm's tasks; `say` is called, once each, with what cannot be read."""
 
     def __init__(self, swarm: Swarm, say: Callable[[str], None], *, silence: float = _SILENCE) -> None:
         self._swarm = swarm
@@ -37,12 +37,12 @@ class SwarmLogs:
         self._silence = silence
         self._api = connect(60).api
         self._away: set[str] = set()
-        # Hosts that were asked and did not answer: each of their copies would be waited for anew.
+        # Hosts that did not answer: waiting again for each of their tasks would take too long.
         self._silent: set[str] = set()
-        self._said: set[str] = set()
+        self._told: set[str] = set()
 
-    def copies(self) -> list[LogSource]:
-        """List all copies that have, or had, a container."""
+    def sources(self) -> list[LogSource]:
+        """List all tasks that have, or had, a container."""
         self._away = {host.name for host in self._swarm.hosts() if not host.ready}
         return [
             LogSource(task.id, task.service, task.name, task.state == "running")
@@ -51,28 +51,28 @@ class SwarmLogs:
         ]
 
     def frames(
-        self, copy: LogSource, *, since: float | None = None, tail: int | None = None, follow: bool = False
+        self, source: LogSource, *, since: float | None = None, tail: int | None = None, follow: bool = False
     ) -> Iterator[bytes]:
-        """Yield a copy's log as its host has it, each part with its time before it.
+        """Yield a task's log as its host keeps it, each part with its time first.
 
-        Followed, it ends after a while without a new line: whoever still wants it asks again.
+        With `follow`, it ends after a minute without a new line; to follow it further, call this again.
         """
-        host = copy.name.rpartition("@")[2]
+        host = source.name.rpartition("@")[2]
         if host in self._away:
             self._tell(f"{host} is away: what ran there is not shown.")
         if host in self._away | self._silent:
             return
         try:
-            yield from self._read(copy, since=since, tail=tail, follow=follow)
+            yield from self._read(source, since=since, tail=tail, follow=follow)
         except TimeoutError:
             if not follow:
                 self._silent.add(host)
                 self._tell(f"{host} does not hand out its logs: what ran there is not shown whole.")
 
-    def _read(self, copy: LogSource, *, since: float | None, tail: int | None, follow: bool) -> Iterator[bytes]:
-        wish: dict[str, int | str] = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow)}
-        wish |= {"tail": "all" if tail is None else tail} | ({} if since is None else {"since": f"{since:.9f}"})
-        with engine_errors(), closing(self._ask(copy, wish, _QUIET if follow else self._silence)) as answer:
+    def _read(self, source: LogSource, *, since: float | None, tail: int | None, follow: bool) -> Iterator[bytes]:
+        query: dict[str, int | str] = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow)}
+        query |= {"tail": "all" if tail is None else tail} | ({} if since is None else {"since": f"{since:.9f}"})
+        with engine_errors(), closing(self._open(source, query, _QUIET if follow else self._silence)) as answer:
             if answer.status_code == requests.codes.not_found:
                 return
             try:
@@ -82,36 +82,36 @@ class SwarmLogs:
             for part in _parts(answer):
                 if part.startswith(_PROBLEM):
                     reason = part.removeprefix(_PROBLEM).decode(errors="replace").strip()
-                    self._tell(f"{copy.name}: Docker does not give out all of its log: {reason}")
+                    self._tell(f"{source.name}: Docker does not give out all of its log: {reason}")
                 else:
                     yield part
 
-    def _ask(self, copy: LogSource, wish: dict[str, int | str], silence: float) -> requests.Response:
-        # docker-py knows the logs of a service, not those of one task; and it would wait for ever.
-        url = f"{self._api.base_url}/v{self._api.api_version}/tasks/{copy.id}/logs"
+    def _open(self, source: LogSource, query: dict[str, int | str], silence: float) -> requests.Response:
+        # docker-py has the logs of a service, not those of one task, and it would wait for ever.
+        url = f"{self._api.base_url}/v{self._api.api_version}/tasks/{source.id}/logs"
         try:
-            return self._api.get(url, params=wish, stream=True, timeout=silence)
+            return self._api.get(url, params=query, stream=True, timeout=silence)
         except requests.Timeout as error:
             raise TimeoutError from error
 
     def _tell(self, text: str) -> None:
-        if text not in self._said:
-            self._said.add(text)
+        if text not in self._told:
+            self._told.add(text)
             self._say(text)
 
 
 def _parts(answer: requests.Response) -> Iterator[bytes]:
-    """Yield what the frames of Docker's stream hold, of all of a container's outputs; raises TimeoutError."""
-    while header := _exactly(answer, _HEADER.size):
+    """Yield the content of the frames of Docker's stream; raises TimeoutError."""
+    while header := _read_exactly(answer, _HEADER.size):
         _, size = _HEADER.unpack(header)
-        part = _exactly(answer, size)
+        part = _read_exactly(answer, size)
         if not part and size:
             return
         yield part
 
 
-def _exactly(answer: requests.Response, size: int) -> bytes:
-    """Read so many bytes; nothing at the end of the stream, even in the middle."""
+def _read_exactly(answer: requests.Response, size: int) -> bytes:
+    """Read `size` bytes; nothing when the stream ends before."""
     found = b""
     try:
         while len(found) < size:

@@ -1,1 +1,1 @@
-"""This machine: its facts, processes, files and certificates."""
+"""Adapters for this machine: its facts, processes, files and certificates."""

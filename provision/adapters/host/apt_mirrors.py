@@ -1,4 +1,4 @@
-"""The door to the host's own package settings: builds take their packages from where this machine takes its own."""
+"""This machine's apt mirrors and proxies, which image builds use too."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY"
 
 
 def apt_mirrors(folder: Path = _APT) -> AptMirrors:
-    """Find the archive and the security mirror that this host uses; none of them where it is no Debian."""
+    """Return the archive and the security mirror that this machine uses; neither where it does not run Debian."""
     try:
         release = platform.freedesktop_os_release()
     except OSError:
@@ -34,7 +34,7 @@ def apt_mirrors(folder: Path = _APT) -> AptMirrors:
 
 
 def _sources(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield the address and the suites of every source of binary packages, in both of apt's formats."""
+    """Yield the address and the suites of every source of binary packages, in either of apt's formats."""
     for path in (folder / "sources.list", *sorted((folder / "sources.list.d").glob("*.list"))):
         for line in _text(path).splitlines():
             words = [word for word in _without_options(line).split() if word]
@@ -49,7 +49,7 @@ def _sources(folder: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def _without_options(line: str) -> str:
-    """Leave out a one-line source's comment and its options in brackets."""
+    """Return a one-line source without its comment and its options in brackets."""
     line = line.split("#", 1)[0]
     return line[: line.index("[")] + line[line.index("]") + 1 :] if "[" in line and "]" in line else line
 
@@ -65,8 +65,8 @@ def build_proxies() -> dict[str, str]:
     """Return the proxy settings of this machine, as build arguments that Docker keeps out of the images."""
     values = {name: os.environ[name] for name in _PROXIES if os.environ.get(name)}
     if "http_proxy" not in values:
-        asked = run(["apt-config", "shell", "PROXY", "Acquire::http::Proxy"], timeout=20)
-        value = asked.stdout.strip().removeprefix("PROXY=").strip("'")
-        if asked.ok and value and value != "DIRECT":
+        result = run(["apt-config", "shell", "PROXY", "Acquire::http::Proxy"], timeout=20)
+        value = result.stdout.strip().removeprefix("PROXY=").strip("'")
+        if result.ok and value and value != "DIRECT":
             values["http_proxy"] = value
     return values

@@ -1,4 +1,4 @@
-"""The door to certificates: an authority in a folder of ours, and the server certificates that it has signed (0600)."""
+"""Certificates: an authority of our own in a folder, and server certificates signed by it. Files have mode 0600."""
 
 from __future__ import annotations
 
@@ -36,10 +36,11 @@ class Issued:
 def ensure_certificate(
     folder: Path, stem: str, authority: str, names: tuple[str, ...], addresses: tuple[str, ...], *, mutual: bool = False
 ) -> Issued:
-    """Keep `ca.pem`, `<stem>.pem` and their keys in `folder`, made once.
+    """Return the certificate `<stem>.pem` in `folder`, signed by `ca.pem` there; what is missing is made.
 
-    The server's certificate is made anew when it expires soon, lacks an address or is another authority's. A `mutual`
-    one is shown by both ends, never to a browser, and so is good for as long as its authority.
+    `authority` is the name of a new authority. The certificate is replaced when it expires soon, lacks one of the
+    addresses, or was signed by another authority. A `mutual` certificate is presented by both ends and never to a
+    browser, so it is valid as long as its authority.
     """
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
     from cryptography.x509 import load_pem_x509_certificate
@@ -47,13 +48,13 @@ def ensure_certificate(
     authority_file, authority_key_file = folder / "ca.pem", folder / "ca.key"
     if not (authority_file.exists() and authority_key_file.exists()):
         pem, key_pem = _authority(authority)
-        # The key first: a certificate without its key is made anew, and nobody trusts it yet.
+        # The key first: without it a certificate is replaced, which does no harm while nobody trusts it.
         ensure_private(authority_key_file, key_pem)
         ensure_private(authority_file, pem)
     authority_pem = authority_file.read_text()
     signer = load_pem_x509_certificate(authority_pem.encode())
     cert_file, key_file = folder / f"{stem}.pem", folder / f"{stem}.key"
-    if not (cert_file.exists() and key_file.exists() and _serves(cert_file.read_bytes(), addresses, signer)):
+    if not (cert_file.exists() and key_file.exists() and _is_valid(cert_file.read_bytes(), addresses, signer)):
         signer_key = load_pem_private_key(authority_key_file.read_bytes(), password=None)
         cert, key = _issue(names, addresses, signer, signer_key, mutual=mutual)  # type: ignore[arg-type]
         ensure_private(key_file, key)
@@ -149,8 +150,8 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
     )
 
 
-def _serves(pem: bytes, addresses: tuple[str, ...], authority: x509.Certificate) -> bool:
-    """Whether a certificate is this authority's, for these addresses, and good for a while yet."""
+def _is_valid(pem: bytes, addresses: tuple[str, ...], authority: x509.Certificate) -> bool:
+    """Return whether a certificate is signed by this authority, has these addresses, and is valid long enough."""
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature
 

@@ -1,4 +1,4 @@
-"""The door to what certificates on this machine say of themselves: the clusters' own and the cloud's."""
+"""When certificates on this machine expire: those of the clusters and of the local cloud."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 
 
 def certificates(folder: Path, cluster: str = "") -> list[Certificate]:
-    """Read every certificate in a folder's PEM files: of a chain, the one that ends first, of copies the outermost."""
+    """Read the certificates in the PEM files below a folder; `cluster` is the cluster that they belong to, if any.
+
+    Of a chain, the certificate that expires first counts. Of identical files, the one in the fewest folders counts.
+    """
     found, known = [], set()
     files = (*folder.rglob("*.pem"), *folder.rglob("*.crt"))
-    for path in sorted(files, key=lambda each: (len(each.parts), each)):
+    for path in sorted(files, key=lambda path: (len(path.parts), path)):
         chain = list(_read(path))
         if chain and path.read_bytes() not in known:
             known.add(path.read_bytes())
@@ -29,12 +32,12 @@ def _read(path: Path) -> Iterator[tuple[datetime, bool]]:
     from cryptography import x509
 
     try:
-        for each in x509.load_pem_x509_certificates(path.read_bytes()):
+        for certificate in x509.load_pem_x509_certificates(path.read_bytes()):
             try:
-                authority = each.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+                authority = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
             except x509.ExtensionNotFound:
                 authority = False
-            yield each.not_valid_after_utc, authority
+            yield certificate.not_valid_after_utc, authority
     except (OSError, ValueError):
-        # A key, or nothing of ours.
+        # A key, or no PEM file.
         return

@@ -1,4 +1,4 @@
-"""The door to this machine's own facts, read-only. Standard library only: it runs before anything is installed."""
+"""Facts about this machine, read only. Standard library alone: this runs before anything is installed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OURS = f"label={LOCALCLOUD_LABEL}"
 
 
 def read(ports: Iterable[int]) -> HostFacts:
-    """Read what the preflight judges; takes a second at most."""
+    """Read the facts that the preflight judges, within a second; `ports` are those that should be free."""
     docker, problem = _docker()
     running = bool(docker) and bool(_listed("ps", "--format", "{{.ID}}"))
     disk = _docker_root()
@@ -59,9 +59,9 @@ def _system() -> tuple[str, str]:
 def _docker() -> tuple[str | None, str]:
     if not shutil.which("docker"):
         return None, "an engine is installed but has no client" if shutil.which("dockerd") else ""
-    asked = run(["docker", "version", "--format", "{{.Server.Version}}"], timeout=20)
-    if asked.ok and asked.stdout.strip():
-        return asked.stdout.strip(), ""
+    version = run(["docker", "version", "--format", "{{.Server.Version}}"], timeout=20)
+    if version.ok and version.stdout.strip():
+        return version.stdout.strip(), ""
     if not shutil.which("dockerd"):
         return None, ""
     return None, "installed, but it does not answer"
@@ -70,9 +70,9 @@ def _docker() -> tuple[str | None, str]:
 def _compose() -> str | None:
     if not shutil.which("docker"):
         return None
-    asked = run(["docker", "compose", "version", "--short"], timeout=20)
-    version = asked.stdout.strip().lstrip("v")
-    return version if asked.ok and version and int(version.split(".")[0]) >= 2 else None
+    result = run(["docker", "compose", "version", "--short"], timeout=20)
+    version = result.stdout.strip().lstrip("v")
+    return version if result.ok and version and int(version.split(".")[0]) >= 2 else None
 
 
 def _listed(*words: str) -> list[str]:
@@ -80,12 +80,12 @@ def _listed(*words: str) -> list[str]:
 
 
 def _own_networks() -> set[IPv4Network]:
-    """Return the networks of our stack, running or not: they are no clash with itself."""
+    """Return the networks of our own cloud, running or not: they do not clash with it."""
     ids = _listed("network", "ls", "-q")
     if not ids:
         return set()
-    asked = run(["docker", "network", "inspect", "-f", "{{range .IPAM.Config}}{{.Subnet}} {{end}}", *ids], timeout=20)
-    return {IPv4Network(text) for text in asked.stdout.split()}
+    subnets = run(["docker", "network", "inspect", "-f", "{{range .IPAM.Config}}{{.Subnet}} {{end}}", *ids], timeout=20)
+    return {IPv4Network(text) for text in subnets.stdout.split()}
 
 
 def _docker_root() -> Path:
@@ -96,7 +96,7 @@ def _docker_root() -> Path:
 
 
 def capabilities() -> int:
-    """Return the bounding set of process 1: what a container here can be given, whoever asks."""
+    """Return the bounding set of process 1: the capabilities that a container on this machine can have at most."""
     for status in ("/proc/1/status", "/proc/self/status"):
         try:
             for line in Path(status).read_text().splitlines():
@@ -116,7 +116,7 @@ def _cpu_virtualisation() -> bool:
 
 
 def _module(name: str) -> bool:
-    """Whether the kernel has a module, loaded, built in or on disk."""
+    """Return whether the kernel has a module: loaded, built in or on disk."""
     if Path("/sys/module", name).exists():
         return True
     folder = Path("/lib/modules", platform.release())
@@ -139,7 +139,7 @@ def _taken(port: int) -> bool:
 
 
 def _routes() -> list[IPv4Network]:
-    """Return the networks this machine routes to, the default route left out (proc(5), /proc/net/route)."""
+    """Return the networks that this machine has routes to, without the default route (proc(5), /proc/net/route)."""
     found = []
     try:
         rows = Path("/proc/net/route").read_text().splitlines()[1:]

@@ -1,4 +1,4 @@
-"""The door to files that are nobody else's business: written whole or not at all, readable for their owner alone."""
+"""Private files, which are written completely or not at all, and locks between processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def exclusive_lock(lock: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold a lock file; `waiting` is called once when another process has to let go of it first."""
+    """Hold the lock file `lock`; `waiting` is called once if another process holds it and has to be waited for."""
     lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with lock.open("w") as handle:
         try:
@@ -27,7 +27,7 @@ def exclusive_lock(lock: Path, waiting: Callable[[], None]) -> Iterator[None]:
 
 
 def ensure_private(path: Path, text: str) -> bool:
-    """Make `path` hold `text` with mode 0600 in folders of mode 0700; return whether anything had to change."""
+    """Have `path` contain `text`, with mode 0600 in folders of mode 0700; return whether anything had to change."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         if path.read_text() == text and path.stat().st_mode & 0o777 == 0o600:
@@ -39,7 +39,7 @@ def ensure_private(path: Path, text: str) -> bool:
 
 
 def replace(path: Path, text: str, mode: int) -> None:
-    """Put a new file in the place of `path` in one step: a reader sees the old one or the new one."""
+    """Replace the file at `path` in one step: a reader sees the old content or the new, never a part."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w") as file:

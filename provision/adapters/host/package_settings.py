@@ -1,6 +1,6 @@
-"""The door to this host's pip and npm settings: where packages come from, through which proxy, trusting whom.
+"""This machine's pip and npm settings for image builds: registries, proxies and trusted certificate authorities.
 
-Only what says how to reach a registry is taken over into a build; what to install is for the lock files alone.
+Only settings that say how to reach a registry are used; the lock files alone say what is installed.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _NPM_KEYS = ("registry", "proxy", "https-proxy", "noproxy", "strict-ssl", "alway
 
 @dataclass(frozen=True, slots=True)
 class PackageSettings:
-    """Files for a build: `pip_conf` and `npmrc` name the authorities as `authorities_path`; texts hold credentials."""
+    """Content of a build's files, which may hold credentials. `pip_conf` and `npmrc` refer to the authorities' file."""
 
     pip_conf: str
     npmrc: str
     authorities: str
-    """PEM of the certificate authorities that this host trusts; empty: the build's own."""
+    """PEM of the certificate authorities that this machine trusts; empty: the build uses its own."""
     proxies: tuple[tuple[str, str], ...]
-    """Environment variables, in both spellings."""
+    """Environment variables and their values, in lower and in upper case."""
 
 
 def read(authorities_path: str) -> PackageSettings:
-    """Read this host's settings for a build that finds the authorities at `authorities_path`."""
+    """Read this machine's settings for a build in which the authorities' file is `authorities_path`."""
     pip = _pip()
     npm = _npm()
     authorities = _authorities(pip.pop("cert", ""), npm.pop("cafile", ""))
@@ -64,7 +64,7 @@ def _pip() -> dict[str, str]:
         try:
             parser.read(file)
         except (configparser.Error, UnicodeDecodeError, PermissionError):
-            continue  # pip itself names a broken file, better than we could
+            continue  # pip itself reports a broken file better than we could
         for section in ("global", "install"):
             if parser.has_section(section):
                 found |= {key.replace("_", "-"): value for key, value in parser.items(section)}
@@ -76,7 +76,7 @@ def _pip() -> dict[str, str]:
         found["timeout"] = found.pop("default-timeout")
     kept = {key: value for key, value in found.items() if key in _PIP_KEYS}
     for key in ("index-url", "extra-index-url"):
-        # A folder of this host does not exist inside a build.
+        # Folders of this machine do not exist in a build.
         reachable = [url for url in kept.pop(key, "").split() if url.startswith(("http://", "https://"))]
         if reachable:
             kept[key] = " ".join(reachable)
@@ -100,7 +100,7 @@ def _npm() -> dict[str, str]:
     for name, value in os.environ.items():
         if name.lower().startswith("npm_config_"):
             found[name[11:].lower().replace("_", "-")] = value
-    # Scoped registries and their credentials (`@scope:registry`, `//host/:_authToken`) come along.
+    # Including scoped registries and their credentials (`@scope:registry`, `//host/:_authToken`).
     return {key: value for key, value in found.items() if key in (*_NPM_KEYS, "cafile") or key.startswith(("@", "//"))}
 
 

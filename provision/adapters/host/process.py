@@ -1,4 +1,4 @@
-"""The door to other programs on this machine: argument lists in, typed results out, never a shell."""
+"""Other programs on this machine: argument lists in, typed results out, never a shell."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A finished program."""
+    """The exit code and the output of a program that has ended."""
 
     argv: tuple[str, ...]
     code: int
@@ -24,8 +24,27 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """Whether it ended with 0."""
+        """Whether the program ended with code 0."""
         return self.code == 0
+
+
+class Process:
+    """A program that runs beside this one; its output goes where ours goes."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self._process = subprocess.Popen(list(argv))
+
+    def wait(self, timeout: float) -> int | None:
+        """Wait up to `timeout` seconds for the end; return the exit code (negative: minus the signal), or None."""
+        try:
+            return self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def terminate(self) -> None:
+        """Send SIGTERM, unless the program has ended."""
+        if self._process.poll() is None:
+            self._process.terminate()
 
 
 def run(
@@ -36,7 +55,10 @@ def run(
     stdin: str | None = None,
     timeout: float | None = None,
 ) -> Result:
-    """Run a program to its end; not being there (127) or outliving `timeout` seconds (124) is a result too."""
+    """Run a program to its end and return its result, whatever it is.
+
+    A program that does not exist has code 127; one that is killed after `timeout` seconds, 124.
+    """
     try:
         done = subprocess.run(
             list(argv), cwd=cwd, env=env, input=stdin, timeout=timeout, capture_output=True, text=True, check=False
@@ -48,7 +70,7 @@ def run(
     return Result(tuple(argv), done.returncode, done.stdout, done.stderr)
 
 
-def must(
+def run_checked(
     argv: Sequence[str],
     *,
     what: str,
@@ -60,7 +82,7 @@ def must(
 ) -> str:
     """Run a program that has to succeed and return its stdout.
 
-    Raises ProvisionError with `what` failed and the last lines of its output.
+    Raises ProvisionError otherwise: the message says that `what` failed, the detail is the program's output.
     """
     result = run(argv, cwd=cwd, env=env, stdin=stdin, timeout=timeout)
     if not result.ok:
@@ -73,7 +95,7 @@ def must(
 def stream(
     argv: Sequence[str], line: Callable[[str], None], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> int:
-    """Run a program and hand over each line of its output (stdout and stderr together) as it comes; return its code."""
+    """Run a program and call `line` with each line of its stdout and stderr as it comes; return the exit code."""
     with subprocess.Popen(
         list(argv), cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     ) as process:

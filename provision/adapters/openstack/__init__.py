@@ -1,1 +1,1 @@
-"""Everything that speaks to an OpenStack API, through openstacksdk."""
+"""Adapters for OpenStack. openstacksdk is imported here and nowhere else."""

@@ -1,4 +1,4 @@
-"""The door to an OpenStack cloud: nothing else speaks openstacksdk, which is imported when it is called."""
+"""A project of an OpenStack cloud, and the login to it. openstacksdk is imported only when it is used: it is slow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["BusyError", "Cloud", "External", "TransientError", "connect"]
 
 
 class Cloud(Reads, Writes):
-    """One project of one cloud. The unit tests replace it whole (tests/unit/fakes.py)."""
+    """One project of one cloud. Tests of operations use a fake of it (tests/unit/operations/conftest.py)."""
 
 
 def connect(name: str, source: str = "") -> Cloud:
@@ -33,29 +33,29 @@ def connect(name: str, source: str = "") -> Cloud:
     from openstack import exceptions as sdk
 
     for library in ("keystoneauth", "openstack"):
-        # What they warn of ends in an error of ours, or is no business of the user's.
+        # What they warn of either ends in an error of ours or does not concern the user.
         logging.getLogger(library).addHandler(logging.NullHandler())
     file = paths.clouds_yaml()
     try:
         connection = openstack.connect(cloud=name, app_name="provision")
     except (sdk.ConfigException, keystone.MissingRequiredOptions, OSError) as error:
         hint = UP_HINT if name == LOCAL_CLOUD else f"Add it to {file}, or name another one in the spec (field `cloud`)."
-        why = _damage(file) or str(error)
-        # The local cloud's entry is written by `cloud up`: that it is missing is no mistake in the spec.
+        reason = _file_problem(file) or str(error)
+        # `cloud up` writes the local cloud's entry, so a missing one is no mistake in the spec.
         where = f"{source}: cloud: " if source and name != LOCAL_CLOUD else ""
-        raise UsageError(f"{where}there is no usable cloud {name!r} in clouds.yaml: {why}", hint) from None
+        raise UsageError(f"{where}there is no usable cloud {name!r} in clouds.yaml: {reason}", hint) from None
     except Exception as error:
         # A clouds.yaml that is not YAML, or whose entries have another shape, surfaces as almost anything.
         raise UsageError(f"clouds.yaml cannot be read: {type(error).__name__}: {error}", f"Look at {file}.") from None
     cloud = Cloud(name, connection)
     with cloud.asking("logging in"):
-        # Not connection.authorize(): it wraps what went wrong into one kind of error.
+        # Not connection.authorize(): it turns every failure into the same error.
         connection.session.get_token()
     return cloud
 
 
-def _damage(file: Path) -> str:
-    """Say what is wrong with a clouds.yaml that the SDK skipped as a whole; empty when it can be read."""
+def _file_problem(file: Path) -> str:
+    """Say why a clouds.yaml cannot be read: the SDK skips such a file silently. Empty when it can be read."""
     import yaml
 
     try:

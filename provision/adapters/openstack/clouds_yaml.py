@@ -1,4 +1,4 @@
-"""The door to the user's clouds.yaml: one entry is ours, everything else stays as it is, comments included."""
+"""The user's clouds.yaml: one entry is ours, everything else stays as it is, comments included."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def ensure_entry(path: Path, name: str, entry: Mapping[str, Any]) -> bool:
-    """Make cloud `name` read `entry`; return whether the file had to change. The file before is kept as `.before`."""
+    """Set the entry of cloud `name`; return whether the file had to change. A copy of the file before is `….before`."""
     yaml, document = _load(path)
     clouds = document.get("clouds")
     if not isinstance(clouds, dict):
@@ -30,7 +30,7 @@ def ensure_entry(path: Path, name: str, entry: Mapping[str, Any]) -> bool:
 
 
 def remove_entry(path: Path, name: str) -> bool:
-    """Take cloud `name` out, and the file too when nothing is left in it; return whether it was there."""
+    """Remove the entry of cloud `name`, and the file when nothing is left in it; return whether it was there."""
     if not path.exists():
         return False
     yaml, document = _load(path)
@@ -53,10 +53,10 @@ def _load(path: Path) -> tuple[YAML, Any]:
         document = yaml.load(path.read_text()) if path.exists() else None
     except YAMLError as error:
         raise UsageError(
-            f"{path} is not YAML; nothing was changed in it", "mend it, or move it away", str(error)
+            f"{path} is not YAML; nothing was changed in it", "Correct the file, or move it away.", str(error)
         ) from None
     if document is not None and not isinstance(document, dict):
-        raise UsageError(f"{path} holds no mapping; nothing was changed in it", "mend it, or move it away")
+        raise UsageError(f"{path} holds no mapping; nothing was changed in it", "Correct the file, or move it away.")
     return yaml, document if document is not None else {}
 
 
@@ -66,5 +66,5 @@ def _save(path: Path, yaml: YAML, document: object) -> None:
         replace(path.with_name(path.name + ".before"), path.read_text(), 0o600)
     text = io.StringIO()
     yaml.dump(document, text)
-    # It holds a password now.
+    # For its owner alone: it contains a password now.
     replace(path, text.getvalue(), 0o600)

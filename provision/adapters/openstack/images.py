@@ -1,4 +1,4 @@
-"""The door to a cloud's image service (Glance), for golden images: find ours, upload one, remove interrupted ones."""
+"""Golden images in a cloud's image service (Glance): list ours, upload one, delete one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from provision.model.image.recipe import GLANCE_PROPERTIES, HASH_PROPERTY, IMAGE
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from openstack.connection import Connection
+    from provision.adapters.openstack.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,9 @@ class CloudImage:
     created: str
 
 
-def golden(connection: Connection) -> list[CloudImage]:
+def golden_images(cloud: Session) -> list[CloudImage]:
     """List this project's golden images, the newest first; raises ProvisionError when the service does not answer."""
+    connection = cloud.connection
     try:
         project = connection.current_project_id
         found = [
@@ -39,49 +40,50 @@ def golden(connection: Connection) -> list[CloudImage]:
                 size=int(image.size or 0),
                 created=str(image.created_at or ""),
             )
-            # Others may share images of that name with us: only our own project's are ours to use and to remove.
+            # Others may share images of that name with us: only our own project's are ours to use and to delete.
             for image in connection.image.images(name=IMAGE_NAME, owner=project)
         ]
     except openstack.exceptions.SDKException as error:
-        raise _refused("list the images", error) from error
+        raise _failed("list the images", error) from error
     return sorted(found, key=lambda image: image.created, reverse=True)
 
 
-def upload(connection: Connection, path: Path, inputs: str) -> str:
+def upload(cloud: Session, path: Path, inputs: str) -> str:
     """Upload a qcow2 made from `inputs` for this project alone and return its id once it is active."""
     properties: dict[str, Any] = {**GLANCE_PROPERTIES, HASH_PROPERTY: inputs}
+    glance = cloud.connection.image
     try:
-        # It removes its own half-made image when the upload fails.
-        image = connection.image.create_image(
+        # The SDK deletes the incomplete image itself when the upload fails.
+        image = glance.create_image(
             IMAGE_NAME,
             filename=str(path),
             disk_format="qcow2",
             container_format="bare",
             visibility="private",
-            # The inputs' hash says whether it is the one: reading 800 MB for checksums first would add nothing.
+            # The inputs' hash identifies the image: reading 800 MB for checksums first would add nothing.
             validate_checksum=False,
             allow_duplicates=True,
             **properties,
         )
-        image = connection.image.get_image(image.id)
+        image = glance.get_image(image.id)
     except openstack.exceptions.SDKException as error:
-        raise _refused("upload the golden image", error) from error
+        raise _failed("upload the golden image", error) from error
     if image.status != "active":
         raise ProvisionError(f"the golden image is `{image.status}` after its upload", "Run the same command again.")
     return str(image.id)
 
 
-def remove(connection: Connection, image_id: str) -> None:
-    """Remove an image; one that is gone is no problem."""
+def delete(cloud: Session, image_id: str) -> None:
+    """Delete an image; one that is gone already is no error."""
     try:
-        connection.image.delete_image(image_id, ignore_missing=True)
+        cloud.connection.image.delete_image(image_id, ignore_missing=True)
     except openstack.exceptions.SDKException as error:
-        raise _refused(f"remove the image {image_id}", error) from error
+        raise _failed(f"delete the image {image_id}", error) from error
 
 
-def _refused(what: str, error: Exception) -> ProvisionError:
+def _failed(action: str, error: Exception) -> ProvisionError:
     return ProvisionError(
-        f"the cloud's image service would not {what}",
-        "See that your account may manage images of its project.",
+        f"the cloud's image service could not {action}",
+        "Check that your account may manage images of its project.",
         str(error),
     )

@@ -1,4 +1,4 @@
-"""What the cloud door's two halves share: the connection, the SDK's errors turned into ours, and some patience."""
+"""The basis of reads and writes: the connection, our errors for the SDK's, and questions that are repeated."""
 
 from __future__ import annotations
 
@@ -17,10 +17,8 @@ if TYPE_CHECKING:
     from openstack.connection import Connection
 
 UP_HINT: Final = "Is the local cloud running? `provision cloud status` tells, `provision cloud up` starts it."
-
-
 READY_TIMEOUT: Final = 90
-"""Seconds that a question is repeated for while the cloud is overloaded, or one of its services restarts."""
+"""Seconds for which a question is repeated while the cloud is overloaded, or one of its services restarts."""
 
 _P = ParamSpec("_P")
 _Answer = TypeVar("_Answer")
@@ -28,11 +26,11 @@ _Self = TypeVar("_Self")
 
 
 class TransientError(ProvisionError):
-    """The cloud failed to answer, which may pass: whether it made a change is not known, so look first."""
+    """The cloud failed to answer, perhaps for a moment. Whether it made a change is unknown: look before a retry."""
 
 
 class BusyError(ProvisionError):
-    """The cloud refused for now, because something else still uses the thing: worth trying again."""
+    """The cloud refused because the resource is still in use: worth trying again."""
 
 
 class Session:
@@ -44,14 +42,14 @@ class Session:
 
     @contextmanager
     def asking(self, what: str) -> Iterator[None]:
-        """Turn the SDK's errors into ours; `what` is what was being done."""
+        """Turn the SDK's errors into ours; `what` says in the message what was being done."""
         from keystoneauth1 import exceptions as keystone
         from openstack import exceptions as sdk
 
         try:
             yield
         except sdk.ConflictException as error:
-            raise BusyError(f"{what}: the cloud said: {_words(error)}") from error
+            raise BusyError(f"{what}: the cloud said: {_message(error)}") from error
         except (keystone.Unauthorized, keystone.NotFound) as error:
             hint = f"Check the user, password and auth_url of {self.name!r} in {paths.clouds_yaml()}."
             raise ProvisionError(f"{what}: cloud {self.name!r} refused the login: {error}", hint) from error
@@ -59,16 +57,16 @@ class Session:
             hint = UP_HINT if self.name == LOCAL_CLOUD else f"Check auth_url in {paths.clouds_yaml()}, and the network."
             raise TransientError(f"{what}: cloud {self.name!r} cannot be reached", hint, str(error)) from error
         except (sdk.SDKException, keystone.ClientException) as error:
-            if _passing(error):
+            if _is_server_error(error):
                 hint = "Run the same command again: it goes on where it stopped."
-                raise TransientError(f"{what}: the cloud failed: {_words(error)}", hint) from error
-            raise ProvisionError(f"{what}: the cloud said: {_words(error)}") from error
+                raise TransientError(f"{what}: the cloud failed: {_message(error)}", hint) from error
+            raise ProvisionError(f"{what}: the cloud said: {_message(error)}") from error
 
 
-def patient(
+def retry_transient(
     question: Callable[Concatenate[_Self, _P], _Answer],
 ) -> Callable[Concatenate[_Self, _P], _Answer]:
-    """Repeat a question while the cloud fails to answer, for a bounded time."""
+    """Decorate a question: it is repeated while the cloud fails to answer, for READY_TIMEOUT seconds."""
 
     @wraps(question)
     def ask(self: _Self, /, *arguments: _P.args, **options: _P.kwargs) -> _Answer:
@@ -84,13 +82,13 @@ def patient(
     return ask
 
 
-def _passing(error: Exception) -> bool:
-    """Whether it is the server's failure (HTTP 500 and above) and not a refusal."""
+def _is_server_error(error: Exception) -> bool:
+    """Return whether the server failed (HTTP 500 and above) rather than refused."""
     status = getattr(error, "status_code", None) or getattr(error, "http_status", None) or 0
     return int(status) >= 500
 
 
-def _words(error: Exception) -> str:
-    """Take the cloud's own words out of an SDK error."""
+def _message(error: Exception) -> str:
+    """Return the cloud's own message in an SDK error, on one line."""
     details = getattr(error, "details", None) or getattr(error, "message", None) or str(error)
     return " ".join(str(details).split())

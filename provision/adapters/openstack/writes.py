@@ -1,4 +1,4 @@
-"""The writing half of the cloud door: every method is one request, and marks what it makes in that same request."""
+"""Changes to a cloud: every method is one request, and marks what it creates in that same request."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Writes(Session):
             self.connection.network.add_interface_to_router(router, subnet)
 
     def create_group(self, name: str) -> str:
-        """Create the nodes' security group, which lets everything out and nothing in."""
+        """Create the nodes' security group, which allows all outgoing traffic and no incoming."""
         with self.asking("creating the security group"):
             return str(self.connection.network.create_security_group(name=name, description=resources.mark(name)).id)
 
@@ -87,7 +87,7 @@ class Writes(Session):
             list(self.connection.network.create_security_group_rules(data))
 
     def delete_rule(self, rule: str) -> None:
-        """Close what one rule opened."""
+        """Delete a rule of a security group."""
         with self.asking("closing ports"):
             self.connection.network.delete_security_group_rule(rule, ignore_missing=True)
 
@@ -112,7 +112,7 @@ class Writes(Session):
         return str(made.id), str(made.floating_ip_address)
 
     def attach_floating(self, floating: str, port: str) -> None:
-        """Lead the floating IP to a port."""
+        """Attach the floating IP to a port."""
         with self.asking("attaching the floating IP"):
             self.connection.network.update_ip(floating, port_id=port)
 
@@ -144,16 +144,16 @@ class Writes(Session):
         user_data: str,
         metadata: Mapping[str, str],
     ) -> None:
-        """Create one VM, or all of `names` (`…-1` to `…-N`) in one request.
+        """Create one VM, or all of `names` (`…-1` to `…-N`), in one request.
 
         `network` is {"port": id} or {"uuid": id}; `flavor` is an id.
         """
         many = {"min_count": len(names), "max_count": len(names)} if len(names) > 1 else {}
         # Nova numbers the servers of a multi-create itself: NAME-1 to NAME-N.
-        called = names[0].rpartition("-")[0] if many else names[0]
-        with self.asking(f"creating {called}"):
+        base_name = names[0].rpartition("-")[0] if many else names[0]
+        with self.asking(f"creating {base_name}"):
             self.connection.compute.create_server(
-                name=called,
+                name=base_name,
                 image_id=image,
                 flavor_id=flavor,
                 networks=[dict(network)],
@@ -167,18 +167,18 @@ class Writes(Session):
 
     def set_metadata(self, server: str, **metadata: str) -> None:
         """Change some of a VM's metadata."""
-        with self.asking("noting it on the server"):
+        with self.asking("changing a server's metadata"):
             self.connection.compute.set_server_metadata(server, **metadata)
 
     def start_server(self, server: str, status: str) -> None:
-        """Get a VM going again that is SHUTOFF, PAUSED or SUSPENDED."""
+        """Start a VM that is SHUTOFF, PAUSED or SUSPENDED."""
         compute = self.connection.compute
         act = {"PAUSED": compute.unpause_server, "SUSPENDED": compute.resume_server}.get(status, compute.start_server)
         with self.asking("starting a server"):
             act(server)
 
     def delete_server(self, server: str) -> None:
-        """Ask for a VM's deletion; it takes a while."""
+        """Request a VM's deletion, without waiting for it."""
         with self.asking("deleting a server"):
             self.connection.compute.delete_server(server, ignore_missing=True)
 
@@ -188,7 +188,7 @@ class Writes(Session):
             self.connection.compute.delete_keypair(resources.key_name(name), ignore_missing=True)
 
     def remove_interface(self, router: str, port: str) -> None:
-        """Take a router's leg out of the network."""
+        """Detach a router from the network: `port` is its port there."""
         from openstack import exceptions as sdk
 
         with self.asking("detaching the subnet from the router"):
@@ -198,7 +198,7 @@ class Writes(Session):
                 return
 
     def delete(self, kind: Kind, id: str) -> None:  # noqa: A002
-        """Delete a Neutron resource; one that is gone already is fine, one in use raises Busy."""
+        """Delete a Neutron resource; one that is gone already is no error. Raises BusyError for one in use."""
         network = self.connection.network
         act = {
             "network": network.delete_network,

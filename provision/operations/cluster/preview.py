@@ -13,9 +13,9 @@ from provision.model.cluster.example import sizing
 from provision.model.cluster.plan import DesiredState, Plan, spec_hash, wanted_rules
 from provision.model.cluster.plan import plan as make_plan
 from provision.model.cluster.resources import ObservedCluster
+from provision.model.localcloud.flavors import FLAVORS
 from provision.operations.cluster.resolve import GOLDEN, resolve, used_image
 from provision.operations.cluster.up import check_ours
-from provision.operations.localcloud.shared.bootstrap import FLAVORS
 
 if TYPE_CHECKING:
     from provision.base.model import ClusterSpec
@@ -37,7 +37,7 @@ def plan(spec: ClusterSpec, source: str) -> Plan:
         return make_plan(found.desired_state(cluster_dir.public_key()), seen)
     from provision.operations.image.bake import find_image
 
-    image, used = find_image(cloud.connection) or "", used_image(seen)
+    image, used = find_image(cloud) or "", used_image(seen)
     todo = make_plan(found.desired_state(cluster_dir.public_key(), used or image), seen)
     if used and image not in ("", used):
         return replace(todo, notes=("a newer golden image is there: `up --replace` would move the nodes to it",))

@@ -244,7 +244,7 @@ def helpers_for(
         )
 
     return Helpers(
-        image=lambda: bake.ensure_image(cloud.connection, progress),
+        image=lambda: bake.ensure_image(cloud, progress),
         readiness=readiness,
         configure=lambda apply, nodes: prove.configure(apply, nodes, progress),
         smoke_test=lambda apply, nodes: prove.smoke_test(apply, nodes, progress),

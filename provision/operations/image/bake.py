@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from openstack.connection import Connection
-
+    from provision.adapters.openstack.cloud import Cloud
     from provision.base.progress import Progress
 
 ITEM = "golden image"
@@ -44,12 +43,12 @@ def bake(progress: Progress) -> Path:
     return place.image
 
 
-def ensure_image(connection: Connection, progress: Progress) -> str:
+def ensure_image(cloud: Cloud, progress: Progress) -> str:
     """Return the id of the golden image on a cloud: the one that is there for today's inputs, or a new upload."""
     from provision.adapters.openstack import images  # it imports the SDK: 0.4 s that a bake need not pay
 
     made = recipe(image_builder.inputs())
-    here = images.golden(connection)
+    here = images.golden_images(cloud)
     for image in here:
         if image.inputs == made.image and image.status == "active":
             progress.update(ITEM, "on the cloud already")
@@ -58,20 +57,22 @@ def ensure_image(connection: Connection, progress: Progress) -> str:
     for image in here:
         # What an interrupted upload left; it never becomes active, and holds its name and quota.
         if image.status in {"queued", "saving"}:
-            images.remove(connection, image.id)
+            images.delete(cloud, image.id)
     began = time.monotonic()
     progress.update(ITEM, f"uploading {path.stat().st_size / 1e6:.0f} MB")
-    image_id = images.upload(connection, path, made.image)
+    image_id = images.upload(cloud, path, made.image)
     progress.update(ITEM, f"uploaded in {time.monotonic() - began:.0f} s")
     return image_id
 
 
-def find_image(connection: Connection) -> str | None:
+def find_image(cloud: Cloud) -> str | None:
     """Return the id of the golden image on a cloud for today's inputs; None when it is not there."""
     from provision.adapters.openstack import images
 
     made = recipe(image_builder.inputs())
-    found = (image.id for image in images.golden(connection) if image.inputs == made.image and image.status == "active")
+    found = (
+        image.id for image in images.golden_images(cloud) if image.inputs == made.image and image.status == "active"
+    )
     return next(found, None)
 
 
@@ -92,7 +93,7 @@ def on_cloud(name: str) -> list[Listed]:
     made = recipe(image_builder.inputs())
     return [
         Listed(name, image.id, image.inputs, image.size, image.status, image.inputs == made.image)
-        for image in images.golden(connect(name).connection)
+        for image in images.golden_images(connect(name))
     ]
 
 

@@ -24,7 +24,7 @@ _REFRESH: Final = 1.0
 class LogReader(Protocol):
     """Reads the logs of containers (adapters/docker/logs.py, adapters/docker/swarm_logs.py)."""
 
-    def copies(self) -> list[LogSource]:
+    def sources(self) -> list[LogSource]:
         """Return all containers."""
 
     def frames(
@@ -51,7 +51,7 @@ class Query:
 
 def select_sources(reader: LogReader, services: Sequence[str]) -> list[LogSource]:
     """Return the containers of some services, or all; raises UsageError for an unknown service."""
-    sources = reader.copies()
+    sources = reader.sources()
     if not sources:
         raise UsageError("there is no local cloud on this machine", "Start it with `provision cloud up`.")
     return select_copies(sources, services)
@@ -112,7 +112,7 @@ class _Follower:
 
     def _refresh(self) -> None:
         """Start to read the containers that are new."""
-        for source in self._reader.copies():
+        for source in self._reader.sources():
             selected = not self._services or source.names & self._services
             if selected and source.running and source.id not in self._reading:
                 self._reading.add(source.id)

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import signal
 import subprocess
+import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -70,12 +73,12 @@ def test_a_new_database_takes_the_place_of_what_an_earlier_attempt_left(data, mo
     (data / "mysql" / "half").touch()
     (data / "installing").touch()
 
-    def must(argv, **_):
+    def install(argv, **_):
         assert not (data / "mysql").exists()
         assert (data / "installing").exists()
         (data / "mysql").mkdir()
 
-    monkeypatch.setattr(mariadb, "must", must)
+    monkeypatch.setattr(mariadb, "run_checked", install)
     MariaDB(data).install()
     assert [path.name for path in data.iterdir()] == ["mysql"]
 
@@ -118,3 +121,78 @@ def test_the_members_of_a_primary_component_are_noted_and_nothing_else(data):
 
 def test_without_a_note_nobody_was_seen(data):
     assert MariaDB(data).view() == View()
+
+
+def test_the_server_is_a_process_that_is_stopped_in_order(data):
+    server = MariaDB(data)
+    server.stop()
+    server.start(["sleep", "30"])
+    assert server.ended(0.01) is None
+    server.stop()
+    assert server.ended(5) == -signal.SIGTERM
+
+
+class FakeLibrary:
+    """Stand for pymysql, which is installed in MariaDB's image alone: one connection that answers, or refuses."""
+
+    def __init__(self):
+        self.err = SimpleNamespace(MySQLError=OSError, ProgrammingError=LookupError)
+        self.refuses = False
+        self.statements = []
+        self.connections = 0
+        self.applied = False
+
+    def connect(self, **_):
+        self.connections += 1
+        return self
+
+    cursor = connect
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def execute(self, statement, values=()):
+        if self.refuses:
+            raise self.err.MySQLError("gone")
+        if statement.startswith("SELECT"):
+            if not self.statements:
+                raise self.err.ProgrammingError("no such table")
+            return self.applied
+        self.statements.append(statement)
+        return 0
+
+    def fetchall(self):
+        return [("wsrep_cluster_status", "Primary"), ("wsrep_ready", "ON"), ("wsrep_cluster_size", "3")]
+
+
+@pytest.fixture(name="library")
+def _library(monkeypatch):
+    made = FakeLibrary()
+    monkeypatch.setitem(sys.modules, "pymysql", made)
+    return made
+
+
+def test_the_servers_state_is_asked_over_one_connection(data, library):
+    server = MariaDB(data)
+    assert (server.state().primary, server.state().size) == (True, 3)
+    assert library.connections == 3  # with a cursor for each question
+    library.refuses = True
+    assert server.state() is None
+    library.refuses = False
+    assert server.state().ready
+    assert library.connections == 6
+
+
+def test_accounts_are_made_once(data, library):
+    server = MariaDB(data)
+    assert server.ensure_accounts("CREATE USER a\n\nCREATE USER b\n")
+    assert library.statements[:2] == ["CREATE USER a", "CREATE USER b"]
+    assert len(library.statements) == 3
+    library.applied = True
+    assert server.ensure_accounts("CREATE USER a\n\nCREATE USER b\n")
+    assert len(library.statements) == 3
+    library.refuses = True
+    assert not server.ensure_accounts("CREATE USER c\n")

@@ -114,3 +114,21 @@ def test_a_missing_certificate_is_named(cluster_dir, tmp_path):
 
 def test_source_address():
     assert net.source_address("127.0.0.1") == "127.0.0.1"
+
+
+def test_a_port_accepts_connections_or_not():
+    with serving() as port:
+        assert net.accepts_connections("127.0.0.1", port)
+    assert not net.accepts_connections("127.0.0.1", port)
+
+
+def test_the_address_of_a_name():
+    assert net.address_of("127.0.0.1") == "127.0.0.1"
+    assert net.address_of("no-such-host.invalid") is None
+
+
+def test_the_certificate_that_a_server_presents(cluster_dir):
+    tls = (cluster_dir.folder / "hub.pem", cluster_dir.folder / "hub.key")
+    with serving(tls=tls) as port:
+        assert net.served_certificate("127.0.0.1", port) == net.leaf(tls[0].read_text())
+    assert net.served_certificate("127.0.0.1", port) is None

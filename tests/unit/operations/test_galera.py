@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from provision.adapters.consul.catalogue import RefusedError
+from provision.adapters.consul.http import ConsulRefusedError
 from provision.adapters.consul.kv import KeyEntry
 from provision.base.errors import ProvisionError
 from provision.model.galera.bootstrap import MemberReport, Position, Start, State, View, read_start
@@ -56,7 +56,7 @@ class Consul:
     def hold(self, key, value, session):
         with self.lock:
             if session not in self.sessions:
-                raise RefusedError("invalid session")
+                raise ConsulRefusedError("invalid session")
             there = self.keys.get(key)
             if there and there.session not in ("", session):
                 return False
@@ -144,7 +144,7 @@ class Server:
 
 def member(name, consul, server, **options):
     options.setdefault("answers", lambda _: True)
-    return GaleraMember(name, NAMES, server, consul, accounts="SQL", say=lambda _: None, **options)
+    return GaleraMember(name, NAMES, server, consul, consul, accounts="SQL", say=lambda _: None, **options)
 
 
 def until(condition):

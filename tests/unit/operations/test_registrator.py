@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from provision.adapters.consul.catalogue import CatalogueAwayError, RefusedError
-from provision.adapters.docker.events import EngineAwayError
+from provision.adapters.consul.http import ConsulRefusedError, ConsulUnavailableError
+from provision.adapters.docker.events import DockerUnavailableError
 from provision.model.registrator.container import Container, ContainerNetwork, ContainerPort
 from provision.model.registrator.services import RegistratorSettings
 from provision.operations.registrator import Registrator
@@ -35,7 +35,7 @@ class FakeEngine:
     def containers(self):
         self.calls.append("containers")
         if self.away:
-            raise EngineAwayError("Docker does not answer")
+            raise DockerUnavailableError("Docker does not answer")
         return tuple(self.all.values())
 
     def forget(self, container_id):
@@ -44,11 +44,11 @@ class FakeEngine:
     def events(self):
         self.calls.append("events")
         if self.away:
-            raise EngineAwayError("Docker does not answer")
+            raise DockerUnavailableError("Docker does not answer")
         yield ""
         while (event := self.stream.get()) is not None:
             yield event
-        raise EngineAwayError("Docker ended its stream of events")
+        raise DockerUnavailableError("Docker ended its stream of events")
 
 
 class FakeCatalogue:
@@ -63,12 +63,12 @@ class FakeCatalogue:
 
     def _answer(self):
         if self.away:
-            raise CatalogueAwayError("Consul does not answer")
+            raise ConsulUnavailableError("Consul does not answer")
 
     def services(self):
         self._answer()
         if self.unreadable:
-            raise RefusedError("Consul refuses", detail="Permission denied")
+            raise ConsulRefusedError("Consul refuses", detail="Permission denied")
         return dict(self.entries)
 
     def statuses(self):
@@ -81,7 +81,7 @@ class FakeCatalogue:
     def register(self, body):
         self._answer()
         if body["ID"] in self.refuses:
-            raise RefusedError("Consul refuses", detail="no")
+            raise ConsulRefusedError("Consul refuses", detail="no")
         self.log.append(("+", body["ID"]))
         self.lost.discard(body["ID"])
         self.entries[body["ID"]] = {**body, "Service": body["Name"]}
@@ -89,14 +89,14 @@ class FakeCatalogue:
     def deregister(self, service_id):
         self._answer()
         if service_id in self.refuses:
-            raise RefusedError("Consul refuses", detail="no")
+            raise ConsulRefusedError("Consul refuses", detail="no")
         self.log.append(("-", service_id))
         self.entries.pop(service_id, None)
 
     def heartbeat(self, service_id, status, output):
         self._answer()
         if service_id in self.lost:
-            raise RefusedError("Consul refuses", detail="unknown check")
+            raise ConsulRefusedError("Consul refuses", detail="unknown check")
         self.beats.append((service_id, status))
 
 
@@ -183,7 +183,7 @@ def test_a_docker_that_goes_away_removes_nothing(world):
     engine.away = False
     until(lambda: set(catalogue.entries) == {"h:b:80"})
     until(lambda: engine.calls.count("events") >= 2)
-    until(lambda: ("back", {"after": "EngineAwayError"}) in lines)
+    until(lambda: ("back", {"after": "DockerUnavailableError"}) in lines)
 
 
 def test_a_consul_that_goes_away_is_said_once_and_made_good(world):
@@ -217,7 +217,7 @@ def test_a_refused_removal_stops_nothing_and_refused_reading_is_tried_again(worl
     catalogue.refuses.add("h:old:80")
     catalogue.unreadable = True
     start(resync=0.05)
-    until(lambda: ("away", "RefusedError") in [(event, fields.get("who")) for event, fields in lines])
+    until(lambda: ("away", "ConsulRefusedError") in [(event, fields.get("who")) for event, fields in lines])
     catalogue.unreadable = False
     until(lambda: "h:a:80" in catalogue.entries)
     until(lambda: any(event == "problem" and "h:old:80" in fields["reason"] for event, fields in lines))

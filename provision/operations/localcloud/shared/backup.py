@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from provision import __version__
 from provision.adapters import archive
-from provision.adapters.docker.data import Data, Place
+from provision.adapters.docker.data import ContainerData, Place
 from provision.base.errors import ProvisionError
 from provision.model.galera.bootstrap import read_status
 from provision.model.localcloud.backup import (
@@ -49,12 +49,12 @@ def write_backup(
     progress: Progress,
     path: Path,
     units: tuple[Unit, ...],
-    write_keys: Callable[[Data, Writer], None],
+    write_keys: Callable[[ContainerData, Writer], None],
     *,
     images: bool,
 ) -> Manifest:
     """Write all data of these containers into a new file; `write_keys` adds Keystone's keys."""
-    data = Data()
+    data = ContainerData()
     source = serving_database(data, units)
     with progress.phase(f"backup into {path}"), archive.writing(path) as writer:
         inputs = dict(data.query(source, MIGRATED))
@@ -73,7 +73,7 @@ def write_backup(
     return manifest
 
 
-def serving_database(data: Data, units: tuple[Unit, ...]) -> str:
+def serving_database(data: ContainerData, units: tuple[Unit, ...]) -> str:
     """Return the container of a MariaDB that serves, on its own or as a member of its cluster.
 
     Raises ProvisionError if there is none.
@@ -105,7 +105,7 @@ def container_of(units: tuple[Unit, ...], service: str) -> str:
     raise ProvisionError(f"{service} has no container", "`provision cloud up` makes it.")
 
 
-def _write_files(data: Data, writer: Writer, units: tuple[Unit, ...]) -> None:
+def _write_files(data: ContainerData, writer: Writer, units: tuple[Unit, ...]) -> None:
     for unit in units:
         if unit.service == "nova-compute":
             for _, content, size in data.files(unit.known_as, f"{NOVA_FOLDER}/{COMPUTE_ID}"):
@@ -115,7 +115,7 @@ def _write_files(data: Data, writer: Writer, units: tuple[Unit, ...]) -> None:
         writer.add(AUTHORITY + name, [text.encode()])
 
 
-def _write_images(data: Data, writer: Writer, units: tuple[Unit, ...], progress: Progress) -> None:
+def _write_images(data: ContainerData, writer: Writer, units: tuple[Unit, ...], progress: Progress) -> None:
     for name, content, size in data.files(container_of(units, "glance"), f"{GLANCE_FOLDER}/images"):
         if belongs(IMAGES + name):
             progress.update("images", f"{name}, {size >> 20} MiB")
@@ -135,7 +135,7 @@ def verify(progress: Progress, path: Path) -> Manifest:
     return manifest
 
 
-def load_databases(data: Data, target: str, path: Path, manifest: Manifest) -> None:
+def load_databases(data: ContainerData, target: str, path: Path, manifest: Manifest) -> None:
     """Load the databases of a backup into a MariaDB container."""
     for name, content in archive.members(path):
         if name == DATABASES:
@@ -153,7 +153,7 @@ def files_below(files: Mapping[str, bytes], folder: str) -> dict[str, str]:
     return {name.removeprefix(folder): text.decode() for name, text in files.items() if name.startswith(folder)}
 
 
-def put_images(data: Data, container: str, path: Path, manifest: Manifest, progress: Progress) -> None:
+def put_images(data: ContainerData, container: str, path: Path, manifest: Manifest, progress: Progress) -> None:
     """Put the image files of a backup into a container that mounts Glance's volume; it does not have to run."""
     for name, content in archive.members(path):
         if name.startswith(IMAGES):
@@ -163,7 +163,7 @@ def put_images(data: Data, container: str, path: Path, manifest: Manifest, progr
 
 
 def note_next_steps(
-    data: Data, target: str, installation: Installation, manifest: Manifest, progress: Progress
+    data: ContainerData, target: str, installation: Installation, manifest: Manifest, progress: Progress
 ) -> None:
     """Say what the next `cloud up` has to do, and which images have lost their files."""
     migrated = outdated(manifest, installation.inputs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from provision.adapters.consul.acl import AccessRules
-from provision.adapters.consul.catalogue import CatalogueAwayError
+from provision.adapters.consul.http import ConsulUnavailableError
 from provision.base.poll import Pending
 from provision.model.localcloud.consul_acl import ACCESSES, changes
 
@@ -25,6 +25,6 @@ def ensure_access(url: str, passwords: Mapping[str, str]) -> Pending | None:
     try:
         for request in changes(rules.policies(), rules.tokens(), secrets, rules.accessor()):
             rules.send(request)
-    except CatalogueAwayError:
+    except ConsulUnavailableError:
         return Pending("Consul")
     return None

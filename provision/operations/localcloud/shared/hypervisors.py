@@ -38,7 +38,7 @@ def await_hypervisors(
 
     def missing() -> Pending | None:
         nonlocal nudged
-        lacking = admin.lacking(names, replicas)
+        lacking = admin.missing_services(names, replicas)
         for item, state in lacking.items():
             watch.update(item, state)
         if all(item.endswith(tuple(last_steps)) for item in lacking) and time.monotonic() - nudged > _NUDGE_PAUSE:

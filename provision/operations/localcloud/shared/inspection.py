@@ -9,9 +9,9 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from provision.adapters.haproxy import HAProxy
 from provision.adapters.host.expiries import certificates
-from provision.adapters.openstack.look import OpenStack
-from provision.adapters.statistics import statistics
+from provision.adapters.openstack.admin import Admin
 from provision.base import paths
 from provision.base.errors import ProvisionError
 from provision.model.localcloud.doctor import observed
@@ -67,7 +67,7 @@ def inspections(
         "certificates": lambda: {"certificates": _certificates()},
         "engine clock": lambda: {"clocks": (inspector.clock(),)},
         "checks": lambda: inspect_consul(consul(), inspector),
-        "backends": lambda: {"backends": observed.read_backends(statistics(proxy()))},
+        "backends": lambda: {"backends": observed.read_backends(HAProxy(proxy(), timeout=10).statistics())},
         "members": partial(inspect_database, inspector, units),
         "queues": partial(inspect_queues, inspector, units),
         "disks": partial(inspect_disks, inspector, units),
@@ -124,7 +124,9 @@ def _differences(catalogue: Catalogue, inspector: Inspector) -> tuple[set[str], 
     host = inspector.host()
     holder = holder_of(read_passwords().get("consul_registrator", ""))
     registrator = RegistratorSettings(host, internal=True, network=NETWORK, holder=holder)
-    changes = plan_changes(wanted_services(inspector.serving(), registrator), catalogue.services(), host, holder)
+    changes = plan_changes(
+        wanted_services(inspector.running_containers(), registrator), catalogue.services(), host, holder
+    )
     return {service.id for service in changes.register}, set(changes.deregister)
 
 
@@ -146,7 +148,7 @@ def inspect_database(inspector: Inspector, units: tuple[Unit, ...]) -> Fields:
     for unit in _running(units, "mariadb"):
         before = time.time()
         try:
-            text = inspector.answer(unit, ["mariadb", "-NBe", _GALERA])
+            text = inspector.output_of(unit, ["mariadb", "-NBe", _GALERA])
         except ProvisionError:
             members.append(DatabaseMember(unit.name, answers=False))
             continue
@@ -163,7 +165,7 @@ def inspect_queues(inspector: Inspector, units: tuple[Unit, ...]) -> Fields:
     problem = ProvisionError("no member of RabbitMQ runs")
     for unit in _running(units, "rabbitmq"):
         try:
-            text = inspector.answer(unit, ["bash", "-c", _QUEUES], seconds=45)
+            text = inspector.output_of(unit, ["bash", "-c", _QUEUES], seconds=45)
             return {"queues": observed.read_queues(text)}
         except ProvisionError as error:
             problem = error
@@ -177,16 +179,21 @@ def inspect_disks(inspector: Inspector, units: tuple[Unit, ...]) -> Fields:
     disks: list[observed.Disk] = []
     for family, folders in DATA_FOLDERS.items():
         for unit in _running(units, family)[:1] if family == "compute" else _running(units, family):
-            text = inspector.answer(unit, ["df", "-PB1", *folders])
+            text = inspector.output_of(unit, ["df", "-PB1", *folders])
             disks += observed.read_disks(text, list(folders.values()))
     return {"disks": tuple(disks)}
 
 
 def inspect_openstack(settings: Settings) -> Fields:
     """Ask Keystone, Nova and Neutron, each on its own: one that does not answer does not hide the others."""
-    cloud = OpenStack(admin_login(settings, read_passwords().get("admin", "")))
+    cloud = Admin(admin_login(settings, read_passwords().get("admin", "")), timeout=20)
     fields: Fields = {"unseen": {}}
-    questions = {"clocks": cloud.clock, "endpoints": cloud.endpoints, "compute": cloud.compute, "agents": cloud.agents}
+    questions = {
+        "clocks": cloud.clock,
+        "endpoints": cloud.endpoints,
+        "compute": cloud.compute_services,
+        "agents": cloud.network_agents,
+    }
     if any(api.name == "neutron" and api.idle for api in apis(settings)):
         del questions["agents"]
     for name, ask in questions.items():

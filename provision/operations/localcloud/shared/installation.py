@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from provision.adapters.consul.catalogue import Catalogue
 from provision.adapters.docker.compose import Compose
-from provision.adapters.docker.engine import is_here, leaves_out_lacking
+from provision.adapters.docker.engine import limits_capabilities, path_exists
 from provision.adapters.host import facts, files
 from provision.adapters.host.files import ensure_private
 from provision.base import paths
@@ -122,8 +122,8 @@ def ensure_files(tags: Mapping[str, str]) -> Installation:
     inputs = migration_inputs(settings, tags, passwords)
     values = environment(settings, tags, rendered, inputs, folder / "etc")
     ensure_private(folder / "compose.env", env_file(values))
-    lacking = [] if leaves_out_lacking() else lacking_capabilities(facts.capabilities())
-    override = hypervisor_override(lacking, kvm=is_here("/dev/kvm"), modules=is_here("/lib/modules"))
+    lacking = [] if limits_capabilities() else lacking_capabilities(facts.capabilities())
+    override = hypervisor_override(lacking, kvm=path_exists("/dev/kvm"), modules=path_exists("/lib/modules"))
     ensure_private(folder / "hypervisor.yaml", override)
     hashes = frozenset(configurations(rendered).values())
     return Installation(settings, passwords, inputs, control(), hypervisors(settings), has_new_passwords, hashes)

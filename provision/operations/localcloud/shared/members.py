@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from provision.adapters.consul.catalogue import CatalogueAwayError
+from provision.adapters.consul.http import ConsulUnavailableError
 from provision.base.poll import Pending
 from provision.model.localcloud.settings import CLUSTERED, members
 
 if TYPE_CHECKING:
-    from provision.adapters.consul.kv import ConsulKeys
+    from provision.adapters.consul.catalogue import Catalogue
     from provision.model.localcloud.settings import Settings
 
 
-def missing_members(keys: ConsulKeys, settings: Settings) -> Pending | None:
+def missing_members(catalogue: Catalogue, settings: Settings) -> Pending | None:
     """Return Pending with the services of which fewer members serve than there shall be."""
     lacking = []
     for service in CLUSTERED:
         wanted = len(members(settings, service))
         try:
-            serving = len(keys.containers(service))
-        except CatalogueAwayError:
+            serving = len(catalogue.containers(service))
+        except ConsulUnavailableError:
             return Pending("Consul")
         if serving < wanted:
             lacking.append(f"{service} ({serving} of {wanted} serve)")

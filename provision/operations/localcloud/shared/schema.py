@@ -52,7 +52,7 @@ def run(
     def migrate(family: str) -> None:
         started = time.monotonic()
         say(f"{family} database", _DOING[step])
-        engine.settle(f"{PROJECT}-{family}-migrate", 600)
+        engine.wait_and_remove(f"{PROJECT}-{family}-migrate", 600)
         installation.control.run_once(f"{family}-migrate", step)
         say(f"{family} database", f"done in {time.monotonic() - started:.0f} s")
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from provision.adapters.archive import Writer
-    from provision.adapters.docker.data import Data
+    from provision.adapters.docker.data import ContainerData
     from provision.base.progress import Progress
     from provision.model.localcloud.backup import Manifest
     from provision.model.localcloud.doctor.observed import Unit
@@ -37,7 +37,7 @@ def backup(progress: Progress, path: Path, *, images: bool) -> Manifest:
         return write_backup(progress, path, units, partial(_write_keys, units=units), images=images)
 
 
-def _write_keys(data: Data, writer: Writer, *, units: tuple[Unit, ...]) -> None:
+def _write_keys(data: ContainerData, writer: Writer, *, units: tuple[Unit, ...]) -> None:
     keystone = container_of(units, "keystone")
     for folder in KEY_FOLDERS:
         for name, content, size in data.files(keystone, f"{KEYSTONE_FOLDER}/{folder}"):

@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from provision.adapters.consul.catalogue import CatalogueAwayError
-from provision.adapters.consul.kv import ConsulKeys
+from provision.adapters.consul.catalogue import Catalogue
+from provision.adapters.consul.http import ConsulUnavailableError
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.poll import Pending
 from provision.model.galera.bootstrap import read_status
@@ -78,13 +78,13 @@ def start_infrastructure(engine: Engine, installation: Installation, watch: Watc
     consul = settings.local_url(settings.ports.consul)
     rights = partial(ensure_access, consul, installation.passwords)
     wait = partial(watch.until, every=0.5)
-    start(engine, installation.control, ConsulKeys(consul), settings, wait=wait, rights=rights)
+    start(engine, installation.control, Catalogue(consul), settings, wait=wait, rights=rights)
 
 
 def start(
     engine: Engine,
     project: Compose,
-    keys: ConsulKeys,
+    catalogue: Catalogue,
     settings: Settings,
     *,
     wait: Wait,
@@ -100,15 +100,15 @@ def start(
         return
     project.up([each for each in INFRASTRUCTURE if each not in CLUSTERED])
     wait(rights)
-    if not missing_members(keys, settings):
+    if not missing_members(catalogue, settings):
         for service in CLUSTERED:
             for name in (*members(settings, service)[1:], service):
-                _replace(engine, project, keys, (service, name), wait)
+                _replace(engine, project, catalogue, (service, name), wait)
     project.up([*CLUSTERED, *member_services(settings)])
-    wait(lambda: missing_members(keys, settings))
+    wait(lambda: missing_members(catalogue, settings))
 
 
-def _replace(engine: Engine, project: Compose, keys: ConsulKeys, member: tuple[str, str], wait: Wait) -> None:
+def _replace(engine: Engine, project: Compose, catalogue: Catalogue, member: tuple[str, str], wait: Wait) -> None:
     """Bring one member up to date; if that takes a new container, wait until it serves."""
     service, name = member
     before = engine.container_id(f"{PROJECT}-{name}-1")
@@ -117,8 +117,8 @@ def _replace(engine: Engine, project: Compose, keys: ConsulKeys, member: tuple[s
 
     def serves() -> Pending | None:
         try:
-            return None if after[:12] in keys.containers(service) else Pending(f"{name} (just replaced)")
-        except CatalogueAwayError:
+            return None if after[:12] in catalogue.containers(service) else Pending(f"{name} (just replaced)")
+        except ConsulUnavailableError:
             return Pending("Consul")
 
     if after != before:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from provision.adapters.docker import compose
-from provision.adapters.docker.data import Data, Place
+from provision.adapters.docker.data import ContainerData, Place
 from provision.adapters.docker.engine import Engine
 from provision.adapters.docker.inspect import Inspector
 from provision.base.errors import ProvisionError
@@ -63,7 +63,7 @@ def restore(progress: Progress, path: Path, confirm: Callable[[], None]) -> None
 
 
 def _restore(progress: Progress, path: Path, manifest: Manifest, confirm: Callable[[], None]) -> None:
-    engine, data = Engine(), Data()
+    engine, data = Engine(), ContainerData()
     if engine.states() or data.volumes() or read_passwords():
         confirm()
     with progress.phase("images"):
@@ -90,7 +90,7 @@ def _restore(progress: Progress, path: Path, manifest: Manifest, confirm: Callab
     note_next_steps(data, target, installation, manifest, progress)
 
 
-def _remove_volumes(data: Data, *, keep_images: bool) -> None:
+def _remove_volumes(data: ContainerData, *, keep_images: bool) -> None:
     """Remove the control plane's volumes: what is in no backup would not match it. The disks of VMs stay."""
     kept = {f"{PROJECT}_glance"} if keep_images else set()
     for name in data.volumes():
@@ -98,7 +98,7 @@ def _remove_volumes(data: Data, *, keep_images: bool) -> None:
             data.remove_volume(name)
 
 
-def _start_database(engine: Engine, data: Data, installation: Installation, watch: Watch) -> str:
+def _start_database(engine: Engine, data: ContainerData, installation: Installation, watch: Watch) -> str:
     """Start an empty database with all its members, wait for its accounts, and return the container of a member."""
     members.start_infrastructure(engine, installation, watch)
 
@@ -113,7 +113,7 @@ def _start_database(engine: Engine, data: Data, installation: Installation, watc
     return watch.until(ready)
 
 
-def _all_have(data: Data, installation: Installation, manifest: Manifest) -> Pending | None:
+def _all_have(data: ContainerData, installation: Installation, manifest: Manifest) -> Pending | None:
     """Return Pending with the MariaDB members that do not yet have what was loaded last, and so everything."""
     lacking = []
     for service in services_of(installation.settings, "mariadb"):
@@ -126,7 +126,7 @@ def _all_have(data: Data, installation: Installation, manifest: Manifest) -> Pen
     return Pending(", ".join(lacking)) if lacking else None
 
 
-def _put_keys(data: Data, installation: Installation, files: dict[str, bytes]) -> None:
+def _put_keys(data: ContainerData, installation: Installation, files: dict[str, bytes]) -> None:
     # The migration's container mounts the volume too, and is no replica of Keystone.
     service = "keystone-migrate"
     installation.control.create([service])
@@ -137,7 +137,7 @@ def _put_keys(data: Data, installation: Installation, files: dict[str, bytes]) -
     data.remove(f"{PROJECT}-{service}-1")
 
 
-def _put_identities(engine: Engine, data: Data, installation: Installation, files: dict[str, bytes]) -> None:
+def _put_identities(engine: Engine, data: ContainerData, installation: Installation, files: dict[str, bytes]) -> None:
     for bridge in bridges(installation.settings):
         engine.ensure_bridge(bridge)
     for hypervisor in installation.hypervisors:
@@ -149,7 +149,9 @@ def _put_identities(engine: Engine, data: Data, installation: Installation, file
             data.put(f"{hypervisor.project}-nova-compute-1", place, [text], len(text))
 
 
-def _put_images(data: Data, installation: Installation, path: Path, manifest: Manifest, progress: Progress) -> None:
+def _put_images(
+    data: ContainerData, installation: Installation, path: Path, manifest: Manifest, progress: Progress
+) -> None:
     if not manifest.images:
         return
     service = "glance-migrate"

@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from provision.adapters.consul.catalogue import CatalogueAwayError
+from provision.adapters.consul.http import ConsulUnavailableError
 from provision.base import poll
 from provision.base.errors import ProvisionError
 from provision.base.poll import Pending
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from provision.adapters.consul.catalogue import Catalogue
     from provision.adapters.docker.compose import Compose
     from provision.adapters.docker.engine import Engine
-    from provision.adapters.haproxy import Proxy
+    from provision.adapters.haproxy import HAProxy
     from provision.base.progress import Progress
     from provision.model.localcloud.health import Instance
     from provision.model.localcloud.host import ServiceState
@@ -47,7 +47,7 @@ class ReplicaSet:
         control: Compose,
         engine: Engine,
         catalogue: Catalogue,
-        proxy: Proxy,
+        proxy: HAProxy,
         progress: Progress,
         *,
         ready_timeout: float = READY_TIMEOUT,
@@ -71,7 +71,7 @@ class ReplicaSet:
         """Return what each replica shall be made from: service -> replica number -> Compose's hash."""
         for number in range(1, max(replicas.values(), default=0) + 1):
             if number not in self._hashes:
-                self._hashes[number] = self._control.having({"COPY": str(number)}).definitions()
+                self._hashes[number] = self._control.with_values({"COPY": str(number)}).definitions()
         return {
             service: {number: self._hashes[number][service] for number in range(1, count + 1)}
             for service, count in replicas.items()
@@ -81,7 +81,7 @@ class ReplicaSet:
         """Start the missing replicas of these services all at once; return the new containers without waiting."""
         before = self.sweep(replicas)
         for number, totals in missing(replicas, before).items():
-            self._control.having({**(values or {}), "COPY": str(number)}).add(totals)
+            self._control.with_values({**(values or {}), "COPY": str(number)}).add(totals)
         known = {state.id for state in before}
         new = [state for state in self.states(replicas) if state.id not in known]
         for state in new:
@@ -110,7 +110,7 @@ class ReplicaSet:
             poll.until(some_work, timeout=timeout, too_late=_TimeUpError, every=_PAUSE)
         for state in (state for service in sorted(broken) for state in old[service]):
             self._progress.update(_item(state), "removed: out of date, and it did not work")
-            self._engine.end(state.id)
+            self._engine.stop_and_remove(state.id)
 
     def roll(self, service: str, count: int) -> None:
         """Replace a service's outdated replicas one at a time: the new one works before the old one leaves.
@@ -172,7 +172,7 @@ class ReplicaSet:
             self._drain(state, addresses, places, drain_timeout)
         self._progress.update(_item(state), "stopping")
         # A service that gets its calls from the broker ends them by itself when it is told to stop. An API has none.
-        self._engine.end(state.id, int(drain_timeout) if service.peer else 10)
+        self._engine.stop_and_remove(state.id, int(drain_timeout) if service.peer else 10)
         self._progress.update(_item(state), "removed")
 
     def _drain(
@@ -198,7 +198,7 @@ class ReplicaSet:
 
     def _add(self, service: str, number: int) -> ServiceState:
         before = {state.id for state in self.states([service])}
-        self._control.having({"COPY": str(number)}).add({service: len(before) + 1})
+        self._control.with_values({"COPY": str(number)}).add({service: len(before) + 1})
         for state in self.states([service]):
             if state.id not in before:
                 return state
@@ -214,7 +214,7 @@ class ReplicaSet:
                 left.append(state)
             else:
                 self._progress.update(_item(state), f"removed: it was {state.state}")
-                self._engine.end(state.id)
+                self._engine.stop_and_remove(state.id)
         return left
 
     def _name(self, state: ServiceState) -> None:
@@ -236,7 +236,7 @@ class ReplicaSet:
     def _instances(self) -> tuple[Instance, ...]:
         try:
             return instances(self._catalogue.services(), self._catalogue.checks())
-        except CatalogueAwayError:
+        except ConsulUnavailableError:
             return ()
 
     def _lacking(self, state: ServiceState) -> str:
@@ -258,7 +258,7 @@ class ReplicaSet:
     def _remove_failed(self, state: ServiceState, problem: str) -> ProvisionError:
         """Remove a new replica that does not work; return the error that says so."""
         last = self._engine.last_lines(state.id) if self._engine.state(state.id) else ""
-        self._engine.end(state.id)
+        self._engine.stop_and_remove(state.id)
         self._progress.update(_item(state), "removed: it does not work")
         return ProvisionError(
             f"the new replica {state.number} of {state.service} {problem}; it is removed, and what ran before goes on",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from provision.adapters.docker import compose
 from provision.adapters.docker.engine import Engine
-from provision.adapters.haproxy import Proxy
+from provision.adapters.haproxy import HAProxy
 from provision.adapters.openstack.admin import Admin
 from provision.base.errors import ProvisionError
 from provision.model.localcloud.replicas import READY_TIMEOUT, SCALABLE_SERVICES, parse_replicas
@@ -49,7 +49,7 @@ def replica_set(
         control,
         engine,
         catalogue(settings),
-        Proxy(settings.local_url(settings.ports.haproxy_stats)),
+        HAProxy(settings.local_url(settings.ports.haproxy_stats)),
         progress,
         ready_timeout=ready_timeout,
         drain_timeout=drain_timeout,

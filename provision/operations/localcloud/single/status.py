@@ -80,9 +80,9 @@ def status() -> SingleHostStatus:
         return SingleHostStatus((), (), {}, {})
     admin = Admin(bootstrap.admin_login(settings, read_passwords().get("admin", "")))
     answers = {
-        api.name: admin.answers(settings.public_url(api.port, api.health)) for api in apis(settings) if api.awaited
+        api.name: admin.api_problem(settings.public_url(api.port, api.health)) for api in apis(settings) if api.awaited
     }
-    lacking = {} if any(answers.values()) else admin.lacking(settings.hypervisors, settings.replicas)
+    lacking = {} if any(answers.values()) else admin.missing_services(settings.hypervisors, settings.replicas)
     return SingleHostStatus(_services(engine, settings, states), states, answers, lacking)
 
 
@@ -97,12 +97,12 @@ def _services(engine: Engine, settings: Settings, states: Sequence[ServiceState]
     values = this_checkout()
     lines = []
     for project in (control(), *hypervisors(settings)):
-        now = project.having(values)
+        now = project.with_values(values)
         made_from = now.made_from()
         mine = [state for state in states if state.project == project.project]
         # A container that shares another's network carries a hash that nobody can work out beforehand.
         copied = {state.number for state in mine} if project.project == PROJECT else set()
-        hashes = {number: now.having({"COPY": str(number)}).definitions() for number in sorted(copied)}
+        hashes = {number: now.with_values({"COPY": str(number)}).definitions() for number in sorted(copied)}
         for service in sorted({base_service(each) for each in (*made_from, *(state.service for state in mine))}):
             of_service = [state for state in mine if base_service(state.service) == service]
             name, wanted = wanted_of(project.project, service, settings.replicas_of(service), control=PROJECT)

@@ -8,6 +8,7 @@ from provision.adapters.docker import compose
 from provision.adapters.docker.engine import Engine
 from provision.adapters.openstack import clouds_yaml
 from provision.adapters.openstack.admin import Admin
+from provision.adapters.openstack.bootstrap import ensure_accounts, ensure_resources, reset_passwords
 from provision.base import paths
 from provision.base.constants import LOCAL_CLOUD
 from provision.base.poll import Pending
@@ -71,7 +72,7 @@ def _start(engine: Engine, installation: Installation, progress: Progress) -> No
     wanted = installation.replicas
     for state in replicas.states() if installation.has_new_passwords else ():
         # They have the old passwords: no request of theirs would succeed.
-        engine.end(state.id)
+        engine.stop_and_remove(state.id)
     running = {_FAMILIES[state.service] for state in replicas.sweep()}
     watch = Watch(engine, progress)
     with progress.phase("databases"):
@@ -93,8 +94,8 @@ def _start(engine: Engine, installation: Installation, progress: Progress) -> No
         _wait_for_apis(installation, admin, watch, only="keystone")
         if keystone_migrated:
             # Data may have outlived the files that held the passwords.
-            bootstrap.reset_passwords(admin.connection, settings, installation.passwords)
-        bootstrap.ensure_accounts(admin.connection, settings, installation.passwords, note)
+            reset_passwords(admin, settings, installation.passwords)
+        ensure_accounts(admin, settings, installation.passwords, note)
         replicas.start(wanted)
         _wait_for_apis(installation, admin, watch)
     replace_outdated(engine, installation, replicas, progress, wanted)
@@ -108,7 +109,7 @@ def _start(engine: Engine, installation: Installation, progress: Progress) -> No
         watch.look()
         if made:
             admin.renew()
-        bootstrap.ensure_resources(admin.connection, settings, note)
+        ensure_resources(admin, settings, note)
     with progress.phase("hypervisors and agents"):
         await_hypervisors(
             engine, admin, watch, settings.hypervisors, replicas=settings.replicas, last_steps=_LAST_STEPS
@@ -144,7 +145,7 @@ def _wait_for_apis(installation: Installation, admin: Admin, watch: Watch, *, on
 
     def all_answer() -> Pending | None:
         for name, api in list(waiting.items()):
-            problem = admin.answers(installation.settings.public_url(api.port, api.health))
+            problem = admin.api_problem(installation.settings.public_url(api.port, api.health))
             watch.update(f"{name} API", problem or "answers")
             if not problem:
                 del waiting[name]

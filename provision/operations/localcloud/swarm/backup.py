@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from provision.adapters.archive import Writer
-    from provision.adapters.docker.data import Data
+    from provision.adapters.docker.data import ContainerData
     from provision.adapters.docker.swarm import Swarm
     from provision.base.progress import Progress
     from provision.model.localcloud.backup import Manifest
@@ -36,11 +36,11 @@ def backup(progress: Progress, path: Path, *, images: bool) -> Manifest:
     with exclusive_lock(progress):
         require_complete_data()
         swarm = swarm_adapter(current_settings(engine))
-        if not swarm.wanted().get("mariadb"):
+        if not swarm.desired_replicas().get("mariadb"):
             raise UsageError("the local cloud does not run", "Start it with `provision cloud up`.")
         inspector = Inspector()
         # The control plane's containers are the Swarm's, the hypervisor's are Compose's.
-        units = (*inspector.copies(), *inspector.units())
+        units = (*inspector.replicas(), *inspector.units())
         _require_here(swarm, units, "mariadb", "no member of MariaDB runs on this host")
         if images:
             _require_here(swarm, units, "glance", "Glance's images are files of another host")
@@ -58,6 +58,6 @@ def _require_here(swarm: Swarm, units: tuple[Unit, ...], service: str, problem: 
     )
 
 
-def _write_keys(_: Data, writer: Writer) -> None:
+def _write_keys(_: ContainerData, writer: Writer) -> None:
     for name, text in key_files(read_passwords()).items():
         writer.add(name, [text.encode()])

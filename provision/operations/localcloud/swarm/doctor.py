@@ -37,12 +37,12 @@ def observe() -> ObservedSwarm:
     tasks: tuple[Task, ...] = ()
     wanted, problem = dict[str, int](), ""
     try:
-        hosts, tasks, wanted = swarm.hosts(), swarm.tasks(), swarm.wanted()
+        hosts, tasks, wanted = swarm.hosts(), swarm.tasks(), swarm.desired_replicas()
     except ProvisionError as error:
         # Most hosts are away: this host can still be looked at.
         problem = (error.detail or error.message).strip().partition("\n")[0]
     names = {task.container: task.name for task in tasks if task.container}
-    own = tuple(replace(unit, name=names.get(unit.container, unit.name)) for unit in inspector.copies())
+    own = tuple(replace(unit, name=names.get(unit.container, unit.name)) for unit in inspector.replicas())
     parts = inspections(
         settings,
         inspector,

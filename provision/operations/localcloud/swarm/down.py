@@ -25,7 +25,7 @@ _RELEASE_TIMEOUT: Final = 30
 
 def remove_services(swarm: Swarm, kept: Collection[str]) -> None:
     """Remove all services but some; wait until their containers on this host have ended."""
-    services = set(swarm.wanted()) - set(kept)
+    services = set(swarm.desired_replicas()) - set(kept)
     swarm.remove(services)
 
     def all_ended() -> Pending | None:

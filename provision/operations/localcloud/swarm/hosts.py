@@ -6,7 +6,7 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from provision.adapters.consul.kv import ConsulKeys
+from provision.adapters.consul.catalogue import Catalogue
 from provision.adapters.docker import compose
 from provision.adapters.docker.engine import Engine
 from provision.adapters.openstack import clouds_yaml
@@ -136,7 +136,7 @@ def leave(progress: Progress) -> None:
     engine = Engine()
     with exclusive_lock(progress):
         if swarm.state()[0] != "inactive":
-            if len(swarm.hosts()) > 1 and _this_host(swarm).member and swarm.wanted().get("mariadb"):
+            if len(swarm.hosts()) > 1 and _this_host(swarm).member and swarm.desired_replicas().get("mariadb"):
                 _require_others(swarm, settings)
             hypervisor.retire(engine, settings, progress)
             swarm.leave()
@@ -165,7 +165,7 @@ def missing_members(swarm: Swarm, settings: Settings) -> Pending | None:
     address = swarm.address("consul")
     if not address:
         return Pending("Consul on this host")
-    return members.missing_members(ConsulKeys(f"http://{address}:8500"), settings)
+    return members.missing_members(Catalogue(f"http://{address}:8500"), settings)
 
 
 def _require_others(swarm: Swarm, settings: Settings) -> None:
@@ -207,7 +207,7 @@ def _prepare(engine: Engine, swarm: Swarm, progress: Progress) -> dict[str, str]
     tags = ensure_images(engine, progress, ["registry"])
     name = image_name("registry", tags)
     swarm.tag(name)
-    swarm.prepare(name)
+    swarm.ensure_resolver_file(name)
     return tags
 
 
@@ -234,4 +234,4 @@ def _take_member(swarm: Swarm) -> None:
         free = next_member(swarm.hosts())
         if not free:
             return
-        swarm.give_member(mine.id, free)
+        swarm.set_member(mine.id, free)

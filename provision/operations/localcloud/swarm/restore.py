@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from provision.adapters.docker import compose
-from provision.adapters.docker.data import Data
+from provision.adapters.docker.data import ContainerData
 from provision.adapters.docker.engine import Engine
 from provision.adapters.docker.inspect import Inspector
 from provision.base.errors import ProvisionError, UsageError
@@ -99,21 +99,21 @@ def _require_hosts(swarm: Swarm, manifest: Manifest) -> None:
 
 
 def _restore(engine: Engine, swarm: Swarm, progress: Progress, path: Path, manifest: Manifest) -> None:
-    data, settings = Data(), load_settings()
+    data, settings = ContainerData(), load_settings()
     with progress.phase("images"):
         until(lambda: None if swarm.registry_answers() else Pending("the registry"))
         tags, images = ensure_built(engine, swarm, progress, settings.families)
     with progress.phase("stopping the control plane"):
         remove_services(swarm, FIRST)
         # Data may not be removed while a server on another host still runs with it.
-        until(lambda: Pending(f"the end of old replicas on {left}") if (left := swarm.ending()) else None)
+        until(lambda: Pending(f"the end of old replicas on {left}") if (left := swarm.stopping_hosts()) else None)
     begin_restoring(path.absolute())
     files = read_small_files(path)
     _write_files(files)
     stack = ensure_stack_files(tags, images)
     with progress.phase("databases"):
         Deployment(engine, swarm, stack, progress).start_empty(images=manifest.images)
-        target = serving_database(data, Inspector().copies())
+        target = serving_database(data, Inspector().replicas())
         progress.update("databases", "loading")
         load_databases(data, target, path, manifest)
         missing = partial(missing_members, swarm, settings)
@@ -133,7 +133,9 @@ def _write_files(files: Mapping[str, bytes]) -> None:
     tls.write_authority(files_below(files, AUTHORITY))
 
 
-def _all_have(data: Data, target: str, manifest: Manifest, missing: Callable[[], Pending | None]) -> Pending | None:
+def _all_have(
+    data: ContainerData, target: str, manifest: Manifest, missing: Callable[[], Pending | None]
+) -> Pending | None:
     """Return Pending until all members have what was loaded: a member that serves has all that is committed."""
     try:
         if dict(data.query(target, MIGRATED)) != dict(manifest.inputs):
@@ -143,8 +145,8 @@ def _all_have(data: Data, target: str, manifest: Manifest, missing: Callable[[],
     return missing()
 
 
-def _put_images(data: Data, image: str, path: Path, manifest: Manifest, progress: Progress) -> None:
-    holder = data.holder(image, f"{PROJECT}_glance", GLANCE_FOLDER)
+def _put_images(data: ContainerData, image: str, path: Path, manifest: Manifest, progress: Progress) -> None:
+    holder = data.create_holder(image, f"{PROJECT}_glance", GLANCE_FOLDER)
     try:
         put_images(data, holder, path, manifest, progress)
     finally:

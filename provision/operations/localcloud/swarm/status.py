@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from provision.adapters.consul.catalogue import Catalogue, CatalogueAwayError
+from provision.adapters.consul.catalogue import Catalogue
+from provision.adapters.consul.http import ConsulUnavailableError
 from provision.adapters.docker.engine import Engine
 from provision.adapters.openstack.admin import Admin
-from provision.adapters.openstack.look import OpenStack
 from provision.base.errors import ProvisionError
 from provision.model.localcloud.image_families import image_tags
 from provision.model.localcloud.settings import apis
 from provision.model.localcloud.swarm import names
 from provision.model.localcloud.swarm_status import Hypervisor, SwarmLine, hypervisors, swarm_lines, table
-from provision.model.registrator.services import CONTAINER_KEY
 from provision.operations.localcloud.shared import bootstrap
 from provision.operations.localcloud.shared.images import contexts
 from provision.operations.localcloud.shared.installation import read_passwords
@@ -22,7 +21,7 @@ from provision.operations.localcloud.swarm import hypervisor
 from provision.operations.localcloud.swarm.files import require_swarm, swarm_adapter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from provision.adapters.docker.swarm import Swarm
     from provision.model.localcloud.settings import Settings
@@ -81,26 +80,25 @@ def status() -> SwarmStatus:
     swarm = swarm_adapter(settings)
     lines = read_lines(settings, swarm, swarm.tasks())
     login = bootstrap.admin_login(settings, read_passwords().get("admin", ""))
-    admin = Admin(login)
+    admin = Admin(login, timeout=20)
     answers = {
-        api.name: admin.answers(settings.public_url(api.port, api.health)) for api in apis(settings) if api.awaited
+        api.name: admin.api_problem(settings.public_url(api.port, api.health)) for api in apis(settings) if api.awaited
     }
     if not any(each.service == "keystone" for each in lines):
         return SwarmStatus(swarm.hosts(), lines, {})
-    return SwarmStatus(swarm.hosts(), lines, answers, () if any(answers.values()) else _hypervisors(login))
+    return SwarmStatus(swarm.hosts(), lines, answers, () if any(answers.values()) else _hypervisors(admin))
 
 
 def read_lines(settings: Settings, swarm: Swarm, tasks: Iterable[Task]) -> tuple[SwarmLine, ...]:
     """Compare the copies that there are with those that there shall be, and with what this checkout gives."""
     images = set(names(settings, image_tags(contexts())).values())
-    return swarm_lines(swarm.wanted(), tasks, _registered(swarm.address("consul")), images)
+    return swarm_lines(swarm.desired_replicas(), tasks, _registered(swarm.address("consul")), images)
 
 
-def _hypervisors(login: Mapping[str, Any]) -> tuple[Hypervisor, ...]:
-    look = OpenStack(login)
+def _hypervisors(admin: Admin) -> tuple[Hypervisor, ...]:
     expected = [Engine().host()] if hypervisor.runs_vms() else []
     try:
-        return hypervisors((*look.compute(), *look.agents()), expected)
+        return hypervisors((*admin.compute_services(), *admin.network_agents()), expected)
     except ProvisionError as error:
         return (Hypervisor("?", (str(error),)),)
 
@@ -109,14 +107,7 @@ def _registered(address: str) -> dict[str, bool]:
     """Ask Consul for all containers that it is told of, and whether all that they are there for is healthy."""
     if not address:
         return {}
-    consul, found = Catalogue(f"http://{address}:8500"), dict[str, bool]()
     try:
-        for service in consul.call("GET", "/v1/catalog/services").json():
-            for each in consul.call("GET", f"/v1/health/service/{service}").json():
-                container = (each["Service"].get("Meta") or {}).get(CONTAINER_KEY, "")
-                passing = all(check["Status"] == "passing" for check in each["Checks"])
-                if container:
-                    found[container] = found.get(container, True) and passing
-    except CatalogueAwayError:
+        return Catalogue(f"http://{address}:8500").container_health()
+    except ConsulUnavailableError:
         return {}
-    return found

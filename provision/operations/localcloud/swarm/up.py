@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from provision.adapters.docker import compose
 from provision.adapters.docker.engine import Engine
 from provision.adapters.openstack.admin import Admin
+from provision.adapters.openstack.bootstrap import ensure_accounts, ensure_resources
 from provision.base.errors import ProvisionError
 from provision.base.poll import Pending
 from provision.model.localcloud import ovn
@@ -119,17 +120,15 @@ class Deployment:
         with self._progress.phase("services and accounts"):
             self._deploy("keystone")
             self._await_apis("keystone")
-            bootstrap.ensure_accounts(
-                self._admin.connection, self._settings, self._stack.installation.passwords, self._note_made
-            )
+            ensure_accounts(self._admin, self._settings, self._stack.installation.passwords, self._note_made)
             self._deploy(*(name for name in self._file["services"] if name in _FAMILIES))
             self._await_apis()
             self._admin.renew()
-            bootstrap.ensure_resources(self._admin.connection, self._settings, self._note_made)
+            ensure_resources(self._admin, self._settings, self._note_made)
         self._contract([family for family in pending if family in running])
         self._admin.forget_services(self._stack.installation.replicas)
         # Services of which no replica is wanted any more.
-        self._swarm.remove(set(_FAMILIES) & set(self._swarm.wanted()) - set(self._file["services"]))
+        self._swarm.remove(set(_FAMILIES) & set(self._swarm.desired_replicas()) - set(self._file["services"]))
         self._swarm.drop_secrets({secret["name"] for secret in self._file["secrets"].values()})
 
     def start_empty(self, *, images: bool) -> None:
@@ -272,7 +271,7 @@ class Deployment:
         return tuple(name for name in names if not self._only or name in self._only)
 
     def _all_updated(self, names: tuple[str, ...]) -> Pending | None:
-        updates, wanted, running = self._swarm.updates(), self._swarm.wanted(), self._running()
+        updates, wanted, running = self._swarm.updates(), self._swarm.desired_replicas(), self._running()
         for name in names:
             state = updates.get(name, "")
             if state.startswith(("rollback", "paused")):
@@ -302,7 +301,7 @@ class Deployment:
 
         def all_answer() -> Pending | None:
             urls = {api.name: self._settings.public_url(api.port, api.health) for api in waiting}
-            silent = [name for name, url in urls.items() if self._admin.answers(url)]
+            silent = [name for name, url in urls.items() if self._admin.api_problem(url)]
             return Pending(", ".join(silent)) if silent else None
 
         until(all_answer, _DEPLOY_TIMEOUT)

@@ -46,7 +46,7 @@ def upgrade(progress: Progress, services: Sequence[str]) -> None:
     with exclusive_lock(progress):
         settings = current_settings(engine)
         swarm = swarm_adapter(settings)
-        if "keystone" not in swarm.wanted():
+        if "keystone" not in swarm.desired_replicas():
             raise UsageError("the local cloud does not run", "Start it with `provision cloud up`.")
         if not services:
             bring_up(engine, swarm, progress, settings.families)

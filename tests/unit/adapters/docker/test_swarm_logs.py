@@ -89,7 +89,7 @@ def _logs(docker, said):
 
 
 def test_copies_are_told_apart_by_service_number_and_host(logs):
-    assert logs.copies() == [API, LogSource("t2", "consul", "consul@host-2", running=False)]
+    assert logs.sources() == [API, LogSource("t2", "consul", "consul@host-2", running=False)]
 
 
 def test_a_log_is_what_its_frames_hold_however_they_are_cut(docker, logs, said):
@@ -109,7 +109,7 @@ def test_what_docker_could_not_get_is_said_and_is_no_line(docker, logs, said):
 
 
 def test_a_host_that_is_away_is_not_asked(docker, logs, said):
-    logs.copies()
+    logs.sources()
     assert list(logs.frames(CONSUL)) == []
     assert said == ["host-2 is away: what ran there is not shown."]
     assert docker.asked == []

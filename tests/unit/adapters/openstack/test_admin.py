@@ -1,74 +1,181 @@
-"""What Nova's list of services says of copies, and what is taken out of it."""
+"""The local cloud's own lists, with an SDK of plain objects: what they report, and what is taken out of them."""
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
+import openstack
+import pytest
+from keystoneauth1.exceptions import ConnectFailure
 from openstack.exceptions import SDKException
 
 from provision.adapters.openstack.admin import Admin
+from provision.base.errors import ProvisionError
+from provision.model.localcloud.doctor.observed import Endpoint, Worker
 
 
-class FakeNova:
-    def __init__(self, *listed):
-        self.listed = [SimpleNamespace(host=host, binary=binary, state=state) for host, binary, state in listed]
-        self.away = False
+def service(host, binary, state="up", **fields):
+    return SimpleNamespace(
+        **{"host": host, "binary": binary, "state": state, "status": "enabled", "disabled_reason": None,
+           "updated_at": "2026-01-02T03:04:05", **fields}
+    )  # fmt: skip
 
-    def services(self):
-        if self.away:
-            raise SDKException("no answer")
-        return list(self.listed)
 
-    def delete_service(self, each):
-        self.listed.remove(each)
+def agent(host, kind, *, alive=True):
+    return SimpleNamespace(
+        host=host, agent_type=kind, is_alive=alive, is_admin_state_up=True, last_heartbeat_at="2026-01-02 03:04:05"
+    )
+
+
+class Nova:
+    def __init__(self, *services):
+        self.listed = list(services)
+        self.cells = []
+        self.error = None
+
+    def services(self, **query):
+        if self.error:
+            raise self.error
+        return [each for each in self.listed if all(getattr(each, key) == query[key] for key in query)]
+
+    def delete_service(self, entry):
+        self.listed.remove(entry)
 
     def hypervisors(self, *, details):
-        return []
+        return [SimpleNamespace(name=name) for name in self.cells]
 
 
-def admin(nova):
-    made = Admin({})
-    made.__dict__["connection"] = SimpleNamespace(compute=nova, network=SimpleNamespace(agents=list))
-    return made
+class Neutron:
+    def __init__(self, *agents):
+        self.listed = list(agents)
+
+    def agents(self, **query):
+        return [each for each in self.listed if all(getattr(each, key) == query[key] for key in query)]
+
+    def delete_agent(self, entry):
+        self.listed.remove(entry)
 
 
-def test_every_copy_has_to_report_itself():
-    nova = FakeNova(
-        ("nova-scheduler-1", "nova-scheduler", "up"),
-        ("nova-conductor-1", "nova-conductor", "up"),
-        ("nova-conductor-2", "nova-conductor", "down"),
+@pytest.fixture(name="admin")
+def _admin(monkeypatch):
+    def log_in(nova=None, neutron=None, **services):
+        cloud = SimpleNamespace(compute=nova or Nova(), network=neutron or Neutron(), **services)
+        monkeypatch.setattr(openstack, "connect", lambda **login: logins.append(login) or cloud)
+        return Admin({"region_name": "RegionOne"}, timeout=20)
+
+    logins = log_in.logins = []
+    return log_in
+
+
+def test_every_replica_has_to_report_itself(admin):
+    nova = Nova(
+        service("nova-scheduler-1", "nova-scheduler"),
+        service("nova-conductor-1", "nova-conductor"),
+        service("nova-conductor-2", "nova-conductor", "down"),
     )
-    assert admin(nova).lacking(()) == {}
-    assert admin(nova).lacking((), {"nova-conductor": 3, "nova-api": 2}) == {
+    assert admin(nova).missing_services(()) == {}
+    assert admin(nova).missing_services((), {"nova-conductor": 3, "nova-api": 2}) == {
         "nova-conductor-2": "reported down",
         "nova-conductor-3": "not reported yet",
     }
 
 
-def test_copies_that_are_gone_are_forgotten_and_nothing_else():
-    nova = FakeNova(
-        ("nova-scheduler", "nova-scheduler", "down"),  # before copies had numbers
-        ("nova-scheduler-1", "nova-scheduler", "down"),
-        ("nova-conductor-2", "nova-conductor", "up"),
-        ("nova-conductor-3", "nova-conductor", "up"),
-        ("compute-9", "nova-compute", "down"),
+def test_a_hypervisor_needs_a_compute_service_agents_and_a_cell(admin):
+    nova = Nova(service("nova-scheduler-1", "nova-scheduler"), service("nova-conductor-1", "nova-conductor"))
+    neutron = Neutron(agent("host-1", "OVN Controller agent", alive=False))
+    assert admin(nova, neutron).missing_services(["host-1"]) == {
+        "host-1 nova-compute": "not reported yet",
+        "host-1 OVN controller": "reported down",
+        "host-1 OVN metadata": "not reported yet",
+        "host-1 hypervisor": "not yet in a cell",
+    }
+    nova.listed.append(service("host-1", "nova-compute"))
+    nova.cells = ["host-1"]
+    neutron = Neutron(agent("host-1", "OVN Controller Gateway agent"), agent("host-1", "OVN Metadata agent"))
+    assert admin(nova, neutron).missing_services(["host-1"]) == {}
+
+
+@pytest.mark.parametrize("error", [SDKException("503\nmore"), ConnectFailure("503\nmore")])
+def test_a_nova_that_does_not_answer_is_missing_itself(admin, error):
+    nova = Nova()
+    nova.error = error
+    assert admin(nova).missing_services(()) == {"the cloud's APIs": "Nova does not answer: 503"}
+    with pytest.raises(ProvisionError, match=r"^Nova does not answer: 503$"):
+        admin(nova).compute_services()
+
+
+def test_replicas_that_are_gone_are_forgotten_and_nothing_else(admin):
+    nova = Nova(
+        service("nova-scheduler", "nova-scheduler", "down"),  # before replicas had numbers
+        service("nova-scheduler-1", "nova-scheduler", "down"),
+        service("nova-conductor-2", "nova-conductor"),
+        service("nova-conductor-3", "nova-conductor"),
+        service("compute-9", "nova-compute", "down"),
     )
     assert admin(nova).forget_services({"nova-conductor": 2}) == ["nova-scheduler", "nova-conductor-3"]
     assert [each.host for each in nova.listed] == ["nova-scheduler-1", "nova-conductor-2", "compute-9"]
-    nova.away = True
+    nova.error = SDKException("no answer")
     assert admin(nova).forget_services({}) == []
 
 
-def test_a_hypervisor_that_is_gone_is_forgotten_by_nova_and_neutron():
-    def listed(made):
-        return lambda **wanted: [each for each in made if all(getattr(each, key) == wanted[key] for key in wanted)]
+def test_a_hypervisor_that_is_gone_is_forgotten_by_nova_and_neutron(admin):
+    nova = Nova(*(service(host, "nova-compute") for host in ("host-1", "host-2")))
+    neutron = Neutron(*(agent(host, "OVN Metadata agent") for host in ("host-1", "host-2", "host-2")))
+    admin(nova, neutron).forget_hypervisor("host-2")
+    assert [each.host for each in (*nova.listed, *neutron.listed)] == ["host-1", "host-1"]
 
-    services = [SimpleNamespace(host=host, binary="nova-compute") for host in ("host-1", "host-2")]
-    agents = [SimpleNamespace(host=host) for host in ("host-1", "host-2", "host-2")]
-    made = Admin({})
-    made.__dict__["connection"] = SimpleNamespace(
-        compute=SimpleNamespace(services=listed(services), delete_service=services.remove),
-        network=SimpleNamespace(agents=listed(agents), delete_agent=agents.remove),
+
+def test_services_and_agents_are_read_alike(admin):
+    seen = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    nova = Nova(service("host-1", "nova-compute", "down", status="disabled", disabled_reason="maintenance"))
+    reader = admin(nova, Neutron(agent("host-1", "OVN Metadata agent")))
+    assert reader.compute_services() == (
+        Worker("nova-compute", "host-1", up=False, enabled=False, reason="maintenance", seen=seen),
     )
-    made.forget_hypervisor("host-2")
-    assert [each.host for each in (*services, *agents)] == ["host-1", "host-1"]
+    assert reader.network_agents() == (Worker("OVN Metadata agent", "host-1", up=True, enabled=True, seen=seen),)
+
+
+def test_endpoints_of_services_that_are_gone_are_left_out(admin):
+    identity = SimpleNamespace(
+        services=lambda: [SimpleNamespace(id="s", type="compute", name="nova")],
+        endpoints=lambda: [
+            SimpleNamespace(service_id="s", interface="public", url="http://127.0.0.1:8774"),
+            SimpleNamespace(service_id="gone", interface="public", url="http://127.0.0.1:1"),
+        ],
+    )
+    assert admin(identity=identity).endpoints() == (Endpoint("compute", "nova", "public", "http://127.0.0.1:8774"),)
+
+
+def test_keystones_clock_is_compared_with_ours(admin):
+    class Auth:
+        def get_access(self, session):
+            return SimpleNamespace(issued=datetime.fromtimestamp(time.time() + 60, UTC))
+
+    clock = admin(session=SimpleNamespace(auth=Auth())).clock()
+    assert clock.whose == "Keystone's host"
+    assert 60 <= clock.ahead <= 61
+
+
+def test_it_logs_in_once_and_again_after_renew(admin):
+    reader = admin()
+    assert admin.logins == []
+    reader.compute_services()
+    reader.network_agents()
+    assert admin.logins == [
+        {"load_yaml_config": False, "load_envvars": False, "region_name": "RegionOne", "api_timeout": 20}
+    ]
+    reader.renew()
+    reader.compute_services()
+    assert len(admin.logins) == 2
+
+
+@pytest.mark.parametrize(("status", "problem"), [(200, ""), (300, ""), (503, "starting"), (500, "answers 500")])
+def test_an_api_answers_or_its_problem_is_said(http_server, status, problem):
+    http_server.status = status
+    assert Admin({}).api_problem(http_server.url) == problem
+
+
+def test_an_api_that_is_away():
+    assert Admin({}).api_problem("http://127.0.0.1:1") == "no connection"

@@ -19,14 +19,14 @@ class Cloud:
         self.here = list(here)
         self.done: list[tuple[str, str]] = []
 
-    def golden(self, connection):
+    def golden_images(self, cloud):
         return self.here
 
-    def upload(self, connection, path, inputs):
+    def upload(self, cloud, path, inputs):
         self.done.append(("upload", inputs))
         return "new"
 
-    def remove(self, connection, image_id):
+    def delete(self, cloud, image_id):
         self.done.append(("remove", image_id))
 
 
@@ -60,7 +60,7 @@ def cached(tmp_path, monkeypatch):
 )
 def test_uploads_only_what_is_not_there_and_removes_what_broke_off(cached, monkeypatch, here, result, done):
     cloud = Cloud(*here)
-    for name in ("golden", "upload", "remove"):
+    for name in ("golden_images", "upload", "delete"):
         monkeypatch.setattr(images, name, getattr(cloud, name))
     assert bake.ensure_image(None, Silent()) == result
     assert cloud.done == done

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from provision.adapters.consul.catalogue import CatalogueAwayError
+from provision.adapters.consul.catalogue import ConsulUnavailableError
 
 
 class ConsulKeys:
@@ -13,5 +13,5 @@ class ConsulKeys:
 
     def containers(self, service):
         if service not in self.there:
-            raise CatalogueAwayError("away")
+            raise ConsulUnavailableError("away")
         return self.there[service]

@@ -34,7 +34,7 @@ class FakeLogs:
         self.coming = {source.id: queue.SimpleQueue() for source in kept}
         self.asked = []
 
-    def copies(self):
+    def sources(self):
         return self.listed
 
     def frames(self, source, *, since=None, tail=None, follow=False):

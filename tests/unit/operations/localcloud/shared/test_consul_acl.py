@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from provision.adapters.consul.catalogue import CatalogueAwayError
+from provision.adapters.consul.catalogue import ConsulUnavailableError
 from provision.base.poll import Pending
 from provision.model.localcloud.consul_acl import ACCESSES
 from provision.operations.localcloud.shared import consul_acl
@@ -24,7 +24,7 @@ class FakeRules:
 
     def policies(self):
         if self.away:
-            raise CatalogueAwayError("Consul does not answer")
+            raise ConsulUnavailableError("Consul does not answer")
         return []
 
     def tokens(self):

@@ -91,7 +91,7 @@ class Machine:
                 return box.state
         return None
 
-    def end(self, container, patience=10):
+    def stop_and_remove(self, container, timeout=10):
         box = self.boxes.pop(container, None)
         if box:
             self.log.append(f"end {box.state.service} {box.state.number} {self._tag(box)} {box.requests}")
@@ -104,7 +104,7 @@ class Machine:
     def last_lines(self, container):
         return f"last words of {self.state(container).service}"
 
-    def settle(self, container, limit):
+    def wait_and_remove(self, container, timeout):
         assert container.endswith("-migrate")
 
     def execute(self, container, argv):
@@ -201,7 +201,7 @@ class FakeCompose:
     failing: tuple[str, ...] = ()
     ha: bool = False
 
-    def having(self, values):
+    def with_values(self, values):
         return replace(self, values={**self.values, **values})
 
     def definitions(self):

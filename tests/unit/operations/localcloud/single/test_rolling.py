@@ -147,16 +147,16 @@ def test_what_never_works_and_is_out_of_date_is_not_kept(machine):
 
 
 def test_a_replica_is_not_removed_while_consul_is_away(machine, monkeypatch):
-    from provision.adapters.consul.catalogue import CatalogueAwayError
+    from provision.adapters.consul.catalogue import ConsulUnavailableError
 
     machine.put("nova-api", 1, "new")
     extra = machine.put("nova-api", 2, "new")
 
     def away():
-        raise CatalogueAwayError("Consul does not answer")
+        raise ConsulUnavailableError("Consul does not answer")
 
     monkeypatch.setattr(machine, "services", away)
-    with pytest.raises(CatalogueAwayError):
+    with pytest.raises(ConsulUnavailableError):
         replicas(machine).roll("nova-api", 1)
     assert extra in machine.boxes
 

@@ -26,7 +26,7 @@ def machine(monkeypatch, tmp_path):
     monkeypatch.setattr(status, "control", lambda: FakeCompose(machine))
     monkeypatch.setattr(status, "hypervisors", lambda settings: (FakeCompose(machine, project=HYPERVISOR),))
     monkeypatch.setattr(status, "this_checkout", dict)
-    answers = type("Admin", (), {"answers": lambda *_: "", "lacking": lambda *_: {}})
+    answers = type("Admin", (), {"api_problem": lambda *_: "", "missing_services": lambda *_: {}})
     monkeypatch.setattr(status, "Admin", lambda login: answers())
     for service in set(FakeCompose(machine).made_from()) - {"horizon"}:
         own = service in ("nova-compute", "metadata-agent", "libvirt")

@@ -30,7 +30,7 @@ UNIT = Unit("mariadb", "mariadb-1@host-1", "provision", "running", "r:1/provisio
 
 
 class Data(FakeData):
-    def holder(self, image, volume, folder):
+    def create_holder(self, image, volume, folder):
         self.held = (image, volume, folder)
         return "holder"
 

@@ -42,7 +42,7 @@ class FakeSwarm:
     def tasks(self):
         return [Task(name, "host-1", state, True, problem="oom") for name, state in self.running.items()]
 
-    def wanted(self):
+    def desired_replicas(self):
         return dict.fromkeys(self.running, 1)
 
     def updates(self):

@@ -1,0 +1,75 @@
+"""An authority and its server certificates, kept in a folder."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from provision.adapters.host import certificates
+from provision.adapters.host.certificates import ensure_certificate
+
+ADDRESS = "192.0.2.1"
+
+
+def ensure(folder, *, addresses=(ADDRESS,), mutual=False):
+    return ensure_certificate(folder, "server", "Test authority", ("localhost",), addresses, mutual=mutual)
+
+
+def load(pem):
+    return x509.load_pem_x509_certificate(pem.encode())
+
+
+def test_a_certificate_is_made_once_and_signed_by_its_authority(tmp_path):
+    made = ensure(tmp_path)
+    assert ensure(tmp_path) == made
+    certificate, authority = load(made.cert), load(made.authority)
+    certificate.verify_directly_issued_by(authority)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["localhost"]
+    assert [str(address) for address in names.get_values_for_type(x509.IPAddress)] == [ADDRESS]
+    files = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert files == dict.fromkeys(("ca.pem", "ca.key", "server.pem", "server.key"), 0o600)
+    assert "PRIVATE" not in repr(made)
+
+
+def test_another_address_takes_another_certificate_of_the_same_authority(tmp_path):
+    first = ensure(tmp_path)
+    second = ensure(tmp_path, addresses=(ADDRESS, "192.0.2.2"))
+    assert second.authority == first.authority
+    assert second.cert != first.cert
+    assert ensure(tmp_path) == second
+
+
+@pytest.mark.parametrize("damage", ["authority", "certificate", "key"])
+def test_what_does_not_fit_together_is_replaced(tmp_path, damage):
+    first = ensure(tmp_path)
+    if damage == "authority":
+        (tmp_path / "ca.key").unlink()
+    elif damage == "certificate":
+        (tmp_path / "server.pem").write_text("no certificate")
+    else:
+        (tmp_path / "server.key").unlink()
+    second = ensure(tmp_path)
+    assert second.cert != first.cert
+    assert (second.authority == first.authority) is (damage != "authority")
+    load(second.cert).verify_directly_issued_by(load(second.authority))
+
+
+def test_a_certificate_that_expires_soon_is_replaced(tmp_path, monkeypatch):
+    monkeypatch.setattr(certificates, "CERTIFICATE_DAYS", certificates.RENEW_DAYS - 1)
+    first = ensure(tmp_path)
+    monkeypatch.undo()
+    second = ensure(tmp_path)
+    assert second.cert != first.cert
+    assert load(second.cert).not_valid_after_utc > datetime.now(UTC) + timedelta(days=certificates.RENEW_DAYS)
+
+
+def test_a_mutual_certificate_is_for_both_ends_and_as_long_as_its_authority(tmp_path):
+    made = ensure(tmp_path, mutual=True)
+    certificate = load(made.cert)
+    assert certificate.not_valid_after_utc == load(made.authority).not_valid_after_utc
+    usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert set(usage) == {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}

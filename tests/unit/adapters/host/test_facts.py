@@ -1,0 +1,77 @@
+"""Facts about this machine: read for real, with a `docker` program of the test's own."""
+
+from __future__ import annotations
+
+import os
+import socket
+from ipaddress import IPv4Network
+
+import pytest
+
+from provision.adapters.host import facts
+
+DOCKER = """#!/bin/sh
+case "$1 $2" in
+"version --format") echo 26.1.5 ;;
+"compose version") echo v2.26.1 ;;
+"ps --format") echo 0123 ;;
+"network ls") echo n1 ;;
+"network inspect") echo "172.28.0.0/24 " ;;
+esac
+"""
+
+
+@pytest.fixture(name="docker")
+def _docker(tmp_path, monkeypatch):
+    """Return a function that makes a script the only program in the PATH that is called `docker`."""
+
+    def write(script):
+        (tmp_path / "docker").write_text(script)
+        (tmp_path / "docker").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+
+    return write
+
+
+def test_this_machine(docker):
+    docker(DOCKER)
+    found = facts.read([])
+    assert found.cpus == len(os.sched_getaffinity(0))
+    assert found.memory > 64 << 20
+    assert found.disk_free > 0
+    assert (found.docker, found.docker_problem, found.compose, found.stack_running) == ("26.1.5", "", "2.26.1", True)
+    assert IPv4Network("172.28.0.0/24") not in found.networks
+    assert found.ports_taken == ()
+
+
+def test_an_engine_without_compose_that_does_not_answer(docker):
+    docker("#!/bin/sh\nexit 1\n")
+    found = facts.read([])
+    assert (found.docker, found.compose, found.stack_running) == (None, None, False)
+
+
+def test_no_docker(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = facts.read([])
+    assert (found.docker, found.docker_problem, found.compose) == (None, "", None)
+    assert found.apt is False
+
+
+def test_an_engine_without_a_client(tmp_path, monkeypatch):
+    (tmp_path / "dockerd").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert facts.read([]).docker_problem == "an engine is installed but has no client"
+
+
+def test_a_port_that_is_taken(docker):
+    docker(DOCKER)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        assert facts.read([port]).ports_taken == (port,)
+    assert facts.read([port]).ports_taken == ()
+
+
+def test_capabilities_are_a_set_of_bits():
+    assert facts.capabilities() >= 0

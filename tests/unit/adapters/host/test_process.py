@@ -1,0 +1,48 @@
+"""Other programs, run for real."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from provision.adapters.host.process import Process, run, run_checked, stream
+from provision.base.errors import ProvisionError
+
+
+def test_a_result_is_a_result_whatever_it_is(tmp_path):
+    done = run(["sh", "-c", "cat; echo $X; pwd; echo bad >&2; exit 3"], cwd=tmp_path, env={"X": "x"}, stdin="in ")
+    assert (done.code, done.ok, done.stdout, done.stderr) == (3, False, f"in x\n{tmp_path}\n", "bad\n")
+    assert run(["true"]).ok
+
+
+def test_a_program_that_does_not_exist_and_one_that_does_not_end():
+    assert run(["no-such-program"]).code == 127
+    late = run(["sleep", "5"], timeout=0.05)
+    assert (late.code, late.stderr) == (124, "sleep: no end after 0 s")
+
+
+def test_a_program_that_has_to_succeed():
+    assert run_checked(["echo", "fine"], what="speaking") == "fine\n"
+    with pytest.raises(ProvisionError) as caught:
+        run_checked(["sh", "-c", "echo bad >&2; exit 3"], what="speaking", hint="Speak up.")
+    assert caught.value.message == "speaking failed: `sh -c echo bad >&2; exit 3…` ended with 3"
+    assert (caught.value.hint, caught.value.detail) == ("Speak up.", "bad\n")
+
+
+def test_lines_come_one_by_one_from_both_outputs():
+    lines = []
+    assert stream(["sh", "-c", "echo one; echo two >&2; printf '\\377'; exit 4"], lines.append) == 4
+    assert lines == ["one", "two", "\N{REPLACEMENT CHARACTER}"]
+
+
+def test_a_program_beside_this_one():
+    process = Process(["sleep", "30"])
+    assert process.wait(0.01) is None
+    process.terminate()
+    assert process.wait(5) == -signal.SIGTERM
+    process.terminate()
+
+
+def test_a_program_beside_this_one_that_ends_by_itself():
+    assert Process(["sh", "-c", "exit 3"]).wait(5) == 3

@@ -1,0 +1,95 @@
+"""Golden images in Glance, with an SDK of plain objects."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from openstack.exceptions import SDKException
+
+from provision.adapters.openstack import images
+from provision.adapters.openstack.session import Session
+from provision.base.errors import ProvisionError
+from provision.model.image.recipe import HASH_PROPERTY, IMAGE_NAME
+
+
+class Glance:
+    def __init__(self):
+        self.listed = []
+        self.status = "active"
+        self.error = None
+        self.calls = []
+
+    def images(self, **query):
+        self.calls.append(query)
+        if self.error:
+            raise self.error
+        return self.listed
+
+    def create_image(self, name, **options):
+        if self.error:
+            raise self.error
+        self.calls.append((name, options))
+        return SimpleNamespace(id="new")
+
+    def get_image(self, image_id):
+        return SimpleNamespace(id=image_id, status=self.status)
+
+    def delete_image(self, image_id, *, ignore_missing):
+        if self.error:
+            raise self.error
+        self.calls.append((image_id, ignore_missing))
+
+
+@pytest.fixture(name="glance")
+def _glance():
+    return Glance()
+
+
+@pytest.fixture(name="cloud")
+def _cloud(glance):
+    return Session("test", SimpleNamespace(image=glance, current_project_id="p"))
+
+
+def listed(id_, created, properties):
+    return SimpleNamespace(id=id_, status="active", properties=properties, size=None, created_at=created)
+
+
+def test_the_newest_of_this_project_come_first(cloud, glance):
+    glance.listed = [listed("a", "2026-01-01", {HASH_PROPERTY: "x"}), listed("b", "2026-02-01", None)]
+    assert images.golden_images(cloud) == [
+        images.CloudImage("b", "active", "", 0, "2026-02-01"),
+        images.CloudImage("a", "active", "x", 0, "2026-01-01"),
+    ]
+    assert glance.calls == [{"name": IMAGE_NAME, "owner": "p"}]
+
+
+def test_an_upload_carries_the_hash_of_its_inputs(cloud, glance, tmp_path):
+    assert images.upload(cloud, tmp_path / "a.qcow2", "x") == "new"
+    ((name, options),) = glance.calls
+    assert name == IMAGE_NAME
+    assert options[HASH_PROPERTY] == "x"
+    assert options["visibility"] == "private"
+
+
+def test_an_upload_that_does_not_become_active_fails(cloud, glance, tmp_path):
+    glance.status = "killed"
+    with pytest.raises(ProvisionError, match="`killed` after its upload"):
+        images.upload(cloud, tmp_path / "a.qcow2", "x")
+
+
+def test_an_image_that_is_gone_can_be_deleted(cloud, glance):
+    images.delete(cloud, "a")
+    assert glance.calls == [("a", True)]
+
+
+def test_a_refusal_is_ours(cloud, glance, tmp_path):
+    glance.error = SDKException("no")
+    for attempt in (
+        lambda: images.golden_images(cloud),
+        lambda: images.upload(cloud, tmp_path / "a.qcow2", "x"),
+        lambda: images.delete(cloud, "a"),
+    ):
+        with pytest.raises(ProvisionError, match="the cloud's image service could not") as caught:
+            attempt()
+        assert caught.value.detail == "no"

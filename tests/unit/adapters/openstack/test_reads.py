@@ -1,0 +1,255 @@
+"""What is read out of the SDK's answers, with an SDK of plain objects."""
+
+from __future__ import annotations
+
+import io
+import json
+from ipaddress import IPv4Network
+from types import SimpleNamespace
+
+import pytest
+import requests
+from openstack import exceptions as sdk
+
+from provision.adapters.openstack import session
+from provision.adapters.openstack.cloud import Cloud, External, TransientError
+from provision.base.errors import ProvisionError, UsageError
+from provision.base.model import Flavor
+from provision.model.cluster import resources
+
+
+def thing(**fields):
+    return SimpleNamespace(
+        **{"name": "a", "tags": [*resources.tags("a")], "description": resources.mark("a"), **fields}
+    )
+
+
+def rule(**fields):
+    whole = {
+        "id": "r1",
+        "direction": "ingress",
+        "protocol": "tcp",
+        "ethertype": "IPv4",
+        "port_range_min": 22,
+        "port_range_max": 22,
+        "remote_ip_prefix": None,
+        "remote_group_id": None,
+    }
+    return whole | fields
+
+
+RULES = {
+    "from a range": (rule(remote_ip_prefix="192.0.2.0/24"), resources.Rule(22, 22, "192.0.2.0/24")),
+    "from the nodes": (rule(remote_group_id="g"), resources.Rule(22, 22, resources.NODES)),
+    "from anywhere": (rule(), resources.Rule(22, 22, "0.0.0.0/0")),
+    "of another group": (rule(remote_group_id="other"), None),
+    "UDP": (rule(protocol="udp"), None),
+    "IPv6": (rule(ethertype="IPv6"), None),
+    "all ports": (rule(port_range_min=None, port_range_max=None), None),
+}
+
+
+@pytest.fixture
+def answers():
+    return {"servers": [], "groups": []}
+
+
+@pytest.fixture
+def cloud(answers):
+    def listing(*items):
+        return lambda **query: list(items)
+
+    def ports(network_id):
+        return [
+            thing(
+                id="p",
+                fixed_ips=[{"ip_address": "10.20.0.5"}],
+                network_id=network_id,
+                device_id=None,
+                device_owner=None,
+                security_group_ids=["g"],
+            ),
+            thing(
+                id="leg",
+                description="",
+                fixed_ips=[{"ip_address": "10.20.0.1"}],
+                network_id=network_id,
+                device_id="r",
+                device_owner="network:router_interface",
+                security_group_ids=[],
+            ),
+        ]
+
+    network = SimpleNamespace(
+        # A cloud that ignores the filter: somebody else's network comes along.
+        networks=listing(thing(id="n"), thing(id="x", description="theirs")),
+        subnets=listing(thing(id="s", cidr="10.20.0.0/24", network_id="n")),
+        routers=listing(thing(id="r", external_gateway_info={"network_id": "ext"}, tags=[])),
+        security_groups=lambda **query: answers["groups"],
+        ips=listing(thing(id="f", name=None, floating_ip_address="172.29.0.9", port_id="p")),
+        ports=ports,
+    )
+    compute = SimpleNamespace(
+        servers=lambda **query: answers["servers"],
+        find_keypair=lambda name, ignore_missing: SimpleNamespace(name=name, public_key="ssh-ed25519 AAAA me@here"),
+        flavors=lambda details: [SimpleNamespace(id="1", name="small", vcpus=1, ram=2048, disk=8)],
+    )
+    return Cloud("test", SimpleNamespace(network=network, compute=compute))
+
+
+def server(**fields):
+    whole = {
+        "id": "v",
+        "name": "a-worker-1",
+        "status": "ACTIVE",
+        "task_state": None,
+        "launched_at": "2026-01-01",
+        "fault": None,
+        "metadata": {resources.META_CLUSTER: "a", resources.META_ROLE: "worker", resources.META_SPEC: "s"},
+        "addresses": {
+            "a": [
+                {"addr": "172.29.0.9", "version": 4, "OS-EXT-IPS:type": "floating"},
+                {"addr": "10.20.0.7", "version": 4, "OS-EXT-IPS:type": "fixed"},
+            ]
+        },
+        "flavor": {"original_name": "small"},
+        "image": {"id": "img"},
+    }
+    return SimpleNamespace(**(whole | fields))
+
+
+def test_observe(cloud, answers):
+    answers["servers"] = [server(), server(metadata={resources.META_CLUSTER: "b"}), server(metadata=None)]
+    seen = cloud.observe("a")
+    assert [one.id for one in seen.networks] == ["n"]
+    assert seen.subnets[0].cidr == "10.20.0.0/24"
+    assert (seen.routers[0].external, seen.routers[0].tagged) == ("ext", False)
+    assert seen.floatings[0].address == "172.29.0.9"
+    assert seen.master_port is not None
+    assert seen.master_port.address == "10.20.0.5"
+    assert [port.id for port in seen.ports if port.on_router] == ["leg"]
+    assert seen.keys[0].public_key == "ssh-ed25519 AAAA"
+    assert len(seen.servers) == 1
+    assert seen.servers[0] == resources.Server(
+        "v", "a-worker-1", "worker", "ACTIVE", address="10.20.0.7", flavor="small", image="img", spec="s"
+    )
+
+
+@pytest.mark.parametrize("case", RULES)
+def test_rules(cloud, answers, case):
+    told, expected = RULES[case]
+    answers["groups"] = [thing(id="g", security_group_rules=[rule(direction="egress"), told])]
+    assert cloud.observe("a").groups[0].rules == ((expected, "r1"),)
+
+
+SERVERS = {
+    "being deleted": ({"task_state": "deleting"}, {"deleting": True}),
+    "never built": ({"status": "ERROR", "launched_at": None, "fault": {"message": "No host"}}, {"fault": "No host"}),
+    "a fault in HTML": (
+        {"fault": {"message": "aborted: <html><body><h1>502 Bad Gateway</h1>\nNo.\n</body></html>"}},
+        {"fault": "aborted: 502 Bad Gateway No."},
+    ),
+    "booted from a volume": ({"image": ""}, {"image": ""}),
+    "a flavor by id only": ({"flavor": {"id": "1"}}, {"flavor": "small"}),
+    "no address yet": ({"addresses": {}}, {"address": ""}),
+}
+
+
+@pytest.mark.parametrize("case", SERVERS)
+def test_servers(cloud, answers, case):
+    fields, expected = SERVERS[case]
+    answers["servers"] = [server(**fields)]
+    found = cloud.servers("a")[0]
+    assert {name: getattr(found, name) for name in expected} == expected
+
+
+def test_external_networks(cloud):
+    network = cloud.connection.network
+    network.networks = lambda is_router_external: [SimpleNamespace(id="e", name="public")]
+    network.subnets = lambda network_id: [
+        SimpleNamespace(ip_version=6, cidr="2001:db8::/64", gateway_ip="2001:db8::1"),
+        SimpleNamespace(ip_version=4, cidr="172.29.0.0/24", gateway_ip="172.29.0.1"),
+    ]
+    assert cloud.externals() == ("public",)
+    found = External("e", (IPv4Network("172.29.0.0/24"),), "172.29.0.1")
+    assert cloud.external("public") == cloud.external("e") == found
+    assert cloud.external("other") is None
+
+
+def test_flavors_are_listed_once(cloud):
+    assert cloud.flavors() == {"small": Flavor("small", 1, 2048, 8)}
+    cloud.connection.compute.flavors = None
+    assert cloud.flavor_id("small") == "1"
+
+
+def test_an_image_is_found_by_name_unless_the_name_fits_several(cloud):
+    images = cloud.connection.image = SimpleNamespace(find_image=lambda name, ignore_missing: None)
+    assert cloud.image("debian") is None
+    images.find_image = lambda name, ignore_missing: SimpleNamespace(id="i")
+    assert cloud.image("debian") == "i"
+
+    def several(name, ignore_missing):
+        raise sdk.DuplicateResource("two")
+
+    images.find_image = several
+    with pytest.raises(UsageError, match="several images are called 'debian'"):
+        cloud.image("debian")
+
+
+def response(status, document):
+    made = requests.Response()
+    made.status_code, made.raw = status, io.BytesIO(json.dumps(document).encode())
+    made.headers["Content-Type"] = "application/json"
+    return made
+
+
+def test_room_is_what_quotas_leave(cloud):
+    limits = {"instances": 10, "instances_used": 4, "total_cores": -1, "total_cores_used": 0}
+    limits |= {"total_ram": 1024, "total_ram_used": None}
+    cloud.connection.compute.get_limits = lambda: SimpleNamespace(absolute=SimpleNamespace(**limits))
+    cloud.connection.current_project_id = "p"
+    network = {"port": {"limit": 50, "used": 8, "reserved": 2}, "router": {"limit": -1, "used": 1}}
+    cloud.connection.network.get = lambda url: response(200, {"quota": network})
+    assert cloud.room() == {"instances": 6, "RAM (MiB)": 1024, "ports": 40}
+    cloud.connection.network.get = lambda url: response(
+        403, {"NeutronError": {"message": "no", "type": "x", "detail": ""}}
+    )
+    assert cloud.room() == {"instances": 6, "RAM (MiB)": 1024}
+
+
+def test_servers_that_are_being_built(cloud, answers):
+    answers["servers"] = [server(), server(id="w")]
+    assert cloud.building("a") == {"v", "w"}
+
+
+def test_a_console_is_empty_until_there_is_one(cloud):
+    compute = cloud.connection.compute
+    compute.get_server_console_output = lambda server: {"output": "booting"}
+    assert cloud.console("v") == "booting"
+
+    def none_yet(server):
+        raise sdk.ConflictException("not ready")
+
+    compute.get_server_console_output = none_yet
+    assert cloud.console("v") == ""
+
+
+def test_a_question_is_repeated_while_the_cloud_fails_and_a_refusal_is_not(cloud, monkeypatch):
+    monkeypatch.setattr(session.time, "sleep", lambda seconds: None)
+    errors = [sdk.HttpException("overloaded", response(503, {}))] * 2
+
+    def flavors(details):
+        if errors:
+            raise errors.pop()
+        return []
+
+    cloud.connection.compute.flavors = flavors
+    assert cloud.flavors() == {}
+    errors.append(sdk.HttpException("no", response(400, {})))
+    with pytest.raises(ProvisionError, match="no"):
+        cloud.flavors()
+    monkeypatch.setattr(session, "READY_TIMEOUT", -1)
+    errors += [sdk.HttpException("overloaded", response(503, {}))] * 2
+    with pytest.raises(TransientError, match="overloaded"):
+        cloud.flavors()
+    assert len(errors) == 1

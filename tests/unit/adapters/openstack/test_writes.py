@@ -1,0 +1,121 @@
+"""Changes to a cloud: what each sends, with an SDK that notes its calls."""
+
+from __future__ import annotations
+
+import base64
+from types import SimpleNamespace
+
+import pytest
+from openstack import exceptions as sdk
+
+from provision.adapters.openstack.cloud import BusyError, Cloud
+from provision.model.cluster import resources
+from provision.model.cluster.resources import NODES, Rule
+
+MARK = resources.mark("a")
+
+
+class Recorder:
+    """A service of the SDK: every method notes its name and arguments and returns `result`, or raises `error`."""
+
+    def __init__(self):
+        self.calls = []
+        self.error = None
+        self.result = SimpleNamespace(
+            id="new", fixed_ips=[{"ip_address": "10.20.0.9"}], floating_ip_address="172.29.0.9", status_code=200
+        )
+
+    def __getattr__(self, name):
+        def call(*arguments, **options):
+            self.calls.append((name, *arguments, options))
+            if self.error:
+                raise self.error
+            return self.result
+
+        return call
+
+
+@pytest.fixture(name="network")
+def _network():
+    return Recorder()
+
+
+@pytest.fixture(name="compute")
+def _compute():
+    return Recorder()
+
+
+@pytest.fixture(name="cloud")
+def _cloud(network, compute):
+    return Cloud("test", SimpleNamespace(network=network, compute=compute))
+
+
+def test_everything_made_is_marked_in_the_same_request(cloud, network):
+    assert cloud.create_network("a") == "new"
+    assert cloud.create_subnet("a", "n", "10.20.0.0/24") == "new"
+    assert cloud.create_router("a", "ext") == "new"
+    assert cloud.create_group("a") == "new"
+    assert cloud.create_port("a", "n", "s", "g") == ("new", "10.20.0.9")
+    assert cloud.create_floating("a", "ext", "p") == ("new", "172.29.0.9")
+    assert len(network.calls) == 6
+    assert {call[-1]["description"] for call in network.calls} == {MARK}
+
+
+def test_rules_are_opened_in_one_request(cloud, network):
+    network.result = []
+    cloud.add_rules("g", [Rule(7077, 7078, NODES), Rule(22, 22, "192.0.2.0/24")])
+    ((name, data, _),) = network.calls
+    assert name == "create_security_group_rules"
+    peers = [(each["port_range_min"], each.get("remote_group_id"), each.get("remote_ip_prefix")) for each in data]
+    assert peers == [(22, None, "192.0.2.0/24"), (7077, "g", None)]
+    assert all(each["direction"] == "ingress" and each["protocol"] == "tcp" for each in data)
+
+
+@pytest.mark.parametrize(
+    ("names", "name", "count"),
+    [
+        (("a-master",), "a-master", {}),
+        (("a-worker-1", "a-worker-2"), "a-worker", {"min_count": 2, "max_count": 2}),
+    ],
+)
+def test_servers_are_created_one_by_one_or_all_at_once(cloud, compute, names, name, count):
+    cloud.create_servers(
+        "a", names, role="worker", image="i", flavor="f", network={"uuid": "n"}, group="a",
+        user_data="#cloud-config", metadata={resources.META_SPEC: "s"},
+    )  # fmt: skip
+    ((_, sent),) = compute.calls
+    assert sent["name"] == name
+    assert {key: sent[key] for key in ("min_count", "max_count") if key in sent} == count
+    assert base64.b64decode(sent["user_data"]) == b"#cloud-config"
+    assert sent["metadata"] == {resources.META_CLUSTER: "a", resources.META_ROLE: "worker", resources.META_SPEC: "s"}
+    assert sent["config_drive"] is True
+
+
+@pytest.mark.parametrize(
+    ("status", "method"),
+    [("SHUTOFF", "start_server"), ("PAUSED", "unpause_server"), ("SUSPENDED", "resume_server")],
+)
+def test_a_server_is_started_from_the_state_it_is_in(cloud, compute, status, method):
+    cloud.start_server("v", status)
+    assert compute.calls == [(method, "v", {})]
+
+
+def test_tags_are_set_all_at_once(cloud, network):
+    cloud.tag("security group", "g", "a")
+    assert network.calls == [("put", "/security-groups/g/tags", {"json": {"tags": [*resources.tags("a")]}})]
+
+
+def test_what_is_gone_already_can_be_deleted(cloud, network, compute):
+    cloud.delete("floating IP", "f")
+    cloud.delete_rule("r")
+    cloud.delete_server("v")
+    cloud.delete_key("a")
+    assert all(call[-1] == {"ignore_missing": True} for call in (*network.calls, *compute.calls))
+    network.error = sdk.NotFoundException("gone")
+    cloud.remove_interface("r", "p")
+
+
+def test_what_is_in_use_is_busy(cloud, network):
+    network.error = sdk.ConflictException("in use")
+    with pytest.raises(BusyError, match="deleting the network: the cloud said: in use"):
+        cloud.delete("network", "n")
