@@ -15,14 +15,13 @@ from provision.adapters.host.process import must, run
 from provision.base.errors import ProvisionError
 from provision.model.galera.bootstrap import (
     Position,
-    State,
     View,
     allow_start,
     read_recovered,
     read_state,
-    read_status,
     read_view,
 )
+from provision.model.galera.status import STATUS_QUERY, MemberState, read_status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,7 +130,7 @@ class MariaDB:
         if self._process and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
 
-    def state(self) -> State | None:
+    def state(self) -> MemberState | None:
         """Ask the server for its part in the cluster; None while it does not answer."""
         import pymysql
 
@@ -139,7 +138,7 @@ class MariaDB:
             # One connection for every question: they come each second.
             self._link = self._link or self._connect(3)
             with self._link.cursor() as cursor:
-                cursor.execute("SHOW GLOBAL STATUS LIKE 'wsrep\\_%'")
+                cursor.execute(STATUS_QUERY)
                 return read_status(dict(cursor.fetchall()))
         except (pymysql.err.MySQLError, OSError):
             self._link = None

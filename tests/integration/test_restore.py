@@ -16,7 +16,7 @@ from provision.adapters.docker.data import Data, Place
 from provision.adapters.docker.engine import Engine
 from provision.base import paths
 from provision.base.progress import Silent
-from provision.model.galera.bootstrap import read_status
+from provision.model.galera.status import read_status
 from provision.model.localcloud.image_families import image_tags
 from provision.operations.localcloud.shared import installation as stack_config
 from provision.operations.localcloud.shared import tls

@@ -52,10 +52,10 @@ def logs(
     """
     from datetime import datetime
 
-    from provision.model.localcloud.logs import read_since, read_wish
+    from provision.model.localcloud.logs import read_filter, read_since
     from provision.operations.localcloud.logs import Query, copies_of, door_to_logs, stack_logs
 
-    wish = read_wish(pattern, request_id)
+    wish = read_filter(pattern, request_id)
     moment = read_since(since, datetime.now().astimezone()) if since else None
     if tail is None and not wish and moment is None:
         tail = _LINES
@@ -66,7 +66,7 @@ def logs(
 
     def written(line: Line) -> str:
         time = f"{line.time} " if timestamps else ""
-        return f"{time}{paint(line.service, line.copy.ljust(width))} | {line.text}"
+        return f"{time}{paint(line.service, line.replica.ljust(width))} | {line.text}"
 
     some = _print(written(line) for line in stack_logs(door, query, copies))
     if wish and not some:

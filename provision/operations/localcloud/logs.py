@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from provision.adapters.docker.logs import Logs
 from provision.adapters.docker.swarm_logs import SwarmLogs
 from provision.base.errors import ProvisionError, UsageError
-from provision.model.localcloud.logs import Line, Window, Wish, lines_of, matching, merged, select_copies
+from provision.model.localcloud.logs import Line, LogFilter, Window, lines_of, matching, merged, select_sources
 from provision.operations.localcloud.shared import installation
 from provision.operations.localcloud.swarm import files
 
@@ -42,7 +42,7 @@ class Query:
     """What is asked: services (or copies; all by default), what of their lines, since when (seconds since 1970)."""
 
     services: tuple[str, ...] = ()
-    wish: Wish = Wish()  # noqa: RUF009 - frozen
+    wish: LogFilter = LogFilter()  # noqa: RUF009 - frozen
     since: float | None = None
     tail: int | None = None
     """How many lines of each copy are shown at most, of those that are wished for."""
@@ -60,7 +60,7 @@ def copies_of(door: Door, services: Sequence[str]) -> list[LogSource]:
     everyone = door.copies()
     if not everyone:
         raise UsageError("there is no local cloud on this machine", "start it with `provision cloud up`")
-    return select_copies(everyone, services)
+    return select_sources(everyone, services)
 
 
 def stack_logs(door: Door, query: Query, copies: Sequence[LogSource]) -> Iterator[Line]:

@@ -15,6 +15,7 @@ from provision.model.localcloud.image_families import (
     FAMILIES,
     FAMILY_LABEL,
     INPUTS_LABEL,
+    SHARED_FILES,
     Family,
     apt_sources,
     families,
@@ -43,7 +44,7 @@ def _context(family: Family) -> dict[str, bytes]:
         if path.is_file() and path.suffix != ".md"
     }
     # The base's folder also holds what the others share.
-    files = {name: content for name, content in files.items() if family.name != "base" or name != "common.sh"}
+    files = {name: content for name, content in files.items() if family.name != "base" or name not in SHARED_FILES}
     files |= {Path(extra).name: (paths.COMPOSE.parent / extra).read_bytes() for extra in family.extra}
     return files | (_program(family.program) if family.program else {})
 

@@ -19,7 +19,7 @@ from provision.adapters.host.files import ensure_private
 from provision.base import paths
 from provision.base.errors import UsageError
 from provision.model.localcloud import host as stack_host
-from provision.model.localcloud import image_families
+from provision.model.localcloud import image_families, render
 from provision.model.localcloud import settings as stack
 from provision.model.localcloud.replicas import SCALABLE_SERVICES
 from provision.model.localcloud.settings import GivenTls, Settings
@@ -103,16 +103,16 @@ def ensure_files(tags: Mapping[str, str]) -> Installation:
     ensure_private(folder / "consul-token", passwords["consul_management"])
     stack_tls.ensure_ovn(settings)
     rendered = rendered_documents(settings, passwords)
-    for name, text in stack.placed(rendered).items():
+    for name, text in render.placed(rendered).items():
         ensure_private(folder / "etc" / name, text)
     stack_tls.ensure_tls(settings)
-    inputs = stack.migration_inputs(settings, tags, passwords)
-    values = stack.environment(settings, tags, rendered, inputs, folder / "etc")
-    ensure_private(folder / "compose.env", stack.env_file(values))
+    inputs = render.migration_inputs(settings, tags, passwords)
+    values = render.environment(settings, tags, rendered, inputs, folder / "etc")
+    ensure_private(folder / "compose.env", render.env_file(values))
     lacking = [] if leaves_out_lacking() else stack_host.lacking_capabilities(facts.capabilities())
     override = stack_host.hypervisor_override(lacking, kvm=is_here("/dev/kvm"), modules=is_here("/lib/modules"))
     ensure_private(folder / "hypervisor.yaml", override)
-    current = frozenset(stack.configurations(rendered).values())
+    current = frozenset(render.configurations(rendered).values())
     return Installation(settings, passwords, inputs, control(), hypervisors(settings), first, current)
 
 
@@ -141,14 +141,14 @@ def this_checkout() -> dict[str, str]:
     settings, tags = load_settings(), image_families.image_tags(contexts())
     known = read_passwords()
     passwords = {name: known.get(name, "") for name in stack.PASSWORDS}
-    inputs = stack.migration_inputs(settings, tags, passwords)
+    inputs = render.migration_inputs(settings, tags, passwords)
     rendered = rendered_documents(settings, passwords)
-    return stack.environment(settings, tags, rendered, inputs, paths.localcloud_dir() / "etc")
+    return render.environment(settings, tags, rendered, inputs, paths.localcloud_dir() / "etc")
 
 
 def rendered_documents(settings: Settings, passwords: Mapping[str, str]) -> dict[str, str]:
     """Render every configuration file, certificates of this installation's own included."""
-    return stack.documents(settings, passwords, stack_tls.ovn_files(settings))
+    return render.documents(settings, passwords, stack_tls.ovn_files(settings))
 
 
 def control() -> Compose:

@@ -13,7 +13,7 @@ from provision.adapters.docker.data import Data, Place
 from provision.adapters.docker.engine import Engine
 from provision.adapters.docker.inspect import Inspector
 from provision.base.errors import ProvisionError, UsageError
-from provision.model.galera.bootstrap import read_status
+from provision.model.galera.status import STATUS_QUERY, read_status
 from provision.model.localcloud import backup as its
 from provision.model.localcloud.backup import (
     AUTHORITY,
@@ -52,7 +52,6 @@ _ITS_OWN: Final = {"information_schema", "mysql", "performance_schema", "sys"}
 """Databases of the server itself: accounts come from templates/openstack/mariadb.sql.j2."""
 _OURS: Final = "provision"
 """Says what the others were migrated with."""
-_GALERA: Final = "SHOW GLOBAL STATUS LIKE 'wsrep\\_%'"
 
 
 def backup(progress: Progress, path: Path, *, images: bool) -> Manifest:
@@ -105,7 +104,7 @@ def serving(data: Data, units: tuple[Unit, ...]) -> str:
             continue
         container = unit.known_as
         try:
-            known = dict(data.query(container, _GALERA))
+            known = dict(data.query(container, STATUS_QUERY))
         except ProvisionError as error:
             problem = error
             continue

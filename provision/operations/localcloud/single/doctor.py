@@ -15,11 +15,12 @@ from provision.adapters.openstack.look import OpenStack
 from provision.adapters.statistics import statistics
 from provision.base import paths
 from provision.base.errors import ProvisionError
+from provision.model.galera.status import STATUS_QUERY
 from provision.model.localcloud.doctor import observed
 from provision.model.localcloud.doctor.observed import Clock, DatabaseMember, ObservedLocalCloud
 from provision.model.localcloud.image_families import image_tags
 from provision.model.localcloud.settings import PROJECT, apis
-from provision.model.registrator.services import RegistratorSettings, holder_of, plan_changes, wanted_services
+from provision.model.registrator.services import RegistratorSettings, plan_changes, token_hash, wanted_services
 from provision.operations.localcloud.shared.bootstrap import admin_login
 from provision.operations.localcloud.shared.images import contexts
 from provision.operations.localcloud.shared.installation import (
@@ -48,7 +49,7 @@ _DATA: Final = {
     "glance": {"/var/lib/glance": "Glance's images"},
     "compute": {"/var/lib/nova": "the guests' disks"},
 }
-_GALERA: Final = "SHOW GLOBAL STATUS LIKE 'wsrep\\_%'; SELECT 'clock', UNIX_TIMESTAMP(NOW(6));"
+_GALERA: Final = f"{STATUS_QUERY}; SELECT 'clock', UNIX_TIMESTAMP(NOW(6));"
 # The node's name is what the server was started with: its own user may read that.
 _QUEUES: Final = (
     "exec env $(setpriv --reuid=rabbitmq --regid=rabbitmq --clear-groups cat /proc/$(pidof -s beam.smp)/environ "
@@ -159,8 +160,10 @@ def _consul(consul: Catalogue, look: Inspector) -> Part:
 def _differences(catalogue: Catalogue, look: Inspector) -> tuple[set[str], set[str]]:
     """Name what the Registrator has still to register, and to remove."""
     host = look.host()
-    holder = holder_of(read_passwords().get("consul_registrator", ""))
-    wanted = wanted_services(look.serving(), RegistratorSettings(host, internal=True, network=NETWORK, holder=holder))
+    holder = token_hash(read_passwords().get("consul_registrator", ""))
+    wanted = wanted_services(
+        look.serving(), RegistratorSettings(host, internal=True, network=NETWORK, token_hash=holder)
+    )
     changes = plan_changes(wanted, catalogue.services(), host, holder)
     return {service.id for service in changes.register}, set(changes.deregister)
 

@@ -59,7 +59,7 @@ class ReplicaSet:
         """Say what each copy shall be made from: service -> number -> Compose's hash."""
         for number in range(1, max(copies.values(), default=0) + 1):
             if number not in self._hashes:
-                self._hashes[number] = self._control.having({"COPY": str(number)}).definitions()
+                self._hashes[number] = self._control.having({"REPLICA": str(number)}).definitions()
         return {
             service: {number: self._hashes[number][service] for number in range(1, count + 1)}
             for service, count in copies.items()
@@ -69,7 +69,7 @@ class ReplicaSet:
         """Start what is missing of these services, all at once; return the new containers, for which nobody waited."""
         before = self.sweep(copies)
         for number, totals in missing(copies, before).items():
-            self._control.having({**(values or {}), "COPY": str(number)}).add(totals)
+            self._control.having({**(values or {}), "REPLICA": str(number)}).add(totals)
         known = {state.id for state in before}
         new = [state for state in self.states(copies) if state.id not in known]
         for state in new:
@@ -140,7 +140,7 @@ class ReplicaSet:
     def retire(self, state: ServiceState) -> None:
         """Take a copy out of Consul and HAProxy, let requests under way end, stop it and remove it."""
         kind = _KINDS[state.service]
-        patience = kind.patience if self._patience is None else self._patience
+        patience = kind.drain_timeout if self._patience is None else self._patience
         mine = instances_of(state, instances(self._catalogue.services(), self._catalogue.checks()))
         addresses = {each.address for each in mine}
         places = {(each.backend, each.name) for each in self._proxy.servers() or () if each.address in addresses}
@@ -172,7 +172,7 @@ class ReplicaSet:
 
     def _add(self, service: str, number: int) -> ServiceState:
         before = {state.id for state in self.states([service])}
-        self._control.having({"COPY": str(number)}).add({service: len(before) + 1})
+        self._control.having({"REPLICA": str(number)}).add({service: len(before) + 1})
         for state in self.states([service]):
             if state.id not in before:
                 return state

@@ -10,7 +10,7 @@ from provision.adapters.docker.engine import Engine
 from provision.adapters.haproxy import Proxy
 from provision.adapters.openstack.admin import Admin
 from provision.base.errors import ProvisionError
-from provision.model.localcloud.replicas import READY_TIMEOUT, SCALABLE_SERVICES, parse_replicas
+from provision.model.localcloud.replicas import READY_TIMEOUT, SCALABLE_SERVICES, SERVICE_FAMILIES, parse_replicas
 from provision.model.localcloud.settings import INFRASTRUCTURE
 from provision.operations.localcloud.shared import bootstrap
 from provision.operations.localcloud.shared.images import ensure_images
@@ -102,7 +102,7 @@ def _made_from(
 
     Where none runs, its image is built.
     """
-    families = {each.service: each.family for each in SCALABLE_SERVICES}
+    families = SERVICE_FAMILIES
     values: dict[str, str] = {}
     # The last one counts: after an upgrade that broke off, what ran before it.
     for each in sorted(states, key=lambda each: each.created, reverse=True):

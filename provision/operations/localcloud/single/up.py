@@ -11,7 +11,7 @@ from provision.adapters.openstack import clouds_yaml
 from provision.adapters.openstack.admin import Admin
 from provision.base import paths
 from provision.base.constants import LOCAL_CLOUD
-from provision.model.localcloud.replicas import SCALABLE_SERVICES
+from provision.model.localcloud.replicas import SERVICE_FAMILIES
 from provision.model.localcloud.settings import EARLY, NEED_ACCOUNTS, PROJECT, apis, bridges
 from provision.operations.localcloud.shared import bootstrap, preflight, schema, tls
 from provision.operations.localcloud.shared.images import ensure_images
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from provision.base.progress import Progress
 
-_FAMILIES: Final = {each.service: each.family for each in SCALABLE_SERVICES}
+_FAMILIES: Final = SERVICE_FAMILIES
 _LAST_STEPS: Final[Mapping[str, tuple[str, list[str]]]] = {
     " OVN metadata": (f"{PROJECT}-ovn-1", ["ovn-nbctl", "--timeout=5", "--wait=sb", "sync"]),
     " hypervisor": (f"{PROJECT}-nova-scheduler-1", ["nova-manage", "cell_v2", "discover_hosts"]),

@@ -9,7 +9,7 @@ from provision.adapters.docker import compose
 from provision.adapters.docker.engine import Engine
 from provision.base.errors import ProvisionError, UsageError
 from provision.model.localcloud.host import failed
-from provision.model.localcloud.replicas import READY_TIMEOUT, SCALABLE_SERVICES, drift, outdated
+from provision.model.localcloud.replicas import READY_TIMEOUT, SERVICE_FAMILIES, drift, outdated
 from provision.model.localcloud.settings import EARLY, INFRASTRUCTURE, base_service, services_of
 from provision.operations.localcloud.shared import schema
 from provision.operations.localcloud.shared.images import ensure_images
@@ -38,7 +38,7 @@ UNNOTICED: Final = ("registrator",)
 """What has no copies, and is missed by nobody for seconds."""
 _BLINK: Final = 10
 """Seconds in which members work again that one of them has just left, or come back to."""
-_FAMILIES: Final = {each.service: each.family for each in SCALABLE_SERVICES}
+_FAMILIES: Final = SERVICE_FAMILIES
 _NAMES: Final = frozenset({*_FAMILIES, *AGENTS})
 
 

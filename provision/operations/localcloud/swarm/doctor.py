@@ -15,14 +15,14 @@ from provision.model.localcloud.settings import PROJECT, apis
 from provision.operations.localcloud.shared.installation import read_passwords
 from provision.operations.localcloud.single.doctor import gathered, parts_of
 from provision.operations.localcloud.swarm.files import door, require_swarm
-from provision.operations.localcloud.swarm.status import read_lines
+from provision.operations.localcloud.swarm.status import read_services
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from provision.adapters.docker.swarm import Swarm
+    from provision.model.localcloud.status import ServiceStatus
     from provision.model.localcloud.swarm import Host, Task
-    from provision.model.localcloud.swarm_status import SwarmLine
 
 _STATISTICS: Final = 8404
 """HAProxy's own port for its page, in its container."""
@@ -50,8 +50,10 @@ def observe_swarm() -> ObservedSwarm:
         consul=lambda: Catalogue(_url(swarm, "consul", 8500), read_passwords().get("consul_management", "")),
         proxy=lambda: _url(swarm, "haproxy", _STATISTICS),
     )
-    fields = gathered({**parts, "copies": lambda: {} if problem else {"lines": read_lines(settings, swarm, tasks)}})
-    lines: tuple[SwarmLine, ...] = fields.pop("lines", ())
+    fields = gathered(
+        {**parts, "copies": lambda: {} if problem else {"services": read_services(settings, swarm, tasks)}}
+    )
+    services: tuple[ServiceStatus, ...] = fields.pop("services", ())
     if not problem:
         # Of hosts that are away more is known; Consul remembers for days those that have left.
         ready = {host.name for host in hosts if host.ready}
@@ -64,7 +66,7 @@ def observe_swarm() -> ObservedSwarm:
         swarm=True,
         **fields,
     )
-    return ObservedSwarm(here, hosts, lines, tasks, problem)
+    return ObservedSwarm(here, hosts, services, tasks, problem)
 
 
 def _url(swarm: Swarm, service: str, port: int) -> str:

@@ -11,7 +11,7 @@ from provision.adapters.docker.swarm import Swarm
 from provision.adapters.host.files import ensure_private
 from provision.base import paths
 from provision.base.errors import UsageError
-from provision.model.localcloud import image_families
+from provision.model.localcloud import image_families, render
 from provision.model.localcloud import settings as stack
 from provision.model.localcloud.swarm import NUMBER, registry_host, stack_file
 from provision.operations.localcloud.shared import installation as stack_config
@@ -129,11 +129,11 @@ def ensure_stack_files(tags: Mapping[str, str], images: Mapping[str, str]) -> St
     installation = stack_config.ensure_files(tags)
     folder = paths.localcloud_dir()
     documents = stack_config.rendered_documents(installation.settings, installation.passwords)
-    places = dict(zip(documents, stack.placed(documents), strict=True))
+    places = dict(zip(documents, render.placed(documents), strict=True))
     documents["haproxy/tls.pem"] = (folder / "etc/haproxy/tls.pem").read_text()
     shared = {name: (folder / name).read_text() for name in _FILES if (folder / name).exists()}
     documents[_SHARED] = json.dumps(shared, sort_keys=True)
     ensure_private(folder / "etc" / _SHARED, documents[_SHARED])
     files = tuple(paths.COMPOSE / name for name in ("stack.yaml", "ha.yaml", "swarm.yaml"))
-    project = Compose(stack.PROJECT, files, folder / "compose.env", {"COPY": NUMBER})
+    project = Compose(stack.PROJECT, files, folder / "compose.env", {"REPLICA": NUMBER})
     return Stack(installation, project.document(), documents, places, images)

@@ -12,10 +12,9 @@ from provision.adapters.docker.engine import Engine
 from provision.adapters.openstack.admin import Admin
 from provision.base.errors import ProvisionError, UsageError
 from provision.model.localcloud import ovn
-from provision.model.localcloud.replicas import SCALABLE_NAMES, SCALABLE_SERVICES, parse_replicas
+from provision.model.localcloud.replicas import SCALABLE_NAMES, SCALABLE_SERVICES, SERVICE_FAMILIES, parse_replicas
 from provision.model.localcloud.settings import CLUSTERED, INFRASTRUCTURE, MIGRATED, apis, members, services_of
-from provision.model.localcloud.swarm import FIRST, job, member_addresses, part
-from provision.model.localcloud.swarm_restore import clearing
+from provision.model.localcloud.swarm import FIRST, clear_jobs, job, member_addresses, part
 from provision.operations.localcloud.shared import bootstrap, schema
 from provision.operations.localcloud.shared.consul_acl import ensure_access
 from provision.operations.localcloud.shared.installation import (
@@ -48,8 +47,10 @@ if TYPE_CHECKING:
     from provision.model.localcloud.settings import Settings
     from provision.operations.localcloud.swarm.files import Stack
 
-_EVERYWHERE: Final = ("consul", "registrator", "haproxy", "reviver")
-_FAMILIES: Final = {each.service: each.family for each in SCALABLE_SERVICES}
+_EVERYWHERE: Final = ("consul", "registrator", "haproxy", "restart-hypervisor")
+_RENAMED: Final = {"reviver": "restart-hypervisor"}
+"""Services that earlier versions called otherwise: the old one is removed once the new one is deployed."""
+_FAMILIES: Final = SERVICE_FAMILIES
 _LIMIT: Final = 600
 """Seconds for what hosts have to fetch first."""
 _LONGEST: Final = 3700
@@ -144,13 +145,15 @@ class Deployment:
         self._contract([family for family in pending if family in running])
         self._admin.forget_services(self._stack.installation.copies)
         # Of which no copy is wanted any more.
-        self._swarm.remove(set(_FAMILIES) & set(self._swarm.wanted()) - set(self._file["services"]))
+        there = set(self._swarm.wanted())
+        renamed = {old for old, new in _RENAMED.items() if new in there}
+        self._swarm.remove({*_FAMILIES, *renamed} & there - set(self._file["services"]))
         self._swarm.drop_secrets({each["name"] for each in self._file["secrets"].values()})
 
     def begin_anew(self, *, images: bool) -> None:
         """Start what all else stands on without data: every host's old is removed, with `images` Glance's too."""
         image = next(name for name in self._stack.images.values() if "/registry:" in name)
-        self._jobs(clearing(self._file, image, images=images), "removing data")
+        self._jobs(clear_jobs(self._file, image, images=images), "removing data")
         self._everywhere()
         self._members()
 

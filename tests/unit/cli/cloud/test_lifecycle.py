@@ -35,8 +35,8 @@ def run(*arguments, cwd):
     ("words", "message"),
     [
         (["scale", "nova-api"], "'nova-api' is not SERVICE=N"),
-        (["scale", "nova-api=0"], "nova-api needs at least one copy"),
-        (["scale", "nova-api=11"], "more than there are places for"),
+        (["scale", "nova-api=0"], "nova-api needs at least one replica"),
+        (["scale", "nova-api=11"], "nova-api cannot have 11 replicas"),
         (["scale", "nova-api=2", "what=2"], "there is no service 'what'"),
         (["scale"], "Missing argument"),
         (["upgrade"], "there is no local cloud on this machine"),

@@ -11,7 +11,7 @@ from provision.model.registrator.services import (
     Changes,
     RegistratorSettings,
     WantedServices,
-    inherit_statuses,
+    keep_statuses,
     plan_changes,
     wanted_services,
 )
@@ -379,7 +379,7 @@ def test_changes(actual, register, deregister, problems):
 
 
 def test_with_another_token_everything_is_registered_anew_and_what_goes_is_taken_over_first():
-    (ours,) = wanted_services([container()], replace(INTERNAL, holder="new")).services.values()
+    (ours,) = wanted_services([container()], replace(INTERNAL, token_hash="new")).services.values()
     held = {"registrator": "h1", "holder": "old"}
     gone = entry("h1:old:80", **held) | {"Address": "10.0.0.9", "Tags": ["t"]}
     actual = {"h1:web:80": READY, "h1:old:80": gone, "h1:same:80": entry("h1:same:80", **held | {"holder": "new"})}
@@ -405,10 +405,10 @@ def test_a_renamed_container_keeps_its_service_s_status():
     labels = {"SERVICE_NAME": "shop", "SERVICE_CHECK_TCP": "1"}
     before = there(one(labels=labels))
     (after,) = wanted_services([container(labels=labels, name="other")], INTERNAL).services.values()
-    changes = inherit_statuses(Changes(register=(after,)), {"h1:web:80": before}, {"h1:web:80": "passing"})
+    changes = keep_statuses(Changes(register=(after,)), {"h1:web:80": before}, {"h1:web:80": "passing"})
     assert changes.register[0].body["Check"] == after.registration["Check"] | {"Status": "passing"}
     elsewhere = before | {"Meta": {"container": "another"}}
-    same = inherit_statuses(Changes(register=(after,)), {"h1:web:80": elsewhere}, {"h1:web:80": "passing"})
+    same = keep_statuses(Changes(register=(after,)), {"h1:web:80": elsewhere}, {"h1:web:80": "passing"})
     assert "Status" not in same.register[0].body["Check"]
 
 

@@ -6,7 +6,8 @@ from provision.base import paths
 from provision.base.progress import Silent
 from provision.model.localcloud.host import ServiceState
 from provision.model.localcloud.image_families import image_tags
-from provision.model.localcloud.settings import Settings, env_file
+from provision.model.localcloud.render import env_file
+from provision.model.localcloud.settings import Settings
 from provision.operations.localcloud.shared import installation as stack_config
 from provision.operations.localcloud.shared.images import contexts
 
@@ -15,13 +16,13 @@ def test_an_installation_of_an_older_version_gets_the_values_that_it_lacks(monke
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert stack_config.control().values == {}
     every = stack_config.this_checkout()
-    assert every["COPY"] == "1"
-    old = {key: value for key, value in every.items() if not key.endswith(("COPY", "_COPIES"))}
+    assert every["REPLICA"] == "1"
+    old = {key: value for key, value in every.items() if not key.endswith(("REPLICA", "_REPLICAS"))}
     paths.localcloud_dir().mkdir(parents=True)
     (paths.localcloud_dir() / "compose.env").write_text("".join(f"{key}={value}\n" for key, value in old.items()))
     lacking = stack_config.control().values
     assert set(lacking) == set(every) - set(old)
-    assert lacking["KEYSTONE_COPIES"] == "1"
+    assert lacking["KEYSTONE_REPLICAS"] == "1"
 
 
 def test_what_this_checkout_gives_is_what_is_written(monkeypatch, tmp_path):

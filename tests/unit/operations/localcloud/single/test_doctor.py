@@ -16,7 +16,7 @@ from provision.model.localcloud.doctor.observed import Clock, Endpoint, Unit, Wo
 from provision.model.localcloud.doctor.rules import diagnose
 from provision.model.localcloud.settings import Settings, apis
 from provision.model.registrator.container import Container, ContainerNetwork, ContainerPort
-from provision.model.registrator.services import holder_of, wanted_services
+from provision.model.registrator.services import token_hash, wanted_services
 from provision.operations.localcloud.single import doctor as workflow
 
 TAGS = {"mariadb": "new", "rabbitmq": "new", "consul": "new"}
@@ -80,7 +80,7 @@ class FakeConsul:
     def services(self):
         self.looks += 1
         registrator = workflow.RegistratorSettings(
-            "vm", internal=True, network=workflow.NETWORK, holder=holder_of("the-registrator-s")
+            "vm", internal=True, network=workflow.NETWORK, token_hash=token_hash("the-registrator-s")
         )
         wanted = wanted_services([CONTAINER], registrator)
         return {
@@ -196,8 +196,8 @@ def test_every_member_of_the_database_is_asked_and_judged(look):
     look.answer = answer
     found = {(each.where, each.wrong) for each in diagnose(workflow.observe()) if each.rule == "database"}
     assert found == {
-        ("mariadb-2-1", "is not in step with its cluster (Joined)"),
-        ("mariadb-3-1", "runs, and does not answer SQL"),
+        ("mariadb-2-1", "is not in sync with its cluster (Joined)"),
+        ("mariadb-3-1", "runs, but does not answer SQL"),
     }
 
 

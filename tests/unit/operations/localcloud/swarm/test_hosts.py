@@ -11,8 +11,8 @@ from provision.base import paths
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.progress import Silent
 from provision.model.localcloud.settings import Settings
+from provision.model.localcloud.status import HypervisorStatus, ServiceStatus
 from provision.model.localcloud.swarm import Host
-from provision.model.localcloud.swarm_status import Hypervisor, SwarmLine
 from provision.operations.localcloud.shared import installation
 from provision.operations.localcloud.swarm import down, files, hypervisor
 from provision.operations.localcloud.swarm import hosts as swarm_hosts
@@ -195,7 +195,7 @@ def test_one_machine_is_told_that_it_is_in_no_swarm(world):
 @pytest.mark.parametrize("words", [["glance=2"], ["neutron-periodic=2"], ["ovn=2"]])
 def test_what_has_one_host_has_no_copies_on_others(world, words):
     world(FakeSwarm())
-    with pytest.raises(UsageError, match="cannot have copies"):
+    with pytest.raises(UsageError, match=r"cannot have (copies|replicas)"):
         swarm_up.scale(Silent(), words)
 
 
@@ -221,7 +221,7 @@ def test_the_last_hosts_hypervisor_takes_the_networks_along(world, monkeypatch):
 
 
 def line(service, running, wanted=1, **more):
-    return SwarmLine(service, wanted, running, None, ("sha256:ab",), "", ("host-1",), **more)
+    return ServiceStatus(service, wanted, running, None, ("sha256:ab",), "", ("host-1",), **more)
 
 
 def test_a_status_is_up_when_hosts_copies_and_apis_all_are():
@@ -238,7 +238,7 @@ def test_a_status_is_up_when_hosts_copies_and_apis_all_are():
         assert not less.up
         assert not less.document()["up"]
         assert "Everything is up." not in less.text()
-    hypervisors = (Hypervisor("host-1", ()), Hypervisor("host-2", ("its nova-compute is reported down",)))
+    hypervisors = (HypervisorStatus("host-1", ()), HypervisorStatus("host-2", ("its nova-compute is reported down",)))
     assert replace(up, hypervisors=hypervisors[:1]).up
     less = replace(up, hypervisors=hypervisors)
     assert not less.up
