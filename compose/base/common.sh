@@ -45,8 +45,9 @@ await() {
     done
 }
 
-# await_api URL…: wait until each answers below 500; exit after five minutes, naming the first that does not. For services
-# that exit when they find no API: importing all of OpenStack again and again would waste a busy processor's time.
+# await_api URL…: wait until each answers below 500; exit after five minutes, naming the first that does not. For
+# services that exit when they find no API: importing all of OpenStack again and again would waste a busy processor's
+# time.
 await_api() {
     local url status deadline=$((SECONDS + 300))
     for url in "$@"; do

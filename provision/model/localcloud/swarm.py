@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from provision.model.localcloud import ovn
 from provision.model.localcloud.image_families import image_name
 from provision.model.localcloud.render import digest
+from provision.model.localcloud.replicas import SERVICE_FAMILIES
 from provision.model.localcloud.settings import CLUSTERED, MEMBERS, PROJECT, base_service
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ REGISTRY_USER: Final = "provision"
 FIRST: Final = ("registry", "mirror")
 """Services that are deployed first: the hosts get all other images from them."""
 
+_RENAMED: Final = {"reviver": "restart-hypervisor"}
+"""Services that had another name in earlier versions: old name -> new name."""
 _KEPT: Final = (
     "command", "entrypoint", "environment", "healthcheck", "hostname", "init", "logging", "stop_grace_period", "deploy",
 )  # fmt: skip
@@ -167,6 +170,15 @@ def part(document: Mapping[str, Any], services: Collection[str]) -> dict[str, An
         "secrets": {name: body for name, body in document["secrets"].items() if name in used},
         "volumes": {name: body for name, body in document["volumes"].items() if name in mounted},
     }
+
+
+def unwanted_services(deployed: Collection[str], document: Mapping[str, Any]) -> set[str]:
+    """Name the deployed services to remove: scalable ones that should have no replicas any more, and renamed ones.
+
+    `document` is the stack file. A service with an old name stays until it is deployed with its new name.
+    """
+    renamed = {old for old, new in _RENAMED.items() if new in deployed}
+    return {*SERVICE_FAMILIES, *renamed} & set(deployed) - set(document["services"])
 
 
 def job(

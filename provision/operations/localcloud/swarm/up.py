@@ -14,7 +14,7 @@ from provision.base.errors import ProvisionError, UsageError
 from provision.model.localcloud import ovn
 from provision.model.localcloud.replicas import SCALABLE_NAMES, SCALABLE_SERVICES, SERVICE_FAMILIES, parse_replicas
 from provision.model.localcloud.settings import CLUSTERED, INFRASTRUCTURE, MIGRATED, apis, members, services_of
-from provision.model.localcloud.swarm import FIRST, clear_jobs, job, member_addresses, part
+from provision.model.localcloud.swarm import FIRST, clear_jobs, job, member_addresses, part, unwanted_services
 from provision.operations.localcloud.shared import bootstrap, schema
 from provision.operations.localcloud.shared.consul_acl import ensure_access
 from provision.operations.localcloud.shared.installation import (
@@ -48,8 +48,6 @@ if TYPE_CHECKING:
     from provision.operations.localcloud.swarm.files import Stack
 
 _EVERYWHERE: Final = ("consul", "registrator", "haproxy", "restart-hypervisor")
-_RENAMED: Final = {"reviver": "restart-hypervisor"}
-"""Services that earlier versions called otherwise: the old one is removed once the new one is deployed."""
 _FAMILIES: Final = SERVICE_FAMILIES
 _LIMIT: Final = 600
 """Seconds for what hosts have to fetch first."""
@@ -144,10 +142,7 @@ class Deployment:
             bootstrap.ensure_resources(self._admin.connection, self._settings, self._made)
         self._contract([family for family in pending if family in running])
         self._admin.forget_services(self._stack.installation.copies)
-        # Of which no copy is wanted any more.
-        there = set(self._swarm.wanted())
-        renamed = {old for old, new in _RENAMED.items() if new in there}
-        self._swarm.remove({*_FAMILIES, *renamed} & there - set(self._file["services"]))
+        self._swarm.remove(unwanted_services(self._swarm.wanted(), self._file))
         self._swarm.drop_secrets({each["name"] for each in self._file["secrets"].values()})
 
     def begin_anew(self, *, images: bool) -> None:

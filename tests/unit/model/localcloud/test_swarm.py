@@ -162,6 +162,36 @@ def test_a_document_is_read_from_where_it_lies():
     assert set(found["secrets"]) == set(made()["secrets"])
 
 
+@pytest.mark.parametrize(
+    ("deployed", "unwanted"),
+    [
+        (["mariadb", "haproxy", "registrator", "ovn"], set()),
+        (["mariadb", "horizon"], {"horizon"}),
+        # Not ours to remove: a one-shot run, or a service that somebody else has added to the stack.
+        (["mariadb", "nova-migrate", "mine"], set()),
+        (["reviver"], set()),
+        (["reviver", "restart-hypervisor"], {"reviver"}),
+    ],
+)
+def test_services_without_replicas_and_with_former_names_are_removed(deployed, unwanted):
+    assert swarm.unwanted_services(deployed, made()) == unwanted
+
+
+def test_clearing_empties_the_volumes_of_members_and_on_wish_the_images():
+    compose = deepcopy(COMPOSE)
+    compose["services"]["glance"] = {
+        "image": "provision/glance:1",
+        "deploy": {"placement": {"constraints": ["x"]}},
+        "volumes": [{"type": "volume", "source": "mariadb", "target": "/var/lib/glance"}],
+    }
+    found = swarm.clear_jobs(made(compose), "image", images=False)
+    assert set(found) == {"clear-mariadb"}
+    assert found["clear-mariadb"]["entrypoint"] == ["find", "/var/lib/mysql", "-mindepth", "1", "-delete"]
+    assert found["clear-mariadb"]["deploy"]["mode"] == "replicated-job"
+    more = swarm.clear_jobs(made(compose), "image", images=True)
+    assert more["clear-glance"]["deploy"]["placement"] == {"constraints": ["x"]}
+
+
 def test_a_job_runs_once_on_one_host():
     found = swarm.job(COMPOSE, "mariadb-migrate", ["expand"], DOCUMENTS, IMAGES, etc=ETC, places={}, host="abc")
     (body,) = found["services"].values()
