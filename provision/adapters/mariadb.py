@@ -13,14 +13,13 @@ from provision.adapters.host.process import Process, run, run_checked
 from provision.base.errors import ProvisionError
 from provision.model.galera.bootstrap import (
     Position,
-    State,
     View,
     allow_start,
     read_recovered,
     read_state,
-    read_status,
     read_view,
 )
+from provision.model.galera.status import STATUS_QUERY, MemberState, read_status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,15 +125,15 @@ class MariaDB:
         if self._process:
             self._process.terminate()
 
-    def state(self) -> State | None:
-        """Return the server's state in the cluster; None while it does not answer."""
+    def state(self) -> MemberState | None:
+        """Ask the server for its part in the cluster; None while it does not answer."""
         import pymysql
 
         try:
             # One connection for all questions: there is one every second.
             self._link = self._link or self._connect(3)
             with self._link.cursor() as cursor:
-                cursor.execute("SHOW GLOBAL STATUS LIKE 'wsrep\\_%'")
+                cursor.execute(STATUS_QUERY)
                 return read_status(dict(cursor.fetchall()))
         except (pymysql.err.MySQLError, OSError):
             self._link = None

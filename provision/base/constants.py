@@ -1,6 +1,6 @@
-"""Facts that more than one place needs, each written once: ports, paths on a node, names.
+"""Constants that are used in more than one place: ports, paths on a node, names.
 
-Templates get them as `ports` and `node`; Ansible and the live tests get them from the same rendering context.
+Templates get them as `ports` and `node`; Ansible and the live tests get them through the same rendering context.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class NodePaths:
-    """Where things are on a node: the image puts them there, cloud-init and Ansible fill them in."""
+    """Paths on a node: the image creates them, cloud-init and Ansible fill them in."""
 
     spark_home: str = "/opt/spark"
     spark_conf: str = "/etc/spark"
@@ -59,20 +59,20 @@ PORTS: Final = Ports()
 NODE: Final = NodePaths()
 
 SPARK_HEAP_LEAST: Final = 512
-"""MiB. Spark refuses a JVM with less than 450 MiB of usable heap, and collectors keep some of -Xmx to themselves."""
+"""MiB. Spark refuses a JVM with less than 450 MiB of usable heap, and garbage collectors reserve a part of -Xmx."""
 METADATA_ADDRESS: Final = "169.254.169.254"
 OPERATOR: Final = "provision"
-"""The administrator's account on every node: the key pair's owner, with sudo."""
+"""The administrator's account on every node: it has the key pair, and sudo."""
 SPARK_GROUP: Final = "spark"
-"""May read the Spark secret: the daemons, and every notebook user (a driver must know it to be let in)."""
+"""Group that may read the Spark secret: the daemons, and every notebook user, whose driver needs it."""
 HUB_GROUP: Final = "notebook"
-"""Whoever is in it may log in to the Hub."""
+"""Group whose members may log in to the Hub."""
 HUB_ADMIN_GROUP: Final = "notebook-admin"
-"""Whoever is in it administers the Hub."""
+"""Group whose members administer the Hub."""
 LOCAL_CLOUD: Final = "local"
 
 CONSOLE_MARK: Final = "PROVISION"
-"""A node reports on its console as lines `PROVISION {"phase": …}`; model/cluster/console.py reads them."""
+"""Beginning of a node's reports on its console: `PROVISION {"phase": …}`. model/cluster/console.py reads them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +89,11 @@ class LocalCloudPorts:
     haproxy_stats: int = 8404
     consul: int = 8500
     registry: int = 5001
-    """On every host of a Swarm; nobody has it on one machine."""
+    """On every host of a Swarm; not used on one machine."""
     ovn_nb: int = 6641
     ovn_sb: int = 6642
     ovn_nb_raft: int = 6643
-    """Between the members of a cluster, on the hosts of a Swarm that carry one; so is the next."""
+    """Between OVN's members, on the hosts of a Swarm that carry one; the next port too."""
     ovn_sb_raft: int = 6644
 
     def published(self) -> tuple[int, ...]:
@@ -112,13 +112,14 @@ class LocalCloudPorts:
 
 LOCALCLOUD_PORTS: Final = LocalCloudPorts()
 LOCALCLOUD_LABEL: Final = "provision.stack=local"
-"""On every container, volume and network of the `local` cloud (compose/*.yaml)."""
+"""On every container, volume and network of the local cloud (compose/*.yaml). The name stays: running containers of
+earlier versions are recognised by it."""
 MANAGEMENT_NETWORK: Final = IPv4Network("172.28.0.0/24")
-"""Every container of the `local` cloud."""
+"""Network of every container of the local cloud."""
 PROVIDER_NETWORK: Final = IPv4Network("172.29.0.0/24")
-"""Floating IPs; its first address is this machine."""
+"""Network of the floating IPs; its first address is this machine."""
 TUNNEL_NETWORK: Final = IPv4Network("172.30.0.0/24")
-"""Between hypervisors."""
+"""Network between hypervisors."""
 UPLINK_NETWORK: Final = IPv4Network("172.28.1.0/24")
-"""From a hypervisor to its own host and beyond, on the hosts of a Swarm: their own networks lead nowhere else."""
+"""Network from a hypervisor to its host and beyond, on the hosts of a Swarm: its other networks are internal."""
 LOCALCLOUD_NETWORKS: Final = (MANAGEMENT_NETWORK, PROVIDER_NETWORK, TUNNEL_NETWORK)

@@ -1,7 +1,7 @@
-"""`python -m provision.cli.galera`: what MariaDB's container runs, with all that it needs from its environment.
+"""`python -m provision.cli.galera`: the program in MariaDB's container, configured by its environment.
 
-MEMBER is this member's name, MEMBERS all their names, CONSUL_HTTP_ADDR where Consul answers, CONSUL_HTTP_TOKEN_FILE
-where the token for it is.
+MEMBER is this member's name, MEMBERS the names of all, CONSUL_HTTP_ADDR Consul's address, and CONSUL_HTTP_TOKEN_FILE a
+file with the token for it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ACCOUNTS: Final = Path("/run/mysqld/init.sql")
 
 
 def main() -> int:
-    """Run one member and return the code to end with."""
+    """Run one member and return the exit code."""
     name = os.environ.get("MEMBER", "mariadb-1")
     members = os.environ.get("MEMBERS", name).split(",")
     server = MariaDB(durable=len(members) > 1)
@@ -35,17 +35,17 @@ def main() -> int:
 
 
 def serve_alone(name: str, server: MariaDB) -> None:
-    """Become the server: an only member asks nobody, and needs nobody beside it."""
+    """Become the server: a single member needs no others, and no program that watches it."""
     position = server.position()
     if position is None:
         server.install()
     server.allow_start()
-    # Before the first connection, and replicated to nobody.
+    # The accounts are made before the first connection, and are not replicated.
     server.become([*server.argv(name, "", position, ()), f"--init-file={ACCOUNTS}"])
 
 
 def serve(name: str, members: list[str], server: MariaDB) -> int:
-    """Be one of several members."""
+    """Run one of several members."""
     from provision.adapters.consul.catalogue import Catalogue
     from provision.adapters.consul.kv import ConsulKeys
     from provision.operations.galera import GaleraMember

@@ -1,6 +1,6 @@
-"""`provision registrator`: run the Registrator until it is told to stop.
+"""`provision registrator`: run the Registrator until it is stopped.
 
-`python -m provision.cli.registrator` is the same; its container runs that.
+`python -m provision.cli.registrator` is the same; the container runs that.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--docker", "docker_url", default="unix:///var/run/docker.sock", envvar="DOCKER_HOST", show_default=True)
 @click.option("--internal", is_flag=True, help="Register containers' own addresses and exposed ports.")
 @click.option(
-    "--network", default="", help="The network whose addresses are registered (a SERVICE_NETWORK label wins)."
+    "--network", default="", help="Network whose addresses are registered; a SERVICE_NETWORK label overrides it."
 )
 @click.option("--address", default="", help="This host's address for published ports (default: the Consul agent's).")
 @click.option("--host-id", default="", help="First part of every service id (default: the Docker host's name).")
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     "token_file",
     type=click.Path(path_type=Path),
     envvar="CONSUL_HTTP_TOKEN_FILE",
-    help="A file that holds the token (it wins over --token).",
+    help="File with the token; it overrides --token.",
 )
 def registrator(
     *,
@@ -52,22 +52,22 @@ def registrator(
     token: str,
     token_file: Path | None,
 ) -> None:
-    """Keep Consul's catalogue equal to Docker's containers.
+    """Keep Consul's catalogue in sync with Docker's containers.
 
-    Conventions (SERVICE_NAME, SERVICE_CHECK_HTTP, ...): compose/registrator/README.md. Logs go to stderr.
+    The conventions (SERVICE_NAME, SERVICE_CHECK_HTTP, ...) are in compose/registrator/README.md. Logs go to stderr.
     """
     from provision.adapters.consul.catalogue import Catalogue
     from provision.adapters.docker.events import DockerEvents
-    from provision.model.registrator.services import RegistratorSettings, holder_of
+    from provision.model.registrator.services import RegistratorSettings, token_hash
     from provision.operations.registrator import Registrator
 
     if not consul_url.startswith(("http://", "https://")):
-        raise UsageError(f"--consul: {consul_url!r} is no URL", "Write it as http://HOST:8500.")
+        raise UsageError(f"--consul: {consul_url!r} is not a URL", "Write it as http://HOST:8500.")
     token = _token(token_file) if token_file else token
     engine = DockerEvents(docker_url)
-    # A check that nobody reports is failed only after several resyncs were missed, and a restart takes its time.
+    # A check fails only after several missed resyncs, since a restart of the Registrator takes a while.
     ttl = max(60, round(6 * resync))
-    settings = RegistratorSettings(host_id or _host_name(engine), internal, network, address, ttl, holder_of(token))
+    settings = RegistratorSettings(host_id or _host_name(engine), internal, network, address, ttl, token_hash(token))
     worker = Registrator(engine, Catalogue(consul_url, token), settings, log, resync)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
@@ -77,7 +77,7 @@ def registrator(
 
 
 def main() -> None:
-    """Run it as the container does; an error is a line of the log, and its code the container's."""
+    """Run it in its container; an error is logged, and its exit code is the container's."""
     try:
         registrator.main(prog_name="registrator")
     except ProvisionError as error:
@@ -95,17 +95,17 @@ def _token(file: Path) -> str:
 
 
 def _host_name(engine: DockerEvents) -> str:
-    """Ask Docker for the host's name, for as long as it takes: an id made of anything else would outlive us."""
+    """Ask Docker for the host's name until it answers: services registered under another id would never be removed."""
     from provision.adapters.docker.events import DockerUnavailableError
 
-    said = False
+    logged = False
     while True:
         try:
             return engine.name()
         except DockerUnavailableError as error:
-            if not said:
+            if not logged:
                 log("away", level="warning", who="DockerUnavailableError", reason=error.message)
-            said = True
+            logged = True
             time.sleep(1)
 
 

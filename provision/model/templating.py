@@ -1,4 +1,4 @@
-"""Strict Jinja2 over the template folder: an unknown variable is an error, never an empty string."""
+"""Rendering of Jinja2 templates. It is strict: an unknown variable is an error, not an empty string."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=1)
 def environment() -> jinja2.Environment:
-    """Make the one environment that every template is rendered in."""
+    """Return the environment in which every template is rendered."""
     env = jinja2.Environment(
         loader=jinja2.FileSystemLoader(paths.TEMPLATES),
         undefined=jinja2.StrictUndefined,
@@ -25,13 +25,13 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         autoescape=False,  # noqa: S701 - configuration files, not HTML
     )
-    # Ansible's filter of the same name, so that the playbooks can use the same templates.
+    # The same as Ansible's filter, so that playbooks can use the same templates.
     env.filters["to_json"] = json.dumps
     return env
 
 
 def render(template: str, /, **context: object) -> str:
-    """Render `template` (a path below templates/); raises jinja2.UndefinedError for a variable that is not given."""
+    """Render `template` (a path below templates/); raises jinja2.UndefinedError for a missing variable."""
     return environment().get_template(template).render(**context)
 
 

@@ -1,8 +1,8 @@
-"""Run one member of the MariaDB cluster: find out whether to join or to start it, then serve, and say so in Consul.
+"""Run one member of the MariaDB cluster: decide whether to join or to bootstrap, then serve, and report to Consul.
 
-What makes two starts at once impossible is not the lock alone (its holder may have been paused, or cut off): a start is
-one transaction in Consul that fails if the lock is gone, or if anything has changed that the decision stands on; and it
-leaves a record, whose author everybody has to hear before the next start.
+A lock alone does not prevent two bootstraps at once: its holder may have been paused or cut off. So a bootstrap is one
+transaction in Consul that fails if the lock is lost, or if anything has changed that the decision was based on. It
+leaves a record: the member that wrote it has to report before the next bootstrap.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from provision.adapters.consul.kv import Operation
-    from provision.model.galera.bootstrap import Position, State, View
+    from provision.model.galera.bootstrap import Position, View
+    from provision.model.galera.status import MemberState
 
 _KEYS: Final = "galera/"
 _LOCK: Final = f"{_KEYS}lock"
@@ -40,14 +41,14 @@ _REPORTS: Final = f"{_KEYS}reports/"
 _SERVICE: Final = "mariadb"
 _PORT: Final = 4567
 _SESSION: Final = 15
-"""Seconds after which a member that has stopped in the middle no longer stands in the way."""
+"""Time to live of a session in seconds: a member that dies while it starts blocks the others no longer than that."""
 _APART: Final = 5
-"""Seconds out of the Primary component after which a member begins anew: the others may have ended."""
+"""Seconds out of the Primary component after which a member starts over: the others may have ended."""
 _PAUSE: Final = 0.5
 
 
 class DatabaseServer(Protocol):
-    """What this container's MariaDB is asked (adapters/mariadb.py)."""
+    """This container's MariaDB server (adapters/mariadb.py)."""
 
     def position(self) -> Position | None: ...  # noqa: D102
     def view(self) -> View: ...  # noqa: D102
@@ -57,12 +58,12 @@ class DatabaseServer(Protocol):
     def start(self, argv: Sequence[str]) -> None: ...  # noqa: D102
     def ended(self, seconds: float) -> int | None: ...  # noqa: D102
     def stop(self) -> None: ...  # noqa: D102
-    def state(self) -> State | None: ...  # noqa: D102
+    def state(self) -> MemberState | None: ...  # noqa: D102
     def ensure_accounts(self, statements: str) -> bool: ...  # noqa: D102
 
 
 class KeyStore(Protocol):
-    """What Consul is asked about keys (adapters/consul/kv.py)."""
+    """Consul's keys and sessions (adapters/consul/kv.py)."""
 
     def begin_session(self, name: str, seconds: int) -> str: ...  # noqa: D102
     def renew(self, session: str) -> bool: ...  # noqa: D102
@@ -72,8 +73,8 @@ class KeyStore(Protocol):
     def commit(self, operations: Sequence[Operation]) -> bool: ...  # noqa: D102
 
 
-class ServiceCatalogue(Protocol):
-    """What Consul is asked about services (adapters/consul/catalogue.py)."""
+class HealthCatalogue(Protocol):
+    """The health of services in Consul (adapters/consul/catalogue.py)."""
 
     def passing(self, service: str) -> dict[str, str]: ...  # noqa: D102
     def heartbeat(self, service_id: str, status: str, output: str) -> None: ...  # noqa: D102
@@ -81,7 +82,7 @@ class ServiceCatalogue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class JoinPlan:
-    """How this member comes into the cluster: by these members' addresses, or as the first (none)."""
+    """How this member enters the cluster: through these members' addresses, or as the first one if there are none."""
 
     bootstrap_id: str
     position: Position | None
@@ -89,7 +90,7 @@ class JoinPlan:
 
 
 class GaleraMember:
-    """One member; `run` returns the code to end with. Its name is its service's id in Consul too."""
+    """One member; `run` returns the exit code. The member's name is also its service id in Consul."""
 
     def __init__(
         self,
@@ -97,7 +98,7 @@ class GaleraMember:
         members: Sequence[str],
         server: DatabaseServer,
         keys: KeyStore,
-        catalogue: ServiceCatalogue,
+        catalogue: HealthCatalogue,
         *,
         accounts: str,
         say: Callable[[str], None],
@@ -113,67 +114,68 @@ class GaleraMember:
         self._answers = answers or (lambda address: accepts_connections(address, _PORT))
         self._stopping = threading.Event()
         self._session = ""
-        self._said = ""
+        self._last_note = ""
 
     def run(self) -> int:
-        """Be a member until `stop`, or until the server ends by itself."""
-        # Consul may not have noticed yet that an earlier life has ended.
-        self._tell("critical", "starting")
+        """Run the member until `stop`, or until the server ends by itself."""
+        # Consul may not have noticed yet that an earlier run of this member has ended.
+        self._report_health("critical", "starting")
         while not self._stopping.is_set():
-            way = self._find_way()
-            if way is None:
+            plan = self.wait_for_plan()
+            if plan is None:
                 break
-            code = self._serve(way)
+            code = self._serve(plan)
             if code is not None:
                 return code
         return 0
 
     def stop(self) -> None:
-        """Leave the cluster in order and have `run` return."""
+        """Leave the cluster in an orderly way and let `run` return."""
         self._stopping.set()
 
-    # --- finding the way ---
+    # --- joining or bootstrapping ---
 
-    def _find_way(self) -> JoinPlan | None:
-        """Wait until there is a cluster to join, or it is this member's to start one; None: stopped meanwhile."""
+    def wait_for_plan(self) -> JoinPlan | None:
+        """Wait until there is a cluster to join, or this member has to start one; None if stopped meanwhile."""
         report = MemberReport(self._name, self._server.position(), self._server.view())
         where = f"data up to {report.position}" if report.position else "no data"
         self._say(f"{where}; last seen: {', '.join(report.view.members) or 'nobody'}")
         while not self._stopping.is_set():
             try:
-                way = self._try(report)
+                plan = self.plan(report)
             except ConsulUnavailableError as away:
                 self._note(away.message)
             except ConsulRefusedError as refused:
-                # The session has ended, whatever the reason: the next round begins another.
+                # The session has ended, for whatever reason: the next round begins another.
                 self._session = ""
                 self._note(refused.message)
             else:
-                if way:
-                    return way
+                if plan:
+                    return plan
             self._stopping.wait(_PAUSE)
         self._end_session()
         return None
 
-    def _try(self, report: MemberReport) -> JoinPlan | None:
+    def plan(self, report: MemberReport) -> JoinPlan | None:
+        """Return how to enter the cluster; None if that is not decided yet."""
         peers = self._peers()
         entries = self._keys.read(_KEYS)
         if peers:
             return self._join(report, read_start(entries[_START].value) if _START in entries else None, peers)
         self._publish(report, entries)
         entries = self._keys.read(_KEYS)
-        verdict, basis = self._judge(entries)
-        if verdict.starter != self._name:
-            self._note(verdict.reason or f"{verdict.starter} starts the cluster")
-            self._tell("critical", verdict.reason or f"waits for {verdict.starter}")
+        decision, basis = self._decide(entries)
+        if decision.starter != self._name:
+            self._note(decision.reason or f"{decision.starter} starts the cluster")
+            self._report_health("critical", decision.reason or f"waits for {decision.starter}")
             return None
         if not self._keys.hold(_LOCK, self._name, self._session):
             self._note("another member holds the lock")
             return None
-        return self._claim(report, basis)
+        return self._bootstrap(report, basis)
 
     def _peers(self) -> dict[str, str]:
-        """Find the members that serve and answer: what Consul says may be some seconds old."""
+        """Find the members that serve and answer. Consul's list may be some seconds old, so each is connected to."""
         found = self._catalogue.passing(_SERVICE)
         return {id_: at for id_, at in found.items() if id_ != self._name and self._answers(at)}
 
@@ -181,45 +183,45 @@ class GaleraMember:
         cluster = last.cluster if last else ""
         if report.position and cluster and report.position.cluster != cluster:
             raise ProvisionError(
-                f"the data here is of the cluster {report.position.cluster}, and {cluster} is running",
-                "joining would throw it away: remove this member's volume if that is what you want",
+                f"the data here is of the cluster {report.position.cluster}, but {cluster} is running",
+                "Joining would discard this data. Remove this member's volume if that is what you want.",
             )
         self._end_session()
         self._note(f"joining {', '.join(sorted(peers))}")
         return JoinPlan(last.bootstrap_id if last else "", report.position, tuple(sorted(peers.values())))
 
     def _publish(self, report: MemberReport, entries: Mapping[str, KeyEntry]) -> None:
-        """Tell the others where this member stands, for as long as it stands there."""
+        """Publish this member's report, and keep its session alive: the report disappears with the session."""
         key = _REPORTS + self._name
-        there, lock = entries.get(key), entries.get(_LOCK)
+        published, lock = entries.get(key), entries.get(_LOCK)
         if not self._session or not self._keys.renew(self._session):
-            # What this member's earlier life has left would stand in its own way.
-            for entry in (there, lock if lock and lock.value == self._name else None):
+            # Sessions of an earlier run of this member would block it.
+            for entry in (published, lock if lock and lock.value == self._name else None):
                 if entry and entry.session:
                     self._keys.end_session(entry.session)
             self._session = self._keys.begin_session(f"galera {self._name}", _SESSION)
-        elif there and there.session == self._session:
+        elif published and published.session == self._session:
             return
         if not self._keys.hold(key, report.text(), self._session):
-            raise ConsulRefusedError(f"another container says that it is {self._name}")
+            raise ConsulRefusedError(f"another container claims to be {self._name}")
 
-    def _judge(self, entries: Mapping[str, KeyEntry]) -> tuple[BootstrapDecision, list[Operation]]:
-        """Decide who starts; with it, the conditions under which that is right."""
-        said = {key: entry for key, entry in entries.items() if key.startswith(_REPORTS) and entry.session}
-        reports = {key.removeprefix(_REPORTS): read_member_report(entry.value) for key, entry in said.items()}
+    def _decide(self, entries: Mapping[str, KeyEntry]) -> tuple[BootstrapDecision, list[Operation]]:
+        """Decide which member starts the cluster; also return the conditions under which the decision holds."""
+        published = {key: entry for key, entry in entries.items() if key.startswith(_REPORTS) and entry.session}
+        reports = {key.removeprefix(_REPORTS): read_member_report(entry.value) for key, entry in published.items()}
         start = entries.get(_START)
-        basis = [unchanged(key, entry) for key, entry in said.items()] + [unchanged(_START, start)]
+        basis = [unchanged(key, entry) for key, entry in published.items()] + [unchanged(_START, start)]
         return decide(reports, self._members, read_start(start.value) if start else None), basis
 
-    def _claim(self, report: MemberReport, basis: Sequence[Operation]) -> JoinPlan | None:
-        """Start the cluster, if all is still as the decision found it."""
+    def _bootstrap(self, report: MemberReport, basis: Sequence[Operation]) -> JoinPlan | None:
+        """Start the cluster, if the conditions of the decision still hold."""
         if self._peers():
             return None
         start = Start(secrets.token_hex(4), self._name, report.position.cluster if report.position else "")
-        done = self._keys.commit(
+        committed = self._keys.commit(
             [*basis, held(_LOCK, self._session), drop_key(_REPORTS + self._name), set_key(_START, start.text())]
         )
-        if not done:
+        if not committed:
             return None
         self._note("starting the cluster")
         if report.position is None:
@@ -229,28 +231,28 @@ class GaleraMember:
 
     # --- serving ---
 
-    def _serve(self, way: JoinPlan) -> int | None:
-        """Run the server until it ends; None: it was stopped because the cluster has lost it."""
-        self._server.start(self._server.argv(self._name, way.bootstrap_id, way.position, way.peers))
+    def _serve(self, plan: JoinPlan) -> int | None:
+        """Run the server until it ends; None if it was stopped because it had lost the cluster."""
+        self._server.start(self._server.argv(self._name, plan.bootstrap_id, plan.position, plan.peers))
         settled, apart_since, leaving = False, 0.0, False
         while (code := self._server.ended(_PAUSE)) is None:
             if leaving:
                 continue
             if self._stopping.is_set():
-                self._tell("critical", "leaving")
+                self._report_health("critical", "leaving")
                 self._server.stop()
                 leaving = True
                 continue
             state = self._server.state()
             if state is None:
-                self._tell("critical", "the server does not answer (yet)")
+                self._report_health("critical", "the server does not answer (yet)")
                 continue
             if state.serves and not settled:
-                settled = self._settle(way, state)
-            self._tell("passing" if state.serves and settled else "critical", str(state))
+                settled = self._settle(plan, state)
+            self._report_health("passing" if state.serves and settled else "critical", str(state))
             apart_since = 0.0 if state.primary else apart_since or time.monotonic()
             if apart_since and time.monotonic() - apart_since > _APART:
-                self._note(f"apart from the cluster for {_APART} s: beginning anew")
+                self._note(f"cut off from the cluster for {_APART} s: starting over")
                 leaving = True
                 self._server.stop()
         self._end_session()
@@ -258,23 +260,23 @@ class GaleraMember:
             return None
         return 128 - code if code < 0 else code
 
-    def _settle(self, way: JoinPlan, state: State) -> bool:
-        """Do what is left when this member has come in: accounts, and the cluster's id for those that come later."""
+    def _settle(self, plan: JoinPlan, state: MemberState) -> bool:
+        """Finish after this member has entered the cluster: make the accounts, and record a new cluster's id."""
         if not self._server.ensure_accounts(self._accounts):
             return False
-        if not way.peers:
+        if not plan.peers:
             with _tolerant():
                 entry = self._keys.read(_START).get(_START)
                 start = read_start(entry.value) if entry else None
-                if entry and start and start.bootstrap_id == way.bootstrap_id and start.cluster != state.cluster:
+                if entry and start and start.bootstrap_id == plan.bootstrap_id and start.cluster != state.cluster:
                     self._keys.commit(
                         [unchanged(_START, entry), set_key(_START, replace(start, cluster=state.cluster).text())]
                     )
         self._note(f"serving: {state}")
         return True
 
-    def _tell(self, status: str, text: str) -> None:
-        """MemberReport to Consul; the lock is kept until the others see that this member serves."""
+    def _report_health(self, status: str, text: str) -> None:
+        """Report to Consul. The lock is kept until the others see that this member serves."""
         with _tolerant():
             if self._session:
                 self._keys.renew(self._session)
@@ -289,12 +291,12 @@ class GaleraMember:
                 self._keys.end_session(session)
 
     def _note(self, text: str) -> None:
-        """Say something once, for as long as it stays so."""
-        if text != self._said:
-            self._said = text
+        """Write a line into the log, unless it is the same as the last one."""
+        if text != self._last_note:
+            self._last_note = text
             self._say(text)
 
 
 def _tolerant() -> contextlib.AbstractContextManager[None]:
-    """Go on without Consul: it is told again with the next round."""
+    """Ignore that Consul is away or refuses: the next round reports again."""
     return contextlib.suppress(ConsulUnavailableError, ConsulRefusedError)

@@ -1,4 +1,4 @@
-"""Keep Consul's catalogue equal to one Docker engine's containers: subscribe, then sync, then resync forever."""
+"""Keep Consul's catalogue in sync with one Docker engine's containers: subscribe, sync, then resync forever."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from provision.adapters.consul.http import ConsulRefusedError, ConsulUnavailableError
 from provision.adapters.docker.events import DockerUnavailableError
-from provision.model.registrator.services import Changes, has_heirs, inherit_statuses, plan_changes, wanted_services
+from provision.model.registrator.services import Changes, has_successors, keep_statuses, plan_changes, wanted_services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -25,20 +25,20 @@ _LONGEST_WAIT: Final = 2.0
 
 
 class ContainerSource(Protocol):
-    """What a Docker engine is asked (adapters/docker/events.py)."""
+    """A Docker engine (adapters/docker/events.py)."""
 
     def containers(self) -> tuple[Container, ...]:
-        """Return all containers that run or are paused."""
+        """Return all containers that are running or paused."""
 
     def forget(self, container_id: str) -> None:
-        """Have a container inspected again."""
+        """Forget what is known of a container, so that it is inspected again."""
 
     def events(self) -> Iterator[str]:
-        """Yield an empty text once subscribed, then container ids; raise DockerUnavailableError at the end."""
+        """Yield an empty text once subscribed, then ids of changed containers; end with DockerUnavailableError."""
 
 
 class ServiceCatalogue(Protocol):
-    """What a Consul agent is asked (adapters/consul/catalogue.py)."""
+    """A Consul agent (adapters/consul/catalogue.py)."""
 
     def services(self) -> dict[str, dict[str, Any]]:
         """Return the agent's services by id."""
@@ -50,20 +50,20 @@ class ServiceCatalogue(Protocol):
         """Return the agent's own address."""
 
     def register(self, body: Mapping[str, Any]) -> None:
-        """Put a service."""
+        """Register a service, or replace its registration."""
 
     def deregister(self, service_id: str) -> None:
-        """Remove a service."""
+        """Deregister a service."""
 
     def heartbeat(self, service_id: str, status: str, output: str) -> None:
-        """LogWriter the status of a TTL check."""
+        """Report the status of a TTL check."""
 
 
 class LogWriter(Protocol):
-    """Where the log goes: one line each."""
+    """Writes one line into the log."""
 
     def __call__(self, event: str, level: str = "info", **fields: object) -> None:
-        """Say that `event` happened, with what belongs to it."""
+        """Log `event` with its details."""
 
 
 class Registrator:
@@ -82,26 +82,26 @@ class Registrator:
         self._settings = settings
         self._report = report
         self._resync = resync
-        self._news: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._changed: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._problems: frozenset[str] = frozenset()
-        # When each HEALTHCHECK was last reported, and as what.
+        # Each HEALTHCHECK's last report: the status, and when.
         self._beats: dict[str, tuple[str, float]] = {}
 
     def run(self) -> None:
-        """Follow the engine until `stop`: whatever fails is said once and tried again, at most two seconds later."""
+        """Follow the engine until `stop`. A failure is logged once, and tried again at most two seconds later."""
         threading.Thread(target=self._listen, name="events", daemon=True).start()
-        # Nothing is synced before the subscription stands: what happens meanwhile then waits in the queue.
-        self._hear(None)
+        # The first sync waits for the subscription, so that later events are in the queue.
+        self._wait_for_changes(None)
         away = ""
         wait = _SHORTEST_WAIT
         while not self._stopping.is_set():
             try:
                 self.sync()
             except (DockerUnavailableError, ConsulUnavailableError, ConsulRefusedError) as error:
-                # The catalogue is left as it is: an engine that doesn't answer says nothing about its containers.
+                # The catalogue is not changed: the containers of an engine that doesn't answer may still run.
                 if away != type(error).__name__:
-                    self._say_away(error)
+                    self._log_away(error)
                 away = type(error).__name__
                 self._stopping.wait(wait)
                 wait = min(wait * 2, _LONGEST_WAIT)
@@ -109,29 +109,29 @@ class Registrator:
             if away:
                 self._report("back", after=away)
             away, wait = "", _SHORTEST_WAIT
-            self._hear(self._resync)
+            self._wait_for_changes(self._resync)
 
     def stop(self) -> None:
-        """Have `run` return; the services stay, as their containers do."""
+        """Let `run` return; the services stay registered, since their containers stay."""
         self._stopping.set()
-        self._news.put("")
+        self._changed.put("")
 
     def sync(self) -> None:
-        """Make the catalogue equal to the containers, once.
+        """Make the catalogue match the containers, once.
 
-        Raises DockerUnavailableError, ConsulUnavailableError, or ConsulRefusedError when not even reading is allowed.
+        Raises DockerUnavailableError, ConsulUnavailableError, or ConsulRefusedError if not even reading is allowed.
         """
         settings = self._settings
         if not settings.address and not settings.internal:
             settings = self._settings = replace(settings, address=self._catalogue.address())
         wanted = wanted_services(self._engine.containers(), settings)
         actual = self._catalogue.services()
-        changes = plan_changes(wanted, actual, settings.host_id, settings.holder)
-        if has_heirs(changes, actual):
-            changes = inherit_statuses(changes, actual, self._catalogue.statuses())
+        changes = plan_changes(wanted, actual, settings.host_id, settings.token_hash)
+        if has_successors(changes, actual):
+            changes = keep_statuses(changes, actual, self._catalogue.statuses())
         refused = self._apply(changes)
-        refused += self._beat(wanted)
-        self._tell_problems((*wanted.problems, *changes.problems, *refused))
+        refused += self._report_health(wanted)
+        self._log_problems((*wanted.problems, *changes.problems, *refused))
 
     def _apply(self, changes: Changes) -> list[str]:
         refused: list[str] = []
@@ -153,8 +153,8 @@ class Registrator:
                 self._report("deregistered", id=id_)
         return refused
 
-    def _beat(self, wanted: WantedServices) -> list[str]:
-        """LogWriter every HEALTHCHECK that changed, or whose last report is getting old."""
+    def _report_health(self, wanted: WantedServices) -> list[str]:
+        """Report every HEALTHCHECK that changed, or whose last report is getting old."""
         refused = []
         now = time.monotonic()
         checked: dict[str, Service] = {id_: each for id_, each in wanted.services.items() if each.status}
@@ -177,40 +177,40 @@ class Registrator:
         try:
             self._catalogue.heartbeat(service.id, service.status, service.output)
         except ConsulRefusedError:
-            # Consul has the service, but not its check: somebody removed it.
+            # Consul has the service, but not its check: somebody has removed that.
             self._catalogue.register(service.body)
             self._catalogue.heartbeat(service.id, service.status, service.output)
 
-    def _hear(self, timeout: float | None) -> None:
-        """Wait for news, at most `timeout` seconds, and take all there is."""
+    def _wait_for_changes(self, timeout: float | None) -> None:
+        """Wait for events, at most `timeout` seconds, and process all that there are."""
         try:
-            id_ = self._news.get(timeout=timeout)
+            id_ = self._changed.get(timeout=timeout)
             while True:
                 self._engine.forget(id_)
-                id_ = self._news.get_nowait()
+                id_ = self._changed.get_nowait()
         except queue.Empty:
             return
 
     def _listen(self) -> None:
-        """Put the engine's events into the queue for ever: a broken stream is taken up again, and a sync follows."""
-        wait, said = _SHORTEST_WAIT, ""
+        """Put the engine's events into the queue until `stop`. A broken stream is opened again, and a sync follows."""
+        wait, logged = _SHORTEST_WAIT, ""
         while not self._stopping.is_set():
             try:
                 for id_ in self._engine.events():
-                    wait, said = _SHORTEST_WAIT, ""
-                    self._news.put(id_)
+                    wait, logged = _SHORTEST_WAIT, ""
+                    self._changed.put(id_)
             except DockerUnavailableError as error:
-                if said != error.message:
+                if logged != error.message:
                     self._report("events-broken", level="warning", reason=error.message)
-                said = error.message
+                logged = error.message
             self._stopping.wait(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
 
-    def _say_away(self, error: ProvisionError) -> None:
+    def _log_away(self, error: ProvisionError) -> None:
         self._report("away", level="warning", who=type(error).__name__, reason=error.message)
 
-    def _tell_problems(self, problems: tuple[str, ...]) -> None:
-        """Say each problem once, for as long as it lasts."""
+    def _log_problems(self, problems: tuple[str, ...]) -> None:
+        """Log each problem once when it comes, and once when it is solved."""
         now = frozenset(problems)
         for problem in sorted(now - self._problems):
             self._report("problem", level="warning", reason=problem)
@@ -219,10 +219,10 @@ class Registrator:
         self._problems = now
 
 
-def _allowed(act: Callable[[], None], id_: str, refused: list[str]) -> bool:
-    """Do it; a refusal is noted with the service's id, and stops nothing else."""
+def _allowed(request: Callable[[], None], id_: str, refused: list[str]) -> bool:
+    """Make a request; a refusal is added to `refused` with the service's id, and stops nothing else."""
     try:
-        act()
+        request()
     except ConsulRefusedError as error:
         refused.append(f"{id_}: {error.message}")
         return False

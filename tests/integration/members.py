@@ -24,7 +24,7 @@ from provision.adapters.host.certificates import ensure_certificate
 from provision.base import paths
 from provision.base.constants import LocalCloudPorts
 from provision.base.progress import Silent
-from provision.model.localcloud import image_families, settings
+from provision.model.localcloud import image_families, render, settings
 from provision.operations.localcloud.shared.consul_acl import ensure_access
 from provision.operations.localcloud.shared.images import ensure_images
 from provision.operations.localcloud.shared.installation import new_password
@@ -75,17 +75,17 @@ class Members:
 
     def _compose(self, tags):
         folder = self.folder
-        rendered = settings.documents(self.settings, self.passwords)
-        for name, text in settings.placed(rendered).items():
+        rendered = render.documents(self.settings, self.passwords)
+        for name, text in render.placed(rendered).items():
             place = folder / "etc" / name
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(text)
         made = ensure_certificate(folder / "tls", "api", "test", ("localhost",), ("127.0.0.1",))
         for each in (folder / "etc" / "haproxy").iterdir():
             (each / "tls.pem").write_text(made.cert + made.key)
-        inputs = settings.migration_inputs(self.settings, tags, self.passwords)
-        values = settings.environment(self.settings, tags, rendered, inputs, folder / "etc")
-        (folder / "env").write_text(settings.env_file(values))
+        inputs = render.migration_inputs(self.settings, tags, self.passwords)
+        values = render.environment(self.settings, tags, rendered, inputs, folder / "etc")
+        (folder / "env").write_text(render.env_file(values))
         files = tuple(paths.COMPOSE / name for name in ("stack.yaml", "ha.yaml")[: 1 + self.settings.ha])
         plain = Compose(self.run, files, folder / "env", {})
         (folder / "override.json").write_text(json.dumps(self._override(plain)))

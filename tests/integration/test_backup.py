@@ -13,7 +13,8 @@ from provision.base.errors import ProvisionError
 from provision.base.progress import Silent
 from provision.model.localcloud.backup import Manifest
 from provision.model.localcloud.image_families import image_name
-from provision.model.localcloud.settings import PASSWORDS, Settings, documents
+from provision.model.localcloud.render import documents
+from provision.model.localcloud.settings import PASSWORDS, Settings
 from provision.operations.localcloud.shared.images import ensure_images
 
 from .world import until

@@ -61,17 +61,17 @@ services:
   placement:
     <<: *copied
     command: [/srv/server.py]
-    hostname: placement-${COPY}
+    hostname: placement-${REPLICA}
     expose: ["8080"]
     environment: {VERSION: "${VERSION}"}
-    labels: {test-run: "${RUN}", provision.copy: "${COPY}", SERVICE_8080_NAME: web, SERVICE_8080_CHECK_HTTP: /,
+    labels: {test-run: "${RUN}", provision.copy: "${REPLICA}", SERVICE_8080_NAME: web, SERVICE_8080_CHECK_HTTP: /,
              SERVICE_8080_CHECK_INTERVAL: 1s}
   nova-conductor:
     <<: *copied
     command: [/srv/worker.py]
-    hostname: nova-conductor-${COPY}
+    hostname: nova-conductor-${REPLICA}
     environment: {VERSION: "${VERSION}"}
-    labels: {test-run: "${RUN}", provision.copy: "${COPY}"}
+    labels: {test-run: "${RUN}", provision.copy: "${REPLICA}"}
 networks:
   world: {name: "${RUN}", external: true}
 """
@@ -102,7 +102,7 @@ class Site:
         (folder / "worker.py").write_text(WORKER)
         (folder / "stack.yaml").write_text(STACK)
         (folder / "values.env").write_text(
-            f"IMAGE={world.images['registrator']}\nRUN={world.run}\nFOLDER={folder}\nVERSION=1\nCOPY=1\n"
+            f"IMAGE={world.images['registrator']}\nRUN={world.run}\nFOLDER={folder}\nVERSION=1\nREPLICA=1\n"
         )
         self.compose = Compose(f"{world.run}-copies", (folder / "stack.yaml",), folder / "values.env", {})
         self.engine = Engine()

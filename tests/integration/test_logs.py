@@ -8,7 +8,7 @@ import time
 import pytest
 
 from provision.adapters.docker.logs import Logs
-from provision.model.localcloud.logs import LogSource, Wish, lines_of
+from provision.model.localcloud.logs import LogFilter, LogSource, lines_of
 from provision.operations.localcloud.logs import Query, read_logs
 
 from .world import until
@@ -60,7 +60,7 @@ def test_containers_are_read_in_the_order_in_which_they_spoke(world):
     assert len(lines) == 240
     assert [line.time for line in lines] == sorted(line.time for line in lines)
     # They ran side by side.
-    assert len({line.copy for line in lines[60:180]}) == 3
+    assert len({line.replica for line in lines[60:180]}) == 3
     last = list(read_logs(door, Query(tail=2), door.sources()))
     assert len(last) == 6
 
@@ -74,7 +74,7 @@ def test_following_misses_and_repeats_nothing_when_copies_are_started_again_and_
     lines, ended = [], threading.Event()
 
     def follow():
-        for line in read_logs(door, Query(wish=Wish(), tail=5, follow=True), door.sources()):
+        for line in read_logs(door, Query(wish=LogFilter(), tail=5, follow=True), door.sources()):
             lines.append(line)
             if ended.is_set():
                 return
@@ -83,9 +83,9 @@ def test_following_misses_and_repeats_nothing_when_copies_are_started_again_and_
     until(lambda: len(lines) > 40, what="lines that are followed")
     first.restart(timeout=0)
     third = talker(world, "talk-3", script.format("third"))
-    until(lambda: any(line.copy == "talk-3" for line in lines), what="a copy that comes")
-    again = len([line for line in lines if line.copy == "talk-1"])
-    until(lambda: len([line for line in lines if line.copy == "talk-1"]) > again + 20, what="a copy that is back")
+    until(lambda: any(line.replica == "talk-3" for line in lines), what="a copy that comes")
+    again = len([line for line in lines if line.replica == "talk-1"])
+    until(lambda: len([line for line in lines if line.replica == "talk-1"]) > again + 20, what="a copy that is back")
     third.kill()
     ended.set()
     time.sleep(0.3)
@@ -96,9 +96,9 @@ def test_following_misses_and_repeats_nothing_when_copies_are_started_again_and_
     for container in (first, third):
         name = container.name.removeprefix(f"{world.run}-")
         (copy,) = (each for each in door.sources() if each.name == name)
-        mine = [line for line in found if line.copy == name]
+        mine = [line for line in found if line.replica == name]
         kept = [line for line in lines_of(copy, door.frames(copy)) if line.time >= mine[0].time]
         assert kept[: len(mine)] == mine
-    assert found[-1].copy in {"talk-1", "talk-2", "talk-3"}
-    newcomers = [line for line in found if line.copy == "talk-3"]
+    assert found[-1].replica in {"talk-1", "talk-2", "talk-3"}
+    newcomers = [line for line in found if line.replica == "talk-3"]
     assert newcomers[0].text.startswith("third 1 ")

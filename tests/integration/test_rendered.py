@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from provision.adapters.host.certificates import ensure_certificate
-from provision.model.localcloud.settings import PASSWORDS, Settings, documents
+from provision.model.localcloud.render import documents
+from provision.model.localcloud.settings import PASSWORDS, Settings
 from provision.operations.localcloud.shared.installation import new_password
 
 pytestmark = pytest.mark.integration

@@ -16,7 +16,7 @@ from provision.adapters.docker.data import ContainerData, Place
 from provision.adapters.docker.engine import Engine
 from provision.base import paths
 from provision.base.progress import Silent
-from provision.model.galera.bootstrap import read_status
+from provision.model.galera.status import STATUS_QUERY, read_status
 from provision.model.localcloud.image_families import image_tags
 from provision.operations.localcloud.shared import installation, tls
 from provision.operations.localcloud.shared.images import contexts
@@ -94,7 +94,7 @@ class Cloud(Members):
         return self.sql(service, "SET wsrep_sync_wait=1; SELECT COUNT(*), MIN(id), MAX(id) FROM nova.pairs")
 
     def state(self, service="mariadb"):
-        lines = self.sql(service, "SHOW GLOBAL STATUS LIKE 'wsrep\\_%'") or ()
+        lines = self.sql(service, STATUS_QUERY) or ()
         return read_status(dict(line.partition("\t")[::2] for line in lines))
 
     def account(self):

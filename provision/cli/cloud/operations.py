@@ -55,10 +55,10 @@ def logs(
     """
     from datetime import datetime
 
-    from provision.model.localcloud.logs import read_since, read_wish
+    from provision.model.localcloud.logs import read_filter, read_since
     from provision.operations.localcloud.logs import Query, read_logs, select_sources
 
-    wish = read_wish(pattern, request_id)
+    wish = read_filter(pattern, request_id)
     moment = read_since(since, datetime.now().astimezone()) if since else None
     if tail is None and not wish and moment is None:
         tail = _LINES
@@ -69,7 +69,7 @@ def logs(
 
     def formatted(line: Line) -> str:
         time = f"{line.time} " if timestamps else ""
-        return f"{time}{paint(line.service, line.copy.ljust(width))} | {line.text}"
+        return f"{time}{paint(line.service, line.replica.ljust(width))} | {line.text}"
 
     found = _print(formatted(line) for line in read_logs(reader, query, sources))
     if wish and not found:

@@ -1,10 +1,11 @@
-"""Who may start a Galera cluster of which no member runs: read from what each member knows, and touching nothing.
+"""Bootstrap of a Galera cluster of which no member runs: which member starts it, decided from all members' reports.
 
-The rule: the member with the highest sequence number starts it, once every member that may know more has been heard.
-A commit is acknowledged when the member that took it has it on its own disk and the others have received it, which is
-not yet applied it: so a majority is not enough. Who may know more are the members of the last Primary component, as
-each heard member remembers it (`seen`). Nobody waits for a member that had left by then. A member that comes back with
-an empty disk counts as heard. There is no time limit: a wait costs minutes, a wrong start costs commits.
+The rule: the member with the highest sequence number starts the cluster, once every member that may have a later commit
+has reported. A commit is acknowledged when the member that executed it has it on its disk and the others have received
+it, but not yet applied it; so the reports of a majority are not enough. The members that may have a later commit are
+those of the last Primary component, as each report remembers it (`view`). A member that had left by then is not waited
+for. A member that comes back with an empty disk counts as reported. There is no time limit: waiting costs minutes, a
+wrong start costs commits.
 """
 
 from __future__ import annotations
@@ -18,22 +19,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 NEVER: Final = "00000000-0000-0000-0000-000000000000"
-"""The cluster of data that has never been in one."""
+"""Cluster id of data that has never been in a cluster."""
 _UNKNOWN: Final = -1
 _WIRE_ID: Final = "era"
-"""The key of `bootstrap_id` in what members write: in an upgrade, members of version 0.1 read it and are read."""
+"""The key of `bootstrap_id` in what members write: members of version 0.1 use it too, and take part in an upgrade."""
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a member's data goes: which cluster's, and its last transaction there."""
+    """A member's position in the replication: its cluster's id, and the number of its last transaction there."""
 
     cluster: str
     seqno: int = _UNKNOWN
 
     @property
     def known(self) -> bool:
-        """Whether the data says so itself: after a crash it has to be recovered first."""
+        """Whether the position is complete. After a crash it has to be recovered first."""
         return self.seqno != _UNKNOWN and self.cluster != NEVER
 
     def __str__(self) -> str:
@@ -42,7 +43,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The last Primary component that a member was in, and the start that this was part of."""
+    """The last Primary component that a member was in, and the bootstrap that it came from."""
 
     bootstrap_id: str = ""
     members: tuple[str, ...] = ()
@@ -50,20 +51,20 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class MemberReport:
-    """What a member that does not run tells the others; no position: it has no data."""
+    """What a member that does not run reports to the others. Without a position, it has no data."""
 
     member: str
     position: Position | None
     view: View = View()
 
     def text(self) -> str:
-        """Write it for Consul."""
+        """Write it as JSON for Consul."""
         view = {_WIRE_ID: self.view.bootstrap_id, "members": self.view.members}
         return json.dumps(asdict(self) | {"view": view})
 
 
 def read_member_report(text: str) -> MemberReport:
-    """Read what another member has written."""
+    """Read another member's report."""
     known = json.loads(text)
     position, view = known["position"], known["view"]
     return MemberReport(
@@ -73,38 +74,39 @@ def read_member_report(text: str) -> MemberReport:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The last start of the cluster: its `bootstrap_id` is a new one each time."""
+    """The record of the last bootstrap of the cluster; `bootstrap_id` is new each time."""
 
     bootstrap_id: str
     by: str
+    """Name of the member that started the cluster."""
     cluster: str = ""
-    """The cluster's own id, once it is known."""
+    """The cluster's id; empty until it is known."""
 
     def text(self) -> str:
-        """Write it for Consul."""
+        """Write it as JSON for Consul."""
         return json.dumps({_WIRE_ID: self.bootstrap_id, "by": self.by, "cluster": self.cluster})
 
 
 def read_start(text: str) -> Start:
-    """Read what the last starter has written."""
+    """Read the record of the last bootstrap."""
     known = json.loads(text)
     return Start(known[_WIRE_ID], known["by"], known["cluster"])
 
 
 @dataclass(frozen=True, slots=True)
 class BootstrapDecision:
-    """Who starts the cluster; nobody yet, for the reason that is given."""
+    """Name of the member that starts the cluster, or the reason why none may yet."""
 
     starter: str = ""
     reason: str = ""
 
 
 def decide(reports: Mapping[str, MemberReport], members: Sequence[str], last: Start | None) -> BootstrapDecision:
-    """Say who starts the cluster, of the members heard so far (by name)."""
+    """Decide which member starts the cluster, from the reports so far (by member's name)."""
     holding = [report for report in reports.values() if report.position]
     if not holding:
         missing = [name for name in members if name not in reports]
-        # A member that is slow to come may be the one that has the data.
+        # A member that has not reported yet may have the data.
         return (
             BootstrapDecision(reason=f"a new cluster waits for {', '.join(missing)}")
             if missing
@@ -121,7 +123,7 @@ def decide(reports: Mapping[str, MemberReport], members: Sequence[str], last: St
     latest = [report for report in reports.values() if last and report.view.bootstrap_id == last.bootstrap_id]
     needed = _may_know_more([*leading, *latest], reports, members)
     if last and not latest:
-        # Nobody here took part in the last start: who did it must be heard.
+        # No report is from the last bootstrap: the member that started it has to report.
         needed.add(last.by)
     missing = sorted(needed - set(reports))
     if missing:
@@ -132,7 +134,7 @@ def decide(reports: Mapping[str, MemberReport], members: Sequence[str], last: St
 def _may_know_more(
     known: Sequence[MemberReport], reports: Mapping[str, MemberReport], members: Sequence[str]
 ) -> set[str]:
-    """Name all that these members last saw, all that those saw, and so on."""
+    """Name all members in these members' last views, all in the views of those, and so on."""
     needed: set[str] = set()
     todo = [report.member for report in known]
     while todo:
@@ -142,63 +144,29 @@ def _may_know_more(
         needed.add(name)
         report = reports.get(name)
         if report:
-            # Data without a memory of any cluster: whoever there is may know more.
+            # It has data, but no view: any member may have a later commit.
             todo += report.view.members or (members if report.position else ())
     return needed
 
 
 def read_state(text: str) -> Position:
-    """Read Galera's own grastate.dat."""
+    """Read Galera's grastate.dat."""
     found = dict(re.findall(r"^(\w+):\s*(\S+)$", text, re.MULTILINE))
     return Position(found.get("uuid", NEVER), int(found.get("seqno", _UNKNOWN)))
 
 
 def allow_start(text: str) -> str:
-    """Write in grastate.dat that this member may start the cluster: decide() has found so."""
+    """Return grastate.dat with the mark that this member may start the cluster, after decide() has said so."""
     return re.sub(r"^safe_to_bootstrap:.*$", "safe_to_bootstrap: 1", text, flags=re.MULTILINE)
 
 
 def read_recovered(log: str) -> Position | None:
-    """Find the position in the log of `mariadbd --wsrep-recover`."""
+    """Find the position in the log of `mariadbd --wsrep-recover`; None if there is none."""
     found = re.search(r"WSREP: Recovered position:\s*([0-9a-f-]{36}):(-?\d+)", log)
     return Position(found[1], int(found[2])) if found else None
 
 
 def read_view(text: str) -> View:
-    """Read what compose/mariadb/note-view has noted."""
+    """Read the file that compose/mariadb/note-view writes."""
     lines = dict(line.partition(" ")[::2] for line in text.splitlines())
     return View(lines.get(_WIRE_ID, ""), tuple(lines.get("members", "").split()))
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """A running member, as its own status variables have it."""
-
-    primary: bool = False
-    ready: bool = False
-    stage: str = ""
-    size: int = 0
-    cluster: str = ""
-
-    @property
-    def serves(self) -> bool:
-        """Whether clients may be sent here.
-
-        A donor may serve: mariadb-backup copies the data of a running server, and the first member is donor while the
-        others come, when nobody else can serve.
-        """
-        return self.primary and self.ready and self.stage in ("Synced", "Donor/Desynced")
-
-    def __str__(self) -> str:
-        return f"{self.stage or 'starting'}, {'Primary' if self.primary else 'not Primary'}, {self.size} members"
-
-
-def read_status(variables: Mapping[str, str]) -> State:
-    """Read SHOW STATUS."""
-    return State(
-        primary=variables.get("wsrep_cluster_status") == "Primary",
-        ready=variables.get("wsrep_ready") == "ON",
-        stage=variables.get("wsrep_local_state_comment", ""),
-        size=int(variables.get("wsrep_cluster_size", 0)),
-        cluster=variables.get("wsrep_cluster_state_uuid", ""),
-    )

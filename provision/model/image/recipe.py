@@ -30,7 +30,7 @@ GLANCE_PROPERTIES = {
 }
 
 # It makes the archive of Spark's classes: minutes of work that no other file of ours has a part in.
-_TRAIN = "image/files/usr/local/lib/provision/train"
+_TRAIN = "image/files/usr/local/lib/provision/build-cds-archive"
 # Only these decide what software is in the image; all other inputs are put on top of it in the second stage.
 _SOFTWARE_INPUTS = ("bake/Dockerfile", "bake/entrypoint", "bake/software", "image/proxy/", _TRAIN)
 

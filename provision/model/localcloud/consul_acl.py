@@ -1,4 +1,4 @@
-"""Who may do what in Consul: rules, one token each, and the requests that make a Consul hold exactly these."""
+"""Access rules in Consul: a policy and a token for each kind of client, and the requests that create them."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 MARK: Final = "Made by provision"
-"""How the description of all that is ours begins."""
+"""Beginning of the description of every policy and token that provision made."""
 CONSULS_OWN: Final = "Master Token"
-"""How Consul describes a management token that it was given in its configuration."""
+"""Consul's description of the management token in its configuration."""
 ANYBODY: Final = "00000000-0000-0000-0000-000000000002"
-"""The accessor of the token that requests without a token have."""
+"""Accessor of the anonymous token, which requests without a token have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One kind of client, and what it may do in Consul's own language."""
+    """A kind of client, and what it may do, in Consul's rule language."""
 
     name: str
     rules: str
 
     @property
     def policy(self) -> str:
-        """What its rules are called in Consul."""
+        """Name of its policy in Consul."""
         return f"provision-{self.name}"
 
     @property
     def description(self) -> str:
-        """Changes with the rules, which Consul's lists do not show."""
+        """Description of its policy. It contains a hash of the rules, since Consul's lists do not show the rules."""
         return f"{MARK}: {hashlib.sha256(self.rules.encode()).hexdigest()[:12]}"
 
 
 def _may(**kinds: str) -> str:
-    """Write rules, one a line: `service="write"` for all of a kind, `key="write galera/"` below a prefix."""
+    """Write rules, one a line: `service="write"` for all services, `key="write galera/"` for keys with a prefix."""
     lines = []
     for kind, text in kinds.items():
         policy, _, prefix = text.partition(" ")
@@ -45,13 +45,13 @@ def _may(**kinds: str) -> str:
     return "\n".join(lines)
 
 
-# A server's own agent works with the management token, which its configuration holds anyway: that is there as soon as
-# there is a leader. With one that is made later the agent may lose its first race, and tries again only after 15 s.
+# A server's own agent uses the management token, which is in its configuration anyway and exists as soon as there is a
+# leader. A token that is made later may come too late for the agent, which tries again only after 15 s.
 ACCESSES: Final = (
-    # DNS questions carry no token, so what they are answered from is open to all that reach Consul.
+    # DNS queries carry no token, so services are open to all that reach Consul.
     Access("anybody", _may(node="read", service="read")),
     Access("registrator", _may(agent="read", node="read", service="write")),
-    # Locks are keys held by sessions; a member itself says whether it serves.
+    # Locks are keys held by sessions; a member itself reports whether it serves.
     Access(
         "mariadb",
         _may(agent="read", node="read", service="read", session="write", key="write galera/")
@@ -70,7 +70,7 @@ class Request:
 
 
 def accessor(secret: str) -> str:
-    """Name a token publicly: the same for the same secret, which it does not tell."""
+    """Derive a token's public accessor from its secret; the secret cannot be derived from it."""
     return str(uuid5(UUID(secret), "accessor"))
 
 
@@ -80,9 +80,10 @@ def changes(
     secrets: Mapping[str, str],
     own: str,
 ) -> list[Request]:
-    """Compare with Consul's lists; nothing that is not ours is touched.
+    """Return the requests that are needed; policies and tokens of others are not touched.
 
-    `secrets` are the tokens by the names of their kinds; `own` is the accessor of the management token in use.
+    `policies` and `tokens` are Consul's lists. `secrets` are the tokens by the name of their kind of client; `own` is
+    the accessor of the management token in use.
     """
     held = {each["AccessorID"]: each for each in tokens}
     wanted = {accessor(secret): name for name, secret in secrets.items()}
@@ -90,7 +91,7 @@ def changes(
         *_policies(policies),
         *_anybody(held.get(ANYBODY, {})),
         *_tokens(held, wanted, secrets),
-        # Of an installation whose files were lost while its data was not.
+        # Tokens of a local cloud whose files were lost, but not its data.
         *(
             Request("DELETE", f"/v1/acl/token/{each}")
             for each, token in held.items()
@@ -100,20 +101,20 @@ def changes(
 
 
 def _policies(policies: Sequence[Mapping[str, Any]]) -> Iterator[Request]:
-    there = {each["Name"]: each for each in policies}
+    existing = {each["Name"]: each for each in policies}
     for access in ACCESSES:
         body = {"Name": access.policy, "Description": access.description, "Rules": access.rules}
-        if access.policy not in there:
+        if access.policy not in existing:
             yield Request("PUT", "/v1/acl/policy", body)
-        elif there[access.policy]["Description"] != access.description:
-            yield Request("PUT", f"/v1/acl/policy/{there[access.policy]['ID']}", body)
+        elif existing[access.policy]["Description"] != access.description:
+            yield Request("PUT", f"/v1/acl/policy/{existing[access.policy]['ID']}", body)
 
 
 def _anybody(token: Mapping[str, Any]) -> Iterator[Request]:
     ours = next(access.policy for access in ACCESSES if access.name == "anybody")
     given = _given(token)
     if ours not in given:
-        # What the operator has added stays.
+        # Policies that the operator has added stay.
         body = {"Description": "Anonymous Token", "Policies": [{"Name": name} for name in (*given, ours)]}
         yield Request("PUT", f"/v1/acl/token/{ANYBODY}", body)
 

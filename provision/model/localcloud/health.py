@@ -1,4 +1,4 @@
-"""Who is healthy: what Consul's agent and HAProxy's statistics say, as data; touches nothing."""
+"""Health of the services, read from Consul's agent and HAProxy's statistics."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A container's service in Consul; `address` is host:port, as HAProxy writes it."""
+    """A service of a container as registered in Consul. `address` is host:port, as HAProxy writes it."""
 
     id: str
     name: str
     container: str
-    """The beginning of the container's id."""
+    """First digits of the container's id."""
     address: str
     healthy: bool
 
@@ -29,7 +29,7 @@ class Instance:
 def instances(
     services: Mapping[str, Mapping[str, Any]], checks: Mapping[str, Mapping[str, Any]]
 ) -> tuple[Instance, ...]:
-    """Read `/v1/agent/services` and `/v1/agent/checks`; what no container stands for is left out."""
+    """Read `/v1/agent/services` and `/v1/agent/checks`; services without a container are left out."""
     failing = {check.get("ServiceID") for check in checks.values() if check["Status"] != "passing"}
     return tuple(
         Instance(
@@ -45,29 +45,29 @@ def instances(
 
 
 def instances_of(state: ServiceState, known: Iterable[Instance]) -> tuple[Instance, ...]:
-    """Choose a container's own services."""
+    """Select the instances that belong to a container."""
     return tuple(each for each in known if state.id.startswith(each.container))
 
 
 def healthy(state: ServiceState, known: Iterable[Instance]) -> bool:
-    """Whether a container is in Consul, and all that it is there for passes its checks."""
-    mine = instances_of(state, known)
-    return bool(mine) and all(each.healthy for each in mine)
+    """Whether a container is registered in Consul and all of its services pass their checks."""
+    own = instances_of(state, known)
+    return bool(own) and all(each.healthy for each in own)
 
 
 @dataclass(frozen=True, slots=True)
 class BackendServer:
-    """A place in one of HAProxy's backends, and the copy in it."""
+    """A server slot in one of HAProxy's backends, and the replica in it."""
 
     backend: str
     name: str
     address: str
-    """Empty where nobody is."""
+    """Empty if the slot is free."""
     up: bool
     requests: int
-    """Under way, or waiting for this copy."""
+    """Requests in progress at this replica or queued for it."""
     total: int = 0
-    """Requests so far, whoever was in this place."""
+    """Requests so far, whichever replicas were in this slot."""
 
 
 def servers(text: str) -> tuple[BackendServer, ...]:

@@ -1,4 +1,4 @@
-"""What one host makes of the `local` cloud: what it cannot give its containers, and how they fare; touches nothing."""
+"""A host's part of the `local` cloud: capabilities that it lacks, and the state of its containers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def hypervisor_override(lacking: Sequence[str], *, kvm: bool, modules: bool) -> str:
-    """Write what this host changes in compute.yaml: capabilities that it lacks, KVM's device, kernel modules."""
+    """Write this host's override of compute.yaml: capabilities that it lacks, KVM's device, kernel modules."""
     powerful = ("switch", "libvirt", "nova-compute", "metadata-agent")
     services: dict[str, dict[str, list[str]]] = {}
     for service in powerful:
@@ -33,19 +33,19 @@ _CAPABILITIES: Final = (  # noqa: SIM905 - a table of forty words reads best as 
 
 
 def lacking_capabilities(bounding: int) -> list[str]:
-    """Name the capabilities that are not in a bounding set: no container can be given them."""
+    """Name the capabilities that are missing in a bounding set: no container can have them."""
     return [name for bit, name in enumerate(_CAPABILITIES) if not bounding >> bit & 1]
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
-    """A container of the stack as Docker and Compose see it."""
+    """A container of the local cloud, as Docker and Compose see it."""
 
     service: str
     container: str
-    """Its name."""
+    """The container's name."""
     state: str
-    """Docker's word: created, running, restarting, exited, dead."""
+    """Docker's state: created, running, restarting, exited, dead."""
     exit_code: int = 0
     restarts: int = 0
     image: str = ""
@@ -53,20 +53,20 @@ class ServiceState:
     id: str = ""
     project: str = ""
     number: int = 1
-    """Which copy of its service it is."""
+    """The replica's number."""
     created: str = ""
     digest: str = ""
-    """The image's own id: what the name meant when the container was made."""
+    """Id of the image that the container was made from; the image's name may mean another one by now."""
     definition: str = ""
-    """Compose's hash of all that the container was made from."""
+    """Compose's hash of the service definition that the container was made from."""
     configuration: str = ""
-    """The digest of its family's rendered files when it was made."""
+    """Hash of its family's rendered files when it was made."""
     registers: bool = False
-    """Whether the Registrator puts it into Consul."""
+    """Whether the Registrator registers it in Consul."""
 
 
 def failed(states: Iterable[ServiceState], restarts_before: Mapping[str, int]) -> ServiceState | None:
-    """Find a service that does not stay up: it has ended, or was restarted three times since we began to look."""
+    """Return a container that has exited or was restarted three times since `restarts_before`, if there is one."""
     for state in states:
         if state.state in ("exited", "dead"):
             return state

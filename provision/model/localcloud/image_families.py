@@ -1,4 +1,4 @@
-"""The kinds of image that the `local` cloud is made from, what each is built of, and their names; touches nothing."""
+"""The image families of the `local` cloud: what each image is built from, and its name."""
 
 from __future__ import annotations
 
@@ -15,18 +15,22 @@ INPUTS_LABEL: Final = "provision.inputs"
 BASE_IMAGE: Final = "debian:trixie-slim"
 SUITE: Final = "trixie"
 _PACKAGE: Final = "provision"
+_COMMON: Final = "compose/base/common.sh"
+_API: Final = (_COMMON, "compose/base/api.ini")
+_DATABASE: Final = (*_API, "compose/base/read_connection.py", "compose/base/note_migrated.py")
+"""Files that the entrypoints of APIs, and of those with a database, need."""
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A kind of image: what it is built on, and the files beside its own folder that its build needs."""
+    """A kind of image: its parent, and what its build needs besides the files in its own folder, compose/<name>."""
 
     name: str
     parent: str = "base"
-    extra: tuple[str, ...] = ("compose/base/common.sh",)
-    """Files below the data folder; each lies on top of the build context, by its own name."""
+    extra: tuple[str, ...] = (_COMMON,)
+    """Files below the data folder. Each is copied to the top of the build context under its own file name."""
     program: str = ""
-    """The module of this package that the image runs; its imports come into the image with it."""
+    """Module of this package that the image runs; it and all that it imports are copied into the build context."""
 
 
 FAMILIES: Final = (
@@ -39,21 +43,24 @@ FAMILIES: Final = (
     Family("memcached"),
     Family("ovn"),
     Family("registry"),
+    Family("restart-hypervisor", extra=()),
     Family("os", extra=()),
-    Family("keystone", "os"),
-    Family("glance", "os"),
-    Family("placement", "os"),
-    Family("nova", "os"),
-    Family("neutron", "os"),
-    Family("horizon", "os"),
+    Family("keystone", "os", _DATABASE),
+    Family("glance", "os", _DATABASE),
+    Family("placement", "os", _DATABASE),
+    Family("nova", "os", _DATABASE),
+    Family("neutron", "os", _DATABASE),
+    Family("horizon", "os", _API),
     Family("compute", "nova"),
     Family("bake", extra=()),
 )
-"""Parents first. `bake` makes golden images; the rest are the cloud."""
+"""Parents come first. `bake` makes golden images; the cloud runs the others."""
+SHARED_FILES: Final = frozenset(name.rpartition("/")[2] for family in FAMILIES for name in family.extra)
+"""Files in compose/base that the base image itself does not need."""
 
 
 def families(names: Collection[str]) -> list[Family]:
-    """List some families and what they are built on, parents first."""
+    """List some families and those that they are built on, parents first."""
     wanted = set(names)
     for family in reversed(FAMILIES):
         if family.name in wanted:
@@ -64,8 +71,8 @@ def families(names: Collection[str]) -> list[Family]:
 def module_files(program: str, source: Callable[[str], str | None]) -> dict[str, str]:
     """Return the files of `program` and of all modules of this package that it imports, directly or not.
 
-    The keys are paths as in a checkout (`provision/base/errors.py`). `source` gives the text of such a path, or None
-    where there is no such file. Imports inside functions count; those for type checkers alone do not.
+    The keys are paths as in a checkout (`provision/base/errors.py`). `source` returns the text of such a path, or None
+    if there is no such file. Imports inside functions count; those for type checkers alone do not.
     """
     files: dict[str, str] = {}
     queue = [program]
@@ -84,7 +91,7 @@ def module_files(program: str, source: Callable[[str], str | None]) -> dict[str,
 
 
 def _imports(tree: ast.AST) -> list[str]:
-    """List what may be a module of ours among the names that a module imports when it runs."""
+    """List the names from this package that a module imports when it runs; some are no modules."""
     found: list[str] = []
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
@@ -110,20 +117,20 @@ def image_tags(contexts: Mapping[str, Mapping[str, bytes]]) -> dict[str, str]:
 
 
 def image_name(family: str, tags: Mapping[str, str]) -> str:
-    """Name a family's image, or the base image as it is."""
+    """Return the name of a family's image; other names (the base image's) are returned as they are."""
     return f"provision/{family}:{tags[family]}" if family in tags else family
 
 
 @dataclass(frozen=True, slots=True)
 class AptMirrors:
-    """Where this machine gets Debian's packages from; None: what the base image knows."""
+    """Where this machine gets Debian's packages from; None: from the base image's own sources."""
 
     archive: str | None = None
     security: str | None = None
 
 
 def apt_sources(mirrors: AptMirrors, suite: str = SUITE) -> str:
-    """Write a sources.list for `suite` from the host's own mirrors, or nothing where the host is no Debian."""
+    """Write a sources.list for `suite` from the host's mirrors; empty if the host is not Debian."""
     if not mirrors.archive:
         return ""
     key = "[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]"

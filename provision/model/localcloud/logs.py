@@ -1,4 +1,4 @@
-"""Log lines of many containers as one log: parsed, put into the order of time, and chosen from; touches nothing."""
+"""The logs of many containers as one: parsing lines, ordering them by time, and filtering them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LogSource:
-    """A container as the logs name it: `nova-api-1` is a copy of `nova-api`; on several hosts, `nova-api-1@host-2`."""
+    """A container whose log is read, named as `nova-api-1`, or as `nova-api-1@host-2` on several hosts."""
 
     id: str
     service: str
@@ -27,16 +27,16 @@ class LogSource:
 
     @property
     def names(self) -> frozenset[str]:
-        """By which names it is asked for: a member also by its service's, a copy without its host's."""
+        """Names that select it: its own with or without the host, its Compose service's, a member's service's."""
         return frozenset({self.service, base_service(self.service), self.name, self.name.partition("@")[0]})
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Line:
-    """One line of one copy; `time` is Docker's own, in UTC to the nanosecond: as text it sorts as time does."""
+    """One line of a replica's log. `time` is Docker's, in UTC to the nanosecond; as text it sorts in order of time."""
 
     time: str
-    copy: str
+    replica: str
     text: str
     service: str = field(compare=False, default="")
 
@@ -46,24 +46,24 @@ class Line:
         return datetime.fromisoformat(self.time[:26] + "+00:00").timestamp()
 
 
-# Colours and cursor movements of the program, and whatever else would steer a terminal.
+# Colours, cursor movements, and all else that a terminal would interpret.
 _STEERING: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-# An unfinished line with so many parts of others behind it was cut off: its container ended, and was started again.
+# An unfinished line that is followed by so many parts of others was cut off: its container was restarted.
 _CUT_OFF: Final = 32
 
 
-def lines_of(copy: LogSource, frames: Iterable[bytes]) -> Iterator[Line]:
-    """Read what Docker sends for a copy: `TIME TEXT` a line.
+def lines_of(source: LogSource, frames: Iterable[bytes]) -> Iterator[Line]:
+    """Read a container's log as Docker sends it: `TIME TEXT` a line.
 
-    A long line comes in parts of 16 KiB, each with the time of the first before it. A container's output and its
-    errors reach Docker by two pipes, so another line may stand between two parts.
+    A long line comes in parts of 16 KiB, each with the time of the first part. A container's stdout and stderr reach
+    Docker through two pipes, so there may be another line between two parts.
     """
     unfinished: dict[bytes, list[bytes]] = {}
     newest: dict[bytes, int] = {}
     for count, part in enumerate(part for frame in frames for part in io.BytesIO(frame)):
-        # Not splitlines(): a carriage return ends no line here.
+        # Lines are not split with splitlines(): here a carriage return does not end a line.
         stamp, _, text = part.partition(b" ")
         unfinished.setdefault(stamp, []).append(text)
         newest[stamp] = count
@@ -71,15 +71,15 @@ def lines_of(copy: LogSource, frames: Iterable[bytes]) -> Iterator[Line]:
         if part.endswith(b"\n"):
             ended.append(stamp)
         for each in ended:
-            yield _line(copy, each, unfinished.pop(each))
+            yield _line(source, each, unfinished.pop(each))
             del newest[each]
     for each, parts in unfinished.items():
-        yield _line(copy, each, parts)
+        yield _line(source, each, parts)
 
 
-def _line(copy: LogSource, stamp: bytes, parts: list[bytes]) -> Line:
+def _line(source: LogSource, stamp: bytes, parts: list[bytes]) -> Line:
     text = b"".join(parts).decode(errors="replace")
-    return Line(stamp.decode().rstrip(), copy.name, _plain(text), copy.service)
+    return Line(stamp.decode().rstrip(), source.name, _plain(text), source.service)
 
 
 def _plain(text: str) -> str:
@@ -87,12 +87,12 @@ def _plain(text: str) -> str:
 
 
 def merged(streams: Iterable[Iterable[Line]]) -> Iterator[Line]:
-    """Make one log of many, in the order of time."""
+    """Merge logs into one, in order of time."""
     return heapq.merge(*(_sorted(stream) for stream in streams))
 
 
 def _sorted(lines: Iterable[Line], reach: int = 64) -> Iterator[Line]:
-    """Sort lines that are almost sorted: a container's output and its errors reach Docker by two pipes."""
+    """Sort lines that are almost sorted: a container's stdout and stderr reach Docker through two pipes."""
     waiting: list[Line] = []
     for line in lines:
         if len(waiting) < reach:
@@ -104,18 +104,18 @@ def _sorted(lines: Iterable[Line], reach: int = 64) -> Iterator[Line]:
 
 
 class Window:
-    """Holds each line for `span` seconds, so that one that arrives late still finds its place in the order of time."""
+    """Holds each line back for `span` seconds, so that a line that arrives late is still put in order."""
 
     def __init__(self, span: float = 0.5) -> None:
         self._span = span
         self._waiting: list[tuple[Line, float]] = []
 
     def push(self, line: Line, now: float) -> None:
-        """Take a line that has arrived `now` (seconds of any clock that only goes forward)."""
+        """Add a line that arrived at `now` (seconds of a monotonic clock)."""
         heapq.heappush(self._waiting, (line, now))
 
     def ready(self, now: float) -> list[Line]:
-        """Give out, in order, all up to the last line that has been held long enough."""
+        """Remove and return, in order, all lines up to the last one that was held long enough."""
         due = max((line for line, arrived in self._waiting if arrived + self._span <= now), default=None)
         found = []
         while due and self._waiting and self._waiting[0][0] <= due:
@@ -124,8 +124,11 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What of a log is asked for; a request is followed by its id, which every service writes down that it passes."""
+class LogFilter:
+    """Which lines of a log are wanted: those that match a pattern, those of an API request, or both.
+
+    `request` is the request's id, which every service logs that the request passes through.
+    """
 
     pattern: re.Pattern[str] | None = None
     request: str = ""
@@ -134,46 +137,47 @@ class Wish:
         return bool(self.pattern or self.request)
 
 
-# A traceback's lines carry no id; those of Nova name the instance.
+# Lines of a traceback that carry no request id; in Nova's they name the instance.
 _TRACEBACK: Final = re.compile(r"[-\d]+ [:.\d]+ \d+ (?:ERROR|CRITICAL|TRACE) \S+ (?!\[(?!instance: ))")
-# Nova writes down its answer to a health check with the id of the request that this process had before.
+# Nova logs its answer to a health check under the id of the request that its process handled before.
 _HEALTH_CHECK: Final = '"GET /" status: '
 
 
-def matching(lines: Iterable[Line], wish: Wish) -> Iterator[Line]:
-    """Choose from one copy's lines; a request's lines include the tracebacks that follow them."""
+def matching(lines: Iterable[Line], wanted: LogFilter) -> Iterator[Line]:
+    """Select from one replica's lines. A request's lines include the tracebacks that follow them."""
     inside = False
     for line in lines:
-        if wish.request:
-            inside = wish.request in line.text or (inside and bool(_TRACEBACK.match(line.text)))
+        if wanted.request:
+            inside = wanted.request in line.text or (inside and bool(_TRACEBACK.match(line.text)))
             if not inside or _HEALTH_CHECK in line.text:
                 continue
-        if wish.pattern and not wish.pattern.search(line.text):
+        if wanted.pattern and not wanted.pattern.search(line.text):
             continue
         yield line
 
 
-def read_wish(pattern: str | None, request: str | None) -> Wish:
-    """Read --grep and --request-id; raises UsageError for what can't be one."""
+def read_filter(pattern: str | None, request: str | None) -> LogFilter:
+    """Read --grep and --request-id; raises UsageError for invalid values."""
     try:
         compiled = re.compile(pattern) if pattern else None
     except re.error as error:
         raise UsageError(
-            f"--grep: {pattern!r} is no regular expression: {error}", "put a backslash before . * + ? ( ) [ ] { } | ^ $"
+            f"--grep: {pattern!r} is not a regular expression: {error}",
+            "Put a backslash before . * + ? ( ) [ ] { } | ^ $.",
         ) from None
     if request and not re.fullmatch(r"req-[0-9a-f-]{6,36}", request):
         raise UsageError(
-            f"--request-id: {request!r} is no request id",
-            "an API says it in the header X-Openstack-Request-Id and in its errors: req-1200fdca-4bb2-…",
+            f"--request-id: {request!r} is not a request id",
+            "APIs return it in the header X-Openstack-Request-Id and in errors: req-1200fdca-4bb2-….",
         )
-    return Wish(compiled, request or "")
+    return LogFilter(compiled, request or "")
 
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def read_since(text: str, now: datetime) -> float:
-    """Read --since, `10m`, `1h30m` or a time (ISO 8601, by default of this zone); return seconds since 1970.
+    """Read --since: `10m`, `1h30m` or a time in ISO 8601, by default in the local zone. Return seconds since 1970.
 
     Raises UsageError for anything else.
     """
@@ -184,19 +188,19 @@ def read_since(text: str, now: datetime) -> float:
         else:
             moment = datetime.fromisoformat(text).astimezone().timestamp()
     except (ValueError, OverflowError):
-        raise UsageError(f"--since: {text!r} is no time", "say 90s, 10m, 2h, 1d or 2026-03-01T14:00") from None
-    # Docker takes nothing before 1970.
+        raise UsageError(f"--since: {text!r} is not a time", "Write 90s, 10m, 2h, 1d or 2026-03-01T14:00.") from None
+    # Docker accepts no time before 1970.
     return max(moment, 1.0)
 
 
-def select_copies(copies: Iterable[LogSource], asked: Iterable[str]) -> list[LogSource]:
-    """Choose copies by service or by their own name, all by default; raises UsageError for what there is not."""
-    everyone = sorted(copies, key=lambda each: each.name)
-    wanted = set(asked)
+def select_sources(sources: Iterable[LogSource], names: Iterable[str]) -> list[LogSource]:
+    """Select containers by a service's name or their own, all by default; raises UsageError for an unknown name."""
+    everything = sorted(sources, key=lambda each: each.name)
+    wanted = set(names)
     if not wanted:
-        return everyone
-    unknown = wanted.difference(*(each.names for each in everyone))
+        return everything
+    unknown = wanted.difference(*(each.names for each in everything))
     if unknown:
-        there = ", ".join(sorted({each.service for each in everyone}))
-        raise UsageError(f"there is no service {sorted(unknown)[0]!r}", f"one of: {there}")
-    return [each for each in everyone if wanted & each.names]
+        services = ", ".join(sorted({each.service for each in everything}))
+        raise UsageError(f"there is no service {sorted(unknown)[0]!r}", f"The services are: {services}.")
+    return [each for each in everything if wanted & each.names]

@@ -1,7 +1,8 @@
-"""Where OVN's databases are and how one speaks to them: a server on one machine, a cluster on several; touches nothing.
+"""OVN's databases: where they are and how clients connect. One server on one machine, a cluster on several.
 
-On several hosts each of the first three carries a member, on the host's own network: OVN takes addresses alone, and
-those of containers change there. So everybody shows a certificate of the installation's authority.
+On several hosts the first three carry a member each, on the host's own network: OVN accepts only addresses, and a
+container's address changes. Since that network is open to others, all connections need a certificate of the local
+cloud's own CA.
 """
 
 from __future__ import annotations
@@ -17,33 +18,33 @@ AUTHORITY: Final = "ovn-authority.pem"
 CERTIFICATE: Final = "ovn-certificate.pem"
 KEY: Final = "ovn-key.pem"
 MEMBERS: Final = ("ovn", "ovn-2", "ovn-3")
-"""The Swarm's services that carry a member each, in the order of their numbers (compose/swarm.yaml)."""
+"""The Swarm's services that are members, in the order of their numbers (compose/swarm.yaml)."""
 OVERLAY_MTU: Final = 1500 - 50
-"""Of a Swarm's network: VXLAN takes 50 bytes of each packet. Neutron takes Geneve's from it, and tells guests the rest:
-in user space Open vSwitch neither splits what is too long nor says so."""
+"""MTU of a Swarm's network: VXLAN takes 50 bytes of each packet. Neutron subtracts Geneve's overhead and tells guests
+the result: in user space Open vSwitch silently drops packets that are too long."""
 _TLS: Final = (f"--private-key=/config/{KEY}", f"--certificate=/config/{CERTIFICATE}", f"--ca-cert=/config/{AUTHORITY}")
 
 
 def remotes(settings: Settings, port: int) -> str:
-    """Say where clients reach the database of this port, as OVN writes it."""
+    """Return the connection string for the database on this port."""
     if settings.swarm:
         return ",".join(f"ssl:{address}:{port}" for address in settings.members)
     return f"tcp:{settings.ovn}:{port}"
 
 
 def sync(settings: Settings) -> list[str]:
-    """Write the command that has OVN carry out all that is asked of it, for a container that has the certificate."""
+    """Return the command that waits until OVN has applied all changes. Its container needs the certificate."""
     return ["ovn-nbctl", *_TLS, f"--db={remotes(settings, settings.ports.ovn_nb)}", "--timeout=5", "--wait=sb", "sync"]
 
 
 def identity(settings: Settings) -> list[str]:
-    """Write the command that names OVN's databases: a row that they have from their first day to their last."""
+    """Return the command that prints the databases' identity: the id of a row that exists as long as they do."""
     where = f"--db={remotes(settings, settings.ports.ovn_sb)}"
     return ["ovn-sbctl", *_TLS, where, "--timeout=10", "get", "SB_Global", ".", "_uuid"]
 
 
 def context(settings: Settings) -> dict[str, object]:
-    """Give the templates what they say of OVN."""
+    """Return the variables about OVN for the templates."""
     return {
         "nb": remotes(settings, settings.ports.ovn_nb),
         "sb": remotes(settings, settings.ports.ovn_sb),
@@ -55,12 +56,12 @@ def context(settings: Settings) -> dict[str, object]:
 
 
 def documents(tls: Mapping[str, str]) -> dict[str, str]:
-    """Give the certificate to those who need it: the members, Neutron, and a hypervisor's switch."""
+    """Return the certificate's files for the families that need them: OVN (members and switches) and Neutron."""
     return {f"{family}/{name}": text for family in ("ovn", "neutron") for name, text in tls.items()}
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Give Compose what it has to know of OVN."""
+    """Return the variables about OVN for Compose."""
     ports = settings.ports
     values = {"OVN_ADDRESS": str(settings.ovn), "OVN_REMOTE": remotes(settings, ports.ovn_sb)}
     if not settings.swarm:
@@ -78,5 +79,5 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def gateway_mac(settings: Settings) -> str:
-    """Say by which MAC guests know the provider network's gateway: OVN learns it once for all hosts."""
+    """Return the provider network gateway's MAC for guests: the same on all hosts, since OVN learns it only once."""
     return "02:00:" + ":".join(f"{byte:02x}" for byte in settings.gateway.packed)

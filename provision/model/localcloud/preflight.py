@@ -1,4 +1,4 @@
-"""Whether a machine can carry the `local` cloud: facts in, one verdict per line out.
+"""The preflight: checks, from facts about a machine, whether it can run the `local` cloud.
 
 Standard library only: `setup.sh` runs this before anything is installed.
 """
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 GIB = 1024**3
 
-# Measured: control plane 2.2 GiB, a compute node 0.7, three 2 GiB guests at most, and room for the page cache.
+# Measured: control plane 2.2 GiB, a compute node 0.7, up to three guests with 2 GiB each, and room for the page cache.
 MEMORY_NEEDED = 11 * GIB
 MEMORY_COMFORTABLE = 15 * GIB
 # Measured: images 6 GiB, golden image and its cache 4, guests' disks and databases 6.
 DISK_NEEDED = 20 * GIB
-# What nova-compute, libvirt and Open vSwitch use; a container cannot be given what its host lacks.
+# Capabilities that nova-compute, libvirt and Open vSwitch use. A container cannot have one that its host lacks.
 CAPABILITIES = {"NET_ADMIN": 12, "NET_RAW": 13, "SYS_ADMIN": 21, "MKNOD": 27}
 SYSTEMS = {("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")}
 
@@ -27,7 +27,7 @@ Level = Literal["ok", "warn", "fail"]
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """What was read from the machine: sizes in bytes, capabilities as the kernel's bit mask."""
+    """Facts about the machine: sizes in bytes, capabilities as the kernel's bit mask."""
 
     system: tuple[str, str]
     """ID and VERSION_ID of /etc/os-release."""
@@ -37,9 +37,9 @@ class HostFacts:
     disk_free: int
     disk_path: str
     docker: str | None
-    """The engine's version; None where no engine answers."""
+    """Version of the engine; None if no engine answers."""
     docker_problem: str
-    """Why not, where an installed engine gives no answer."""
+    """Why an installed engine does not answer."""
     compose: str | None
     apt: bool
     can_be_root: bool
@@ -50,13 +50,13 @@ class HostFacts:
     openvswitch_module: bool
     ports_taken: tuple[int, ...]
     networks: tuple[IPv4Network, ...]
-    """What this machine already routes to, our own networks left out."""
+    """Networks that this machine already routes to, without the local cloud's own."""
     stack_running: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PreflightCheck:
-    """One line of the preflight."""
+    """The result of one check."""
 
     level: Level
     subject: str
@@ -66,12 +66,12 @@ class PreflightCheck:
 
 
 def judge(facts: HostFacts, wanted_networks: tuple[IPv4Network, ...]) -> list[PreflightCheck]:
-    """Judge a machine, one check per subject; any `fail` means that nothing may be started."""
+    """Check a machine, one result per subject. With any `fail` nothing may be started."""
     return [
         _system(facts),
         PreflightCheck("ok", "processors", f"{facts.cpus}", "2")
         if facts.cpus >= 2
-        else PreflightCheck("fail", "processors", f"{facts.cpus}", "2", "give this machine a second processor"),
+        else PreflightCheck("fail", "processors", f"{facts.cpus}", "2", "Give this machine a second processor."),
         _memory(facts),
         _disk(facts),
         _docker(facts),
@@ -91,15 +91,15 @@ def _system(facts: HostFacts) -> PreflightCheck:
     name = " ".join(facts.system)
     needed = "Debian 12 or 13 or Ubuntu 24.04 on x86_64"
     if facts.machine != "x86_64":
-        return PreflightCheck("fail", "system", f"{name} on {facts.machine}", needed, "use an x86_64 machine")
+        return PreflightCheck("fail", "system", f"{name} on {facts.machine}", needed, "Use an x86_64 machine.")
     if facts.system in SYSTEMS:
         return PreflightCheck("ok", "system", name, needed)
     if facts.docker and facts.compose:
         return PreflightCheck(
-            "warn", "system", name, needed, "it was not tried here; Docker and Compose are there, so it may work"
+            "warn", "system", name, needed, "This system is not tested. Docker and Compose are there, so it may work."
         )
     return PreflightCheck(
-        "fail", "system", name, needed, "install Docker and its compose plugin yourself, then run this again"
+        "fail", "system", name, needed, "Install Docker and its compose plugin yourself, then run this again."
     )
 
 
@@ -109,8 +109,8 @@ def _memory(facts: HostFacts) -> PreflightCheck:
     if facts.memory >= MEMORY_COMFORTABLE or facts.stack_running:
         return PreflightCheck("ok", "memory", found, needed)
     if facts.memory >= MEMORY_NEEDED:
-        return PreflightCheck("warn", "memory", found, needed, "choose smaller flavors in cluster.yaml if it swaps")
-    return PreflightCheck("fail", "memory", found, needed, "use a larger machine, or another cloud than `local`")
+        return PreflightCheck("warn", "memory", found, needed, "Choose smaller flavors in cluster.yaml if it swaps.")
+    return PreflightCheck("fail", "memory", found, needed, "Use a larger machine, or another cloud than `local`.")
 
 
 def _disk(facts: HostFacts) -> PreflightCheck:
@@ -119,7 +119,7 @@ def _disk(facts: HostFacts) -> PreflightCheck:
     if facts.disk_free >= DISK_NEEDED or facts.stack_running:
         return PreflightCheck("ok", "disk", found, needed)
     return PreflightCheck(
-        "fail", "disk", found, needed, f"free some space below {facts.disk_path}; `docker system prune` may help"
+        "fail", "disk", found, needed, f"Free some space below {facts.disk_path}; `docker system prune` may help."
     )
 
 
@@ -131,11 +131,17 @@ def _docker(facts: HostFacts) -> PreflightCheck:
     if facts.docker_problem:
         if facts.can_be_root:
             return PreflightCheck("ok", "Docker", f"{facts.docker_problem}; it will be started", needed)
-        return PreflightCheck("fail", "Docker", facts.docker_problem, needed, "start it, or run as root or with sudo")
+        return PreflightCheck(
+            "fail", "Docker", facts.docker_problem, needed, "Start it, or run this as root or with sudo."
+        )
     if facts.apt and facts.can_be_root:
         return PreflightCheck("ok", "Docker", "none; it will be installed from the system's packages", needed)
     return PreflightCheck(
-        "fail", "Docker", "none", needed, "install a Docker engine, or run as root or with sudo so that we can"
+        "fail",
+        "Docker",
+        "none",
+        needed,
+        "Install a Docker engine, or run this as root or with sudo to have it installed.",
     )
 
 
@@ -148,11 +154,11 @@ def _capabilities(facts: HostFacts) -> PreflightCheck:
             "capabilities",
             f"without {', '.join(lacking)}",
             needed,
-            "a container host is too confined: use a VM",
+            "This host restricts containers too much: use a VM.",
         )
     if not facts.tun_device:
         return PreflightCheck(
-            "fail", "capabilities", "no /dev/net/tun", "/dev/net/tun", "load the tun module: `modprobe tun`"
+            "fail", "capabilities", "no /dev/net/tun", "/dev/net/tun", "Load the tun module: `modprobe tun`."
         )
     return PreflightCheck("ok", "capabilities", "all that is needed", needed)
 
@@ -166,12 +172,12 @@ def _ports(facts: HostFacts) -> PreflightCheck:
         "ports",
         f"in use on 127.0.0.1: {taken}",
         "the cloud's API ports",
-        f"see who holds them with `ss -ltnp`, and stop that: {taken}",
+        f"`ss -ltnp` shows which programs use {taken}. Stop these programs.",
     )
 
 
 def _networks(facts: HostFacts, wanted: tuple[IPv4Network, ...]) -> PreflightCheck:
-    clashes = [f"{mine} ({theirs})" for mine in wanted for theirs in facts.networks if mine.overlaps(theirs)]
+    clashes = [f"{own} ({other})" for own in wanted for other in facts.networks if own.overlaps(other)]
     needed = "free: " + ", ".join(map(str, wanted))
     if clashes and not facts.stack_running:
         return PreflightCheck(
@@ -179,7 +185,7 @@ def _networks(facts: HostFacts, wanted: tuple[IPv4Network, ...]) -> PreflightChe
             "networks",
             "already routed here: " + ", ".join(clashes),
             needed,
-            "disconnect that network (a VPN, another container network), then run this again",
+            "Disconnect that network (a VPN, another container network), then run this again.",
         )
     return PreflightCheck("ok", "networks", "free", needed)
 
@@ -196,19 +202,19 @@ def _virtualisation(facts: HostFacts) -> PreflightCheck:
             "virtualisation",
             "the processor can, but there is no /dev/kvm",
             needed,
-            "`modprobe kvm_intel` or kvm_amd",
+            "Run `modprobe kvm_intel` or `modprobe kvm_amd`.",
         )
     return PreflightCheck(
         "warn",
         "virtualisation",
         "none: VMs will be emulated (about ten times slower)",
         needed,
-        "in a VM, turn on nested virtualisation in its host; otherwise only patience",
+        "If this is a VM, turn on nested virtualisation on its host; otherwise VMs stay slow.",
     )
 
 
 def lines(checks: list[PreflightCheck]) -> list[str]:
-    """Write the checks as aligned plain text, remedies below what they mend."""
+    """Write the checks as aligned plain text, each remedy below its check."""
     marks = {"ok": "✓", "warn": "!", "fail": "✗"}
     out = []
     for check in checks:

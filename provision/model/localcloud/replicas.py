@@ -1,6 +1,6 @@
-"""Services that may run beside themselves: how many copies, which is which, and what makes them as they shall be.
+"""Services that can have several replicas: how many each has, and which containers have to be added or replaced.
 
-Touches nothing. A copy is known by its number (1, 2, …), whatever container it is at the moment.
+A replica is known by its number (1, 2, …), whatever container it is at the moment.
 """
 
 from __future__ import annotations
@@ -17,107 +17,113 @@ if TYPE_CHECKING:
     from provision.model.localcloud.host import ServiceState
 
 MAX_REPLICAS: Final = 10
-"""Of one service. HAProxy has a place for each, and one for the moment of an upgrade."""
+"""Most replicas of one service. HAProxy has a server for each, and one more for the moment of an upgrade."""
 READY_TIMEOUT: Final = 300
-"""Seconds in which a new copy has to work, where nobody says otherwise."""
+"""Seconds in which a new replica has to become ready, unless the user says otherwise."""
 REPLICA_LABEL: Final = "provision.copy"
+"""Label that holds a replica's number. Running containers of earlier versions are recognised by this name."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScalableService:
-    """A service whose containers hold no data of their own: a new one may stand beside an old one."""
+    """A service whose containers hold no data of their own: a new container can run beside an old one."""
 
     service: str
     family: str
     peer: int = 0
-    """It works when it holds a connection to this port; 0: it is an API, whose health Consul and HAProxy know."""
+    """The service is ready when it holds a connection to this port. 0: it is an API with health checks of its own."""
     most: int = MAX_REPLICAS
     least: int = 1
-    """What runs where nobody chose otherwise; 0: it is optional."""
-    patience: int = 60
-    """Seconds that requests under way may take to end when a copy leaves."""
+    """Number of replicas unless the user chooses another; 0: the service is optional."""
+    drain_timeout: int = 60
+    """Seconds that requests in progress may take to end when a replica is stopped."""
 
 
 SCALABLE_SERVICES: Final = (
     ScalableService("keystone", "keystone"),
-    # An image goes through one request: as long as HAProxy allows for it.
-    ScalableService("glance", "glance", patience=3600),
+    # An image upload is one request: it may take as long as HAProxy allows.
+    ScalableService("glance", "glance", drain_timeout=3600),
     ScalableService("placement", "placement"),
-    # Nova's own order: conductors first, for they translate between the new and the old.
+    # Nova's own order: conductors first, since they translate between new and old services.
     ScalableService("nova-conductor", "nova", peer=5672),
     ScalableService("nova-scheduler", "nova", peer=5672),
     ScalableService("nova-api", "nova"),
     ScalableService("nova-metadata", "nova"),
     ScalableService("neutron-api", "neutron"),
     ScalableService("neutron-rpc", "neutron", peer=5672),
-    # A second one has nothing to do: they work by a clock, with the database, or hold a lock of OVN's.
+    # A second replica would be idle: they work on a schedule, with the database, or hold a lock in OVN.
     ScalableService("neutron-periodic", "neutron", peer=3306, most=1),
     ScalableService("neutron-ovn-maintenance", "neutron", peer=6641, most=1),
     ScalableService("horizon", "horizon", least=0),
 )
 """In the order in which they are upgraded."""
+SERVICE_FAMILIES: Final = {each.service: each.family for each in SCALABLE_SERVICES}
+"""The image family of each scalable service."""
 _LEAST: Final = {each.service: each.least for each in SCALABLE_SERVICES}
 SCALABLE_NAMES: Final = tuple(each.service for each in SCALABLE_SERVICES if each.most > 1)
 SPREAD: Final = (
     "keystone", "placement", "nova-conductor", "nova-scheduler", "nova-api", "nova-metadata",
     "neutron-api", "neutron-rpc",
 )  # fmt: skip
-"""What two hosts have a copy of each, where there are several hosts. Glance's images are files of one host."""
+"""Services that have two replicas by default on several hosts. Glance has not: its images are files of one host."""
 
 
-def variable(service: str) -> str:
-    """Name the Compose value that holds a service's number of copies."""
-    return f"{service.upper().replace('-', '_')}_COPIES"
+def variable_name(name: str) -> str:
+    """Write a name as the beginning of a Compose variable: `nova-api` becomes `NOVA_API`."""
+    return name.upper().replace("-", "_")
+
+
+def replicas_variable(service: str) -> str:
+    """Name the Compose variable that holds a service's number of replicas."""
+    return f"{variable_name(service)}_REPLICAS"
 
 
 def parse_replicas(words: Sequence[str], services: Iterable[str]) -> dict[str, int]:
-    """Read SERVICE=N words; `services` are all that there are. Raises UsageError for the first that cannot be done."""
+    """Read SERVICE=N words; `services` are all that exist. Raises UsageError for the first invalid word."""
     known = set(services)
     wanted: dict[str, int] = {}
     for word in words:
         match = re.fullmatch(r"([A-Za-z0-9-]+)=(\d{1,6})", word)
         if not match:
-            raise UsageError(f"{word!r} is not SERVICE=N", "for example: `provision cloud scale nova-api=3`")
+            raise UsageError(f"{word!r} is not SERVICE=N", "For example: `provision cloud scale nova-api=3`.")
         service, number = match[1], int(match[2])
         if service not in SCALABLE_NAMES:
-            problem = f"{service} cannot have copies" if service in known else f"there is no service {service!r}"
-            raise UsageError(problem, f"these can: {', '.join(SCALABLE_NAMES)}")
+            problem = f"{service} cannot have replicas" if service in known else f"there is no service {service!r}"
+            raise UsageError(problem, f"These can have replicas: {', '.join(SCALABLE_NAMES)}.")
         if service in wanted:
-            raise UsageError(f"{service} is named twice", "once is enough: SERVICE=N with the number that shall run")
+            raise UsageError(f"{service} is named twice", "Name each service once: SERVICE=N.")
         if number < _LEAST[service]:
-            raise UsageError(f"{service} needs at least one copy", "`provision cloud down` stops the whole cloud")
+            raise UsageError(f"{service} needs at least one replica", "`provision cloud down` stops the whole cloud.")
         if number > MAX_REPLICAS:
-            raise UsageError(
-                f"{number} copies of {service} are more than there are places for", f"{MAX_REPLICAS} is the most"
-            )
+            raise UsageError(f"{service} cannot have {number} replicas", f"The most is {MAX_REPLICAS}.")
         wanted[service] = number
     return wanted
 
 
 def count(service: str, chosen: Mapping[str, int]) -> int:
-    """Say how many copies of a service shall run."""
+    """Return how many replicas of a service should run."""
     return chosen.get(service, _LEAST.get(service, 1))
 
 
 def names(service: str, chosen: Mapping[str, int]) -> tuple[str, ...]:
-    """Return the host names of a service's copies, as Nova's and Neutron's lists have them."""
+    """Return the host names of a service's replicas, as Nova and Neutron list them."""
     return tuple(f"{service}-{number}" for number in range(1, count(service, chosen) + 1))
 
 
-def missing(copies: Mapping[str, int], states: Iterable[ServiceState]) -> dict[int, dict[str, int]]:
-    """Say what has to be added: number -> service -> how many containers the service then has in all.
+def missing(replicas: Mapping[str, int], states: Iterable[ServiceState]) -> dict[int, dict[str, int]]:
+    """Return what has to be added: number -> service -> how many containers the service then has in total.
 
-    `copies` names every service that is meant. The lowest number comes first, so that a new container's number in
-    Compose is never below its number as a copy.
+    `replicas` names every service to look at. The lowest number comes first, so that a new container's number in
+    Compose is never below its number as a replica.
     """
-    numbers: dict[str, list[int]] = {service: [] for service in copies}
+    numbers: dict[str, list[int]] = {service: [] for service in replicas}
     for state in states:
         if state.service in numbers:
             numbers[state.service].append(state.number)
     found: dict[int, dict[str, int]] = {}
-    for number in range(1, max(copies.values(), default=0) + 1):
-        for service, count in copies.items():
-            if number <= count and number not in numbers[service]:
+    for number in range(1, max(replicas.values(), default=0) + 1):
+        for service, wanted in replicas.items():
+            if number <= wanted and number not in numbers[service]:
                 numbers[service].append(number)
                 found.setdefault(number, {})[service] = len(numbers[service])
     return found
@@ -125,38 +131,39 @@ def missing(copies: Mapping[str, int], states: Iterable[ServiceState]) -> dict[i
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A service's copy of one number: the container that stays, the ones that go, or that it shall not be at all."""
+    """A service's replica of one number: the container to keep, and the containers to remove."""
 
     number: int
     stays: ServiceState | None
     goes: tuple[ServiceState, ...] = ()
     wanted: bool = True
+    """Whether there should be a replica of this number."""
 
     @property
     def done(self) -> bool:
-        """Whether nothing is to do here."""
+        """Whether nothing has to be done here."""
         return not self.goes and (self.stays is not None or not self.wanted)
 
 
 def slots(wanted: int, definitions: Mapping[int, str], states: Iterable[ServiceState]) -> list[Slot]:
-    """Compare one service's containers with what they shall be: number -> definition (Compose's own hash)."""
+    """Compare one service's containers with what they should be: number -> definition (Compose's own hash)."""
     by_number: dict[int, list[ServiceState]] = {number: [] for number in range(1, wanted + 1)}
     for state in states:
         by_number.setdefault(state.number, []).append(state)
     found = []
-    for number, there in sorted(by_number.items()):
+    for number, existing in sorted(by_number.items()):
         if number > wanted:
-            found.append(Slot(number, None, tuple(there), wanted=False))
+            found.append(Slot(number, None, tuple(existing), wanted=False))
             continue
-        current = [one for one in there if one.definition == definitions[number]]
-        # The newest: an interrupted upgrade may have left its forerunner.
-        stays = max(current, key=lambda one: (one.state == "running", one.created), default=None)
-        found.append(Slot(number, stays, tuple(one for one in there if one is not stays)))
+        current = [state for state in existing if state.definition == definitions[number]]
+        # The newest: an interrupted upgrade may have left its predecessor.
+        stays = max(current, key=lambda state: (state.state == "running", state.created), default=None)
+        found.append(Slot(number, stays, tuple(state for state in existing if state is not stays)))
     return found
 
 
 def outdated(definitions: Mapping[str, Mapping[int, str]], states: Iterable[ServiceState]) -> list[ServiceState]:
-    """List the containers that are not what they shall be: service -> number -> definition."""
+    """List the containers whose definition is not the wanted one: service -> number -> definition."""
     return [
         state
         for state in states
@@ -165,9 +172,9 @@ def outdated(definitions: Mapping[str, Mapping[int, str]], states: Iterable[Serv
 
 
 def drift(state: ServiceState, made_from: tuple[str, str] | None, definition: str = "") -> str:
-    """Say in a word what a container is that one made now would not be; nothing when it is the same.
+    """Say in a word how a container differs from one made now; empty if it does not.
 
-    `made_from` is the image and the configuration of one made now, `definition` Compose's hash of all of it, if known.
+    `made_from` is the image and configuration of one made now; `definition` is Compose's hash of it, if known.
     """
     if made_from is None:
         return "no longer wanted"

@@ -1,8 +1,8 @@
-"""The control plane on several hosts: what `docker stack deploy` reads, made from what Compose reads; touches nothing.
+"""The control plane on several hosts: the stack file for `docker stack deploy`, made from Compose's document.
 
-A Swarm has no fixed addresses, no bind mounts of this machine's files and no names for a service's members but its own
-labels: configuration goes to the hosts as secrets, a member by its host's number, and each host's Consul by the host's
-own resolv.conf.
+A Swarm has no fixed addresses and no bind mounts of this machine's files, and places a member only by a label of a
+host. So configuration reaches the hosts as secrets, a member is placed by its host's number, and containers find their
+host's Consul in the host's own resolv.conf.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provision.model.localcloud import ovn
 from provision.model.localcloud.image_families import image_name
-from provision.model.localcloud.settings import MEMBERS, PROJECT, digest
+from provision.model.localcloud.render import digest
+from provision.model.localcloud.replicas import SERVICE_FAMILIES
+from provision.model.localcloud.settings import CLUSTERED, MEMBERS, PROJECT, base_service
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -22,23 +24,25 @@ if TYPE_CHECKING:
 
 NETWORK: Final = f"{PROJECT}_management"
 TUNNEL: Final = f"{PROJECT}_tunnel"
-"""Between hypervisors. Both are open to containers of a host's own, which Compose runs there."""
+"""Network between hypervisors. Like NETWORK it is attachable: containers that Compose runs on a host can join it."""
 RESOLVER: Final = "/var/lib/provision"
-"""A folder of every host: its Consul writes there where it answers, its containers read it as their resolv.conf."""
+"""Folder on every host: its Consul writes resolv.conf there, and the host's containers mount it as their own."""
 MEMBER_LABEL: Final = "provision.member"
-"""On a host: which member of what keeps state it carries. The first three that join carry one."""
+"""Label of a host: the number of the members that it carries. The first three hosts that join carry one each."""
 SERVICE_LABEL: Final = "com.docker.swarm.service.name"
-"""Docker's own, on every container of a Swarm."""
+"""Docker's own label on every container of a Swarm service."""
 NUMBER: Final = "{{.Task.Slot}}"
-"""What Swarm fills in where Compose is told a copy's number."""
+"""Placeholder for a replica's number, which Swarm fills in."""
 REGISTRY_USER: Final = "provision"
 FIRST: Final = ("registry", "mirror")
-"""What the other hosts get everything else from."""
+"""Services that are deployed first: the hosts get all other images from them."""
 
+_RENAMED: Final = {"reviver": "restart-hypervisor"}
+"""Services that had another name in earlier versions: old name -> new name."""
 _KEPT: Final = (
     "command", "entrypoint", "environment", "healthcheck", "hostname", "init", "logging", "stop_grace_period", "deploy",
 )  # fmt: skip
-# What a host that vanishes leaves behind: connections that nobody ends. They are found out in 13 s, not in 15 min.
+# A host that vanishes leaves connections that nobody ends. With these values they fail after 13 s instead of 15 min.
 _SYSCTLS: Final = {
     "net.ipv4.tcp_retries2": "5",
     "net.ipv4.tcp_syn_retries": "2",
@@ -50,7 +54,7 @@ _SYSCTLS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A machine of the Swarm; `member` is 0 where it carries no member."""
+    """A machine of the Swarm. `member` is the number of the members that it carries, or 0."""
 
     id: str
     name: str
@@ -61,58 +65,58 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A copy of a service, as Swarm sees it."""
+    """A replica of a service, as Swarm sees it."""
 
     service: str
     host: str
-    """The name of its host."""
+    """Name of its host."""
     state: str
     wanted: bool
-    """Whether it shall run; what Swarm has given up is listed for a while."""
+    """Whether it should run; Swarm lists the tasks that it has given up for a while."""
     container: str = ""
     image: str = ""
     problem: str = ""
     id: str = ""
     changed: str = ""
-    """When it came into its state (Docker's text)."""
+    """Time of its last change of state (Docker's text)."""
     slot: int = 0
-    """The copy's number; 0: one of every host's."""
+    """The replica's number; 0 for a service that runs on every host."""
 
     @property
     def name(self) -> str:
-        """Name the copy, whatever task it is at the moment: nova-api-2@host-3, consul@host-3."""
+        """The replica's name, whatever task it is at the moment: nova-api-2@host-3, consul@host-3."""
         return f"{self.service}{f'-{self.slot}' if self.slot else ''}@{self.host}"
 
 
 def next_member(hosts: Iterable[Host]) -> int:
-    """Say which member a new host carries: the lowest that no host has, or 0 where all have one."""
+    """Return the number of the members that a new host carries: the lowest free one, or 0 if none is free."""
     taken = {host.member for host in hosts}
     return next((number for number in range(1, MEMBERS + 1) if number not in taken), 0)
 
 
 def absent_members(hosts: Iterable[Host]) -> list[int]:
-    """List the members that no host carries."""
+    """List the numbers of the members that no host carries."""
     taken = {host.member for host in hosts}
     return [number for number in range(1, MEMBERS + 1) if number not in taken]
 
 
 def member_addresses(hosts: Iterable[Host]) -> tuple[str, ...]:
-    """List where the hosts are that carry the members, in the order of their numbers."""
+    """List the addresses of the hosts that carry members, in the order of the members' numbers."""
     return tuple(host.address for host in sorted(hosts, key=lambda host: host.member) if host.member)
 
 
 def hypervisor_project(host: str) -> str:
-    """Name the Compose project of a host's hypervisor: Compose takes lower case, digits and dashes."""
+    """Name the Compose project of a host's hypervisor: Compose accepts lower case, digits and dashes."""
     return f"{PROJECT}-{re.sub('[^a-z0-9-]', '-', host.lower())}"
 
 
 def registry_host(settings: Settings) -> str:
-    """Say how every host's engine names the registry: by its own loopback address."""
+    """Return the registry's address for every host's engine: the host's own loopback address."""
     return f"127.0.0.1:{settings.ports.registry}"
 
 
 def names(settings: Settings, tags: Mapping[str, str]) -> dict[str, str]:
-    """Map every image's name on the machine that has built it to its name in the registry."""
+    """Map every image's name on the machine that built it to its name in the registry."""
     return {image_name(family, tags): f"{registry_host(settings)}/{image_name(family, tags)}" for family in tags}
 
 
@@ -127,9 +131,9 @@ def stack_file(
 ) -> dict[str, Any]:
     """Make a stack file from `docker compose config --format json`.
 
-    `documents` are the rendered files (`<family>/<file>`), `places` says where one lies below `etc` if not by its own
-    name, `images` are the registry's names by Compose's. What Compose publishes on `local_ports` is for this machine's
-    operator, and is published nowhere.
+    `documents` are the rendered files (`<family>/<file>`); `places` holds the path below `etc` of those that are not
+    at their own name; `images` maps Compose's image names to the registry's. `local_ports` are for the operator of one
+    machine, and are not published on a Swarm.
     """
     secrets = {name: _secret(name, text) for name, text in documents.items()}
     used: set[str] = set()
@@ -138,11 +142,11 @@ def stack_file(
         if body.get("profiles") or (body.get("deploy") or {}).get("replicas") == 0:
             continue
         families = [family for each in body.get("volumes", ()) if (family := _family(each, etc))]
-        mine = [each for each in documents if each.partition("/")[0] in families]
-        used.update(mine)
-        services[name] = _service(body, mine, secrets, images, etc=etc, local_ports=local_ports)
+        mounted = [each for each in documents if each.partition("/")[0] in families]
+        used.update(mounted)
+        services[name] = _service(body, mounted, secrets, images, etc=etc, local_ports=local_ports)
         if name in ovn.MEMBERS:
-            _on_host(services[name])
+            _use_host_network(services[name])
     volumes = {mount["source"] for body in services.values() for mount in body["volumes"] if mount["type"] == "volume"}
     return {
         "version": "3.8",
@@ -156,7 +160,7 @@ def stack_file(
 
 
 def part(document: Mapping[str, Any], services: Collection[str]) -> dict[str, Any]:
-    """Take some services of a stack file: `docker stack deploy` leaves the others as they are."""
+    """Return a stack file with some services only: `docker stack deploy` leaves the others as they are."""
     chosen = {name: body for name, body in document["services"].items() if name in services}
     used = {each["source"] for body in chosen.values() for each in body["secrets"]}
     mounted = {mount["source"] for body in chosen.values() for mount in body["volumes"] if mount["type"] == "volume"}
@@ -166,6 +170,15 @@ def part(document: Mapping[str, Any], services: Collection[str]) -> dict[str, An
         "secrets": {name: body for name, body in document["secrets"].items() if name in used},
         "volumes": {name: body for name, body in document["volumes"].items() if name in mounted},
     }
+
+
+def unwanted_services(deployed: Collection[str], document: Mapping[str, Any]) -> set[str]:
+    """Name the deployed services to remove: scalable ones that should have no replicas any more, and renamed ones.
+
+    `document` is the stack file. A service with an old name stays until it is deployed with its new name.
+    """
+    renamed = {old for old, new in _RENAMED.items() if new in deployed}
+    return {*SERVICE_FAMILIES, *renamed} & set(deployed) - set(document["services"])
 
 
 def job(
@@ -179,7 +192,7 @@ def job(
     places: Mapping[str, str],
     host: str,
 ) -> dict[str, Any]:
-    """Make a stack file of a one-shot run on one host, by the host's id."""
+    """Make a stack file for a one-shot run of a service on one host; `host` is the host's id."""
     body = {**compose["services"][service], "profiles": [], "command": command, "healthcheck": None}
     body["deploy"] = {
         "mode": "replicated-job",
@@ -187,8 +200,37 @@ def job(
         "restart_policy": {"condition": "none"},
         "placement": {"constraints": [f"node.id == {host}"]},
     }
-    whole = {**compose, "services": {service: body}}
-    return stack_file(whole, documents, images, etc=etc, places=places, local_ports=())
+    document = {**compose, "services": {service: body}}
+    return stack_file(document, documents, images, etc=etc, places=places, local_ports=())
+
+
+def clear_jobs(document: Mapping[str, Any], image: str, *, images: bool) -> dict[str, Any]:
+    """Make one-shot services that empty the volumes of all members (OVN's too) and of Consul, before a restore.
+
+    `document` is the stack file; `images` is whether Glance's images are removed too. A member that kept some of its
+    data would belong to another cluster than the others, and would never join them.
+    """
+    cleared = (*CLUSTERED, *ovn.MEMBERS, "consul", *(["glance"] if images else []))
+    jobs = {}
+    for name, body in document["services"].items():
+        volumes = [mount for mount in body["volumes"] if mount["type"] == "volume"]
+        if not volumes or base_service(name) not in cleared:
+            continue
+        deploy = {
+            "mode": "global-job" if body["deploy"].get("mode") == "global" else "replicated-job",
+            "endpoint_mode": "dnsrr",
+            "restart_policy": {"condition": "none"},
+        }
+        if "placement" in body["deploy"]:
+            deploy["placement"] = body["deploy"]["placement"]
+        jobs[f"clear-{name}"] = {
+            "image": image,
+            "entrypoint": ["find", *(mount["target"] for mount in volumes), "-mindepth", "1", "-delete"],
+            "networks": ["management"],
+            "volumes": volumes,
+            "deploy": deploy,
+        }
+    return jobs
 
 
 def _service(
@@ -203,7 +245,7 @@ def _service(
     kept = {key: body[key] for key in _KEPT if body.get(key) is not None}
     mounts = [_mount(each) for each in body.get("volumes", ()) if not _family(each, etc)]
     if body.get("dns"):
-        # Its name server is Consul: here that of its own host.
+        # Its DNS server is Consul: on a Swarm the one of its own host.
         mounts.append(
             {"type": "bind", "source": f"{RESOLVER}/resolv.conf", "target": "/etc/resolv.conf", "read_only": True}
         )
@@ -224,15 +266,15 @@ def _service(
     }
 
 
-def _on_host(service: dict[str, Any]) -> None:
-    """Give a service its host's network: names and kernel settings are the host's too."""
+def _use_host_network(service: dict[str, Any]) -> None:
+    """Let a service use its host's network. Its resolv.conf and kernel settings are then the host's too."""
     service["networks"] = ["host"]
     service["volumes"] = [mount for mount in service["volumes"] if mount["target"] != "/etc/resolv.conf"]
     del service["sysctls"]
 
 
 def _family(mount: Mapping[str, Any], etc: str) -> str:
-    """Name the family whose rendered files a mount holds, or nothing where it is another mount."""
+    """Return the family whose rendered files a mount holds; empty for any other mount."""
     below = str(mount.get("source", "")).removeprefix(f"{etc}/")
     return below.partition("/")[0] if mount["target"] == "/config" and not below.startswith("/") else ""
 
@@ -251,5 +293,5 @@ def _port(port: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _secret(name: str, text: str) -> str:
-    """Name a secret by its content: Swarm never changes one, and a service that gets another is renewed."""
+    """Name a secret by its content: secrets are immutable, and a service that gets another one is replaced."""
     return f"{PROJECT}_{name.replace('/', '_')}_{digest(text)}"

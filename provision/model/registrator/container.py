@@ -1,4 +1,4 @@
-"""A container as the catalogue sees it: read from Docker's inspect document."""
+"""What the Registrator needs to know of a container, read from Docker's inspect document."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ COMPOSE_PROJECT: Final = "com.docker.compose.project"
 COMPOSE_SERVICE: Final = "com.docker.compose.service"
 COMPOSE_ONEOFF: Final = "com.docker.compose.oneoff"
 PREFIX: Final = "SERVICE_"
-"""Of every key, in labels and in the environment, that speaks to the Registrator."""
+"""Prefix of the labels and environment variables that are meant for the Registrator."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerNetwork:
-    """A network that a container is on, and its addresses there (empty where it has none)."""
+    """A network that a container is connected to, and its addresses there (empty if it has none)."""
 
     name: str
     id: str
@@ -34,13 +34,13 @@ class ContainerPort:
 
     @property
     def suffix(self) -> str:
-        """How it ends a service's id: `80`, `53:udp`."""
+        """The end of a service's id: `80`, `53:udp`."""
         return str(self.number) if self.protocol == "tcp" else f"{self.number}:{self.protocol}"
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A published port: where on the host it is."""
+    """A published port, and its address and port on the host."""
 
     port: ContainerPort
     host_ip: str
@@ -49,26 +49,26 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """What matters of `docker inspect`; `env` and `labels` hold the SERVICE_* keys only."""
+    """The relevant part of `docker inspect`; `env` and `labels` hold the SERVICE_* keys only."""
 
     id: str
     name: str
     image: str
     created: str = ""
     serving: bool = True
-    """Running, and neither paused nor restarting."""
+    """Whether it is running, and neither paused nor restarting."""
     env: tuple[tuple[str, str], ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     swarm: bool = False
-    """Whether it is a copy of a Swarm's service, which can expose no port beyond its image's."""
+    """Whether it is a replica of a Swarm service, which can expose no ports except its image's."""
     project: str = ""
-    """The Compose project or Swarm stack: networks of its own carry it as their prefix."""
+    """The Compose project or Swarm stack; the names of its networks begin with it."""
     network_mode: str = "default"
     networks: tuple[ContainerNetwork, ...] = ()
     exposed: tuple[ContainerPort, ...] = ()
     bindings: tuple[Binding, ...] = ()
     health: str = ""
-    """`starting`, `healthy`, `unhealthy`, or empty where the container has no HEALTHCHECK."""
+    """`starting`, `healthy`, `unhealthy`, or empty if the container has no HEALTHCHECK."""
     health_output: str = field(default="", compare=False)
 
     @property

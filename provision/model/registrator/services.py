@@ -1,6 +1,6 @@
-"""What a container says of itself, and the Consul services that follow from it: Registrator's conventions, and ours.
+"""From containers to Consul services, by upstream Registrator's conventions and some of our own.
 
-The conventions are one table in compose/registrator/README.md.
+The conventions are listed in compose/registrator/README.md.
 """
 
 from __future__ import annotations
@@ -17,56 +17,58 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 OWNER_KEY: Final = "registrator"
-"""Metadata of every service that we registered: the id of the host whose container it is."""
+"""Metadata key: the id of the host whose Registrator registered the service."""
 CONTAINER_KEY: Final = "container"
+"""Metadata key: the first 12 digits of the container's id."""
 DIGEST_KEY: Final = "registration"
-HOLDER_KEY: Final = "holder"
-"""Metadata where Consul has access rules: a mark of the token that registered the service."""
+"""Metadata key: a hash of the registration."""
+REGISTERED_BY_KEY: Final = "holder"
+"""Metadata key, used if Consul has access rules: a hash of the token that registered the service."""
 
 _ANYWHERE: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - what Docker says of a port published everywhere
-# Keys that steer the registration; every other SERVICE_* key is the service's metadata.
-_STEERING: Final = frozenset({"name", "tags", "id", "ignore", "network", "ipv6"})
+# Keys that control the registration; every other SERVICE_* key is metadata of the service.
+_CONTROL_KEYS: Final = frozenset({"name", "tags", "id", "ignore", "network", "ipv6"})
 _DEFAULT_INTERVAL: Final = "10s"
 _HEALTH_STATUS: Final = {"healthy": "passing", "starting": "critical", "unhealthy": "critical"}
 
 
-def holder_of(token: str) -> str:
-    """Mark a Consul token without telling it; no token has no mark."""
+def token_hash(token: str) -> str:
+    """Hash a Consul token, so that it can be recognised without being revealed; empty without a token."""
     return hashlib.sha256(token.encode()).hexdigest()[:12] if token else ""
 
 
 @dataclass(frozen=True, slots=True)
 class RegistratorSettings:
-    """How containers become services: `host_id` is in every id, `address` is the host's own (published mode)."""
+    """How containers become services. `host_id` is part of every id; `address` is the host's own (published mode)."""
 
     host_id: str
     internal: bool = False
     network: str = ""
     address: str = ""
     ttl: int = 60
-    """Seconds after which a HEALTHCHECK that nobody reports any more counts as failed."""
-    holder: str = ""
-    """A mark of our Consul token, if there is one. Consul keeps a token with each service, and works with that."""
+    """Seconds after which a HEALTHCHECK that is no longer reported counts as failed."""
+    token_hash: str = ""
+    """Hash of our Consul token, if there is one. Consul keeps with each service the token that registered it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service as it shall be in Consul: `registration` is the body of Consul's agent API, without the status."""
+    """A service as it should be in Consul: `registration` is the body for Consul's agent API, without the status."""
 
     id: str
     registration: Mapping[str, Any]
     status: str = ""
-    """The status that a container's HEALTHCHECK gives it (`passing`, `critical`), or empty where Consul checks."""
+    """Status from the container's HEALTHCHECK (`passing`, `critical`); empty if Consul itself checks."""
     output: str = ""
 
     @property
     def digest(self) -> str:
-        """Changes whenever the registration does."""
+        """Hash of the registration."""
         return str(self.registration["Meta"][DIGEST_KEY])
 
     @property
     def body(self) -> dict[str, Any]:
-        """What Consul is sent: a HEALTHCHECK's status goes along, so that nothing waits for its next report."""
+        """The request body for Consul. It includes a HEALTHCHECK's status, which would otherwise come later."""
         if not self.status:
             return dict(self.registration)
         return {**self.registration, "Check": {**self.registration["Check"], "Status": self.status}}
@@ -74,7 +76,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class WantedServices:
-    """The services that shall be, by id, and a sentence for each container that can't be served as it asks."""
+    """The services that should exist, by id, and a message for each container that can't be registered as it asks."""
 
     services: Mapping[str, Service]
     problems: tuple[str, ...] = ()
@@ -82,22 +84,23 @@ class WantedServices:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What makes the catalogue equal to the containers: register first, so that a renamed service never vanishes."""
+    """Changes that make the catalogue match the containers. Registering first keeps a renamed service available."""
 
     register: tuple[Service, ...] = ()
     adopt: tuple[Service, ...] = ()
-    """What is to go, and was registered with another token: Consul removes a service with the rights of its own."""
+    """Services to deregister that another token registered. They are first registered again with ours, since Consul
+    deregisters a service with the rights of the token that registered it."""
     deregister: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
 
 def wanted_services(containers: Iterable[Container], settings: RegistratorSettings) -> WantedServices:
-    """Work out every service that these containers shall have on this host."""
-    everyone = sorted(containers, key=lambda each: (each.created, each.id))
-    known = {each.id: each for each in everyone} | {each.name: each for each in everyone}
+    """Return every service that these containers should have on this host."""
+    by_age = sorted(containers, key=lambda each: (each.created, each.id))
+    known = {each.id: each for each in by_age} | {each.name: each for each in by_age}
     services: dict[str, Service] = {}
     problems: list[str] = []
-    for container in everyone:
+    for container in by_age:
         if not container.serving:
             continue
         found, trouble = _services_of(container, known, settings)
@@ -111,52 +114,54 @@ def wanted_services(containers: Iterable[Container], settings: RegistratorSettin
 
 
 def plan_changes(
-    wanted: WantedServices, actual: Mapping[str, Mapping[str, Any]], host_id: str, holder: str = ""
+    wanted: WantedServices, actual: Mapping[str, Mapping[str, Any]], host_id: str, token_hash: str = ""
 ) -> Changes:
-    """Compare with what Consul's agent has (`/v1/agent/services`); only what this host registered is ever touched."""
+    """Compare with Consul's agent (`/v1/agent/services`); only services that this host registered are changed."""
     register, problems = [], []
     for service in wanted.services.values():
-        there = actual.get(service.id)
-        if there is not None and _owner(there) != host_id:
-            whose = f"host {_owner(there)}" if _owner(there) else "somebody else"
-            problems.append(f"service id {service.id} belongs to {whose} and is left alone")
-        elif there is None or not _same(service, there):
+        existing = actual.get(service.id)
+        if existing is not None and _owner(existing) != host_id:
+            owner = f"host {_owner(existing)}" if _owner(existing) else "somebody else"
+            problems.append(f"service id {service.id} belongs to {owner} and is left alone")
+        elif existing is None or not _same(service, existing):
             register.append(service)
-    gone = [id_ for id_ in sorted(actual) if _owner(actual[id_]) == host_id and id_ not in wanted.services]
-    adopt = (_as_it_is(id_, actual[id_]) for id_ in gone if _meta(actual[id_]).get(HOLDER_KEY, "") != holder)
-    return Changes(tuple(register), tuple(adopt), tuple(gone), tuple(problems))
+    unwanted = [id_ for id_ in sorted(actual) if _owner(actual[id_]) == host_id and id_ not in wanted.services]
+    adopt = (
+        _unchanged(id_, actual[id_]) for id_ in unwanted if _meta(actual[id_]).get(REGISTERED_BY_KEY, "") != token_hash
+    )
+    return Changes(tuple(register), tuple(adopt), tuple(unwanted), tuple(problems))
 
 
-def has_heirs(changes: Changes, actual: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Say whether any service that is to be registered belongs to a container that is in the catalogue already."""
-    known = {_meta(there).get(CONTAINER_KEY) for there in actual.values()}
+def has_successors(changes: Changes, actual: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether any service to register belongs to a container that is already in the catalogue."""
+    known = {_meta(existing).get(CONTAINER_KEY) for existing in actual.values()}
     return any(service.registration["Meta"][CONTAINER_KEY] in known for service in changes.register)
 
 
-def inherit_statuses(changes: Changes, actual: Mapping[str, Mapping[str, Any]], statuses: Mapping[str, str]) -> Changes:
-    """Start a service anew with the status (by service id) that the same container's port has had until now.
+def keep_statuses(changes: Changes, actual: Mapping[str, Mapping[str, Any]], statuses: Mapping[str, str]) -> Changes:
+    """Give each service to register the status that the same container's port has now; `statuses` are by service id.
 
     A renamed container, or one whose registration changed, would otherwise be critical until its first check.
     """
     before = {
-        (_meta(there).get(CONTAINER_KEY), there["Service"], there["Address"], there["Port"]): statuses[id_]
-        for id_, there in actual.items()
+        (_meta(old).get(CONTAINER_KEY), old["Service"], old["Address"], old["Port"]): statuses[id_]
+        for id_, old in actual.items()
         if id_ in statuses
     }
 
-    def heir(service: Service) -> Service:
+    def successor(service: Service) -> Service:
         now = service.registration
         status = before.get((now["Meta"][CONTAINER_KEY], now["Name"], now["Address"], now["Port"]))
         if service.status or status is None or "Check" not in now:
             return service
         return replace(service, registration={**now, "Check": {**now["Check"], "Status": status}})
 
-    return replace(changes, register=tuple(heir(service) for service in changes.register))
+    return replace(changes, register=tuple(successor(service) for service in changes.register))
 
 
-def _as_it_is(id_: str, there: Mapping[str, Any]) -> Service:
-    kept = {key: there.get(key) for key in ("Tags", "Address", "Port")}
-    return Service(id_, {"ID": id_, "Name": there["Service"], "Meta": dict(_meta(there)), **kept})
+def _unchanged(id_: str, existing: Mapping[str, Any]) -> Service:
+    kept = {key: existing.get(key) for key in ("Tags", "Address", "Port")}
+    return Service(id_, {"ID": id_, "Name": existing["Service"], "Meta": dict(_meta(existing)), **kept})
 
 
 def _owner(service: Mapping[str, Any]) -> str:
@@ -164,27 +169,27 @@ def _owner(service: Mapping[str, Any]) -> str:
 
 
 def _meta(service: Mapping[str, Any]) -> Mapping[str, Any]:
-    # Consul shows a service that was registered without metadata either way.
+    # For a service without metadata Consul returns an empty object or null.
     return service.get("Meta") or {}
 
 
-def _same(service: Service, there: Mapping[str, Any]) -> bool:
+def _same(service: Service, existing: Mapping[str, Any]) -> bool:
     wanted = service.registration
     return bool(
-        there["Meta"].get(DIGEST_KEY) == service.digest
-        and there["Service"] == wanted["Name"]
-        and there["Port"] == wanted["Port"]
-        and there["Address"] == wanted["Address"]
+        existing["Meta"].get(DIGEST_KEY) == service.digest
+        and existing["Service"] == wanted["Name"]
+        and existing["Port"] == wanted["Port"]
+        and existing["Address"] == wanted["Address"]
     )
 
 
 def _services_of(
     container: Container, known: Mapping[str, Container], settings: RegistratorSettings
 ) -> tuple[list[Service], list[str]]:
-    """Work out one container's services, and what stands against them."""
-    claimed = set(container.exposed)
+    """Return one container's services, and why some can't be registered."""
+    ports = set(container.exposed)
     owner = container
-    # A shared namespace may be shared on: eight steps are more than anybody takes, and end a circle.
+    # A container that shares another's network may share it further. Eight steps are enough, and end a cycle.
     for _ in range(8):
         if not owner.shares_with:
             break
@@ -192,12 +197,12 @@ def _services_of(
             return [], [f"{container.name}: the container whose network it uses is not running"]
         owner = known[owner.shares_with]
     if owner is not container or container.swarm:
-        # Docker lets no such container expose a port: it names its ports in its SERVICE_<port>_* keys.
-        claimed |= _named_ports(container)
-    places, problem = _places(container, owner, sorted(claimed), settings)
+        # Docker does not let such a container expose ports, so its SERVICE_<port>_* keys name them.
+        ports |= _named_ports(container)
+    places, problem = _places(container, owner, sorted(ports), settings)
     if problem:
-        # What asks for nothing, or asks to be left alone, is no problem.
-        asks = [port for port in sorted(claimed) if not _metadata(container, port.number)[0].get("ignore")]
+        # It is no problem if no port is to be registered.
+        asks = [port for port in sorted(ports) if not _metadata(container, port.number)[0].get("ignore")]
         return [], [f"{container.name}: {problem}"] if asks else []
     several = len(places) > 1
     services = (_service(container, port, place, several=several, settings=settings) for port, place in places.items())
@@ -206,31 +211,32 @@ def _services_of(
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a port is reached."""
+    """The address and port where a service is reached."""
 
     address: str
     port: int
     ipv6: str = ""
-    """The second address of a service that has one of each family."""
+    """The IPv6 address of a service that also has an IPv4 address."""
 
 
 def _places(
     container: Container, owner: Container, ports: Sequence[ContainerPort], settings: RegistratorSettings
 ) -> tuple[dict[ContainerPort, _Place], str]:
-    """Say where each port is reached, or why none is."""
+    """Return where each port is reached, or why none is."""
     if owner.network_mode == "host":
         return {port: _Place(settings.address, port.number) for port in ports}, ""
     if not settings.internal:
         found = {}
         for port in ports:
-            # Docker lists both families of one publication: IPv4 first, then the lowest port, never by chance.
+            # Docker lists a published port once for each address family. IPv4 comes first, then the lowest port.
             of_port = sorted(
                 (each for each in owner.bindings if each.port == port),
                 key=lambda each: (":" in each.host_ip, each.host_port, each.host_ip),
             )
             if of_port:
-                at = of_port[0]
-                found[port] = _Place(settings.address if at.host_ip in _ANYWHERE else at.host_ip, at.host_port)
+                binding = of_port[0]
+                address = settings.address if binding.host_ip in _ANYWHERE else binding.host_ip
+                found[port] = _Place(address, binding.host_port)
         return found, ""
     if not ports:
         return {}, ""
@@ -239,7 +245,7 @@ def _places(
         return {}, problem
     address = network.ipv4 or network.ipv6
     if not address:
-        # Docker fills it in a moment later, and says so with an event.
+        # Docker assigns it a moment later, and reports that with an event.
         return {}, f"no address on the network {network.name} yet"
     return {port: _Place(address, port.number, network.ipv6 if network.ipv4 else "") for port in ports}, ""
 
@@ -247,16 +253,16 @@ def _places(
 def _network(
     container: Container, owner: Container, settings: RegistratorSettings
 ) -> tuple[ContainerNetwork | None, str]:
-    """Choose the network whose address is registered: the label, then the option, then the only one there is."""
+    """Choose the network whose address is registered: by label, else by option, else the only one."""
     label = _metadata(container, None)[0].get("network") or _metadata(owner, None)[0].get("network")
     asked = label or settings.network
     if asked:
-        # A Compose file or a Swarm stack calls its network by its short name.
+        # Compose files and Swarm stacks call their networks by short names.
         names = {asked, f"{owner.project}_{asked}", f"{container.project}_{asked}"}
         for network in owner.networks:
             if network.name in names or network.id == asked:
                 return network, ""
-        # The option says which containers are meant at all; a label is a wish of this one.
+        # Containers outside the option's network are not registered at all; a wrong label is an error.
         return None, f"it is not on the network {label}" if label else ""
     if len(owner.networks) == 1:
         return owner.networks[0], ""
@@ -269,7 +275,7 @@ def _network(
 def _service(
     container: Container, port: ContainerPort, place: _Place, *, several: bool, settings: RegistratorSettings
 ) -> Service | None:
-    """Make the service of one port, or None where it asks to be ignored."""
+    """Return the service for one port; None if it is to be ignored."""
     metadata, from_port = _metadata(container, port.number)
     if metadata.get("ignore"):
         return None
@@ -280,12 +286,12 @@ def _service(
     if port.protocol != "tcp":
         tags.append(port.protocol)
     id_ = metadata.get("id") or f"{settings.host_id}:{container.name}:{port.suffix}"
-    extra = {key: value for key, value in metadata.items() if key not in _STEERING and not key.startswith("check_")}
+    extra = {key: value for key, value in metadata.items() if key not in _CONTROL_KEYS and not key.startswith("check_")}
     # Consul's own limits on metadata: 64 pairs, these characters, 512 bytes.
     meta = {re.sub(r"[^A-Za-z0-9_-]", "_", key)[:128]: value[:512] for key, value in sorted(extra.items())[:60]}
     meta |= {OWNER_KEY: settings.host_id, CONTAINER_KEY: container.id[:12]}
-    if settings.holder:
-        meta[HOLDER_KEY] = settings.holder
+    if settings.token_hash:
+        meta[REGISTERED_BY_KEY] = settings.token_hash
     registration: dict[str, Any] = {
         "ID": id_,
         "Name": name,
@@ -294,7 +300,7 @@ def _service(
         "Port": place.port,
         "Meta": meta,
     }
-    # Only where it is said that the service listens there: Consul's SRV records prefer it to the IPv4 address.
+    # Only if SERVICE_IPV6 says that the service listens there: Consul's SRV records prefer IPv6.
     if place.ipv6 and metadata.get("ipv6"):
         registration["TaggedAddresses"] = {
             "lan_ipv4": {"Address": place.address, "Port": place.port},
@@ -316,7 +322,7 @@ def _service(
 def _check(
     metadata: Mapping[str, str], container: Container, port: ContainerPort, place: _Place
 ) -> dict[str, Any] | None:
-    """Read the check that the SERVICE_CHECK_* keys ask for, in upstream's order of precedence."""
+    """Return the check that the SERVICE_CHECK_* keys define, in upstream's order of precedence."""
     host = f"[{place.address}]" if ":" in place.address else place.address
     at = f"{host}:{place.port}"
     check: dict[str, Any]
@@ -343,7 +349,7 @@ def _check(
         check["Timeout"] = metadata.get("check_timeout", "")
     if metadata.get("check_tls_skip_verify"):
         check["TLSSkipVerify"] = True
-    # Ours, not upstream's: patience with a check that fails, or proof before one counts as passing.
+    # Not in upstream: how many failures make a check critical, and how many successes make it pass.
     for name, key in (
         ("FailuresBeforeCritical", "failures_before_critical"),
         ("SuccessBeforePassing", "success_before_passing"),
@@ -356,9 +362,9 @@ def _check(
 
 
 def _metadata(container: Container, port: int | None) -> tuple[dict[str, str], frozenset[str]]:
-    """Gather the SERVICE_* keys for one port, lower case, and which of them were said for that port alone.
+    """Return the SERVICE_* keys for one port, in lower case, and which of them are for that port only.
 
-    Labels win over the environment, and a port's own keys over general ones.
+    Labels override the environment, and a port's own keys override general ones.
     """
     general: dict[str, str] = {}
     own: dict[str, str] = {}
@@ -374,16 +380,16 @@ def _metadata(container: Container, port: int | None) -> tuple[dict[str, str], f
 
 
 def _named_ports(container: Container) -> set[ContainerPort]:
-    """Find the ports that the container's keys speak of."""
+    """Return the ports that the container's keys name."""
     found = (re.match(r"SERVICE_(\d{1,5})_", key) for key, _ in (*container.env, *container.labels))
     numbers = {int(match[1]) for match in found if match}
-    # The image may say that it is another protocol's port.
+    # If the image exposes the port, it may be of another protocol.
     numbers -= {port.number for port in container.exposed}
     return {ContainerPort(number) for number in numbers if 0 < number < 65536}
 
 
 def _base_name(container: Container) -> str:
-    """Take the image's base name: `registry:5000/team/web:1.2` is `web`. An image without a name: the container's."""
+    """Return the image's base name (`registry:5000/team/web:1.2` is `web`); without one, the container's name."""
     if container.image.startswith("sha256:"):
         return container.name
     return container.image.partition("@")[0].rsplit("/", 1)[-1].partition(":")[0]

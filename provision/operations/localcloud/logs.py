@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from provision.base.errors import ProvisionError, UsageError
-from provision.model.localcloud.logs import Line, Window, Wish, lines_of, matching, merged, select_copies
+from provision.model.localcloud.logs import Line, LogFilter, Window, lines_of, matching, merged
+from provision.model.localcloud.logs import select_sources as select_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -39,7 +40,7 @@ class Query:
 
     services: tuple[str, ...] = ()
     """Services, or names of single replicas; all by default."""
-    wish: Wish = Wish()  # noqa: RUF009 - frozen
+    wish: LogFilter = LogFilter()  # noqa: RUF009 - frozen
     """Which of their lines."""
     since: float | None = None
     """Only lines after this time, in seconds since 1970."""
@@ -54,7 +55,7 @@ def select_sources(reader: LogReader, services: Sequence[str]) -> list[LogSource
     sources = reader.sources()
     if not sources:
         raise UsageError("there is no local cloud on this machine", "Start it with `provision cloud up`.")
-    return select_copies(sources, services)
+    return select_from(sources, services)
 
 
 def read_logs(reader: LogReader, query: Query, sources: Sequence[LogSource]) -> Iterator[Line]:

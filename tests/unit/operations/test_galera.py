@@ -12,13 +12,14 @@ import pytest
 from provision.adapters.consul.http import ConsulRefusedError
 from provision.adapters.consul.kv import KeyEntry
 from provision.base.errors import ProvisionError
-from provision.model.galera.bootstrap import MemberReport, Position, Start, State, View, read_start
+from provision.model.galera.bootstrap import MemberReport, Position, Start, View, read_start
+from provision.model.galera.status import MemberState
 from provision.operations import galera
 from provision.operations.galera import GaleraMember, JoinPlan
 
 NAMES = ("mariadb-1", "mariadb-2", "mariadb-3")
 CLUSTER = "1938a009-e6df-11f1-8853-13e0bc481b10"
-SYNCED = State(primary=True, ready=True, stage="Synced", size=1, cluster=CLUSTER)
+SYNCED = MemberState(primary=True, ready=True, stage="Synced", size=1, cluster=CLUSTER)
 
 
 @pytest.fixture(autouse=True)
@@ -205,7 +206,7 @@ def test_it_waits_for_who_may_know_more_and_what_it_left_behind_is_no_obstacle()
     consul.hold("galera/reports/mariadb-1", MemberReport("mariadb-1", None).text(), old)
     consul.hold("galera/lock", "mariadb-1", old)
     one = member("mariadb-1", consul, Server(Position(CLUSTER, 5), View("", ("mariadb-1", "mariadb-2"))))
-    assert in_the_end(one._find_way) is None
+    assert in_the_end(one.wait_for_plan) is None
     assert old not in consul.sessions
     assert consul.statuses["mariadb-1"] == "critical"
     two = MemberReport("mariadb-2", Position(CLUSTER, 4), View("", ("mariadb-1", "mariadb-2")))
@@ -234,7 +235,7 @@ def test_a_start_that_is_no_longer_right_does_not_happen(change):
             consul.put("galera/start", Start("e9", "mariadb-3").text())
 
     consul.before_commit = meanwhile
-    assert one._try(MemberReport("mariadb-1", server.at, server.seen)) is None
+    assert one.plan(MemberReport("mariadb-1", server.at, server.seen)) is None
     start = consul.keys.get("galera/start")
     assert start is None or read_start(start.value).by == "mariadb-3"
 
@@ -245,11 +246,11 @@ def test_nobody_is_joined_that_does_not_answer_and_no_data_is_thrown_away():
     consul.put("galera/start", Start("e1", "mariadb-2", CLUSTER).text())
     server = Server(Position(CLUSTER.replace("1", "2"), 5), View("e0", ("mariadb-1", "mariadb-2")))
     deaf = member("mariadb-1", consul, server, answers=lambda _: False)
-    assert deaf._try(MemberReport("mariadb-1", server.at, server.seen)) is None
+    assert deaf.plan(MemberReport("mariadb-1", server.at, server.seen)) is None
     with pytest.raises(ProvisionError, match="of the cluster"):
-        member("mariadb-1", consul, server)._try(MemberReport("mariadb-1", server.at, server.seen))
+        member("mariadb-1", consul, server).plan(MemberReport("mariadb-1", server.at, server.seen))
     server.at = Position(CLUSTER, 5)
-    way = member("mariadb-1", consul, server)._try(MemberReport("mariadb-1", server.at, server.seen))
+    way = member("mariadb-1", consul, server).plan(MemberReport("mariadb-1", server.at, server.seen))
     assert way == JoinPlan("e1", server.at, ("at-mariadb-2",))
 
 

@@ -1,4 +1,4 @@
-"""What `provision cloud doctor` looks at, as data, and how it is read from what programs print; touches nothing."""
+"""What `provision cloud doctor` observes of the local cloud, and how it is read from the output of programs."""
 
 from __future__ import annotations
 
@@ -20,41 +20,41 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A container of the stack."""
+    """A container of the local cloud."""
 
     service: str
     name: str
-    """As the logs name it: nova-api-1, compute-1-nova-compute-1."""
+    """Its name in the logs: nova-api-1, compute-1-nova-compute-1."""
     project: str
     state: str
-    """Docker's word: created, running, paused, restarting, exited, dead."""
+    """Docker's state: created, running, paused, restarting, exited, dead."""
     image: str = ""
     exit_code: int = 0
     restarts: int = 0
-    """By Docker, since the container was made."""
+    """How often Docker has restarted it since it was made."""
     started: datetime | None = None
     finished: datetime | None = None
     unhealthy: bool = False
     out_of_memory: bool = False
     hypervisor: str = ""
     container: str = ""
-    """By which Docker knows it, where that does not follow from its name."""
+    """Its id, if Docker's name for it does not follow from `name`."""
 
     @property
     def known_as(self) -> str:
-        """By which name, or id, Docker knows it."""
+        """The name or id under which Docker knows it."""
         return self.container or f"{PROJECT}-{self.name}"
 
     @property
     def family(self) -> str:
-        """The kind of its image, where that is ours: provision/nova:0123456789ab is `nova`, a registry's too."""
+        """The family of its image: `nova` for provision/nova:0123456789ab, also of a registry; empty for others."""
         match = re.fullmatch(r"(?:[\w.:-]+/)?provision/([\w-]+):\w+(?:@sha256:\w+)?", self.image)
         return match[1] if match else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A line of Keystone's catalogue."""
+    """An endpoint in Keystone's catalogue."""
 
     type: str
     name: str
@@ -64,7 +64,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class ConsulCheck:
-    """A service's instance in Consul."""
+    """The health of a service's instance in Consul."""
 
     service: str
     id: str
@@ -88,7 +88,7 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseMember:
-    """A member of the database cluster; `variables` are Galera's own (none: it is in no cluster)."""
+    """A member of the database cluster; `variables` are Galera's status variables, empty if it is in no cluster."""
 
     name: str
     answers: bool
@@ -96,7 +96,7 @@ class DatabaseMember:
 
     @property
     def clustered(self) -> bool:
-        """Whether it takes part in Galera at all."""
+        """Whether it belongs to a Galera cluster."""
         return bool(self.variables.get("wsrep_cluster_size", "0").strip("0"))
 
 
@@ -111,7 +111,7 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Somebody's clock: how many seconds it is ahead of this machine's (behind: negative), and how sure that is."""
+    """A clock: how many seconds it is ahead of this machine's (negative: behind), and the uncertainty in seconds."""
 
     whose: str
     ahead: float
@@ -120,7 +120,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A file system: what of the cloud lies on it, and its size and what is left of it, in bytes."""
+    """A file system: what it holds of the cloud, its size and its free space in bytes."""
 
     holds: str
     size: int
@@ -129,7 +129,7 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A certificate on this machine; `cluster` is whose it is, empty: the cloud's own."""
+    """A certificate on this machine. `cluster` is the Spark cluster it belongs to; empty for the local cloud's own."""
 
     path: str
     ends: datetime
@@ -139,26 +139,26 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class ObservedLocalCloud:
-    """All that is looked at. None: it could not be looked at, and `unseen` says why, by the name of the field."""
+    """Everything that was observed. A field is None if it could not be read; `unseen` then says why, by field name."""
 
     now: datetime
     wanted: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    """How many containers there shall be, by project and service."""
+    """How many containers there should be, by project and service."""
     units: tuple[Unit, ...] = ()
     apis: tuple[Api, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
-    """The images that this checkout gives, by family."""
+    """Tags of this checkout's images, by family."""
     hypervisors: tuple[str, ...] = ()
     endpoints: tuple[Endpoint, ...] | None = None
     checks: tuple[ConsulCheck, ...] | None = None
     failed_nodes: tuple[str, ...] = ()
-    """Members of Consul that it has lost."""
+    """Members of Consul that do not answer."""
     unregistered: tuple[str, ...] = ()
-    """What runs and is not in Consul as it shall be, by service id."""
+    """Ids of services that run, but are missing or outdated in Consul."""
     stale: tuple[str, ...] = ()
-    """What is in Consul and does not run."""
+    """Ids of services in Consul that do not run."""
     backends: Mapping[str, int] | None = None
-    """HAProxy's: how many copies it sends requests to."""
+    """How many replicas HAProxy sends requests to, by service."""
     compute: tuple[Worker, ...] | None = None
     agents: tuple[Worker, ...] | None = None
     members: tuple[DatabaseMember, ...] | None = None
@@ -168,7 +168,7 @@ class ObservedLocalCloud:
     certificates: tuple[Certificate, ...] = ()
     unseen: Mapping[str, str] = field(default_factory=dict)
     swarm: bool = False
-    """Whether `units` run on several hosts, and all else is what this one sees."""
+    """Whether this is a Swarm: `units` run on all hosts, and the rest was observed from this one."""
 
 
 _NEVER: Final = "0001-01-01"
@@ -194,7 +194,7 @@ def read_unit(inspect: Mapping[str, Any], name: str) -> Unit:
 
 
 def read_time(text: str | None) -> datetime | None:
-    """Read a time of Docker's, Nova's or Neutron's (UTC, whatever the fraction), or None for none."""
+    """Read a time of Docker, Nova or Neutron, in UTC without its fraction; None if there is none."""
     match = re.match(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)", text or "")
     if not match or match[1] == _NEVER:
         return None
@@ -202,7 +202,7 @@ def read_time(text: str | None) -> datetime | None:
 
 
 def read_moment(text: str) -> float:
-    """Read a time with its fraction and its zone, as Docker writes it; return seconds since 1970."""
+    """Read a time of Docker with its fraction and zone; return seconds since 1970."""
     return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text)).timestamp()
 
 
@@ -218,8 +218,8 @@ def read_backends(text: str) -> dict[str, int]:
 
 
 def read_checks(states: Sequence[Mapping[str, Any]]) -> tuple[ConsulCheck, ...]:
-    """Read Consul's `/v1/health/state/any`: the instances that have a check, and what is wrong with them."""
-    # What a host that is lost was told last stays as it was.
+    """Read Consul's `/v1/health/state/any`: each instance that has a check, and its first failing check's output."""
+    # A lost host's checks keep their last state, so they do not count.
     lost = {state.get("Node") for state in states if not state["ServiceID"] and state["Status"] != "passing"} - {None}
     found: dict[str, ConsulCheck] = {}
     for state in states:
@@ -232,7 +232,7 @@ def read_checks(states: Sequence[Mapping[str, Any]]) -> tuple[ConsulCheck, ...]:
 
 def read_queues(text: str) -> tuple[Queue, ...]:
     """Read `rabbitmqctl list_queues --formatter json name messages consumers`; raises ValueError for anything else."""
-    # Warnings may stand before it, with brackets of their own.
+    # There may be warnings before the list, with brackets of their own.
     start = max(text.find("[\n"), text.rfind("[]"))
     try:
         rows = json.loads(text[start:]) if start >= 0 else []
@@ -244,7 +244,7 @@ def read_queues(text: str) -> tuple[Queue, ...]:
 
 
 def _number(value: object) -> int:
-    # A queue whose member is down has no counts.
+    # A queue on a broker that is down has no counts.
     return value if isinstance(value, int) else 0
 
 
@@ -254,12 +254,12 @@ def read_variables(text: str) -> dict[str, str]:
 
 
 def read_disks(text: str, holds: Sequence[str]) -> tuple[Disk, ...]:
-    """Read `df -PB1 PLACE…`, a line for each place; `holds` says what lies there."""
+    """Read `df -PB1 PLACE…`, one line for each place; `holds` says what is there."""
     found = []
-    for line, what in zip(text.splitlines()[1:], holds, strict=False):
+    for line, content in zip(text.splitlines()[1:], holds, strict=False):
         words = line.split()
         if len(words) >= 6 and words[2].isdecimal() and words[3].isdecimal():
-            # As df counts: what is kept for root is nobody's.
+            # As df counts: space reserved for root is neither used nor free.
             used, free = int(words[2]), int(words[3])
-            found.append(Disk(what, used + free, free))
+            found.append(Disk(content, used + free, free))
     return tuple(found)

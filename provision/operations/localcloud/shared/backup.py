@@ -9,7 +9,7 @@ from provision import __version__
 from provision.adapters import archive
 from provision.adapters.docker.data import ContainerData, Place
 from provision.base.errors import ProvisionError
-from provision.model.galera.bootstrap import read_status
+from provision.model.galera.status import STATUS_QUERY, read_status
 from provision.model.localcloud.backup import (
     AUTHORITY,
     DATABASES,
@@ -42,7 +42,6 @@ _SERVER_DATABASES: Final = {"information_schema", "mysql", "performance_schema",
 """MariaDB's own databases, which are not in a backup: accounts come from templates/openstack/mariadb.sql.j2."""
 _OWN_DATABASE: Final = "provision"
 """Our database, which records what the others were migrated with."""
-_GALERA: Final = "SHOW GLOBAL STATUS LIKE 'wsrep\\_%'"
 
 
 def write_backup(
@@ -84,7 +83,7 @@ def serving_database(data: ContainerData, units: tuple[Unit, ...]) -> str:
             continue
         container = unit.known_as
         try:
-            status = dict(data.query(container, _GALERA))
+            status = dict(data.query(container, STATUS_QUERY))
         except ProvisionError as error:
             problem = error
             continue

@@ -14,10 +14,11 @@ from provision.adapters.host.expiries import certificates
 from provision.adapters.openstack.admin import Admin
 from provision.base import paths
 from provision.base.errors import ProvisionError
+from provision.model.galera.status import STATUS_QUERY
 from provision.model.localcloud.doctor import observed
 from provision.model.localcloud.doctor.observed import Clock, DatabaseMember
 from provision.model.localcloud.settings import PROJECT, apis
-from provision.model.registrator.services import RegistratorSettings, holder_of, plan_changes, wanted_services
+from provision.model.registrator.services import RegistratorSettings, plan_changes, token_hash, wanted_services
 from provision.operations.localcloud.shared.bootstrap import admin_login
 from provision.operations.localcloud.shared.installation import read_passwords
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from provision.adapters.consul.catalogue import Catalogue
     from provision.adapters.docker.inspect import Inspector
     from provision.model.localcloud.doctor.observed import Unit
-    from provision.model.localcloud.settings import Settings
+from provision.model.localcloud.settings import Settings
 
 Fields = dict[str, Any]
 """Some fields of ObservedLocalCloud."""
@@ -45,7 +46,7 @@ DATA_FOLDERS: Final = {
 """Folders with data, by image family: path in the container -> what lies there, for a person."""
 _SETTLE: Final = 3.0
 """Seconds after which the Registrator has followed any change."""
-_GALERA: Final = "SHOW GLOBAL STATUS LIKE 'wsrep\\_%'; SELECT 'clock', UNIX_TIMESTAMP(NOW(6));"
+_STATUS_AND_CLOCK: Final = f"{STATUS_QUERY}; SELECT 'clock', UNIX_TIMESTAMP(NOW(6));"
 # The node name is in the server's environment, which only the server's own user may read.
 _QUEUES: Final = (
     "exec env $(setpriv --reuid=rabbitmq --regid=rabbitmq --clear-groups cat /proc/$(pidof -s beam.smp)/environ "
@@ -122,8 +123,8 @@ def inspect_consul(consul: Catalogue, inspector: Inspector) -> Fields:
 def _differences(catalogue: Catalogue, inspector: Inspector) -> tuple[set[str], set[str]]:
     """Return the ids of the services that the Registrator has still to register, and to remove."""
     host = inspector.host()
-    holder = holder_of(read_passwords().get("consul_registrator", ""))
-    registrator = RegistratorSettings(host, internal=True, network=NETWORK, holder=holder)
+    holder = token_hash(read_passwords().get("consul_registrator", ""))
+    registrator = RegistratorSettings(host, internal=True, network=NETWORK, token_hash=holder)
     changes = plan_changes(
         wanted_services(inspector.running_containers(), registrator), catalogue.services(), host, holder
     )
@@ -148,7 +149,7 @@ def inspect_database(inspector: Inspector, units: tuple[Unit, ...]) -> Fields:
     for unit in _running(units, "mariadb"):
         before = time.time()
         try:
-            text = inspector.output_of(unit, ["mariadb", "-NBe", _GALERA])
+            text = inspector.output_of(unit, ["mariadb", "-NBe", _STATUS_AND_CLOCK])
         except ProvisionError:
             members.append(DatabaseMember(unit.name, answers=False))
             continue

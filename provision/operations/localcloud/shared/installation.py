@@ -20,12 +20,7 @@ from provision.base import paths
 from provision.base.errors import UsageError
 from provision.model.localcloud.host import hypervisor_override, lacking_capabilities
 from provision.model.localcloud.image_families import image_tags
-from provision.model.localcloud.replicas import SCALABLE_SERVICES
-from provision.model.localcloud.settings import (
-    PASSWORDS,
-    PROJECT,
-    GivenTls,
-    Settings,
+from provision.model.localcloud.render import (
     configurations,
     documents,
     env_file,
@@ -33,6 +28,8 @@ from provision.model.localcloud.settings import (
     migration_inputs,
     placed,
 )
+from provision.model.localcloud.replicas import SCALABLE_SERVICES
+from provision.model.localcloud.settings import PASSWORDS, PROJECT, GivenTls, Settings
 from provision.operations.localcloud.shared import tls
 from provision.operations.localcloud.shared.images import contexts
 

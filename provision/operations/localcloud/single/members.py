@@ -11,7 +11,7 @@ from provision.adapters.consul.catalogue import Catalogue
 from provision.adapters.consul.http import ConsulUnavailableError
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.poll import Pending
-from provision.model.galera.bootstrap import read_status
+from provision.model.galera.status import STATUS_QUERY, read_status
 from provision.model.localcloud.settings import CLUSTERED, INFRASTRUCTURE, PROJECT, member_services, members
 from provision.operations.localcloud.shared.consul_acl import ensure_access
 from provision.operations.localcloud.shared.installation import control, load_settings, save_settings
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from provision.adapters.docker.compose import Compose
     from provision.adapters.docker.engine import Engine
     from provision.base.progress import Progress
-    from provision.model.galera.bootstrap import State
+    from provision.model.galera.status import MemberState
     from provision.model.localcloud.settings import Settings
     from provision.operations.localcloud.shared.installation import Installation
     from provision.operations.localcloud.shared.watch import Watch
@@ -67,8 +67,8 @@ def _reduce(engine: Engine, project: Compose, settings: Settings) -> None:
     )
 
 
-def _state(engine: Engine) -> State | None:
-    code, text = engine.execute(f"{PROJECT}-{_FIRST}-1", ["mariadb", "-NBe", "SHOW GLOBAL STATUS LIKE 'wsrep\\_%'"])
+def _state(engine: Engine) -> MemberState | None:
+    code, text = engine.execute(f"{PROJECT}-{_FIRST}-1", ["mariadb", "-NBe", STATUS_QUERY])
     return None if code else read_status(dict(line.partition("\t")[::2] for line in text.splitlines()))
 
 

@@ -71,7 +71,7 @@ class ReplicaSet:
         """Return what each replica shall be made from: service -> replica number -> Compose's hash."""
         for number in range(1, max(replicas.values(), default=0) + 1):
             if number not in self._hashes:
-                self._hashes[number] = self._control.with_values({"COPY": str(number)}).definitions()
+                self._hashes[number] = self._control.with_values({"REPLICA": str(number)}).definitions()
         return {
             service: {number: self._hashes[number][service] for number in range(1, count + 1)}
             for service, count in replicas.items()
@@ -81,7 +81,7 @@ class ReplicaSet:
         """Start the missing replicas of these services all at once; return the new containers without waiting."""
         before = self.sweep(replicas)
         for number, totals in missing(replicas, before).items():
-            self._control.with_values({**(values or {}), "COPY": str(number)}).add(totals)
+            self._control.with_values({**(values or {}), "REPLICA": str(number)}).add(totals)
         known = {state.id for state in before}
         new = [state for state in self.states(replicas) if state.id not in known]
         for state in new:
@@ -160,7 +160,7 @@ class ReplicaSet:
     def retire(self, state: ServiceState) -> None:
         """Take a replica out of Consul and HAProxy, let its requests end, stop it and remove it."""
         service = _SERVICES[state.service]
-        drain_timeout = service.patience if self._drain_timeout is None else self._drain_timeout
+        drain_timeout = service.drain_timeout if self._drain_timeout is None else self._drain_timeout
         registered = instances_of(state, instances(self._catalogue.services(), self._catalogue.checks()))
         addresses = {instance.address for instance in registered}
         places = {
@@ -198,7 +198,7 @@ class ReplicaSet:
 
     def _add(self, service: str, number: int) -> ServiceState:
         before = {state.id for state in self.states([service])}
-        self._control.with_values({"COPY": str(number)}).add({service: len(before) + 1})
+        self._control.with_values({"REPLICA": str(number)}).add({service: len(before) + 1})
         for state in self.states([service]):
             if state.id not in before:
                 return state

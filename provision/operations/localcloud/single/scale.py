@@ -10,7 +10,7 @@ from provision.adapters.docker.engine import Engine
 from provision.adapters.haproxy import HAProxy
 from provision.adapters.openstack.admin import Admin
 from provision.base.errors import ProvisionError
-from provision.model.localcloud.replicas import READY_TIMEOUT, SCALABLE_SERVICES, parse_replicas
+from provision.model.localcloud.replicas import READY_TIMEOUT, SCALABLE_SERVICES, SERVICE_FAMILIES, parse_replicas
 from provision.model.localcloud.settings import INFRASTRUCTURE
 from provision.operations.localcloud.shared import bootstrap
 from provision.operations.localcloud.shared.images import ensure_images
@@ -115,14 +115,15 @@ def image_values(
 
     This checkout may give others. The image of a family of which nothing runs is built.
     """
-    families = {each.service: each.family for each in SCALABLE_SERVICES}
     values: dict[str, str] = {}
     # The oldest container is the last here, and counts: after an interrupted upgrade, what ran before it.
     for state in sorted(states, key=lambda state: state.created, reverse=True):
-        values[f"{families[state.service].upper()}_TAG"] = state.image.rpartition(":")[2]
+        values[f"{SERVICE_FAMILIES[state.service].upper()}_TAG"] = state.image.rpartition(":")[2]
         if state.configuration:
-            values[f"{families[state.service].upper()}_CONFIG"] = state.configuration
-    absent = {family for family in (families[service] for service in wanted) if f"{family.upper()}_TAG" not in values}
+            values[f"{SERVICE_FAMILIES[state.service].upper()}_CONFIG"] = state.configuration
+    absent = {
+        family for family in (SERVICE_FAMILIES[service] for service in wanted) if f"{family.upper()}_TAG" not in values
+    }
     built = ensure_images(engine, progress, absent) if absent else {}
     return values | {f"{family.upper()}_TAG": built[family] for family in absent}
 

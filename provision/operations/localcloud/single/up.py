@@ -12,7 +12,7 @@ from provision.adapters.openstack.bootstrap import ensure_accounts, ensure_resou
 from provision.base import paths
 from provision.base.constants import LOCAL_CLOUD
 from provision.base.poll import Pending
-from provision.model.localcloud.replicas import SCALABLE_SERVICES
+from provision.model.localcloud.replicas import SERVICE_FAMILIES
 from provision.model.localcloud.settings import EARLY, NEED_ACCOUNTS, PROJECT, apis, bridges
 from provision.operations.localcloud.shared import bootstrap, preflight, schema, tls
 from provision.operations.localcloud.shared.hypervisors import AGENTS, await_hypervisors
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from provision.base.progress import Progress
 
-_FAMILIES: Final = {each.service: each.family for each in SCALABLE_SERVICES}
 _LAST_STEPS: Final[Mapping[str, tuple[str, list[str]]]] = {
     " OVN metadata": (f"{PROJECT}-ovn-1", ["ovn-nbctl", "--timeout=5", "--wait=sb", "sync"]),
     " hypervisor": (f"{PROJECT}-nova-scheduler-1", ["nova-manage", "cell_v2", "discover_hosts"]),
@@ -73,7 +72,7 @@ def _start(engine: Engine, installation: Installation, progress: Progress) -> No
     for state in replicas.states() if installation.has_new_passwords else ():
         # They have the old passwords: no request of theirs would succeed.
         engine.stop_and_remove(state.id)
-    running = {_FAMILIES[state.service] for state in replicas.sweep()}
+    running = {SERVICE_FAMILIES[state.service] for state in replicas.sweep()}
     watch = Watch(engine, progress)
     with progress.phase("databases"):
         members.start_infrastructure(engine, installation, watch)

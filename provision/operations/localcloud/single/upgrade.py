@@ -10,7 +10,7 @@ from provision.base import poll
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.poll import Pending
 from provision.model.localcloud.host import failed
-from provision.model.localcloud.replicas import READY_TIMEOUT, SCALABLE_SERVICES, drift, outdated
+from provision.model.localcloud.replicas import READY_TIMEOUT, SERVICE_FAMILIES, drift, outdated
 from provision.model.localcloud.settings import EARLY, INFRASTRUCTURE, base_service, services_of
 from provision.operations.localcloud.shared import schema
 from provision.operations.localcloud.shared.hypervisors import AGENTS
@@ -39,8 +39,7 @@ WITHOUT_PAUSE: Final = ("registrator",)
 """Services without replicas that nobody misses while they are replaced."""
 _MEMBERS_TIMEOUT: Final = 10
 """Seconds in which the other members work again after one of them has left or come back."""
-_FAMILIES: Final = {each.service: each.family for each in SCALABLE_SERVICES}
-_REPLACED_WHILE_RUNNING: Final = frozenset({*_FAMILIES, *AGENTS})
+_REPLACED_WHILE_RUNNING: Final = frozenset({*SERVICE_FAMILIES, *AGENTS})
 
 
 def upgrade(
@@ -65,7 +64,7 @@ def upgrade(
     with exclusive_lock(progress):
         require_complete_data()
         with progress.phase("images"):
-            families = {_FAMILIES.get(name) or AGENTS.get(name, (name,))[0] for name in named}
+            families = {SERVICE_FAMILIES.get(name) or AGENTS.get(name, (name,))[0] for name in named}
             tags = ensure_images(engine, progress, families)
         with progress.phase("configuration"):
             installation = ensure_files(tags)
@@ -104,7 +103,7 @@ def replace_outdated(
             "the database does not answer", "See `provision cloud status` and `provision cloud logs mariadb`."
         )
     # Schemas are expanded even if no replica is outdated: an upgrade may have been interrupted before its last step.
-    families = {_FAMILIES[name] for name in wanted}
+    families = {SERVICE_FAMILIES[name] for name in wanted}
     expanded = [family for family in lacking if family in families]
     if expanded:
         with progress.phase("schemas, before"):
@@ -116,7 +115,7 @@ def replace_outdated(
     if not expanded:
         return
     still_old = outdated(replicas.definitions(installation.replicas), replicas.states())
-    families_in_use = {_FAMILIES[state.service] for state in still_old}
+    families_in_use = {SERVICE_FAMILIES[state.service] for state in still_old}
     if done := [family for family in expanded if family not in families_in_use]:
         with progress.phase("schemas, after"):
             schema.run(engine, installation, done, "contract", progress.update)
@@ -125,8 +124,8 @@ def replace_outdated(
 def _in_order(services: Sequence[str]) -> list[str]:
     """Return the named services, or all without a pause, in the order in which they are replaced; raises UsageError."""
     if not services:
-        return [*WITHOUT_PAUSE, *_FAMILIES, *AGENTS]
-    every = [*INFRASTRUCTURE, *_FAMILIES, *AGENTS]
+        return [*WITHOUT_PAUSE, *SERVICE_FAMILIES, *AGENTS]
+    every = [*INFRASTRUCTURE, *SERVICE_FAMILIES, *AGENTS]
     for service in services:
         if service in EARLY:
             raise UsageError(

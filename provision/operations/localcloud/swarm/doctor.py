@@ -15,14 +15,14 @@ from provision.model.localcloud.settings import PROJECT, apis
 from provision.operations.localcloud.shared.inspection import gather, inspections
 from provision.operations.localcloud.shared.installation import read_passwords
 from provision.operations.localcloud.swarm.files import require_swarm, swarm_adapter
-from provision.operations.localcloud.swarm.status import read_lines
+from provision.operations.localcloud.swarm.status import read_services
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from provision.adapters.docker.swarm import Swarm
+    from provision.model.localcloud.status import ServiceStatus
     from provision.model.localcloud.swarm import Host, Task
-    from provision.model.localcloud.swarm_status import SwarmLine
 
 _STATISTICS_PORT: Final = 8404
 """Port of HAProxy's statistics page, in its container."""
@@ -50,8 +50,8 @@ def observe() -> ObservedSwarm:
         consul=lambda: Catalogue(_url(swarm, "consul", 8500), read_passwords().get("consul_management", "")),
         proxy=lambda: _url(swarm, "haproxy", _STATISTICS_PORT),
     )
-    fields = gather({**parts, "copies": lambda: {} if problem else {"lines": read_lines(settings, swarm, tasks)}})
-    lines: tuple[SwarmLine, ...] = fields.pop("lines", ())
+    fields = gather({**parts, "copies": lambda: {} if problem else {"services": read_services(settings, swarm, tasks)}})
+    services: tuple[ServiceStatus, ...] = fields.pop("services", ())
     if not problem:
         # Hosts that are away are reported anyway, and Consul remembers hosts that have left for days.
         ready = {host.name for host in hosts if host.ready}
@@ -64,7 +64,7 @@ def observe() -> ObservedSwarm:
         swarm=True,
         **fields,
     )
-    return ObservedSwarm(here, hosts, lines, tasks, problem)
+    return ObservedSwarm(here, hosts, services, tasks, problem)
 
 
 def _url(swarm: Swarm, service: str, port: int) -> str:

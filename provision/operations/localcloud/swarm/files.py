@@ -12,7 +12,8 @@ from provision.adapters.host.files import ensure_private
 from provision.base import paths
 from provision.base.errors import UsageError
 from provision.model.localcloud.image_families import image_name, image_tags
-from provision.model.localcloud.settings import PROJECT, placed
+from provision.model.localcloud.render import placed
+from provision.model.localcloud.settings import PROJECT
 from provision.model.localcloud.swarm import NUMBER, registry_host, stack_file
 from provision.operations.localcloud.shared.images import contexts, ensure_images
 from provision.operations.localcloud.shared.installation import (
@@ -149,5 +150,5 @@ def ensure_stack_files(tags: Mapping[str, str], images: Mapping[str, str]) -> St
     documents[_SHARED_DOCUMENT] = json.dumps(shared, sort_keys=True)
     ensure_private(folder / "etc" / _SHARED_DOCUMENT, documents[_SHARED_DOCUMENT])
     files = tuple(paths.COMPOSE / name for name in ("stack.yaml", "ha.yaml", "swarm.yaml"))
-    project = Compose(PROJECT, files, folder / "compose.env", {"COPY": NUMBER})
+    project = Compose(PROJECT, files, folder / "compose.env", {"REPLICA": NUMBER})
     return Stack(installation, project.document(), documents, places, images)

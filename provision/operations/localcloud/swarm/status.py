@@ -1,4 +1,4 @@
-"""What the control plane on several hosts says of itself."""
+"""The status of the control plane on several hosts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,14 @@ from provision.adapters.openstack.admin import Admin
 from provision.base.errors import ProvisionError
 from provision.model.localcloud.image_families import image_tags
 from provision.model.localcloud.settings import apis
+from provision.model.localcloud.status import (
+    HypervisorStatus,
+    ServiceStatus,
+    hypervisor_statuses,
+    swarm_statuses,
+    table,
+)
 from provision.model.localcloud.swarm import names
-from provision.model.localcloud.swarm_status import Hypervisor, SwarmLine, hypervisors, swarm_lines, table
 from provision.operations.localcloud.shared import bootstrap
 from provision.operations.localcloud.shared.images import contexts
 from provision.operations.localcloud.shared.installation import read_passwords
@@ -30,26 +36,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SwarmStatus:
-    """Hosts, services, the APIs through this host's HAProxy (an empty text: answers), and what carries VMs."""
+    """The state of hosts, services, APIs (through this host's HAProxy) and hypervisors."""
 
     hosts: tuple[Host, ...]
-    services: tuple[SwarmLine, ...]
+    services: tuple[ServiceStatus, ...]
     apis: dict[str, str]
-    hypervisors: tuple[Hypervisor, ...] = ()
+    """Why an API does not answer; empty if it does."""
+    hypervisors: tuple[HypervisorStatus, ...] = ()
 
     @property
     def up(self) -> bool:
-        """Whether everything is as `cloud up` leaves it."""
+        """Whether everything is as after `cloud up`."""
         working = all(each.up for each in self.services) and all(each.up for each in self.hypervisors)
-        whole = all(host.ready for host in self.hosts) and working
-        return bool(self.apis) and whole and not any(self.apis.values())
+        ready = all(host.ready for host in self.hosts)
+        return bool(self.apis) and ready and working and not any(self.apis.values())
 
     def document(self) -> dict[str, Any]:
         """Return it as plain data."""
         return {
             "up": self.up,
             "hosts": [asdict(each) for each in self.hosts],
-            "services": [asdict(each) | {"up": each.up} for each in self.services],
+            "services": [_document(each) for each in self.services],
             "apis": {name: problem or "up" for name, problem in self.apis.items()},
             "hypervisors": [asdict(each) | {"up": each.up} for each in self.hypervisors],
         }
@@ -62,7 +69,7 @@ class SwarmStatus:
             + (f"  member {host.member}" if host.member else "")
             for host in self.hosts
         ]
-        lines += ["", *table(self.services)]
+        lines += ["", *table(self.services, several_hosts=True)]
         lines += ["", *(f"{each.service}: {each.problem}" for each in self.services if each.problem)]
         lines += [f"{name}  {problem or 'answers'}" for name, problem in self.apis.items()]
         if self.hypervisors:
@@ -74,37 +81,51 @@ class SwarmStatus:
         return "\n".join([*lines, *(["Everything is up."] if self.up else [])])
 
 
+def _document(service: ServiceStatus) -> dict[str, Any]:
+    return {
+        "service": service.service,
+        "wanted": service.wanted,
+        "running": service.running,
+        "healthy": service.healthy,
+        "digests": service.digests,
+        "drift": service.drift,
+        "hosts": service.hosts,
+        "problem": service.problem,
+        "up": service.up,
+    }
+
+
 def status() -> SwarmStatus:
-    """Look at the control plane from this host; changes nothing."""
+    """Return the status of the control plane as seen from this host."""
     settings = require_swarm()
     swarm = swarm_adapter(settings)
-    lines = read_lines(settings, swarm, swarm.tasks())
+    services = read_services(settings, swarm, swarm.tasks())
     login = bootstrap.admin_login(settings, read_passwords().get("admin", ""))
     admin = Admin(login, timeout=20)
     answers = {
         api.name: admin.api_problem(settings.public_url(api.port, api.health)) for api in apis(settings) if api.awaited
     }
-    if not any(each.service == "keystone" for each in lines):
-        return SwarmStatus(swarm.hosts(), lines, {})
-    return SwarmStatus(swarm.hosts(), lines, answers, () if any(answers.values()) else _hypervisors(admin))
+    if not any(each.service == "keystone" for each in services):
+        return SwarmStatus(swarm.hosts(), services, {})
+    return SwarmStatus(swarm.hosts(), services, answers, () if any(answers.values()) else _hypervisors(admin))
 
 
-def read_lines(settings: Settings, swarm: Swarm, tasks: Iterable[Task]) -> tuple[SwarmLine, ...]:
-    """Compare the copies that there are with those that there shall be, and with what this checkout gives."""
+def read_services(settings: Settings, swarm: Swarm, tasks: Iterable[Task]) -> tuple[ServiceStatus, ...]:
+    """Compare the replicas that exist with those that are wanted, and with this checkout's images."""
     images = set(names(settings, image_tags(contexts())).values())
-    return swarm_lines(swarm.desired_replicas(), tasks, _registered(swarm.address("consul")), images)
+    return swarm_statuses(swarm.desired_replicas(), tasks, _registered(swarm.address("consul")), images)
 
 
-def _hypervisors(admin: Admin) -> tuple[Hypervisor, ...]:
+def _hypervisors(admin: Admin) -> tuple[HypervisorStatus, ...]:
     expected = [Engine().host()] if hypervisor.runs_vms() else []
     try:
-        return hypervisors((*admin.compute_services(), *admin.network_agents()), expected)
+        return hypervisor_statuses((*admin.compute_services(), *admin.network_agents()), expected)
     except ProvisionError as error:
-        return (Hypervisor("?", (str(error),)),)
+        return (HypervisorStatus("?", (str(error),)),)
 
 
 def _registered(address: str) -> dict[str, bool]:
-    """Ask Consul for all containers that it is told of, and whether all that they are there for is healthy."""
+    """Ask Consul for all registered containers, and whether every service of each is healthy."""
     if not address:
         return {}
     try:

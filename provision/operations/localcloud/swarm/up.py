@@ -14,10 +14,9 @@ from provision.adapters.openstack.bootstrap import ensure_accounts, ensure_resou
 from provision.base.errors import ProvisionError
 from provision.base.poll import Pending
 from provision.model.localcloud import ovn
-from provision.model.localcloud.replicas import SCALABLE_SERVICES
+from provision.model.localcloud.replicas import SERVICE_FAMILIES
 from provision.model.localcloud.settings import CLUSTERED, MIGRATED, apis, services_of
-from provision.model.localcloud.swarm import FIRST, job, member_addresses, part
-from provision.model.localcloud.swarm_restore import clearing
+from provision.model.localcloud.swarm import FIRST, clear_jobs, job, member_addresses, part, unwanted_services
 from provision.operations.localcloud.shared import bootstrap, schema
 from provision.operations.localcloud.shared.consul_acl import ensure_access
 from provision.operations.localcloud.shared.installation import exclusive_lock, require_complete_data, save_settings
@@ -44,8 +43,7 @@ if TYPE_CHECKING:
     from provision.model.localcloud.settings import Settings
     from provision.operations.localcloud.swarm.files import Stack
 
-_EVERYWHERE: Final = ("consul", "registrator", "haproxy", "reviver")
-_FAMILIES: Final = {each.service: each.family for each in SCALABLE_SERVICES}
+_EVERYWHERE: Final = ("consul", "registrator", "haproxy", "restart-hypervisor")
 _DEPLOY_TIMEOUT: Final = 600
 """Seconds for a deployment; hosts may have to fetch images first."""
 _DRAIN_TIMEOUT: Final = 3700
@@ -113,7 +111,9 @@ class Deployment:
             if self._selected(_members_of(self._settings)):
                 self._deploy_members()
             self._deploy_ovn()
-        running = {_FAMILIES[name] for name, count in self._running().items() if name in _FAMILIES and count}
+        running = {
+            SERVICE_FAMILIES[name] for name, count in self._running().items() if name in SERVICE_FAMILIES and count
+        }
         with self._progress.phase("databases"):
             pending = self._not_migrated()
             self._migrate({family: "expand" if family in running else "migrate" for family in pending})
@@ -121,20 +121,20 @@ class Deployment:
             self._deploy("keystone")
             self._await_apis("keystone")
             ensure_accounts(self._admin, self._settings, self._stack.installation.passwords, self._note_made)
-            self._deploy(*(name for name in self._file["services"] if name in _FAMILIES))
+            self._deploy(*(name for name in self._file["services"] if name in SERVICE_FAMILIES))
             self._await_apis()
             self._admin.renew()
             ensure_resources(self._admin, self._settings, self._note_made)
         self._contract([family for family in pending if family in running])
         self._admin.forget_services(self._stack.installation.replicas)
         # Services of which no replica is wanted any more.
-        self._swarm.remove(set(_FAMILIES) & set(self._swarm.desired_replicas()) - set(self._file["services"]))
+        self._swarm.remove(unwanted_services(self._swarm.desired_replicas(), self._file))
         self._swarm.drop_secrets({secret["name"] for secret in self._file["secrets"].values()})
 
     def start_empty(self, *, images: bool) -> None:
         """Remove the old data on all hosts, with `images` also Glance's, and start the infrastructure without data."""
         image = next(name for name in self._stack.images.values() if "/registry:" in name)
-        self._run_jobs(clearing(self._file, image, images=images), "removing data")
+        self._run_jobs(clear_jobs(self._file, image, images=images), "removing data")
         self._deploy_everywhere()
         self._deploy_members()
 
@@ -180,16 +180,16 @@ class Deployment:
             families = schema.pending(self._engine, self._stack.installation, containers) if containers else None
             return Pending("a database on this host") if families is None else families
 
-        selected = {_FAMILIES[name] for name in self._selected(_FAMILIES)}
+        selected = {SERVICE_FAMILIES[name] for name in self._selected(SERVICE_FAMILIES)}
         return [family for family in until(read, _DEPLOY_TIMEOUT) if family in selected]
 
     def _contract(self, families: Sequence[str]) -> None:
         """Contract the schemas of those families of which no old replica runs any more."""
-        names = [name for name, family in _FAMILIES.items() if family in families]
+        names = [name for name, family in SERVICE_FAMILIES.items() if family in families]
         # An old replica may be busy for long with requests from before its successor came.
         until(partial(self._all_drained, names), _DRAIN_TIMEOUT)
         old = {
-            _FAMILIES[task.service]
+            SERVICE_FAMILIES[task.service]
             for task in self._swarm.tasks()
             if task.service in names and task.wanted and task.image != self._file["services"][task.service]["image"]
         }

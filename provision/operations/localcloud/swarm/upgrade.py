@@ -8,7 +8,7 @@ from provision.adapters.docker import compose
 from provision.adapters.docker.engine import Engine
 from provision.base.errors import ProvisionError, UsageError
 from provision.model.localcloud import ovn
-from provision.model.localcloud.replicas import SCALABLE_SERVICES
+from provision.model.localcloud.replicas import SERVICE_FAMILIES
 from provision.model.localcloud.settings import CLUSTERED, INFRASTRUCTURE, services_of
 from provision.model.localcloud.swarm import FIRST
 from provision.operations.localcloud.shared.installation import exclusive_lock, require_complete_data
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _FAMILIES: Final = {
     **dict.fromkeys(FIRST, "registry"),
     **{name: name for name in INFRASTRUCTURE},
-    **{each.service: each.family for each in SCALABLE_SERVICES},
+    **SERVICE_FAMILIES,
 }
 """Services that can be named, and the families of their images."""
 

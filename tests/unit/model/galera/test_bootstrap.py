@@ -17,7 +17,6 @@ from provision.model.galera.bootstrap import (
     read_recovered,
     read_start,
     read_state,
-    read_status,
     read_view,
 )
 
@@ -222,27 +221,3 @@ def test_what_is_told_is_read_back():
 def test_views():
     assert read_view("era e1\nmembers m-1 m-2 \n") == View("e1", ("m-1", "m-2"))
     assert read_view("") == View()
-
-
-@pytest.mark.parametrize(
-    ("status", "ready", "stage", "serves"),
-    [
-        ("Primary", "ON", "Synced", True),
-        ("Primary", "ON", "Donor/Desynced", True),
-        ("Primary", "ON", "Joined", False),
-        ("Primary", "OFF", "Synced", False),
-        ("non-Primary", "ON", "Synced", False),
-        ("Disconnected", "OFF", "Initialized", False),
-    ],
-)
-def test_who_serves(status, ready, stage, serves):
-    state = read_status(
-        {
-            "wsrep_cluster_status": status,
-            "wsrep_ready": ready,
-            "wsrep_local_state_comment": stage,
-            "wsrep_cluster_size": 2,
-        }
-    )
-    assert state.serves is serves
-    assert stage in str(state)

@@ -44,8 +44,8 @@ def test_an_older_format_is_read():
 @pytest.mark.parametrize(
     ("found", "problem"),
     [
-        ({**FILES, "databases.sql": ArchiveEntry(3, "bb")}, "databases.sql in it is not what was written"),
-        ({**FILES, "databases.sql": ArchiveEntry(2, "aa")}, "databases.sql in it is not what was written"),
+        ({**FILES, "databases.sql": ArchiveEntry(3, "bb")}, "databases.sql in it has changed"),
+        ({**FILES, "databases.sql": ArchiveEntry(2, "aa")}, "databases.sql in it has changed"),
         ({name: entry for name, entry in FILES.items() if name != "passwords.json"}, "passwords.json is missing"),
         ({**FILES, "keystone/fernet-keys/7": ENTRY}, "keystone/fernet-keys/7 in it was not written"),
     ],
@@ -76,7 +76,7 @@ def test_a_file_that_differs_from_its_list_is_refused(found, problem):
 def test_a_list_cannot_name_places_outside(name):
     assert not backup.belongs(name)
     files = {**FILES, name: ENTRY}
-    with pytest.raises(UsageError, match="has no place in a backup"):
+    with pytest.raises(UsageError, match="does not belong in a backup"):
         backup.verify(replace(MANIFEST, files=files), files)
 
 

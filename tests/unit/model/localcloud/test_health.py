@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from provision.model.localcloud.health import BackendServer, healthy, instances, instances_of, servers
 from provision.model.localcloud.host import ServiceState
-from provision.model.localcloud.status import service_line, table, wanted_of
 
 CSV = """# pxname,svname,qcur,qmax,scur,smax,slim,stot,status,addr,
 stats,FRONTEND,,,1,1,5000,9,OPEN,,
@@ -58,30 +57,3 @@ def test_one_bad_check_of_one_of_its_services_is_enough():
     a, b = (ServiceState("web", name, "running", id=name * 16) for name in "ab")
     assert (healthy(a, failing), healthy(b, failing)) == (False, True)
     assert (healthy(a, leaving), healthy(b, leaving)) == (True, False)
-
-
-def test_a_line_per_service():
-    known = instances(SERVICES, {"service:b:1": check("b:1", "critical")})
-    told = [
-        ServiceState("web", "a", "running", id="a" * 16, image="provision/web:1", digest="sha256:1", registers=True),
-        ServiceState("web", "b", "running", id="b" * 16, image="provision/web:2", digest="sha256:2", registers=True),
-        ServiceState("web", "c", "exited", id="c" * 16, image="provision/web:2", digest="sha256:2", registers=True),
-    ]
-    web = service_line("web", 3, told, known=known, drifts=["image", "", "image"], host="box")
-    assert (web.running, web.healthy, web.up, web.drift) == (2, 1, False, "image")
-    assert web.images == ("provision/web:1", "provision/web:2")
-    quiet = service_line("worker", 1, [ServiceState("worker", "w", "running")], known=known, drifts=[""], host="box")
-    assert (quiet.healthy, quiet.up, quiet.drift) == (None, True, "")
-    absent = service_line("gone", 1, [], known=known, drifts=[], host="box")
-    assert (absent.running, absent.up, absent.host) == (0, False, "")
-    assert table([web, quiet, absent]) == [
-        "service  copies  healthy  image        host  out of date",
-        "web      2/3     1        web:1 web:2  box   image",
-        "worker   1/1     -        -            box   -",
-        "gone     0/1     -        -            -     -",
-    ]
-
-
-def test_names_and_numbers():
-    assert wanted_of("provision", "nova-api", 3, control="provision") == ("nova-api", 3)
-    assert wanted_of("provision-compute-1", "libvirt", 1, control="provision") == ("compute-1 libvirt", 1)

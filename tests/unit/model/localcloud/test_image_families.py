@@ -1,4 +1,4 @@
-"""Which modules of this package an image carries: those that its program imports, and no others."""
+"""Images: the modules that they carry (those that their program imports, and no others), their tags, apt sources."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from provision.model.localcloud.image_families import FAMILIES, module_files
+from provision.model.localcloud.image_families import FAMILIES, AptMirrors, apt_sources, image_tags, module_files
 from provision.operations.localcloud.shared.images import contexts
 
 PROGRAMS = {family.name: family.program for family in FAMILIES if family.program}
 # What the Dockerfiles install for them (urllib3 is what requests stands on).
 INSTALLED = {"registrator": {"click", "docker", "requests", "urllib3"}, "mariadb": {"pymysql", "requests"}}
+
+CONTEXTS = {family.name: {"Dockerfile": family.name.encode()} for family in FAMILIES}
+TAGS = image_tags(CONTEXTS)
 
 
 def carried(family: str) -> dict[str, str]:
@@ -67,3 +72,30 @@ def test_modules_are_followed_through_packages_functions_and_both_kinds_of_impor
         "provision/unneeded.py": "",
     }
     assert set(module_files("provision.a", files.get)) == set(files) - {"provision/unneeded.py"}
+
+
+@given(st.sampled_from(FAMILIES), st.binary(min_size=1, max_size=8))
+def test_a_change_rebuilds_a_family_and_its_children_and_nothing_else(family, more):
+    changed = image_tags(CONTEXTS | {family.name: {"Dockerfile": CONTEXTS[family.name]["Dockerfile"] + more}})
+    parents = {each.name: each.parent for each in FAMILIES}
+
+    def ancestry(name: str) -> list[str]:
+        return [name, *ancestry(parents[name])] if name in parents else []
+
+    for name, tag in changed.items():
+        assert (tag != TAGS[name]) == (family.name in ancestry(name))
+
+
+@pytest.mark.parametrize(
+    ("mirrors", "lines"),
+    [
+        (AptMirrors(), []),
+        (AptMirrors("http://a/debian"), ["http://a/debian trixie main", "http://a/debian trixie-updates main"]),
+        (
+            AptMirrors("http://a/debian", "http://s/sec"),
+            ["http://a/debian trixie main", "http://a/debian trixie-updates main", "http://s/sec trixie-security main"],
+        ),
+    ],
+)
+def test_apt_sources_follow_the_host(mirrors, lines):
+    assert [line.partition("] ")[2] for line in apt_sources(mirrors).splitlines()] == lines

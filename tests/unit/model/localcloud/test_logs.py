@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from provision.base.errors import UsageError
 from provision.model.localcloud import logs
-from provision.model.localcloud.logs import Line, LogSource, Window, Wish
+from provision.model.localcloud.logs import Line, LogFilter, LogSource, Window
 
 API = LogSource("1", "nova-api", "nova-api-1")
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
-def at(second: float, text: str = "x", copy: str = "a-1") -> Line:
-    return Line(f"2026-03-01T12:00:{second:012.9f}Z", copy, text)
+def at(second: float, text: str = "x", replica: str = "a-1") -> Line:
+    return Line(f"2026-03-01T12:00:{second:012.9f}Z", replica, text)
 
 
 def test_a_frame_is_a_line_with_dockers_time():
@@ -59,22 +59,22 @@ def test_nothing_in_a_log_steers_the_terminal():
 
 @given(st.lists(st.lists(st.integers(0, 59), max_size=8).map(sorted), max_size=5))
 def test_many_logs_are_one_in_the_order_of_time(streams):
-    lines = [[at(second, copy=f"c-{index}") for second in stream] for index, stream in enumerate(streams)]
+    lines = [[at(second, replica=f"c-{index}") for second in stream] for index, stream in enumerate(streams)]
     found = list(logs.merged(iter(stream) for stream in lines))
     assert found == sorted(line for stream in lines for line in stream)
 
 
-def test_output_and_errors_of_one_copy_may_have_overtaken_each_other():
+def test_output_and_errors_of_one_replica_may_have_overtaken_each_other():
     lines = [at(second) for second in (1, 3, 2, 5, 4, 6)]
     assert list(logs.merged([lines])) == sorted(lines)
 
 
 def test_a_late_line_finds_its_place_while_the_window_is_open():
     window = Window(0.5)
-    window.push(at(2, copy="a-1"), 10.0)
-    window.push(at(1, copy="b-1"), 10.3)
+    window.push(at(2, replica="a-1"), 10.0)
+    window.push(at(1, replica="b-1"), 10.3)
     assert window.ready(10.4) == []
-    assert window.ready(10.5) == [at(1, copy="b-1"), at(2, copy="a-1")]
+    assert window.ready(10.5) == [at(1, replica="b-1"), at(2, replica="a-1")]
 
 
 def test_no_line_is_held_longer_than_the_window():
@@ -105,35 +105,35 @@ LOG = [
 
 
 @pytest.mark.parametrize(
-    ("wish", "expected"),
+    ("wanted", "expected"),
     [
-        (Wish(), range(10)),
-        (Wish(request=REQUEST), [1, 2, 3, 4, 7]),
-        (Wish(re.compile("Traceback|pid")), [2, 6, 9]),
-        (Wish(re.compile("Trace"), REQUEST), [2]),
-        (Wish(request="req-000000"), []),
+        (LogFilter(), range(10)),
+        (LogFilter(request=REQUEST), [1, 2, 3, 4, 7]),
+        (LogFilter(re.compile("Traceback|pid")), [2, 6, 9]),
+        (LogFilter(re.compile("Trace"), REQUEST), [2]),
+        (LogFilter(request="req-000000"), []),
     ],
 )
-def test_what_is_asked_for_is_chosen(wish, expected):
+def test_what_is_asked_for_is_chosen(wanted, expected):
     lines = [at(index, text) for index, text in enumerate(LOG)]
-    assert [line.text for line in logs.matching(lines, wish)] == [LOG[index] for index in expected]
+    assert [line.text for line in logs.matching(lines, wanted)] == [LOG[index] for index in expected]
 
 
 @pytest.mark.parametrize("pattern", ["(", "[a", "*x", "a{2,1}"])
 def test_a_bad_pattern_is_bad_usage(pattern):
-    with pytest.raises(UsageError, match="no regular expression"):
-        logs.read_wish(pattern, None)
+    with pytest.raises(UsageError, match="not a regular expression"):
+        logs.read_filter(pattern, None)
 
 
 @pytest.mark.parametrize("request_id", ["5283954c", "req-", "req-zzzzzzzz", "req-12 34", REQUEST + "0"])
 def test_a_bad_request_id_is_bad_usage(request_id):
-    with pytest.raises(UsageError, match="no request id"):
-        logs.read_wish(None, request_id)
+    with pytest.raises(UsageError, match="not a request id"):
+        logs.read_filter(None, request_id)
 
 
-def test_a_wish_is_read():
-    assert not logs.read_wish(None, None)
-    assert logs.read_wish("a.c", REQUEST) == Wish(re.compile("a.c"), REQUEST)
+def test_a_filter_is_read():
+    assert not logs.read_filter(None, None)
+    assert logs.read_filter("a.c", REQUEST) == LogFilter(re.compile("a.c"), REQUEST)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_bad_time_is_bad_usage(text):
         logs.read_since(text, NOW)
 
 
-COPIES = [
+SOURCES = [
     LogSource("3", "glance", "glance-1"),
     LogSource("1", "nova-api", "nova-api-1"),
     LogSource("2", "nova-api", "nova-api-2"),
@@ -177,25 +177,25 @@ COPIES = [
         (("nova-api-2", "glance"), ["glance-1", "nova-api-2"]),
     ],
 )
-def test_copies_are_chosen_by_service_or_by_name(asked, names):
-    assert [copy.name for copy in logs.select_copies(COPIES, asked)] == names
+def test_sources_are_chosen_by_service_or_by_name(asked, names):
+    assert [source.name for source in logs.select_sources(SOURCES, asked)] == names
 
 
 def test_members_are_chosen_by_their_service_or_one_by_one():
-    members = [LogSource("1", "mariadb", "mariadb-1"), LogSource("2", "mariadb-2", "mariadb-2-1"), *COPIES]
+    members = [LogSource("1", "mariadb", "mariadb-1"), LogSource("2", "mariadb-2", "mariadb-2-1"), *SOURCES]
     for asked, names in (
         ("mariadb", ["mariadb-1", "mariadb-2-1"]),
         ("mariadb-2", ["mariadb-2-1"]),
         ("mariadb-2-1", ["mariadb-2-1"]),
         ("mariadb-1", ["mariadb-1"]),
     ):
-        assert [copy.name for copy in logs.select_copies(members, [asked])] == names
+        assert [source.name for source in logs.select_sources(members, [asked])] == names
 
 
 def test_an_unknown_service_is_bad_usage():
     with pytest.raises(UsageError, match="'nova'") as caught:
-        logs.select_copies(COPIES, ["glance", "nova"])
-    assert caught.value.hint == "one of: glance, nova-api"
+        logs.select_sources(SOURCES, ["glance", "nova"])
+    assert caught.value.hint == "The services are: glance, nova-api."
 
 
 def test_a_moment_is_exact_to_the_microsecond():

@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 import yaml
 
 from provision.base import paths
-from provision.model.localcloud import ovn
+from provision.model.localcloud import ovn, render
 from provision.model.localcloud import settings as stack
 from provision.model.localcloud.settings import Settings
 
@@ -19,7 +19,7 @@ TLS = {ovn.AUTHORITY: "authority", ovn.CERTIFICATE: "certificate", ovn.KEY: "key
 
 def section(settings, file, name):
     parsed = configparser.RawConfigParser(strict=True)
-    parsed.read_string(stack.documents(settings, PASSWORDS, TLS if settings.swarm else None)[file])
+    parsed.read_string(render.documents(settings, PASSWORDS, TLS if settings.swarm else None)[file])
     return dict(parsed[name])
 
 
@@ -32,7 +32,7 @@ def test_one_machine_has_one_server_and_speaks_to_it_as_ever():
         assert not any("key" in name or "cert" in name or "probe" in name for name in known)
     assert section(Settings(), "neutron/ml2_conf.ini", "ovn")["enable_distributed_floating_ip"] == "false"
     assert "path_mtu" not in section(Settings(), "neutron/ml2_conf.ini", "ml2")
-    assert not any(name.startswith("ovn/") for name in stack.documents(Settings(), PASSWORDS))
+    assert not any(name.startswith("ovn/") for name in render.documents(Settings(), PASSWORDS))
     assert set(ovn.environment(Settings())) == {"OVN_ADDRESS", "OVN_REMOTE"}
 
 
@@ -47,7 +47,7 @@ def test_several_hosts_name_every_member_and_show_a_certificate():
                 "certificate": "/etc/neutron/ovn-certificate.pem",
                 "ca_cert": "/etc/neutron/ovn-authority.pem",
             }
-    documents = stack.documents(SWARM, PASSWORDS, TLS)
+    documents = render.documents(SWARM, PASSWORDS, TLS)
     assert {name for name in documents if name.endswith(".pem")} == {
         f"{family}/{name}" for family in ("ovn", "neutron") for name in TLS
     }

@@ -31,18 +31,18 @@ BARE = HostFacts(
 
 PROBLEMS = [
     ("system", {"machine": "aarch64"}, "fail", "x86_64"),
-    ("system", {"system": ("fedora", "44")}, "fail", "install Docker"),
-    ("system", {"system": ("fedora", "44"), "docker": "28.0", "compose": "2.30"}, "warn", "not tried"),
+    ("system", {"system": ("fedora", "44")}, "fail", "Install Docker"),
+    ("system", {"system": ("fedora", "44"), "docker": "28.0", "compose": "2.30"}, "warn", "not tested"),
     ("processors", {"cpus": 1}, "fail", "second processor"),
     ("memory", {"memory": 8 * GIB}, "fail", "larger machine"),
     ("memory", {"memory": 12 * GIB}, "warn", "smaller flavors"),
     ("disk", {"disk_free": 5 * GIB}, "fail", "/var/lib"),
     ("Docker", {"can_be_root": False}, "fail", "as root or with sudo"),
-    ("Docker", {"docker_problem": "installed, but it does not answer", "can_be_root": False}, "fail", "start it"),
-    ("capabilities", {"capabilities": (1 << 41) - 1 - (1 << 12)}, "fail", "too confined"),
+    ("Docker", {"docker_problem": "installed, but it does not answer", "can_be_root": False}, "fail", "Start it"),
+    ("capabilities", {"capabilities": (1 << 41) - 1 - (1 << 12)}, "fail", "restricts containers"),
     ("capabilities", {"tun_device": False}, "fail", "modprobe tun"),
     ("ports", {"ports_taken": (5000, 9292)}, "fail", "5000, 9292"),
-    ("networks", {"networks": (IPv4Network("172.16.0.0/12"),)}, "fail", "disconnect"),
+    ("networks", {"networks": (IPv4Network("172.16.0.0/12"),)}, "fail", "Disconnect"),
     ("virtualisation", {"kvm_device": False}, "warn", "modprobe kvm"),
     ("virtualisation", {"cpu_virtualisation": False}, "warn", "nested virtualisation"),
 ]

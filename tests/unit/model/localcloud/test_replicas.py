@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from provision.base import paths
 from provision.base.errors import UsageError
-from provision.model.localcloud import image_families, replicas
+from provision.model.localcloud import image_families, render, replicas
 from provision.model.localcloud import settings as stack
 from provision.model.localcloud.host import ServiceState
 from provision.model.localcloud.replicas import (
     MAX_REPLICAS,
     SCALABLE_NAMES,
     SCALABLE_SERVICES,
+    SERVICE_FAMILIES,
     drift,
     missing,
     outdated,
@@ -52,11 +53,11 @@ def test_words_are_read(words, wanted):
         (["=2"], "'=2' is not SERVICE=N"),
         (["nova-api=2 keystone=2"], "is not SERVICE=N"),
         (["nova=2"], "there is no service 'nova'"),
-        (["haproxy=2"], "haproxy cannot have copies"),
-        (["mariadb=3"], "mariadb cannot have copies"),
-        (["neutron-periodic=2"], "neutron-periodic cannot have copies"),
-        (["nova-api=0"], "nova-api needs at least one copy"),
-        ([f"nova-api={MAX_REPLICAS + 1}"], "more than there are places for"),
+        (["haproxy=2"], "haproxy cannot have replicas"),
+        (["mariadb=3"], "mariadb cannot have replicas"),
+        (["neutron-periodic=2"], "neutron-periodic cannot have replicas"),
+        (["nova-api=0"], "nova-api needs at least one replica"),
+        ([f"nova-api={MAX_REPLICAS + 1}"], "cannot have 11 replicas"),
         (["nova-api=2", "nova-api=3"], "nova-api is named twice"),
     ],
 )
@@ -72,32 +73,30 @@ def test_the_table_and_the_compose_file_say_the_same():
     labelled = {name: body for name, body in services.items() if replicas.REPLICA_LABEL in body["labels"]}
     assert set(labelled) == {each.service for each in SCALABLE_SERVICES}
     for name, body in labelled.items():
-        assert body["hostname"] == f"{name}-${{COPY:?}}"
-        wanted = {"replicas": f"${{{replicas.variable(name)}:?}}"} if name in SCALABLE_NAMES else None
+        assert body["hostname"] == f"{name}-${{REPLICA:?}}"
+        wanted = {"replicas": f"${{{replicas.replicas_variable(name)}:?}}"} if name in SCALABLE_NAMES else None
         assert body.get("deploy") == wanted
-        assert body["image"].startswith(
-            f"provision/{ {each.service: each.family for each in SCALABLE_SERVICES}[name] }:"
-        )
-        assert "ports" not in body, "two copies could not publish one port"
+        assert body["image"].startswith(f"provision/{SERVICE_FAMILIES[name]}:")
+        assert "ports" not in body, "two replicas could not publish one port"
     for each in SCALABLE_SERVICES:
         assert bool(each.peer) == (not any("_NAME" in key for key in labelled[each.service]["labels"]))
 
 
-def test_haproxy_has_a_place_for_every_copy_and_one_more():
-    text = stack.documents(stack.Settings(), dict.fromkeys(stack.PASSWORDS, "x"))["haproxy/haproxy.cfg"]
+def test_haproxy_has_a_place_for_every_replica_and_one_more():
+    text = render.documents(stack.Settings(), dict.fromkeys(stack.PASSWORDS, "x"))["haproxy/haproxy.cfg"]
     for api in stack.apis(stack.Settings()):
         assert f"server-template {api.name} {MAX_REPLICAS + 1} " in text
 
 
-def test_copies_reach_compose():
+def test_replicas_reach_compose():
     settings = stack.Settings(replicas={"nova-api": 3})
     tags = {family.name: "t" for family in image_families.FAMILIES}
-    values = stack.environment(settings, tags, {}, {}, paths.COMPOSE)
-    assert (values["NOVA_API_COPIES"], values["KEYSTONE_COPIES"], values["COPY"]) == ("3", "1", "1")
+    values = render.environment(settings, tags, {}, {}, paths.COMPOSE)
+    assert (values["NOVA_API_REPLICAS"], values["KEYSTONE_REPLICAS"], values["REPLICA"]) == ("3", "1", "1")
 
 
 @pytest.mark.parametrize(
-    ("copies", "there", "wanted"),
+    ("replicas", "there", "wanted"),
     [
         ({"a": 1, "b": 1}, [], {1: {"a": 1, "b": 1}}),
         ({"a": 3, "b": 1}, [("a", 1)], {1: {"b": 1}, 2: {"a": 2}, 3: {"a": 3}}),
@@ -107,14 +106,14 @@ def test_copies_reach_compose():
         ({"a": 1}, [("a", 1), ("c", 1)], {}),
     ],
 )
-def test_what_is_missing(copies, there, wanted):
-    assert missing(copies, [container(service, number) for service, number in there]) == wanted
+def test_what_is_missing(replicas, there, wanted):
+    assert missing(replicas, [container(service, number) for service, number in there]) == wanted
 
 
 @given(st.lists(st.sampled_from(["up", "down", "upgrade"]), max_size=30))
 def test_a_name_by_number_is_never_taken_by_composes_own_counting(acts):
-    """Compose names a container one above its highest so far: never what a copy is called by its number."""
-    there: dict[int, int] = {1: 1}  # number of the copy -> number in Compose
+    """Compose names a container one above its highest so far: never what a replica is called by its number."""
+    there: dict[int, int] = {1: 1}  # number of the replica -> number in Compose
     for act in acts:
         if act == "down" and len(there) > 1:
             del there[max(there)]
@@ -146,7 +145,7 @@ def test_slots_tell_who_stays_and_who_goes():
 def test_outdated():
     states = [container(number=1), container(number=2, definition="old"), container("other", definition="old")]
     assert outdated({"nova-api": {1: "new", 2: "new"}}, states) == [states[1]]
-    # A copy that shall not be is not what it shall be.
+    # A replica that should not exist is outdated.
     assert outdated({"nova-api": {1: "new"}}, [container(number=2)])
 
 

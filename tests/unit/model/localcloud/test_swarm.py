@@ -1,17 +1,14 @@
 from __future__ import annotations
 
-import json
 from copy import deepcopy
 
 import pytest
 import yaml
 
 from provision.base import paths
-from provision.model.localcloud import ovn, settings, swarm
-from provision.model.localcloud.doctor.observed import Worker
+from provision.model.localcloud import ovn, render, settings, swarm
 from provision.model.localcloud.settings import Settings
-from provision.model.localcloud.swarm import Host, Task
-from provision.model.localcloud.swarm_status import hypervisors, swarm_lines, table
+from provision.model.localcloud.swarm import Host
 
 ETC = "/state/etc"
 SETTINGS = Settings(ha=True, swarm=True)
@@ -123,7 +120,7 @@ def test_another_text_is_another_secret_and_the_same_text_is_the_same():
 
 
 def test_every_secret_has_a_name_that_docker_takes():
-    documents = settings.documents(SETTINGS, PASSWORDS)
+    documents = render.documents(SETTINGS, PASSWORDS)
     compose = deepcopy(COMPOSE)
     compose["services"]["mariadb"]["volumes"] = [
         {"type": "bind", "source": f"{ETC}/{family}", "target": "/config"}
@@ -165,6 +162,36 @@ def test_a_document_is_read_from_where_it_lies():
     assert set(found["secrets"]) == set(made()["secrets"])
 
 
+@pytest.mark.parametrize(
+    ("deployed", "unwanted"),
+    [
+        (["mariadb", "haproxy", "registrator", "ovn"], set()),
+        (["mariadb", "horizon"], {"horizon"}),
+        # Not ours to remove: a one-shot run, or a service that somebody else has added to the stack.
+        (["mariadb", "nova-migrate", "mine"], set()),
+        (["restart-hypervisor"], set()),
+        (["restart-hypervisor", "restart-hypervisor"], {"restart-hypervisor"}),
+    ],
+)
+def test_services_without_replicas_and_with_former_names_are_removed(deployed, unwanted):
+    assert swarm.unwanted_services(deployed, made()) == unwanted
+
+
+def test_clearing_empties_the_volumes_of_members_and_on_wish_the_images():
+    compose = deepcopy(COMPOSE)
+    compose["services"]["glance"] = {
+        "image": "provision/glance:1",
+        "deploy": {"placement": {"constraints": ["x"]}},
+        "volumes": [{"type": "volume", "source": "mariadb", "target": "/var/lib/glance"}],
+    }
+    found = swarm.clear_jobs(made(compose), "image", images=False)
+    assert set(found) == {"clear-mariadb"}
+    assert found["clear-mariadb"]["entrypoint"] == ["find", "/var/lib/mysql", "-mindepth", "1", "-delete"]
+    assert found["clear-mariadb"]["deploy"]["mode"] == "replicated-job"
+    more = swarm.clear_jobs(made(compose), "image", images=True)
+    assert more["clear-glance"]["deploy"]["placement"] == {"constraints": ["x"]}
+
+
 def test_a_job_runs_once_on_one_host():
     found = swarm.job(COMPOSE, "mariadb-migrate", ["expand"], DOCUMENTS, IMAGES, etc=ETC, places={}, host="abc")
     (body,) = found["services"].values()
@@ -183,44 +210,13 @@ def test_the_override_places_every_service_that_runs_on_several_hosts():
         if not name.endswith("-migrate")
     }
     override = yaml.safe_load((paths.COMPOSE / "swarm.yaml").read_text())["services"]
-    assert set(override) == wanted | set(swarm.FIRST) | set(ovn.MEMBERS) | {"reviver"}
+    assert set(override) == wanted | set(swarm.FIRST) | set(ovn.MEMBERS) | {"restart-hypervisor"}
     # Without IPVS there is no virtual address, and a service that has one is nowhere.
     assert {body["deploy"]["endpoint_mode"] for body in override.values()} == {"dnsrr"}
     for service in (*settings.CLUSTERED, "ovn"):
         every = ovn.MEMBERS if service == "ovn" else settings.services_of(SETTINGS, service)
         places = [override[name]["deploy"]["placement"]["constraints"] for name in every]
         assert places == [[f"node.labels.{swarm.MEMBER_LABEL} == {number}"] for number in (1, 2, 3)]
-
-
-def test_on_several_hosts_no_address_is_rendered_and_copies_share_their_keys():
-    documents = settings.documents(SETTINGS, PASSWORDS)
-    assert str(SETTINGS.consul) not in documents["haproxy/haproxy.cfg"]
-    assert "parse-resolv-conf" in documents["haproxy/haproxy.cfg"]
-    consul = json.loads(documents["consul/consul.json"])
-    assert (consul["bootstrap_expect"], consul["retry_join"]) == (3, ["consul"])
-    assert "node_name" not in consul
-    assert str(SETTINGS.management) in consul["bind_addr"]
-    assert documents["keystone/fernet-key"] == PASSWORDS["keystone_fernet"]
-    assert not {"keystone/fernet-key", "registry/password"} & set(settings.documents(Settings(), PASSWORDS))
-
-
-def test_apis_have_two_copies_unless_the_user_wants_another_number():
-    assert SETTINGS.replicas_of("keystone") == 2
-    assert Settings(ha=True, swarm=True, replicas={"keystone": 3}).replicas_of("keystone") == 3
-    assert (SETTINGS.replicas_of("neutron-api"), SETTINGS.replicas_of("neutron-rpc")) == (2, 2)
-    # Its images are files of one host; a second one of these has nothing to do.
-    assert {SETTINGS.replicas_of(name) for name in ("glance", "neutron-periodic", "neutron-ovn-maintenance")} == {1}
-    assert Settings().replicas_of("keystone") == 1
-
-
-def test_what_is_wanted_is_built_and_awaited_and_horizon_on_wish():
-    assert not {"horizon", "bake"} & SETTINGS.families
-    assert {"registry", "keystone", "nova", "mariadb", "ovn", "neutron", "compute"} <= SETTINGS.families
-    awaited = [api.name for api in settings.apis(SETTINGS) if api.awaited]
-    assert awaited == ["keystone", "glance", "placement", "nova-api", "neutron"]
-    wish = Settings(ha=True, swarm=True, replicas={"horizon": 1})
-    assert "horizon" in wish.families
-    assert "horizon" in [api.name for api in settings.apis(wish) if api.awaited]
 
 
 def hosts(*members):
@@ -236,37 +232,6 @@ def test_the_first_three_hosts_carry_a_member(members, following, absent):
     assert swarm.absent_members(hosts(*members)) == absent
 
 
-def task(service, host, state="running", **more):
-    image = more.pop("image", "127.0.0.1:5001/provision/keystone:1@sha256:abcdef0123456789")
-    return Task(service, host, state, more.pop("wanted", True), image=image, **more)
-
-
-def test_a_line_says_where_each_copy_is_and_why_one_is_missing():
-    tasks = [
-        task("keystone", "host-2", container="a" * 64),
-        task("keystone", "host-1", container="b" * 64),
-        task("keystone", "host-3", "shutdown", wanted=False, problem="an old one"),
-        task("glance", "", "pending", problem="no suitable node"),
-    ]
-    registered = {"a" * 12: True, "b" * 12: False}
-    glance, keystone = swarm_lines(
-        {"keystone": 2, "glance": 1}, tasks, registered, {"127.0.0.1:5001/provision/keystone:1"}
-    )
-    assert (keystone.running, keystone.healthy, keystone.hosts) == (2, 1, ("host-1", "host-2"))
-    assert (keystone.drift, keystone.problem, keystone.up) == ("", "", False)
-    assert (glance.running, glance.healthy, glance.problem, glance.up) == (0, None, "no suitable node", False)
-    assert "host-1 host-2" in "\n".join(table([glance, keystone]))
-
-
-def test_copies_of_two_images_are_not_as_wanted():
-    two = [
-        task("keystone", "host-1"),
-        task("keystone", "host-2", image="127.0.0.1:5001/provision/keystone:2@sha256:ffff"),
-    ]
-    (line,) = swarm_lines({"keystone": 2}, two, {}, {"127.0.0.1:5001/provision/keystone:1"})
-    assert (line.drift, len(line.digests), line.up) == ("image", 2, False)
-
-
 def test_the_members_addresses_are_in_the_order_of_their_numbers():
     every = [
         Host(f"id{n}", f"host-{n}", f"192.0.2.{n}", True, member) for n, member in ((1, 3), (2, 0), (3, 1), (4, 2))
@@ -279,19 +244,3 @@ def test_the_members_addresses_are_in_the_order_of_their_numbers():
 )
 def test_a_hypervisor_s_project_has_a_name_that_compose_takes(host, project):
     assert swarm.hypervisor_project(host) == project
-
-
-def test_a_hypervisor_is_up_when_all_of_it_reports():
-    workers = [
-        Worker("nova-scheduler", "nova-scheduler-1", up=False),
-        Worker("nova-compute", "host-1", up=True),
-        Worker("OVN Controller Gateway agent", "host-1", up=True),
-        Worker("OVN Metadata agent", "host-1", up=True),
-        Worker("nova-compute", "host-2", up=False),
-        Worker("OVN Controller Gateway agent", "host-2", up=True),
-    ]
-    found = {each.host: each for each in hypervisors(workers, ["host-1", "host-3"])}
-    assert list(found) == ["host-1", "host-2", "host-3"]
-    assert found["host-1"].up
-    assert found["host-2"].lacks == ("its nova-compute is reported down", "its metadata agent is not reported")
-    assert len(found["host-3"].lacks) == 3

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from provision.model.registrator.container import Binding, Container, ContainerNetwork, ContainerPort, parse_container
+from provision.model.registrator.container import Binding, Container, ContainerNetwork, ContainerPort
 from provision.model.registrator.services import (
     Changes,
     RegistratorSettings,
     WantedServices,
-    inherit_statuses,
+    keep_statuses,
     plan_changes,
     wanted_services,
 )
@@ -379,7 +379,7 @@ def test_changes(actual, register, deregister, problems):
 
 
 def test_with_another_token_everything_is_registered_anew_and_what_goes_is_taken_over_first():
-    (ours,) = wanted_services([container()], replace(INTERNAL, holder="new")).services.values()
+    (ours,) = wanted_services([container()], replace(INTERNAL, token_hash="new")).services.values()
     held = {"registrator": "h1", "holder": "old"}
     gone = entry("h1:old:80", **held) | {"Address": "10.0.0.9", "Tags": ["t"]}
     actual = {"h1:web:80": READY, "h1:old:80": gone, "h1:same:80": entry("h1:same:80", **held | {"holder": "new"})}
@@ -405,69 +405,8 @@ def test_a_renamed_container_keeps_its_service_s_status():
     labels = {"SERVICE_NAME": "shop", "SERVICE_CHECK_TCP": "1"}
     before = there(one(labels=labels))
     (after,) = wanted_services([container(labels=labels, name="other")], INTERNAL).services.values()
-    changes = inherit_statuses(Changes(register=(after,)), {"h1:web:80": before}, {"h1:web:80": "passing"})
+    changes = keep_statuses(Changes(register=(after,)), {"h1:web:80": before}, {"h1:web:80": "passing"})
     assert changes.register[0].body["Check"] == after.registration["Check"] | {"Status": "passing"}
     elsewhere = before | {"Meta": {"container": "another"}}
-    same = inherit_statuses(Changes(register=(after,)), {"h1:web:80": elsewhere}, {"h1:web:80": "passing"})
+    same = keep_statuses(Changes(register=(after,)), {"h1:web:80": elsewhere}, {"h1:web:80": "passing"})
     assert "Status" not in same.register[0].body["Check"]
-
-
-# --- Docker's document ----------------------------------------------------------------------------------------------
-
-INSPECT = {
-    "Id": "c" * 64,
-    "Name": "/web",
-    "Created": "2026-01-01T00:00:00Z",
-    "Config": {
-        "Image": "web",
-        "Env": ["PATH=/bin", "SERVICE_NAME=a=b", "SERVICE_EMPTY="],
-        "Labels": {"SERVICE_TAGS": "t", "com.docker.compose.project": "shop"},
-        "ExposedPorts": {"53/udp": {}},
-    },
-    "State": {"Running": True, "Paused": False, "Restarting": False},
-    "HostConfig": {"NetworkMode": "shop_mesh"},
-    "NetworkSettings": {
-        "Ports": {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}], "443/tcp": None},
-        "Networks": {"shop_mesh": {"NetworkID": "n1", "IPAddress": "10.0.0.5", "GlobalIPv6Address": ""}},
-    },
-}
-
-
-def test_parse():
-    assert parse_container(INSPECT) == Container(
-        id="c" * 64,
-        name="web",
-        image="web",
-        created="2026-01-01T00:00:00Z",
-        serving=True,
-        env=(("SERVICE_NAME", "a=b"), ("SERVICE_EMPTY", "")),
-        labels=(("SERVICE_TAGS", "t"),),
-        project="shop",
-        network_mode="shop_mesh",
-        networks=(ContainerNetwork("shop_mesh", "n1", "10.0.0.5"),),
-        exposed=(ContainerPort(53, "udp"), ContainerPort(80), ContainerPort(443)),
-        bindings=(Binding(ContainerPort(80), "0.0.0.0", 8080),),
-    )
-
-
-@pytest.mark.parametrize(
-    ("state", "serving", "health"),
-    [
-        ({"Running": True, "Paused": True}, False, ""),
-        ({"Running": True, "Restarting": True}, False, ""),
-        ({"Running": False}, False, ""),
-        ({"Running": True, "Health": {"Status": "none"}}, True, ""),
-        ({"Running": True, "Health": {"Status": "healthy", "Log": [{"Output": "ok"}]}}, True, "healthy"),
-    ],
-)
-def test_parse_state(state, serving, health):
-    found = parse_container(INSPECT | {"State": state})
-    assert (found.serving, found.health) == (serving, health)
-
-
-def test_parse_a_bare_container():
-    bare = INSPECT | {
-        "Config": {"Image": "x", "Env": None, "Labels": None},
-        "NetworkSettings": {"Ports": None, "Networks": None},
-    }
-    assert parse_container(bare).exposed == ()

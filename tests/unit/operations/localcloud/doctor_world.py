@@ -12,7 +12,7 @@ from provision.base import paths
 from provision.model.localcloud.doctor.observed import Clock, Endpoint, Unit, Worker
 from provision.model.localcloud.settings import Settings, apis
 from provision.model.registrator.container import Container, ContainerNetwork, ContainerPort
-from provision.model.registrator.services import RegistratorSettings, holder_of, wanted_services
+from provision.model.registrator.services import RegistratorSettings, token_hash, wanted_services
 from provision.operations.localcloud.shared import inspection
 from provision.operations.localcloud.single import doctor
 
@@ -77,7 +77,7 @@ class FakeConsul:
     def services(self):
         self.reads += 1
         registrator = RegistratorSettings(
-            "vm", internal=True, network=inspection.NETWORK, holder=holder_of("the-registrator-s")
+            "vm", internal=True, network=inspection.NETWORK, token_hash=token_hash("the-registrator-s")
         )
         wanted = wanted_services([CONTAINER], registrator)
         return {

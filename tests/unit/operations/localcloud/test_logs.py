@@ -10,7 +10,7 @@ from itertools import islice
 import pytest
 
 from provision.base.errors import ProvisionError, UsageError
-from provision.model.localcloud.logs import LogSource, Wish
+from provision.model.localcloud.logs import LogFilter, LogSource
 from provision.operations.localcloud import logs
 from provision.operations.localcloud.logs import Query, read_logs, select_sources
 
@@ -76,8 +76,8 @@ def test_docker_counts_the_last_lines_where_all_are_wanted(reader):
 
 
 def test_the_last_lines_of_a_search_are_those_that_match(reader):
-    assert read(reader, Query(wish=Wish(re.compile("[12345]$")), tail=2)) == ["b2", "b3", "a4", "a5"]
-    assert read(reader, Query(wish=Wish(re.compile("a[14]")), tail=1)) == ["a4"]
+    assert read(reader, Query(wish=LogFilter(re.compile("[12345]$")), tail=2)) == ["b2", "b3", "a4", "a5"]
+    assert read(reader, Query(wish=LogFilter(re.compile("a[14]")), tail=1)) == ["a4"]
     assert {tail for _, _, tail, _ in reader.asked} == {None}
 
 

@@ -28,7 +28,7 @@ def test_an_installation_of_an_older_version_gets_the_values_that_it_lacks(monke
     (paths.localcloud_dir() / "compose.env").write_text("".join(f"{key}={value}\n" for key, value in old.items()))
     lacking = installation.control().values
     assert set(lacking) == set(every) - set(old)
-    assert lacking["KEYSTONE_COPIES"] == "1"
+    assert lacking["KEYSTONE_REPLICAS"] == "1"
 
 
 def test_what_this_checkout_gives_is_what_is_written(monkeypatch, tmp_path):

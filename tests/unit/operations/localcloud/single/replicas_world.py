@@ -206,7 +206,7 @@ class FakeCompose:
 
     def definitions(self):
         return {
-            each.service: f"{each.service}-{self.machine.tag}-{self.values.get('COPY', 1)}"
+            each.service: f"{each.service}-{self.machine.tag}-{self.values.get('REPLICA', 1)}"
             for each in SCALABLE_SERVICES
         }
 
@@ -238,6 +238,6 @@ class FakeCompose:
             there = [box for box in machine.boxes.values() if box.state.service == service]
             assert total >= len(there), "Compose would remove one of its own choice"
             for _ in range(total - len(there)):
-                number = int(self.values["COPY"])
+                number = int(self.values["REPLICA"])
                 machine.put(service, number, tag, born=machine.now, **machine.next.get(service, {}))
                 machine.log.append(f"start {service} {number} {tag}")

@@ -53,14 +53,20 @@ def test_all_is_well(machine):
     found = status.status()
     assert found.up
     keystone = line(found, "keystone")
-    assert (keystone.wanted, keystone.running, keystone.healthy, keystone.drift, keystone.host) == (1, 1, 1, "", "box")
+    assert (keystone.wanted, keystone.running, keystone.healthy, keystone.drift, keystone.hosts) == (
+        1,
+        1,
+        1,
+        "",
+        ("box",),
+    )
     assert line(found, "compute-1 libvirt").healthy is None
     assert found.text().splitlines()[-1] == "Everything is up."
     document = found.document()
     assert document["up"] is True
-    assert {"service", "wanted", "running", "healthy", "images", "digests", "drift", "host", "up"} <= set(
-        document["services"][0]
-    )
+    keys = ["service", "wanted", "running", "healthy", "images", "digests", "drift", "host", "up"]
+    assert {tuple(each) for each in document["services"]} == {tuple(keys)}
+    assert next(each for each in document["services"] if each["service"] == "keystone")["host"] == "box"
 
 
 def test_out_of_date_is_said_and_is_no_failure(machine):

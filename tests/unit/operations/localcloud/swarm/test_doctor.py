@@ -8,8 +8,8 @@ from provision.base.errors import ProvisionError
 from provision.model.localcloud.doctor.observed import Clock, Unit
 from provision.model.localcloud.doctor.swarm_rules import diagnose_swarm
 from provision.model.localcloud.settings import Settings
+from provision.model.localcloud.status import ServiceStatus
 from provision.model.localcloud.swarm import Host, Task
-from provision.model.localcloud.swarm_status import SwarmLine
 from provision.operations.localcloud.swarm import doctor
 
 HOSTS = tuple(Host(f"id{n}", f"host-{n}", f"192.0.2.{n}", n != 3, n) for n in (1, 2, 3))
@@ -61,8 +61,8 @@ def _swarm(monkeypatch):
     monkeypatch.setattr(doctor, "Inspector", FakeInspector)
     monkeypatch.setattr(doctor, "inspections", parts)
     monkeypatch.setattr(doctor, "read_passwords", dict)
-    line = SwarmLine("keystone", 2, 2, 2, ("sha256:cd",), "", ())
-    monkeypatch.setattr(doctor, "read_lines", lambda settings, swarm, tasks: (line,))
+    line = ServiceStatus("keystone", 2, 2, 2, ("sha256:cd",), "", ())
+    monkeypatch.setattr(doctor, "read_services", lambda settings, swarm, tasks: (line,))
     return swarm
 
 
@@ -75,7 +75,7 @@ def test_replicas_of_all_hosts_are_seen_and_those_of_this_one_in_depth(swarm):
     assert {unit.family for unit in seen.here.units} == {"", "keystone"}
     assert swarm.asked == [["keystone-1@host-1"]]
     assert seen.here.wanted == {("provision", "keystone"): 2}
-    assert (seen.hosts, [line.service for line in seen.lines], seen.problem) == (HOSTS, ["keystone"], "")
+    assert (seen.hosts, [line.service for line in seen.services], seen.problem) == (HOSTS, ["keystone"], "")
 
 
 def test_what_is_asked_is_asked_on_this_host(swarm):

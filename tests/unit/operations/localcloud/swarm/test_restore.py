@@ -14,8 +14,7 @@ from provision.base.progress import Silent
 from provision.model.localcloud.backup import key_files
 from provision.model.localcloud.doctor.observed import Unit
 from provision.model.localcloud.settings import Settings
-from provision.model.localcloud.swarm import Host
-from provision.model.localcloud.swarm_restore import clearing
+from provision.model.localcloud.swarm import Host, clear_jobs
 from provision.operations.localcloud.shared import backup as shared_backup
 from provision.operations.localcloud.shared import installation
 from provision.operations.localcloud.swarm import restore as restore_module
@@ -157,9 +156,9 @@ def test_volumes_are_emptied_where_they_are():
             "glance": body("/var/lib/glance"),
         }
     }
-    found = clearing(document, "image", images=False)
+    found = clear_jobs(document, "image", images=False)
     assert set(found) == {"clear-consul", "clear-mariadb-2", "clear-ovn-3"}
-    assert set(clearing(document, "image", images=True)) - set(found) == {"clear-glance"}
+    assert set(clear_jobs(document, "image", images=True)) - set(found) == {"clear-glance"}
     assert found["clear-consul"]["deploy"]["mode"] == "global-job"
     one = found["clear-mariadb-2"]
     assert (one["deploy"]["mode"], one["deploy"]["placement"]) == ("replicated-job", place)

@@ -1,60 +1,66 @@
-"""The status of a control plane on several hosts, for a person and for a program."""
+"""The status of a Swarm, for a person and for a program."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from types import SimpleNamespace
-
 import pytest
 
-from provision.model.localcloud.settings import Settings
-from provision.model.localcloud.swarm_status import Hypervisor, SwarmLine
-from provision.operations.localcloud.swarm import status
+from provision.model.localcloud.status import HypervisorStatus, ServiceStatus
+from provision.model.localcloud.swarm import Host
 from provision.operations.localcloud.swarm.status import SwarmStatus
 
-from .hosts_world import FakeSwarm, host
+HOSTS = (Host("id1", "host-1", "192.0.2.1", True, 1), Host("id2", "host-2", "192.0.2.2", True))
+KEYSTONE = ServiceStatus("keystone", 2, 2, 2, ("sha256:abcdef0123456789",), "", ("host-1", "host-2"))
+GLANCE = ServiceStatus("glance", 1, 0, None, (), "", (), problem="no suitable node")
+
+WORKING = HypervisorStatus("host-2", ())
+BROKEN = HypervisorStatus("host-2", ("its switch is not reported",))
 
 
-def line(service, running, wanted=1, **more):
-    return SwarmLine(service, wanted, running, None, ("sha256:ab",), "", ("host-1",), **more)
+def status(services=(KEYSTONE,), apis=None, hosts=HOSTS, hypervisors=(WORKING,)):
+    return SwarmStatus(hosts, services, {"keystone": ""} if apis is None else apis, hypervisors)
 
 
-def test_a_status_is_up_when_hosts_replicas_and_apis_all_are():
-    up = SwarmStatus((host(1, 1),), (line("keystone", 1),), {"keystone": ""})
-    assert up.up
-    assert "Everything is up." in up.text()
-    away = replace(host(2, 2), ready=False)
-    for less in (
-        replace(up, hosts=(host(1, 1), away)),
-        replace(up, services=(line("keystone", 1), line("glance", 0, problem="no suitable node"))),
-        replace(up, apis={"keystone": "no connection"}),
-        replace(up, apis={}),
-    ):
-        assert not less.up
-        assert not less.document()["up"]
-        assert "Everything is up." not in less.text()
-    hypervisors = (Hypervisor("host-1", ()), Hypervisor("host-2", ("its nova-compute is reported down",)))
-    assert replace(up, hypervisors=hypervisors[:1]).up
-    less = replace(up, hypervisors=hypervisors)
-    assert not less.up
-    assert "hypervisor host-2  its nova-compute is reported down" in less.text()
-    assert [each["up"] for each in less.document()["hypervisors"]] == [True, False]
-    assert "host-2  192.0.2.2  away  member 2" in replace(up, hosts=(away,)).text()
-    assert "glance: no suitable node" in replace(up, services=(line("glance", 0, problem="no suitable node"),)).text()
+def test_all_is_well():
+    found = status()
+    assert found.up
+    assert found.text().splitlines() == [
+        "host-1  192.0.2.1  ready  member 1",
+        "host-2  192.0.2.2  ready",
+        "",
+        "service   replicas  healthy  image         hosts          out of date",
+        "keystone  2/2       2        abcdef012345  host-1 host-2  -",
+        "",
+        "keystone  answers",
+        "",
+        "hypervisor host-2  up",
+        "Everything is up.",
+    ]
 
 
-@pytest.mark.parametrize(("services", "apis"), [((), set()), (("keystone",), {"keystone"})])
-def test_apis_are_asked_when_there_is_a_control_plane(monkeypatch, tmp_path, services, apis):
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    swarm = FakeSwarm(host(1, 1))
-    monkeypatch.setattr(swarm, "tasks", lambda: (), raising=False)
-    monkeypatch.setattr(status, "require_swarm", lambda: Settings(ha=True, swarm=True))
-    monkeypatch.setattr(status, "swarm_adapter", lambda settings: swarm)
-    monkeypatch.setattr(status, "read_lines", lambda *_: tuple(line(name, 1) for name in services))
-    monkeypatch.setattr(status, "Admin", lambda login: SimpleNamespace(answers=lambda url: "no connection"))
-    found = status.status()
-    assert apis <= set(found.apis)
-    assert bool(found.apis) == bool(services)
-    # Nova is not asked while an API does not answer.
-    assert found.hypervisors == ()
+def test_a_program_reads_the_same_keys_as_ever():
+    document = status((KEYSTONE, GLANCE)).document()
+    assert list(document) == ["up", "hosts", "services", "apis", "hypervisors"]
+    keys = ["service", "wanted", "running", "healthy", "digests", "drift", "hosts", "problem", "up"]
+    assert [list(each) for each in document["services"]] == [keys, keys]
+    assert document["services"][1]["problem"] == "no suitable node"
+    assert document["apis"] == {"keystone": "up"}
+    assert [list(each) for each in document["hypervisors"]] == [["host", "lacks", "up"]]
+
+
+@pytest.mark.parametrize(
+    ("found", "line"),
+    [
+        (status((KEYSTONE, GLANCE)), "glance: no suitable node"),
+        (status(apis={"keystone": "HTTP 503"}), "keystone  HTTP 503"),
+        (
+            status(hypervisors=(HypervisorStatus("host-2", ("its switch is not reported",)),)),
+            "hypervisor host-2  its switch",
+        ),
+        (status(hosts=(Host("id1", "host-1", "192.0.2.1", False, 1),)), "host-1  192.0.2.1  away  member 1"),
+        (status(apis={}, hypervisors=()), "`provision cloud up` starts it"),
+    ],
+)
+def test_what_is_not_as_it_should_be_is_not_up_and_is_said(found, line):
     assert not found.up
+    assert line in found.text()
+    assert "Everything is up." not in found.text()

@@ -168,7 +168,7 @@ def test_starting_empty_removes_data_before_anything_starts(swarm, deployment, m
     monkeypatch.setitem(deployment._stack.images, "provision/registry:1", "127.0.0.1:5001/provision/registry:1")
     monkeypatch.setattr(
         up,
-        "clearing",
+        "clear_jobs",
         lambda document, image, images: {"clear-mariadb": {"deploy": {"mode": "replicated-job"}, "image": image}},
     )
     steps = []
