@@ -50,7 +50,7 @@ def job(cluster: Cluster, spark: dict[str, Any]) -> Any:
 
 
 def test_job_computes_the_sum(job: Any) -> None:
-    assert job["sum"] == smoke_test.SUM
+    assert job["sum"] == smoke_test.EXPECTED_SUM
 
 
 def test_job_ran_on_worker(job: Any, worker_look: Look) -> None:

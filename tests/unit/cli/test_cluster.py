@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from provision.cli.cluster import _say, lines
+from provision.cli.cluster import lines, show_summary
 from provision.cli.main import main
 from provision.cli.terminal import TerminalProgress
 from provision.model.cluster.plan import Plan, Step
@@ -92,7 +92,7 @@ def test_where_to_log_in_is_said_each_time(changed, tmp_path, capsys):
     summary = Summary(
         changed, "https://192.0.2.1", "http://192.0.2.1:8080", ("alice", "bob"), tmp_path / "passwords", tmp_path / "ca"
     )
-    _say(summary, TerminalProgress())
+    show_summary(summary, TerminalProgress())
     told = capsys.readouterr().out
     assert ("Nothing to do: https://192.0.2.1 works." in told) != changed
     assert "Hub:        https://192.0.2.1\n" in told

@@ -24,7 +24,6 @@ WANTED = DesiredState(
     external="ext",
     rules=RULES,
     image="img",
-    public_key="ssh-ed25519 AAAA",
     master_flavor="small",
     worker_flavor="small",
     count=2,
@@ -77,7 +76,7 @@ def observed(has):
         floatings=(resources.Floating("f", "", tagged["ip"], "172.29.0.9", has.get("leads to", "p")),)
         if "ip" in things
         else (),
-        keys=(resources.KeyPair("provision-a", WANTED.public_key),) if "key" in things else (),
+        keys=(resources.KeyPair("provision-a", "ssh-ed25519 AAAA"),) if "key" in things else (),
         servers=tuple(server(**one) if isinstance(one, dict) else server(one) for one in has.get("servers", [])),
     )
 

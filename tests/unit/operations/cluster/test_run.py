@@ -8,7 +8,7 @@ import pytest
 
 from provision.base.errors import UsageError
 from provision.base.model import ClusterSpec, Node
-from provision.operations.cluster.run import choose, ssh_argv
+from provision.operations.cluster.run import find_node, ssh_argv
 
 MASTER = Node("lab-master", "master", "10.0.0.1")
 WORKER = Node("lab-worker-1", "worker", "10.0.0.2")
@@ -22,12 +22,12 @@ LIVE: Any = SimpleNamespace(
     [(None, MASTER), ("master", MASTER), ("lab-master", MASTER), ("worker-1", WORKER), ("lab-worker-1", WORKER)],
 )
 def test_nodes_are_found_by_name_or_its_end(name: str | None, node: Node) -> None:
-    assert choose(LIVE, name) == node
+    assert find_node(LIVE, name) == node
 
 
 def test_an_unknown_node_is_refused_with_a_suggestion() -> None:
     with pytest.raises(UsageError, match="no node 'lab-worker-7'") as caught:
-        choose(LIVE, "lab-worker-7")
+        find_node(LIVE, "lab-worker-7")
     assert "lab-worker-1" in caught.value.hint
 
 

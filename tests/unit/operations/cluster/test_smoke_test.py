@@ -10,8 +10,8 @@ WORKERS = ["a-worker-1", "a-worker-2"]
 
 
 def test_a_good_job() -> None:
-    found = smoke_test.judge(f"NOTE: Picked up JDK_JAVA_OPTIONS\n{GOOD}\n", WORKERS)
-    assert found == smoke_test.Smoke(499500, ("a-worker-1", "a-worker-2.novalocal"), 12.5)
+    found = smoke_test.read_result(f"NOTE: Picked up JDK_JAVA_OPTIONS\n{GOOD}\n", WORKERS)
+    assert found == smoke_test.SmokeTestResult(499500, ("a-worker-1", "a-worker-2.novalocal"), 12.5)
 
 
 @pytest.mark.parametrize(
@@ -24,4 +24,4 @@ def test_a_good_job() -> None:
 )
 def test_a_bad_job(said: str, complaint: str) -> None:
     with pytest.raises(ProvisionError, match=complaint):
-        smoke_test.judge(said, WORKERS)
+        smoke_test.read_result(said, WORKERS)
