@@ -35,7 +35,7 @@ _Any = TypeVar("_Any")
 
 STARTABLE: Final = {"SHUTOFF", "PAUSED", "SUSPENDED"}
 """Server statuses that a step `start` ends."""
-_CHANGED: Final = "the spec's users, Hub, access or Spark settings, or its flavors, changed since it was set up"
+_CHANGED: Final = "the spec's users, Hub, access, Spark settings or flavors have changed"
 """Nodes carry only the hash of the spec that they were set up with: it tells that something changed, not what."""
 BUILDING: Final = {"BUILD", "REBUILD", "REBOOT", "HARD_REBOOT"}
 """Server statuses that pass by themselves."""
@@ -159,7 +159,7 @@ def _only(kind: str, things: Sequence[_Any], cluster: str) -> _Any | None:
     if len(things) > 1:
         raise ProvisionError(
             f"the cloud holds {len(things)} {kind}s that carry the mark of cluster {cluster}",
-            "Was `provision up` run from two machines at once? Remove one by hand, or everything with `provision down`.",
+            "Was `provision up` run on two machines at once? Remove one by hand, or everything with `provision down`.",
         )
     return things[0] if things else None
 
@@ -297,7 +297,7 @@ def _must_replace(desired: DesiredState, server: Server, observed: ObservedClust
     if server.flavor != _flavor(desired, server):
         return f"it is a {server.flavor}, and the spec asks for {_flavor(desired, server)}", True
     if desired.same_image and desired.image and server.image != desired.image:
-        return "its image is not the one in the spec", True
+        return "it was created from another image", True
     return "", False
 
 

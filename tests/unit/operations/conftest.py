@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import wraps
 from ipaddress import IPv4Network
@@ -94,6 +95,18 @@ class FakeCloud:
     @property
     def writes(self):
         return [call for call in self.log if call.startswith(WRITES)]
+
+    def add(self, kind, name, description="", **data):
+        """Put a resource there, as somebody else would."""
+        return self._add(kind, name, description, **data)
+
+    def add_port(self, network, **data):
+        """Put a port on a network, as Nova or somebody else would."""
+        return self._port(network, **data)
+
+    def vanish(self, server):
+        """Remove a server without being asked."""
+        self._vanish(server)
 
     # --- what it offers ---
 
@@ -443,6 +456,40 @@ class Site:
         )
         return operation.run(self.plans.append, replace=replace)
 
+    def assert_complete(self, workers=2):
+        """Assert that exactly one whole cluster is there: tagged, working, its smoke test passed; return it."""
+        seen = self.cloud.observe(self.spec.name)
+        for things in (seen.networks, seen.subnets, seen.routers, seen.groups, seen.floatings, seen.keys):
+            assert len(things) == 1
+        for things in (seen.networks, seen.subnets, seen.routers, seen.groups, seen.floatings):
+            assert things[0].tagged
+        assert [port.name for port in seen.ports if port.marked] == [f"{self.spec.name}-master"]
+        assert len([port for port in seen.ports if port.on_router]) == 1
+        assert len(seen.ports) == 2 + workers
+        names = [resources.master_name(self.spec.name), *resources.worker_names(self.spec.name, workers)]
+        assert [server.name for server in seen.nodes] == names
+        assert {server.status for server in seen.nodes} == {"ACTIVE"}
+        assert seen.nodes[0].smoke_tested == seen.nodes[0].spec
+        assert seen.nodes[0].floating == seen.floatings[0].address
+        assert seen.floatings[0].port == seen.master_port.id
+        assert seen.nodes[0].address == seen.master_port.address
+        return seen
+
+    def assert_nothing_to_do(self):
+        """Assert that another `up` changes nothing and runs no job."""
+        before, jobs = len(self.cloud.writes), len(self.jobs)
+        assert self.up().changed is False
+        assert len(self.cloud.writes) == before
+        assert len(self.jobs) == jobs
+
+    @contextmanager
+    def killed_at(self, number, *, late):
+        """Kill what runs inside at its n-th request, before that reaches the cloud, or if `late`, before its answer is read."""
+        self.cloud.die_at, self.cloud.die_late = self.cloud.calls + number, late
+        with suppress(Killed):
+            yield
+        self.cloud.die_at = None
+
     def down(self):
         return down(self.cloud, self.cluster_dir, Silent(), lambda observed: None, sleep=lambda _: None)
 
@@ -465,10 +512,10 @@ def make_site():
     def make(workers=2, name="analytics"):
         cloud = FakeCloud()
         # Somebody else's things, some of them confusingly alike.
-        cloud._add("network", name)
-        cloud._add("network", "other", resources.mark("other"))
-        cloud._add("router", name, f"{resources.mark(name)}-2")
-        cloud._add("group", "default", rules=[])
+        cloud.add("network", name)
+        cloud.add("network", "other", resources.mark("other"))
+        cloud.add("router", name, f"{resources.mark(name)}-2")
+        cloud.add("group", "default", rules=[])
         cloud.keys["provision-other"] = "ssh-ed25519 AAAA"
         cloud.vms["vm-x"] = {
             "id": "vm-x",
