@@ -484,7 +484,7 @@ class Site:
 
     @contextmanager
     def killed_at(self, number, *, late):
-        """Kill what runs inside at its n-th request, before that reaches the cloud, or if `late`, before its answer is read."""
+        """Kill what runs inside at its n-th request, before the cloud gets it or, `late`, before its answer is read."""
         self.cloud.die_at, self.cloud.die_late = self.cloud.calls + number, late
         with suppress(Killed):
             yield
