@@ -55,7 +55,7 @@ class ClusterDir:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Lock the cluster for this command. Raises ProvisionError while another command on this machine has the lock."""
+        """Lock the cluster for this command. Raises ProvisionError while another one on this machine has the lock."""
         self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Beside the folder: `down` removes the folder while it holds the lock.
         handle = os.open(self.folder.parent / f".{self.name}.lock", os.O_RDWR | os.O_CREAT, 0o600)

@@ -70,8 +70,8 @@ def network(text: str) -> IPv4Network:
             raise Wrong(f"{text!r} is IPv6, which clusters do not use", fix) from None
         raise Wrong(f"{text!r} is not an address range", fix) from None
     except ValueError:
-        range_ = IPv4Network(text, strict=False)
-        raise Wrong(f"{text!r} has host bits set", f"Write {range_} for the whole range.") from None
+        corrected = IPv4Network(text, strict=False)
+        raise Wrong(f"{text!r} has host bits set", f"Write {corrected} for the whole range.") from None
 
 
 def _is_address(text: str) -> bool:

@@ -168,6 +168,4 @@ def _parse(file: NodeFile) -> None:
     except (ValueError, SyntaxError, yaml.YAMLError) as error:
         raise ProvisionError(f"{file.path} was rendered wrong: {error}") from error
     if not file.content.endswith("\n") or file.content.startswith((" ", "\n")):
-        raise ProvisionError(
-            f"{file.path} was rendered wrong: it starts with a blank or does not end with a line break"
-        )
+        raise ProvisionError(f"{file.path} was rendered wrong: it starts with a blank, or its last line has no end")

@@ -41,13 +41,13 @@ class Progress(Silent):
 
 
 def test_both_playbooks_run_and_their_changes_are_counted(monkeypatch):
-    ansible, progress = Ansible(f"TASK [Look at every file and unit] ***\n{RECAP}"), Progress()
+    ansible, progress = Ansible(f"TASK [Inspect every file and unit] ***\n{RECAP}"), Progress()
     monkeypatch.setattr(process, "stream", ansible.stream)
     assert run_playbooks(INVENTORY, progress) == 6
     assert [argv[3] for argv in ansible.runs] == [str(paths.PLAYBOOKS / "site.yml"), str(paths.PLAYBOOKS / "users.yml")]
     assert [argv[0].rpartition("/")[2] for argv in ansible.runs] == ["ansible-playbook"] * 2
     assert ansible.inventories == [INVENTORY] * 2
-    assert progress.updates == [(name, "Look at every file and unit") for name in ("site.yml", "users.yml")]
+    assert progress.updates == [(name, "Inspect every file and unit") for name in ("site.yml", "users.yml")]
 
 
 def test_a_failure_ends_it_with_ansibles_own_output(monkeypatch):
