@@ -26,7 +26,7 @@ APP_CORES: Final = 4
 EXECUTOR_MEMORY: Final = 2048
 """MiB of an executor, by default at most."""
 SYSTEM_AT_LEAST: Final = 512
-"""MiB of a node that are not for Spark."""
+"""MiB of a node that are not for Spark, at least."""
 MASTER_AT_LEAST: Final = 1536
 """The Spark master, the Hub, its proxy, one notebook and a 512 MiB driver use about 850 MiB."""
 _SYMPTOM: Final = "notebooks would wait for ever with “Initial job has not accepted any resources”"
