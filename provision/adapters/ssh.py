@@ -20,7 +20,7 @@ from provision.base.constants import OPERATOR
 from provision.base.errors import ProvisionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from provision.base.model import Node
@@ -224,8 +224,3 @@ def _result(line: str, answer: Any, timeout: float | None) -> Result:  # noqa: A
     if isinstance(answer, BaseException):
         return Result((line,), UNREACHABLE, "", str(answer) or type(answer).__name__)
     return Result((line,), answer.exited, answer.stdout, answer.stderr)
-
-
-def highest_exit_code(results: Mapping[str, Result]) -> int:
-    """Return the highest exit code of a command that was run on many nodes."""
-    return max((result.code for result in results.values()), default=0)

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from provision.adapters.ssh import highest_exit_code
 from provision.base.errors import UsageError
 from provision.cli.spec import file_option, load_spec, source_of
 from provision.cli.terminal import TerminalProgress, duration, print_json
-from provision.operations.cluster.run import ROLES, find_node, ssh_argv
+from provision.operations.cluster.run import ROLES, find_node, highest_exit_code, ssh_argv
 from provision.operations.cluster.run import run as run_on_nodes
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from provision.base.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from provision.adapters.host.process import Result
     from provision.base.model import Node
@@ -45,3 +45,8 @@ def run(cluster: LiveCluster, role: str, command: str, timeout: float | None = N
         raise UsageError(f"cluster {cluster.spec.name} has no {role}", "See `provision status`.")
     with cluster.fleet() as fleet:
         return fleet.run(nodes, command, timeout=timeout)
+
+
+def highest_exit_code(results: Mapping[str, Result]) -> int:
+    """Return the highest exit code of a command that was run on many nodes."""
+    return max((result.code for result in results.values()), default=0)
