@@ -1,6 +1,6 @@
-"""The cluster's folder on this machine: its keys, its certificate authority, its users' first passwords (0700/0600).
+"""A cluster's folder on this machine: keys, certificate authority and first passwords, readable by the owner only.
 
-What is there is kept, what is missing is made: a killed `up` goes on with the same secrets.
+Files that exist are kept, missing ones are made: after an interruption, `up` continues with the same secrets.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from provision.base.model import Addresses, ClusterSpec
 
 PASSWORD_LETTERS: Final = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # noqa: S105 - an alphabet
-"""Without 0 and O, 1 and l: they are read from a screen and typed."""
+"""Without 0, O, 1 and l: passwords are read from a screen and typed."""
 PASSWORD_LENGTH: Final = 16
 
 
@@ -38,7 +38,6 @@ class ClusterDir:
         self.name = name
         self.folder: Path = paths.cluster_dir(name)
 
-    # The names that the other doors use too (ssh, ansible).
     @property
     def private_key(self) -> Path:
         """The operator's private key (OpenSSH format)."""
@@ -46,17 +45,17 @@ class ClusterDir:
 
     @property
     def authority(self) -> Path:
-        """The certificate that signed the Hub's: what a browser or curl is told to trust."""
+        """CA certificate that signed the Hub's: browsers and curl have to trust it."""
         return self.folder / "ca.pem"
 
     @property
     def passwords(self) -> Path:
-        """The users' first passwords, one `user password` a line."""
+        """File of the users' first passwords: `user password` on each line."""
         return self.folder / "passwords"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the cluster for one command at a time on this machine; raises ProvisionError when another has it."""
+        """Lock the cluster for this command. Raises ProvisionError while another one on this machine has the lock."""
         self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Beside the folder: `down` removes the folder while it holds the lock.
         handle = os.open(self.folder.parent / f".{self.name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -72,7 +71,7 @@ class ClusterDir:
             os.close(handle)
 
     def public_key(self) -> str:
-        """Return the operator's public key (`ssh-ed25519 AAAA…`), empty when there is no key yet."""
+        """Return the operator's public key (`ssh-ed25519 AAAA…`); empty if there is no key yet."""
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
 
         try:
@@ -82,11 +81,13 @@ class ClusterDir:
         try:
             key = load_ssh_private_key(pem, password=None)
         except ValueError as error:
-            raise ProvisionError(f"{self.private_key} is no OpenSSH key: {error}", "Restore it from a copy.") from None
+            raise ProvisionError(
+                f"{self.private_key} is not an OpenSSH key: {error}", "Restore it from a backup."
+            ) from None
         return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 
     def ensure_key(self) -> str:
-        """Make the operator's key pair if there is none; return the public key."""
+        """Make the operator's key pair if it is missing; return the public key."""
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
         from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -99,7 +100,7 @@ class ClusterDir:
         return public
 
     def ensure_secrets(self, spec: ClusterSpec, addresses: Addresses) -> Secrets:
-        """Make what is missing of the cluster's secrets, and a Hub certificate for its addresses; return them all."""
+        """Return the cluster's secrets, with a Hub certificate for these addresses; what is missing is made."""
         public = self.ensure_key()
         kept = self._kept()
         spark = kept.get("spark_secret") or entropy.token_hex(32)
@@ -123,7 +124,7 @@ class ClusterDir:
         )
 
     def remove(self) -> None:
-        """Remove the folder and all in it."""
+        """Remove the folder and everything in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _kept(self) -> dict[str, Any]:
@@ -133,13 +134,13 @@ class ClusterDir:
         except FileNotFoundError:
             return {}
         except ValueError as error:
-            raise ProvisionError(f"{file} is no JSON: {error}", "Restore it from a copy.") from None
+            raise ProvisionError(f"{file} is not JSON: {error}", "Restore it from a backup.") from None
         return kept
 
     def _users(self, spec: ClusterSpec, hashes: dict[str, str]) -> dict[str, str]:
-        """Make first passwords for users who have none; the plain text is written before its hash is.
+        """Make first passwords for users who have none; the plain text is written before its hash.
 
-        The file of plain passwords may be removed by hand once they are handed out: the hashes stay.
+        The file of plain passwords may be removed once they are handed out: the hashes stay.
         """
         try:
             plain = dict(line.split(maxsplit=1) for line in self.passwords.read_text().splitlines() if line.strip())
@@ -164,7 +165,7 @@ def _read(path: Path, field: str) -> str:
     try:
         return path.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{field}: {path} cannot be read: {error}", "Give a PEM file that you may read.") from None
+        raise UsageError(f"{field}: {path} cannot be read: {error}", "Name a PEM file that you may read.") from None
 
 
 def _crypt(password: str) -> str:

@@ -1,7 +1,7 @@
-"""The door to the nodes: SSH by the cluster's own ssh_config and known_hosts, in which every host key was known before.
+"""SSH to the nodes, with an ssh_config and a known_hosts of the cluster's own.
 
-One ssh_config serves everyone: OpenSSH (`provision ssh`), fabric (here), testinfra and Ansible. Host keys come from the
-nodes' consoles, through the cloud's API (model/cluster/console.py); one that was not announced there is never accepted.
+The same ssh_config serves OpenSSH (`provision ssh`), fabric (here), testinfra and Ansible. Host keys are read from the
+nodes' consoles through the cloud's API (model/cluster/console.py); any other key is refused.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from provision.base.constants import OPERATOR
 from provision.base.errors import ProvisionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from provision.base.model import Node
@@ -28,23 +28,24 @@ if TYPE_CHECKING:
 CONFIG: Final = "ssh_config"
 KNOWN_HOSTS: Final = "known_hosts"
 CONNECT_SECONDS: Final = 180
-"""Emulated nodes take their time for a key exchange."""
+"""Timeout for a connection: a key exchange takes long on emulated nodes."""
 SOCKET_LIMIT: Final = 107 - 17
-"""What a Unix socket's path may hold, less the suffix that OpenSSH gives it while it is made."""
+"""Bytes of a Unix socket's path, less the suffix that OpenSSH adds while it creates the socket."""
 UNREACHABLE: Final = 255
-"""The exit code of a node that could not be reached: OpenSSH's own."""
+"""Exit code for a node that could not be reached, as OpenSSH has it."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostKeys:
-    """What known_hosts tells of a VM: its id in the cloud and the keys that it announced."""
+    """The host keys of one server, as known_hosts holds them."""
 
     id: str
+    """The server's id in the cloud."""
     keys: tuple[str, ...]
 
 
 def known(folder: Path) -> dict[str, HostKeys]:
-    """Read the known_hosts of a cluster's folder: node name -> keys; the VM's id says whether they still count."""
+    """Read the known_hosts in a cluster's folder: host keys by node name, each valid for the server with that id."""
     found: dict[str, HostKeys] = {}
     try:
         lines = (folder / KNOWN_HOSTS).read_text().splitlines()
@@ -62,8 +63,8 @@ def known(folder: Path) -> dict[str, HostKeys]:
 def write_config(folder: Path, nodes: Sequence[Node], floating: str) -> Path:
     """Write known_hosts and ssh_config for these nodes into the cluster's folder; return the ssh_config.
 
-    The master is reached at its floating IP, the workers through it. A node without host keys cannot be reached: its
-    connections fail, they don't ask.
+    The master is reached at its floating IP, the workers through the master. Connections to a node without host keys
+    fail without asking.
     """
     hosts, blocks = [], []
     for node in nodes:
@@ -76,7 +77,7 @@ def write_config(folder: Path, nodes: Sequence[Node], floating: str) -> Path:
             f"  HostKeyAlias {node.name}",
         ]
         if not master:
-            block += [f"  ProxyJump {leader.name}" for leader in nodes if leader.role == "master"][:1]
+            block += [f"  ProxyJump {gateway.name}" for gateway in nodes if gateway.role == "master"][:1]
         socket = _socket(folder, node, floating)
         if socket:
             block += ["  ControlMaster auto", "  ControlPersist 60s", f"  ControlPath {socket}"]
@@ -101,10 +102,10 @@ def write_config(folder: Path, nodes: Sequence[Node], floating: str) -> Path:
 
 
 def _socket(folder: Path, node: Node, floating: str) -> str:
-    """Name a short path for the shared connection to a node; empty when the home folder leaves no room for one.
+    """Return a short path for the socket of a node's shared connection; empty if the home folder's path is too long.
 
-    The name holds all that decides where the connection ends: a live one is used without another look at host keys, so
-    no other node, nor a later one of the same name, may ever come by it.
+    The name is a hash of everything that decides where the connection ends: an open one is used without checking host
+    keys again, so another node, or a later one of the same name, must never get it.
     """
     directory = paths.state_dir() / "ssh"
     identity = " ".join([str(folder), node.name, node.id, node.address, floating, *node.host_keys])
@@ -116,7 +117,7 @@ def _socket(folder: Path, node: Node, floating: str) -> str:
 
 
 class Fleet:
-    """Commands on a cluster's nodes, by fabric: one connection a node, kept until `close`."""
+    """Runs commands on a cluster's nodes with fabric: one connection per node, kept until `close`."""
 
     def __init__(self, folder: Path, nodes: Sequence[Node]) -> None:
         self._folder = folder
@@ -134,7 +135,7 @@ class Fleet:
     ) -> dict[str, Result]:
         """Run a command on many nodes at once; every node has a result: 255 when unreachable, 124 after `timeout` s.
 
-        A text goes to the node's shell as it is, an argument list is quoted.
+        A string goes to the node's shell as it is; an argument list is quoted.
         """
         from fabric.exceptions import GroupException
         from fabric.group import ThreadingGroup
@@ -156,16 +157,16 @@ class Fleet:
         if any(node.role != "master" for node in nodes):
             for node in self._nodes.values():
                 if node.role == "master":
-                    # When it fails here, it fails for every worker in turn, and each of them says so.
+                    # If it fails here, it fails for every worker too, and each of their results says so.
                     with suppress(Exception):
                         self._connection(node.name).open()
 
     def must(
         self, node: Node, command: str | Sequence[str], *, what: str, hint: str = "", timeout: float | None = None
     ) -> str:
-        """Run a command that has to succeed on one node and return its stdout.
+        """Run a command on one node and return its stdout.
 
-        Raises ProvisionError with `what` failed and the last lines of its output.
+        Raises ProvisionError with the last lines of its output when it fails; `what` names the command there.
         """
         result = self.run([node], command, timeout=timeout)[node.name]
         if not result.ok:
@@ -175,7 +176,7 @@ class Fleet:
         return result.stdout
 
     def close(self) -> None:
-        """End the connections."""
+        """Close the connections."""
         for connection in self._open.values():
             connection.close()
         self._open.clear()
@@ -190,18 +191,18 @@ class Fleet:
         from fabric.connection import Connection
         from paramiko import RejectPolicy, SSHConfig  # type: ignore[import-untyped]
 
-        # Without a handler, paramiko's threads print tracebacks of what is a result here.
+        # Without a handler, paramiko's threads print tracebacks of errors that are results here.
         logging.getLogger("paramiko").addHandler(logging.NullHandler())
         node = self._nodes[name]
-        leader = next((one.name for one in self._nodes.values() if one.role == "master"), None)
+        gateway = next((other.name for other in self._nodes.values() if other.role == "master"), None)
         connection: Any = Connection(
             name,
             config=Config(  # type: ignore[no-untyped-call]
                 ssh_config=SSHConfig.from_path(str(self._folder / CONFIG))
             ),
-            gateway=self._connection(leader) if leader and node.role != "master" else None,
+            gateway=self._connection(gateway) if gateway and node.role != "master" else None,
             connect_timeout=CONNECT_SECONDS,
-            # Under emulation the banner alone may take longer than paramiko waits by itself.
+            # Under emulation the banner alone may take longer than paramiko waits by default.
             connect_kwargs={
                 "allow_agent": False,
                 "look_for_keys": False,
@@ -209,7 +210,7 @@ class Fleet:
                 "auth_timeout": CONNECT_SECONDS,
             },
         )
-        # fabric trusts whoever answers first; we know who it has to be.
+        # fabric accepts unknown host keys by default; here all keys are known.
         connection.client.load_host_keys(str(self._folder / KNOWN_HOSTS))
         connection.client.set_missing_host_key_policy(RejectPolicy())
         return connection
@@ -223,8 +224,3 @@ def _result(line: str, answer: Any, timeout: float | None) -> Result:  # noqa: A
     if isinstance(answer, BaseException):
         return Result((line,), UNREACHABLE, "", str(answer) or type(answer).__name__)
     return Result((line,), answer.exited, answer.stdout, answer.stderr)
-
-
-def worst(results: Mapping[str, Result]) -> int:
-    """Return the highest exit code of a group's run."""
-    return max((result.code for result in results.values()), default=0)

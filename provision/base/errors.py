@@ -1,4 +1,4 @@
-"""Errors that a user reads: a sentence that says what is wrong, and a hint that says what to do.
+"""Errors for users: each says what is wrong, and hints at what to do.
 
 The command line prints them and exits with `exit_code`: 0 done or nothing to do, 1 failed, 2 wrong usage.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ProvisionError(Exception):
-    """A failure: it may be run again. `detail` holds the last lines of output where there is one."""
+    """A failure: the command may be run again. `detail` holds the last lines of output, if there are any."""
 
     exit_code = 1
 
@@ -19,6 +19,6 @@ class ProvisionError(Exception):
 
 
 class UsageError(ProvisionError):
-    """Bad input: nothing was changed or lost, and running it again unchanged gives the same answer."""
+    """Bad input: nothing was changed, and the same command fails again in the same way."""
 
     exit_code = 2

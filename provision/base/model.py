@@ -1,4 +1,4 @@
-"""The plain data that passes between the layers: the spec as every layer reads it, and what a cloud holds."""
+"""Plain data that the layers share: the spec, what is worked out from it, and a cluster's nodes."""
 
 from __future__ import annotations
 
@@ -32,11 +32,13 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
-    """The network that is made for the cluster; `access` None means: only this machine's view of the cloud."""
+    """The network that is created for the cluster."""
 
     cidr: IPv4Network = DEFAULT_CIDR
     external: str = "public"
+    """Name of the external network that the floating IP comes from."""
     access: tuple[IPv4Network, ...] | None = None
+    """Ranges that may reach the cluster; None means this machine only, as the cloud sees it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class MasterSpec:
 
 @dataclass(frozen=True, slots=True)
 class WorkersSpec:
-    """The Spark workers: all alike."""
+    """The Spark workers, which are all alike."""
 
     count: int = 2
     flavor: str = "m1.small"
@@ -56,26 +58,28 @@ class WorkersSpec:
 
 @dataclass(frozen=True, slots=True)
 class SparkSpec:
-    """What one notebook may take. None: the default (4 cores, 2048 MiB), capped by what the workers have."""
+    """What one notebook may use. None means the default: 4 cores and 2048 MiB, or less if the workers have less."""
 
     app_cores: int | None = None
     executor_memory_mib: int | None = None
     defaults: tuple[tuple[str, str], ...] = ()
+    """Other entries of spark-defaults.conf."""
 
 
 @dataclass(frozen=True, slots=True)
 class HubSpec:
-    """The JupyterHub; `idle_timeout` in seconds, 0 never culls."""
+    """The JupyterHub."""
 
     port: int = 443
     idle_timeout: int = 3600
+    """Seconds after which an idle notebook is stopped; 0 means never."""
     tls: Tls | None = None
     users: tuple[User, ...] = (User("alice"),)
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterSpec:
-    """A cluster as the user asked for it, every default filled in."""
+    """A cluster as the user asked for it, with all defaults filled in."""
 
     name: str
     cloud: str = "local"
@@ -99,7 +103,7 @@ class Flavor:
 
 @dataclass(frozen=True, slots=True)
 class Sizing:
-    """What the flavors make of the spec: memory in MiB, already capped (model/cluster/sizing.py)."""
+    """Cores, and memory in MiB, that Spark gets on the spec's flavors (model/cluster/sizing.py)."""
 
     worker_cores: int
     worker_memory: int
@@ -110,21 +114,21 @@ class Sizing:
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """A cluster's secrets, kept in its own 0700 folder on the operator's machine; never printed."""
+    """A cluster's secrets. They are kept in its folder on the operator's machine, and never printed."""
 
     spark_secret: str = field(repr=False)
     hub_cert: str = field(repr=False)
     hub_key: str = field(repr=False)
     authority: str = field(repr=False)
-    """PEM of the certificate authority that signed `hub_cert` (or of the user's own certificate chain)."""
+    """PEM of the CA that signed `hub_cert`, or the user's own certificate chain."""
     password_hashes: tuple[tuple[str, str], ...] = field(repr=False, default=())
-    """User name and crypt(3) hash of the first password."""
+    """User names with the crypt(3) hashes of their first passwords."""
     operator_public_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """What is known before any VM exists: the master's port and its floating IP."""
+    """The master's addresses: in the cluster, and the floating IP. They exist before any server."""
 
     master: str
     floating: str
@@ -132,11 +136,15 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A live node: its role, its address inside the cluster, and its SSH host keys (`ssh-ed25519 AAAA…`)."""
+    """A live node."""
 
     name: str
     role: Role
     address: str
+    """Its address inside the cluster."""
     id: str = ""
+    """Its server's id in the cloud."""
     status: str = ""
+    """Its server's status in the cloud."""
     host_keys: tuple[str, ...] = ()
+    """SSH host keys, as `ssh-ed25519 AAAA…`."""

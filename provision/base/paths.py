@@ -1,4 +1,4 @@
-"""Where the data files are, and where this user's installation keeps its own files."""
+"""Paths of the data files, and of the files that this user's installation keeps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-# In a checkout the data folders lie beside the package; a wheel carries them inside it (pyproject.toml, force-include).
+# In a checkout the data folders are beside the package, in a wheel inside it (pyproject.toml, force-include).
 _DATA = _PACKAGE / "data" if (_PACKAGE / "data").is_dir() else _PACKAGE.parent
 
 PACKAGE = _PACKAGE
@@ -22,27 +22,27 @@ def _home(variable: str, default: str) -> Path:
 
 
 def state_dir() -> Path:
-    """This installation's files: the local cloud's secrets and configuration, and one folder per cluster."""
+    """Return the folder for state: the local cloud's secrets and configuration, and one folder for each cluster."""
     return _home("XDG_STATE_HOME", ".local/state")
 
 
 def cache_dir() -> Path:
-    """What can be made again: baked images, downloads."""
+    """Return the folder for files that can be made again: baked images, downloads."""
     return _home("XDG_CACHE_HOME", ".cache")
 
 
 def cluster_dir(name: str) -> Path:
-    """A cluster's keys, certificates and first passwords on this machine (mode 0700)."""
+    """Return the folder of a cluster's keys, certificates and first passwords (mode 0700)."""
     return state_dir() / "clusters" / name
 
 
 def localcloud_dir() -> Path:
-    """The `local` cloud's rendered configuration and secrets (mode 0700)."""
+    """Return the folder of the local cloud's rendered configuration and secrets (mode 0700)."""
     return state_dir() / "local"
 
 
 def clouds_yaml() -> Path:
-    """The user's clouds.yaml that openstacksdk reads, by its own rules' per-user place."""
+    """Return the path of the user's clouds.yaml, where openstacksdk looks for it."""
     named = os.environ.get("OS_CLIENT_CONFIG_FILE")
     return (
         Path(named)

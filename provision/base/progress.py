@@ -1,7 +1,8 @@
-"""How a workflow tells what it is doing, without knowing of terminals."""
+"""How operations report their progress, independently of terminals."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -9,25 +10,23 @@ if TYPE_CHECKING:
 
 
 class Progress(Protocol):
-    """The listener that the command line gives to every workflow."""
+    """Receives the progress of an operation; the command line shows it."""
 
     def phase(self, name: str) -> AbstractContextManager[None]:
-        """Time a named phase of the work; phases are listed in the summary and may be nested."""
+        """Time a phase of the operation; phases are listed in the summary, and may be nested."""
 
     def update(self, item: str, state: str) -> None:
-        """Set the live line of one item (a node, a service, an image) to `state`."""
+        """Set the state that is shown for an item (a node, a service, an image)."""
 
     def note(self, text: str) -> None:
-        """Say one thing that stays on the screen."""
+        """Print a line that stays on the screen."""
 
 
 class Silent:
-    """A listener that keeps nothing: for tests and `--quiet`."""
+    """Ignores all progress."""
 
     def phase(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002
         """Do nothing."""
-        from contextlib import nullcontext
-
         return nullcontext()
 
     def update(self, item: str, state: str) -> None:

@@ -1,4 +1,4 @@
-"""The one way to ask before something is changed."""
+"""Asking for consent before something is changed."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import click
 from provision.base.errors import UsageError
 
 
-def require_consent(does: str, *, yes: bool, hint: str = "Say so with --yes.") -> None:
-    """Make sure that `yes` is said or that somebody can be asked; `does` tells what would happen unasked."""
+def require_consent(message: str, *, yes: bool, hint: str = "Confirm it with --yes.") -> None:
+    """Raise UsageError with `message` unless --yes was given or there is a terminal to ask on."""
     if not yes and not sys.stdin.isatty():
-        raise UsageError(does, hint)
+        raise UsageError(message, hint)
 
 
 def ask(question: str, *, default: bool = False) -> None:
-    """Go on when a person agrees; anything else ends the command with 1."""
+    """Ask a question; any other answer than yes ends the command with exit code 1."""
     try:
         agreed = click.confirm(question, default=default, err=True)
     except click.Abort:
-        # Ctrl-C and Ctrl-D answer the question too.
+        # Ctrl-C and Ctrl-D mean no.
         click.echo(err=True)
         agreed = False
     if not agreed:

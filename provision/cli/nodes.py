@@ -1,28 +1,32 @@
-"""The commands that go to the nodes: `ssh`, `run`, `verify` and `inventory`."""
+"""The commands for a cluster's nodes: `ssh`, `run`, `verify` and `inventory`."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
-from provision.cli.spec import file_option, source_of
-from provision.operations.cluster.run import ROLES
+from provision.base.errors import UsageError
+from provision.cli.spec import file_option, load_spec, source_of
+from provision.cli.terminal import TerminalProgress, duration, print_json
+from provision.operations.cluster.run import ROLES, find_node, highest_exit_code, ssh_argv
+from provision.operations.cluster.run import run as run_on_nodes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from provision.operations.cluster.nodes import Live
+    from provision.operations.cluster.nodes import LiveCluster
 
 
-def _live(file: Path | None) -> Live:
-    from provision.clusterfile import load
-    from provision.operations.cluster.nodes import look
+def _find_cluster(file: Path | None) -> LiveCluster:
+    # Not at the top: it imports Jinja, YAML and cryptography, 0.15 s that `--help` need not wait for.
+    from provision.operations.cluster.nodes import find_live_cluster
 
-    return look(load(file), source_of(file))
+    return find_live_cluster(load_spec(file), source_of(file))
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -34,22 +38,20 @@ def ssh(context: click.Context, *, file: Path | None, words: tuple[str, ...]) ->
 
     CMD goes to the node's shell as ssh sends it. The exit code is CMD's.
     """
-    from provision.operations.cluster.run import choose, ssh_argv
-
     name, command = split(words, sys.argv)
-    live = _live(file)
-    argv = ssh_argv(live, choose(live, name), command)
+    cluster = _find_cluster(file)
+    argv = ssh_argv(cluster, find_node(cluster, name), command)
     context.exit(os.spawnvp(os.P_WAIT, argv[0], argv))  # noqa: S606 - the terminal is the shell's own
 
 
-def split(words: tuple[str, ...], line: list[str]) -> tuple[str | None, tuple[str, ...]]:
-    """Tell the node from the command: what follows `--` on the command line is the command.
+def split(words: tuple[str, ...], argv: list[str]) -> tuple[str | None, tuple[str, ...]]:
+    """Tell the node from the command: what follows `--` in `argv` is the command.
 
     Raises click.UsageError for more than one word before it.
     """
-    before = len(words) - len(line[line.index("--") + 1 :]) if "--" in line else len(words)
+    before = len(words) - len(argv[argv.index("--") + 1 :]) if "--" in argv else len(words)
     if before > 1:
-        raise click.UsageError(f"which of them is the node: {' '.join(words[:before])}? A command comes after `--`.")
+        raise click.UsageError(f"which of these is the node: {' '.join(words[:before])}? A command comes after `--`.")
     return (words[0] if before == 1 else None), words[before:]
 
 
@@ -57,7 +59,7 @@ def split(words: tuple[str, ...], line: list[str]) -> tuple[str | None, tuple[st
 @file_option
 @click.option("--role", type=click.Choice(ROLES), default="all", show_default=True, help="On which nodes.")
 @click.option("--timeout", type=click.FloatRange(min=1), help="Seconds after which a node counts as failed (124).")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD…")
 @click.pass_context
 def run(
@@ -69,18 +71,12 @@ def run(
     as_json: bool,
     command: tuple[str, ...],
 ) -> None:
-    """Run CMD on many nodes at once, show every node's result, and end with the worst exit code.
+    """Run CMD on many nodes at once, print every node's result, and exit with the highest exit code.
 
     One word goes to the nodes' shells as it is (`-- 'uptime | cut -c 1-20'`), several are one command with arguments.
     """
-    from dataclasses import asdict
-
-    from provision.adapters.ssh import worst
-    from provision.cli.terminal import print_json
-    from provision.operations.cluster.run import run as run_on
-
     line = command[0] if len(command) == 1 else shlex.join(command)
-    results = run_on(_live(file), role, line, timeout)
+    results = run_on_nodes(_find_cluster(file), role, line, timeout)
     if as_json:
         print_json(
             {
@@ -93,7 +89,7 @@ def run(
             click.secho(f"{name}: {'ok' if result.ok else f'exit code {result.code}'}", bold=True, err=True)
             click.echo(result.stdout, nl=False)
             click.echo(result.stderr, nl=not result.stderr.endswith("\n") and bool(result.stderr), err=True)
-    context.exit(worst(results))
+    context.exit(highest_exit_code(results))
 
 
 @click.command()
@@ -102,11 +98,10 @@ def run(
 @click.option("-k", "only", metavar="EXPRESSION", default="", help="Only the checks whose names match (pytest -k).")
 def verify(*, file: Path | None, as_json: bool, only: str) -> None:
     """Test the live cluster with testinfra: software, units, sockets, secrets, a job on every worker, the Hub."""
-    from provision.cli.terminal import TerminalProgress, duration, print_json
-    from provision.operations.cluster.verify import verify as check
+    from provision.operations.cluster.verify import verify as run_checks  # it imports Jinja and YAML
 
     progress = TerminalProgress()
-    report = check(_live(file), progress, only=only)
+    report = run_checks(_find_cluster(file), progress, only=only)
     if as_json:
         print_json(report.as_data())
     else:
@@ -124,17 +119,14 @@ def verify(*, file: Path | None, as_json: bool, only: str) -> None:
 @click.option("--list", "listed", is_flag=True, help="Groups, nodes and their variables, as Ansible asks for them.")
 @click.option("--host", metavar="NODE", help="One node's variables.")
 def inventory(*, file: Path | None, listed: bool, host: str | None) -> None:
-    """Print Ansible's dynamic inventory, from the cloud's own metadata (JSON; without secrets)."""
-    from provision.cli.terminal import print_json
-
+    """Print Ansible's dynamic inventory, made from the cloud's metadata (JSON, without secrets)."""
     if host and listed:
-        raise click.UsageError("--list or --host, not both")
-    found = _live(file).inventory()
+        raise click.UsageError("give --list or --host, not both")
+    data = _find_cluster(file).inventory()
     if host:
-        from provision.base.errors import UsageError
-
-        if host not in found["_meta"]["hostvars"]:
-            raise UsageError(f"there is no node {host!r}", f"There are: {', '.join(found['_meta']['hostvars'])}.")
-        print_json(found["_meta"]["hostvars"][host])
+        variables = data["_meta"]["hostvars"]
+        if host not in variables:
+            raise UsageError(f"there is no node {host!r}", f"There are: {', '.join(variables)}.")
+        print_json(variables[host])
         return
-    print_json(found)
+    print_json(data)

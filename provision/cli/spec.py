@@ -1,4 +1,4 @@
-"""`provision init` and `provision render`: the spec and what becomes of it, offline."""
+"""`provision init` and `provision render`, which work offline, and what every command with `--file` shares."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import click
 
 from provision.base.errors import ProvisionError, UsageError
+from provision.base.model import ClusterSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,10 +19,10 @@ _Result = TypeVar("_Result")
 
 
 def file_option(command: Callable[_P, _Result]) -> Callable[_P, _Result]:
-    """Give a command the option `--file`, and its errors the lines of that file."""
+    """Give a command the option `--file`, and its errors the line numbers of that file."""
 
     @wraps(command)
-    def located(*arguments: _P.args, **options: _P.kwargs) -> _Result:
+    def command_with_lines(*arguments: _P.args, **options: _P.kwargs) -> _Result:
         try:
             return command(*arguments, **options)
         except ProvisionError as error:
@@ -38,12 +39,19 @@ def file_option(command: Callable[_P, _Result]) -> Callable[_P, _Result]:
         type=click.Path(path_type=Path),
         default=None,
         metavar="FILE",
-        help="The spec.  [default: cluster.yaml, or the default cluster where there is none]",
-    )(located)
+        help="The spec.  [default: cluster.yaml, or the default cluster if there is none]",
+    )(command_with_lines)
+
+
+def load_spec(file: Path | None, *, files: bool = True) -> ClusterSpec:
+    """Read the spec as clusterfile.load does, which is imported here: pydantic and cryptography take 0.25 s."""
+    from provision.clusterfile import load
+
+    return load(file, files=files)
 
 
 def source_of(file: Path | None) -> str:
-    """Name the spec's origin as messages do."""
+    """Return what errors call the spec: its file, or the default cluster."""
     from provision.clusterfile.loading import FILE
 
     if file is not None:
@@ -56,22 +64,25 @@ def source_of(file: Path | None) -> str:
 @click.option("-f", "--file", "file", type=click.Path(path_type=Path), default=Path("cluster.yaml"), metavar="FILE")
 def init(name: str, file: Path) -> None:
     """Write a cluster.yaml with every field, its default and what it means."""
-    from provision.base.model import ClusterSpec
     from provision.clusterfile.units import Wrong, cluster_name
-    from provision.model.templating import render as fill
+    from provision.model.templating import render as render_template
 
     try:
         cluster_name(name)
     except Wrong as error:
         raise UsageError(error.wrong, error.fix) from None
-    text = fill("spec/cluster.yaml.j2", name=name, spec=ClusterSpec(name))
+    text = render_template("spec/cluster.yaml.j2", name=name, spec=ClusterSpec(name))
     try:
         with file.open("x", encoding="utf-8") as out:
             out.write(text)
     except FileExistsError:
-        raise UsageError(f"{file} is there already, and was left as it is", "Remove it first, or give -f.") from None
+        raise UsageError(
+            f"{file} is there already, and was left as it is", "Remove it first, or name another file with -f."
+        ) from None
     except OSError as error:
-        raise UsageError(f"{file} cannot be written: {error.strerror}", "Give a place that you may write to.") from None
+        raise UsageError(
+            f"{file} cannot be written: {error.strerror}", "Name a file in a folder that you may write to."
+        ) from None
     click.echo(f"Wrote {file}. Next: `provision plan`, `provision up`.", err=True)
 
 
@@ -79,16 +90,15 @@ def init(name: str, file: Path) -> None:
 @click.argument("document", required=False)
 @file_option
 def render(document: str | None, file: Path | None) -> None:
-    """Print a document that the cluster would get, offline; without DOCUMENT, list them.
+    """Print a document that the cluster's nodes would get, offline; without DOCUMENT, list them.
 
-    What only a cloud can tell is filled in by example: the flavors' sizes by those of the `local` cloud, addresses from
-    the spec's range, and placeholders for secrets.
+    What only a cloud knows is filled in with examples: the flavors' sizes are those of the `local` cloud, addresses
+    come from the spec's range, and secrets are placeholders.
     """
-    from provision.clusterfile import load
     from provision.model.cluster.example import documents
     from provision.model.localcloud.flavors import FLAVORS
 
-    rendered = documents(load(file), source_of(file), FLAVORS)
+    rendered = documents(load_spec(file), source_of(file), FLAVORS)
     if document is None:
         for name in rendered:
             click.echo(name)

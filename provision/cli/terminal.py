@@ -1,7 +1,8 @@
-"""The terminal door: progress on stderr (live in a terminal, plain lines elsewhere), data on stdout."""
+"""Output: progress and errors on stderr (a live table in a terminal, plain lines elsewhere), data on stdout."""
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -19,29 +21,23 @@ if TYPE_CHECKING:
     from provision.base.errors import ProvisionError
 
 SPARE_LINES = 3
-"""What a live table leaves of a terminal's height: rich cuts off the newest rows of one that is too high."""
+"""Lines of the terminal that a live table leaves free: rich cuts off the newest rows of a table that is too high."""
 STDERR = Console(stderr=True, highlight=False)
 
 
 def show_error(error: ProvisionError) -> None:
-    """Print an error as a person reads it: what, then the last lines of output, then what to do."""
-    STDERR.print(f"[bold red]Error:[/] {_escape(error.message)}", soft_wrap=True)
+    """Print an error: what is wrong, the last lines of output, and what to do."""
+    STDERR.print(f"[bold red]Error:[/] {escape(error.message)}", soft_wrap=True)
     if error.detail:
         STDERR.print(
             "\n".join("  " + line for line in error.detail.rstrip().splitlines()[-10:]), markup=False, soft_wrap=True
         )
     if error.hint:
-        STDERR.print(f"[bold]What to do:[/] {_escape(error.hint)}", soft_wrap=True)
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+        STDERR.print(f"[bold]What to do:[/] {escape(error.hint)}", soft_wrap=True)
 
 
 def duration(seconds: float) -> str:
-    """Write a time as people say it: 4.2 s, 58 s, 3 min 05 s."""
+    """Format a duration: 4.2 s, 58 s, 3 min 05 s."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 100:
@@ -54,35 +50,36 @@ def duration(seconds: float) -> str:
 class _Row:
     state: str
     began: float
-    """When the item first appeared in its phase."""
+    """Time at which the item first appeared in its phase."""
     changed: float
+    """Time at which its state changed last."""
 
 
 class TerminalProgress:
-    """Progress as a live table in a terminal, as one line per change elsewhere.
+    """Progress as a live table in a terminal, and as one line per change elsewhere.
 
-    A row's time runs while it is the one that changed last, and stands still from the next one's change on. A phase
-    that is over takes its rows with it; those of a failed one stay, since they show how far it came.
+    Only the row that changed last counts its time; another row's change stops it. The rows of a phase disappear when it
+    ends, except when it fails: then they show how far it came.
     """
 
     def __init__(self, console: Console = STDERR) -> None:
         self._console = console
         self._live: Live | None = None
         self._depth = 0
-        self._said: dict[str, str] = {}
+        self._printed: dict[str, str] = {}
         self._rows: dict[str, _Row] = {}
         self.phases: list[tuple[int, str, float]] = []
         """Depth, name and seconds of every finished phase, in the order they began."""
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Time a phase; a failed one leaves no line of success."""
-        place = len(self.phases)
+        """Time a phase, and print its name, and its duration once it has succeeded."""
+        index = len(self.phases)
         depth = self._depth
         self.phases.append((depth, name, 0.0))
         self._depth += 1
         if depth == 0:
-            self.note(f"[bold]{_escape(name)}[/]")
+            self.note(f"[bold]{escape(name)}[/]")
         outer = self._rows
         self._rows = {}
         began = time.monotonic()
@@ -93,17 +90,17 @@ class TerminalProgress:
         finally:
             self._depth = depth
             seconds = time.monotonic() - began
-            self.phases[place] = (depth, name, seconds)
+            self.phases[index] = (depth, name, seconds)
             if depth == 0:
                 self._stop(keep=failed)
                 self._rows = {}
             elif not failed:
                 self._rows = outer
         if depth == 0:
-            self.note(f"[green]✓[/] {_escape(name)} ({duration(seconds)})")
+            self.note(f"[green]✓[/] {escape(name)} ({duration(seconds)})")
 
     def update(self, item: str, state: str) -> None:
-        """Change one item's line."""
+        """Set the state that is shown for an item."""
         if not self._console.is_terminal:
             self._print(item, state)
             return
@@ -118,26 +115,26 @@ class TerminalProgress:
             self._live.start()
 
     def _print(self, item: str, state: str) -> None:
-        if self._said.get(item) != state:
-            self._said[item] = state
+        if self._printed.get(item) != state:
+            self._printed[item] = state
             self._console.print(f"  {time.strftime('%H:%M:%S')} {item}: {state}", markup=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
-        """Print one line that stays."""
+        """Print a line that stays on the screen."""
         self._console.print(text, soft_wrap=True)
 
     def table(self) -> Table:
-        """Draw the rows that fit, the last changed ones, in the order in which they appeared."""
+        """Draw as many rows as fit: those that changed last, in the order in which they appeared."""
         # A copy: rich draws in a thread of its own.
         rows = list(self._rows.items())
-        newest = sorted(rows, key=lambda each: each[1].changed)[-max(1, self._console.height - SPARE_LINES) :]
+        newest = sorted(rows, key=lambda item: item[1].changed)[-max(1, self._console.height - SPARE_LINES) :]
         shown = {item for item, _ in newest}
         table = Table.grid(padding=(0, 2))
         for item, row in rows:
             if item in shown:
-                until = time.monotonic() if row is newest[-1][1] else row.changed
-                took = duration(until - row.began) if until > row.began else ""
-                table.add_row(_line("  " + item), _line(row.state), Text(took, style="dim", no_wrap=True))
+                end = time.monotonic() if row is newest[-1][1] else row.changed
+                elapsed = duration(end - row.began) if end > row.began else ""
+                table.add_row(_line("  " + item), _line(row.state), Text(elapsed, style="dim", no_wrap=True))
         return table
 
     def _stop(self, *, keep: bool) -> None:
@@ -145,16 +142,14 @@ class TerminalProgress:
             self._live.transient = not keep
             self._live.stop()
             self._live = None
-        self._said.clear()
+        self._printed.clear()
 
 
 def _line(text: str) -> Text:
-    """Cut off what does not fit: a wrapped row would make the table higher than it counts."""
+    """Cut off what does not fit: a wrapped row would make the table higher than its number of rows."""
     return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def print_json(value: object) -> None:
     """Print data on stdout as JSON."""
-    import json
-
     sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")

@@ -1,4 +1,4 @@
-"""Layer 1, the cluster file: what a user writes in cluster.yaml, checked at the edge and handed on as frozen data."""
+"""The cluster file: reads and checks cluster.yaml, and returns it as frozen data (base/model.py)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules that tie several fields of a spec together."""
+"""Checks that involve several fields of a spec."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ SPECIAL: Final = {
     "240.0.0.0/4": "reserved",
 }
 OVERHEAD: Final = 6
-"""Addresses of a subnet that no node has: network, broadcast, gateway, DHCP, metadata, and one to replace a node."""
+"""Addresses of a subnet that nodes cannot have: network, broadcast, gateway, DHCP, metadata, one to replace a node."""
 
 
 def problems(model: ClusterModel) -> list[Problem]:
-    """List what is wrong between the fields of a spec whose single fields are right."""
+    """List the problems of a spec whose single fields are right."""
     return [
         *_network(model.network, nodes=model.workers.count + 1),
         *_spark(model.spark),
@@ -52,7 +52,7 @@ def _network(network: NetworkModel, nodes: int) -> list[Problem]:
         found.append(Problem(("network", "access"), "it is empty: nobody could reach the Hub", fix))
     for (_, one), (place, other) in combinations(enumerate(network.access), 2):
         if one.overlaps(other):
-            same = f"{other} is there twice" if one == other else f"{other} overlaps {one}"
+            same = f"{other} is listed twice" if one == other else f"{other} overlaps {one}"
             found.append(Problem(("network", "access", place), same, "Keep the wider one."))
     for place, allowed in enumerate(network.access):
         if allowed.subnet_of(network.cidr):
@@ -80,7 +80,7 @@ def _users(hub: HubModel) -> list[Problem]:
     found = []
     for place, user in enumerate(hub.users):
         if user.name in first:
-            wrong = f"{user.name!r} is there twice (also hub.users[{first[user.name]}])"
+            wrong = f"{user.name!r} is listed twice (also hub.users[{first[user.name]}])"
             found.append(Problem(("hub", "users", place), wrong, "Keep one of the two."))
         first.setdefault(user.name, place)
     return found

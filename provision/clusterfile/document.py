@@ -1,4 +1,4 @@
-"""YAML text -> plain data, with the line of every field, and refusing what YAML itself lets pass."""
+"""Parse YAML into plain data with the line of every field, more strictly than YAML itself."""
 
 from __future__ import annotations
 
@@ -10,21 +10,25 @@ import yaml
 Path = tuple[str | int, ...]
 
 ALIASES_AT_MOST: Final = 50
-"""A spec has no use for more; without a bound a few lines of YAML can grow to gigabytes."""
+"""A spec needs no more; without a limit a few lines of YAML can expand to gigabytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with a spec: where, what, and what to do about it."""
+    """One thing that is wrong with a spec."""
 
     where: Path
+    """The path of the field; empty for the whole file."""
     wrong: str
+    """What is wrong."""
     fix: str = ""
+    """What to do about it: a sentence."""
     line: int | None = None
+    """Line in the file, counted from 1; None if it follows from `where`, or there is none."""
 
     @property
     def field(self) -> str:
-        """The field as people write it: `hub.users[1].name`."""
+        """The path as people write it: `hub.users[1].name`."""
         text = ""
         for part in self.where:
             text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
@@ -32,7 +36,7 @@ class Problem:
 
 
 class BadDocument(Exception):  # noqa: N818 - it carries problems, it is not one
-    """The text is no document at all."""
+    """The text is not one YAML document."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__(problems)
@@ -41,14 +45,16 @@ class BadDocument(Exception):  # noqa: N818 - it carries problems, it is not one
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A parsed file: its data, the 1-based line of each field, and what was wrong on the way."""
+    """A parsed file."""
 
     data: Any
     lines: dict[Path, int]
+    """Line of each field, counted from 1."""
     problems: tuple[Problem, ...]
+    """What was wrong with single fields."""
 
     def line(self, where: Path) -> int | None:
-        """Find the line of a field, or of the nearest field above it that is in the file."""
+        """Return the line of a field, or of the nearest field above it that is in the file."""
         for length in range(len(where), 0, -1):
             if where[:length] in self.lines:
                 return self.lines[where[:length]]
@@ -56,16 +62,16 @@ class Document:
 
 
 def parse(text: str) -> Document:
-    """Parse one YAML document; raises BadDocument when it is not one."""
+    """Parse one YAML document. Raises BadDocument when the text is not one."""
     try:
         nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        said = ", ".join(part for part in (error.context, error.problem) if part)
-        tab = "\t" in text and "'\\t'" in said
+        message = ", ".join(part for part in (error.context, error.problem) if part)
+        tab = "\t" in text and "'\\t'" in message
         fix = "Indent with spaces, not tabs." if tab else "Look at this line and the one above it."
         raise BadDocument(
-            Problem((), f"it is not YAML: {said}", fix, line=None if mark is None else mark.line + 1)
+            Problem((), f"it is not YAML: {message}", fix, line=None if mark is None else mark.line + 1)
         ) from None
     except (yaml.YAMLError, RecursionError) as error:
         raise BadDocument(
@@ -83,18 +89,18 @@ def parse(text: str) -> Document:
 
 
 class _Reader:
-    """Walks the nodes of one document once."""
+    """Walks the nodes of one document, and collects lines and problems."""
 
     def __init__(self) -> None:
         self.lines: dict[Path, int] = {}
         self.problems: list[Problem] = []
         self._seen: set[int] = set()
         self._repeats = 0
-        # Turns a scalar node into its value by YAML's own rules.
+        # Converts scalar nodes to values by YAML's own rules.
         self._scalars = yaml.SafeLoader("")
 
     def read(self, node: yaml.Node, where: Path) -> Any:  # noqa: ANN401 - YAML holds anything
-        """Return the data of `node`, noting lines and problems."""
+        """Return the data of a node."""
         line = node.start_mark.line + 1
         self.lines.setdefault(where, line)
         if isinstance(node, yaml.MappingNode | yaml.SequenceNode):
@@ -104,11 +110,13 @@ class _Reader:
                     raise BadDocument(Problem(where, "it has too many aliases", "Write the values out.", line))
             self._seen.add(id(node))
             if len(where) > 20:
-                raise BadDocument(Problem(where[:3], "it is nested too deeply", "Look at `provision init`.", line))
+                raise BadDocument(
+                    Problem(where[:3], "it is nested too deeply", "Compare it with what `provision init` writes.", line)
+                )
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, where)
         if isinstance(node, yaml.SequenceNode):
-            return [self.read(item, (*where, place)) for place, item in enumerate(node.value)]
+            return [self.read(item, (*where, index)) for index, item in enumerate(node.value)]
         return self._scalar(node, where)
 
     def _mapping(self, node: yaml.MappingNode, where: Path) -> dict[str, Any]:
@@ -126,7 +134,7 @@ class _Reader:
             if key in found:
                 first = self.lines[here]
                 self.problems.append(
-                    Problem(here, f"it is given twice, first in line {first}", "Keep one of the two.", line)
+                    Problem(here, f"it is given twice, first on line {first}", "Keep one of the two.", line)
                 )
                 continue
             self.lines[here] = line
@@ -137,8 +145,8 @@ class _Reader:
         try:
             return self._scalars.construct_object(node, deep=True)
         except (yaml.YAMLError, ValueError) as error:
-            said = getattr(error, "problem", None) or str(error)
+            reason = getattr(error, "problem", None) or str(error)
             self.problems.append(
-                Problem(where, f"cannot be read: {said}", "Put the value in quotes.", node.start_mark.line + 1)
+                Problem(where, f"cannot be read: {reason}", "Put the value in quotes.", node.start_mark.line + 1)
             )
             return None

@@ -1,4 +1,4 @@
-"""cluster.yaml -> ClusterSpec, or one UsageError that lists everything that is wrong with the file."""
+"""Load cluster.yaml as a ClusterSpec, or raise one UsageError that lists everything that is wrong with the file."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ DEFAULT_NAME: Final = "analytics"
 BYTES_AT_MOST: Final = 1 << 20
 _MISSING: Final[dict[tuple[str | int, ...], str]] = {
     ("name",): "Add it: `name: analytics`.",
-    ("hub", "tls", "cert"): "Give both of a certificate's files, `cert` and `key`, or remove `tls` to have one made.",
-    ("hub", "tls", "key"): "Give both of a certificate's files, `cert` and `key`, or remove `tls` to have one made.",
+    ("hub", "tls", "cert"): "Name both files, `cert` and `key`, or remove `tls`: then a certificate is made.",
+    ("hub", "tls", "key"): "Name both files, `cert` and `key`, or remove `tls`: then a certificate is made.",
 }
 
 
 def load(path: Path | None, *, files: bool = True) -> ClusterSpec:
-    """Read a spec; None means ./cluster.yaml, or the default cluster where there is none.
+    """Read a spec; None means ./cluster.yaml, or the default cluster if there is none.
 
-    `files` False leaves the certificate's files unread: a cluster can be removed after they are gone.
+    With `files=False` the certificate's files are not read: a cluster can be removed after they are gone.
     Raises UsageError.
     """
     if path is None:
@@ -61,9 +61,9 @@ def load(path: Path | None, *, files: bool = True) -> ClusterSpec:
 
 
 def with_line(message: str, path: Path) -> str:
-    """Put the line into a message about a field: `cluster.yaml: workers.flavor: …` -> `cluster.yaml:4: workers.…`.
+    """Add the line to a message about a field: `cluster.yaml: workers.flavor: …` -> `cluster.yaml:4: workers.…`.
 
-    What only a cloud can judge is judged when the spec is plain data, far from its file.
+    Checks that need the cloud come after loading, when the lines are no longer known.
     """
     rest = message.removeprefix(f"{path}: ")
     field = rest.partition(": ")[0]
@@ -73,7 +73,7 @@ def with_line(message: str, path: Path) -> str:
         lines = {Problem(where, "").field: line for where, line in parse(_text(path)).lines.items()}
     except BadDocument:
         return message
-    # A field that is not in the file has its default: the section that it would be in is named, if that is there.
+    # A field that is not in the file has its default: then the line of its section is given, if that is there.
     while field not in lines and "." in field:
         field = field.rpartition(".")[0]
     return f"{path}:{lines[field]}: {rest}" if field in lines else message
@@ -81,17 +81,17 @@ def with_line(message: str, path: Path) -> str:
 
 def _text(path: Path) -> str:
     if path.is_dir():
-        raise BadDocument(Problem((), "it is a folder", f"Give the file: {path / FILE.name}"))
+        raise BadDocument(Problem((), "it is a folder", f"Name the file: {path / FILE.name}"))
     try:
         with path.open("rb") as file:
             raw = file.read(BYTES_AT_MOST + 1)
     except FileNotFoundError:
         raise BadDocument(Problem((), "there is no such file", "Write one with `provision init`.")) from None
     except OSError as error:
-        fix = "Give a file that you may read."
+        fix = "Name a file that you may read."
         raise BadDocument(Problem((), f"it cannot be read: {error.strerror or error}", fix)) from None
     if len(raw) > BYTES_AT_MOST:
-        raise BadDocument(Problem((), "it is larger than 1 MiB, which no spec is", "Is it the right file?"))
+        raise BadDocument(Problem((), "it is larger than 1 MiB, which no spec is", "Check that it is the right file."))
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -109,19 +109,19 @@ def _tls(model: ClusterModel, path: Path) -> Tls | None:
 def _validate(document: Document) -> tuple[ClusterModel | None, list[Problem]]:
     if not isinstance(document.data, dict):
         fix = "Write fields, one a line: `name: analytics`."
-        return None, [Problem((), f"it holds {_what(document.data)}, not a map of fields", fix, line=1)]
+        return None, [Problem((), f"it contains {_describe(document.data)}, not a map of fields", fix, line=1)]
     try:
         return ClusterModel.model_validate(document.data), []
     except ValidationError as error:
         return None, [_problem(detail) for detail in error.errors()]
 
 
-def _what(value: object) -> str:
+def _describe(value: object) -> str:
     return "a list" if isinstance(value, list) else "plain text" if isinstance(value, str) else "one value"
 
 
 def _problem(detail: ErrorDetails) -> Problem:
-    # Pydantic names validators ("function-before[…]") among the path's parts: those are no fields.
+    # Pydantic puts validators ("function-before[…]") into the path: those are not fields.
     where = tuple(part for part in detail["loc"] if isinstance(part, int) or "[" not in part)
     cause = detail.get("ctx", {}).get("error")
     if isinstance(cause, Wrong):
@@ -141,13 +141,13 @@ def _problem(detail: ErrorDetails) -> Problem:
     }.get(kind)
     if wanted:
         return Problem(where, f"{value!r} is not {wanted[0]}", wanted[1])
-    return Problem(where, f"{value!r}: {detail['msg']}", "Look at `provision init`.")
+    return Problem(where, f"{value!r}: {detail['msg']}", "Compare it with what `provision init` writes.")
 
 
 def _unknown(where: tuple[str | int, ...]) -> Problem:
     known = list(_fields(where[:-1]))
     near = difflib.get_close_matches(str(where[-1]), known, n=1, cutoff=0.5)
-    fix = f"Did you mean `{near[0]}`?" if near else f"Known here: {', '.join(known)}."
+    fix = f"Did you mean `{near[0]}`?" if near else f"Fields here are: {', '.join(known)}."
     return Problem(where, "there is no such field", fix)
 
 
@@ -176,18 +176,18 @@ def _error(name: str, document: Document | None, problems: list[Problem]) -> Usa
     def line(problem: Problem) -> int | None:
         return problem.line or (document.line(problem.where) if document else None)
 
-    def say(problem: Problem) -> str:
+    def describe(problem: Problem) -> str:
         number = line(problem)
-        place = f"{name}:{number}" if number else name
-        return f"{place}: {problem.field}: {problem.wrong}" if problem.where else f"{place}: {problem.wrong}"
+        file = f"{name}:{number}" if number else name
+        return f"{file}: {problem.field}: {problem.wrong}" if problem.where else f"{file}: {problem.wrong}"
 
     if len(problems) == 1:
-        return UsageError(say(problems[0]), problems[0].fix)
+        return UsageError(describe(problems[0]), problems[0].fix)
     ordered = sorted(problems, key=lambda problem: line(problem) or 0)
-    listed = [f"  {say(problem)}. {problem.fix}" for problem in ordered[:20]]
+    listed = [f"  {describe(problem)}. {problem.fix}" for problem in ordered[:20]]
     if len(ordered) > 20:
         listed.append(f"  … and {len(ordered) - 20} more")
     return UsageError(
         "\n".join([f"{name} has {len(problems)} problems:", *listed]),
-        "Correct the file: nothing was changed. `provision init` writes one with every field explained.",
+        "Correct the file; nothing was changed. `provision init` writes one in which every field is explained.",
     )

@@ -1,4 +1,4 @@
-"""The spec's fields as pydantic models: types and the rules of single fields. Nothing above this layer sees them."""
+"""The spec's fields as pydantic models: types, and the checks of single fields. Only this package uses them."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ _DEFAULT = ClusterSpec("analytics")
 
 
 def _text(parse: Callable[[str], object]) -> BeforeValidator:
-    """Make a validator out of a function of text; anything else than text is refused by its type."""
+    """Make a validator of a function that parses text; values that are not text are refused."""
 
     def read(value: object) -> object:
         if isinstance(value, bool) or not isinstance(value, str):
-            raise Wrong(f"{_kind(value)} where text belongs", "Put the value in quotes.")
+            raise Wrong(f"{_describe(value)} where text belongs", "Put the value in quotes.")
         return parse(value)
 
     return BeforeValidator(read)
 
 
-def _kind(value: object) -> str:
+def _describe(value: object) -> str:
     names: dict[type, str] = {bool: "a true/false value", int: "a number", float: "a number", list: "a list"}
     if value is None:
         return "nothing"
@@ -52,7 +52,7 @@ def _duration(value: object) -> int:
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise Wrong(f"{value} has no unit", f"Write {value}s, or 90s, 30m, 1h.")
     if not isinstance(value, str):
-        raise Wrong(f"{_kind(value)} where a time belongs", "Write a number and a unit: 30m or 1h.")
+        raise Wrong(f"{_describe(value)} where a time belongs", "Write a number and a unit: 30m or 1h.")
     seconds = units.duration_seconds(value)
     if 0 < seconds < 60:
         raise Wrong(f"{value!r} is shorter than a minute", "Use 1m or more; 0 never stops a notebook.")
@@ -63,7 +63,7 @@ def _memory(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         raise Wrong(f"{value} has no unit", f"Write {value}m or {value}g.")
     if not isinstance(value, str):
-        raise Wrong(f"{_kind(value)} where a memory size belongs", "Write a number and a unit: 512m or 2g.")
+        raise Wrong(f"{_describe(value)} where a memory size belongs", "Write a number and a unit: 512m or 2g.")
     return units.memory_mib(value)
 
 
@@ -94,14 +94,14 @@ def _user(value: object) -> object:
 
 
 class TlsModel(_Model):
-    """Paths of PEM files, relative to the spec's folder."""
+    """The user's certificate and key: paths of PEM files, relative to the spec's folder."""
 
     cert: Named
     key: Named
 
 
 class NetworkModel(_Model):
-    """The network that is made for the cluster."""
+    """The network that is created for the cluster."""
 
     cidr: Range = _DEFAULT.network.cidr
     external: Named = _DEFAULT.network.external
@@ -109,13 +109,13 @@ class NetworkModel(_Model):
 
 
 class MasterModel(_Model):
-    """The master's VM."""
+    """The master's server."""
 
     flavor: Named = _DEFAULT.master.flavor
 
 
 class WorkersModel(_Model):
-    """The workers' VMs."""
+    """The workers' servers."""
 
     count: StrictInt = _DEFAULT.workers.count
     flavor: Named = _DEFAULT.workers.flavor
@@ -188,12 +188,14 @@ class ClusterModel(_Model):
         if value is None:
             return {}
         if not isinstance(value, dict | BaseModel):
-            raise Wrong(f"{_kind(value)} where a map belongs", f"Write `{info.field_name}:` and its fields below it.")
+            raise Wrong(
+                f"{_describe(value)} where a map belongs", f"Write `{info.field_name}:` and its fields below it."
+            )
         return value
 
 
 def to_spec(model: ClusterModel, tls: Tls | None) -> ClusterSpec:
-    """Hand the checked fields on as the plain data of base/model.py; `tls` is the Tls with absolute paths, or None."""
+    """Return the checked fields as plain data (base/model.py); `tls` has the absolute paths, or is None."""
     return ClusterSpec(
         name=model.name,
         cloud=model.cloud,

@@ -1,4 +1,4 @@
-"""spark-defaults entries that a user may not set, because the cluster's wiring hangs on them, and why."""
+"""Spark settings that a user may not change because the cluster depends on them, each with the reason."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Final
 
 from provision.clusterfile.units import Wrong
 
-_PORTS = "it is pinned, so that exactly its range is open between the nodes"
-_ADDRESS = "it is the master's address, so that executors reach the driver"
+_PORTS = "only its fixed range of ports is open between the nodes"
+_ADDRESS = "it has to be the master's address, so that executors reach the driver"
 _TRUST = "the cluster authenticates and encrypts Spark's traffic itself"
-_PLACE = "the image and the units fix this place"
+_PLACE = "the image and its units have fixed paths"
 
 PINNED: Final = {
     "spark.master": "it is the cluster itself",
@@ -21,7 +21,7 @@ PINNED: Final = {
     "spark.blockManager.port": _PORTS,
     "spark.port.maxRetries": _PORTS,
     "spark.ui.port": _PORTS,
-    "spark.ui.enabled": "the operator's view of a notebook hangs on it",
+    "spark.ui.enabled": "operators need it to watch notebooks",
     "spark.history.ui.port": _PORTS,
     "spark.eventLog.enabled": _PLACE,
     "spark.eventLog.dir": _PLACE,
@@ -43,11 +43,11 @@ OWN_FIELDS: Final = {
 
 
 def default_entry(key: str, value: object) -> str:
-    """Check one entry of `spark.defaults` and return its value as text; raises Wrong."""
+    """Check one entry of `spark.defaults`, and return its value as text. Raises Wrong."""
     if not key.startswith("spark.") or key == "spark.":
-        raise Wrong(f"{key!r} is no Spark setting", "Settings start with `spark.`.")
+        raise Wrong(f"{key!r} is not a Spark setting", "Settings start with `spark.`.")
     if any(mark.isspace() for mark in key):
-        raise Wrong(f"{key!r} has a space in its name", "Write `name: value`, and quote the value if need be.")
+        raise Wrong(f"{key!r} has a space in its name", "Write `name: value`, and put the value in quotes if need be.")
     if key in OWN_FIELDS:
         raise Wrong("it has a field of its own", f"Set {OWN_FIELDS[key]} instead.")
     why = PINNED.get(key) or next((why for prefix, why in PREFIXES.items() if key.startswith(prefix)), None)
@@ -62,4 +62,4 @@ def default_entry(key: str, value: object) -> str:
         if not text:
             raise Wrong("it has no value", "Give it one, or remove it.")
         return text
-    raise Wrong("its value is no text", 'Write it in quotes: "64".')
+    raise Wrong("its value is not text", 'Write it in quotes: "64".')

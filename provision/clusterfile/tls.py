@@ -1,4 +1,4 @@
-"""The user's own certificate and key (the Hub's, the local cloud's): readable, in date, and belonging together."""
+"""Check the user's own certificate and key, for the Hub or the local cloud: readable, valid now, and a pair."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KEY = ("hub", "tls", "key")
 
 
 def problems(tls: Tls, now: datetime | None = None) -> list[Problem]:
-    """List what is wrong with the two files; paths are already absolute."""
+    """List what is wrong with the two files; the paths are absolute."""
     now = now or datetime.now(UTC)
     cert_pem, cert_wrong = _read(tls.cert, _CERT)
     key_pem, key_wrong = _read(tls.key, _KEY)
@@ -31,23 +31,23 @@ def problems(tls: Tls, now: datetime | None = None) -> list[Problem]:
     try:
         leaf = x509.load_pem_x509_certificates(cert_pem)[0]
     except (ValueError, IndexError):
-        fix = "Give the certificate first, then its chain, as `-----BEGIN CERTIFICATE-----` blocks."
-        found.append(Problem(_CERT, f"{tls.cert} holds no PEM certificate", fix))
+        fix = "Put the certificate first, then its chain, as `-----BEGIN CERTIFICATE-----` blocks."
+        found.append(Problem(_CERT, f"{tls.cert} contains no PEM certificate", fix))
         leaf = None
     try:
         key = load_pem_private_key(key_pem, password=None)
     except TypeError:
         fix = f"Decrypt it: openssl pkey -in {tls.key.name} -out plain.key"
-        found.append(Problem(_KEY, f"{tls.key} is locked with a passphrase", fix))
+        found.append(Problem(_KEY, f"{tls.key} is encrypted with a passphrase", fix))
         key = None
     except (ValueError, UnsupportedAlgorithm):
-        found.append(Problem(_KEY, f"{tls.key} holds no PEM private key", "Give an RSA or EC key in PEM."))
+        found.append(Problem(_KEY, f"{tls.key} contains no PEM private key", "Use an RSA or EC key in PEM format."))
         key = None
     if leaf is not None:
         found += _dates(tls.cert, leaf, now)
     if leaf is not None and key is not None and _public(leaf) != _public(key):
         found.append(
-            Problem(_KEY, f"{tls.key} is not the key of {tls.cert}", "Give the key that the certificate is for.")
+            Problem(_KEY, f"{tls.key} is not the key of {tls.cert}", "Name the key that belongs to the certificate.")
         )
     return found
 
@@ -57,19 +57,19 @@ def _read(path: Path, where: tuple[str, ...]) -> tuple[bytes, Problem | None]:
         return path.read_bytes(), None
     except OSError as error:
         why = error.strerror or str(error)
-        fix = "Give a file that you may read; in a spec, paths are relative to its folder."
+        fix = "Name a file that you may read; in a spec, paths are relative to its folder."
         return b"", Problem(where, f"{path} cannot be read: {why}", fix)
 
 
 def names(cert: Path) -> list[str]:
-    """List the addresses and host names that a certificate is for, in its own order; it is known to be readable."""
+    """List the addresses and host names that a certificate is for, in its own order. The file must be readable."""
     leaf = x509.load_pem_x509_certificates(cert.read_bytes())[0]
     try:
         alternatives = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return []
     kinds = (x509.IPAddress, x509.DNSName)
-    return [str(each.value) for each in alternatives if isinstance(each, kinds)]
+    return [str(name.value) for name in alternatives if isinstance(name, kinds)]
 
 
 def _dates(path: Path, leaf: x509.Certificate, now: datetime) -> list[Problem]:
@@ -78,7 +78,9 @@ def _dates(path: Path, leaf: x509.Certificate, now: datetime) -> list[Problem]:
         return [Problem(_CERT, f"{path} expired on {ended}", "Renew it, or name none: then one is made.")]
     if leaf.not_valid_before_utc > now:
         begins = f"{leaf.not_valid_before_utc:%Y-%m-%d}"
-        return [Problem(_CERT, f"{path} is valid from {begins} only", "Give one that is valid now; check the clock.")]
+        return [
+            Problem(_CERT, f"{path} is not valid before {begins}", "Use one that is valid now, and check the clock.")
+        ]
     return []
 
 

@@ -1,4 +1,4 @@
-"""Sizes, times, ranges and names as people write them -> numbers and addresses; ValueError says what is wrong."""
+"""Parse sizes, times, address ranges, names and ports as people write them. Each function raises Wrong."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.IGNOR
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _CLUSTER = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")
 
-# Debian's own accounts and groups (base-passwd, systemd and what the image installs): useradd would fail on them,
-# or worse, change the account of a daemon.
+# Debian's own accounts and groups (base-passwd, systemd, and the packages of the image): useradd would fail, or worse,
+# change the account of a daemon.
 _SYSTEM = """
 root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc gnats nobody nogroup _apt
 messagebus sshd systemd-network systemd-resolve systemd-timesync systemd-journal systemd-coredump polkitd
@@ -26,7 +26,7 @@ RESERVED_USERS: Final = frozenset(_SYSTEM.split()) | {OPERATOR, SPARK_GROUP}
 
 
 class Wrong(ValueError):  # noqa: N818 - a value, not an error of ours
-    """A value that is not accepted: what is wrong with it, and what to do."""
+    """A value is not accepted: `wrong` says what is wrong with it, `fix` what to do."""
 
     def __init__(self, wrong: str, fix: str) -> None:
         super().__init__(wrong)
@@ -38,7 +38,7 @@ def memory_mib(text: str) -> int:
     """Turn `512m`, `2g` into MiB."""
     match = _MEMORY.fullmatch(text.strip())
     if not match:
-        raise Wrong(f"{text!r} is no memory size", "Write a number and a unit: 512m or 2g.")
+        raise Wrong(f"{text!r} is not a memory size", "Write a number and a unit: 512m or 2g.")
     number, unit = int(match[1]), match[2].lower()
     mib = {"k": number // 1024, "m": number, "g": number * 1024, "t": number * 1024 * 1024}[unit]
     if mib < 1:
@@ -53,7 +53,7 @@ def duration_seconds(text: str) -> int:
         return 0
     match = _DURATION.fullmatch(text)
     if not text or not match:
-        raise Wrong(f"{text!r} is no time", "Write a number and a unit: 90s, 30m, 1h, 1h30m or 2d.")
+        raise Wrong(f"{text!r} is not a time", "Write a number and a unit: 90s, 30m, 1h, 1h30m or 2d.")
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
@@ -68,10 +68,10 @@ def network(text: str) -> IPv4Network:
         fix = "Write an IPv4 range as 10.20.0.0/24."
         if ":" in text:
             raise Wrong(f"{text!r} is IPv6, which clusters do not use", fix) from None
-        raise Wrong(f"{text!r} is no address range", fix) from None
+        raise Wrong(f"{text!r} is not an address range", fix) from None
     except ValueError:
-        meant = IPv4Network(text, strict=False)
-        raise Wrong(f"{text!r} has host bits set", f"Write {meant} for the whole range.") from None
+        corrected = IPv4Network(text, strict=False)
+        raise Wrong(f"{text!r} has host bits set", f"Write {corrected} for the whole range.") from None
 
 
 def _is_address(text: str) -> bool:
@@ -83,7 +83,7 @@ def _is_address(text: str) -> bool:
 
 
 def cluster_name(text: str) -> str:
-    """Check a cluster's name: it becomes part of host names, so DNS rules hold."""
+    """Check a cluster's name: it becomes part of host names, so the rules of DNS apply."""
     if not _CLUSTER.fullmatch(text):
         raise Wrong(
             f"{text!r} cannot be a cluster's name",
@@ -93,7 +93,7 @@ def cluster_name(text: str) -> str:
 
 
 def user_name(text: str) -> str:
-    """Check a user's name by useradd's rules, and that it is no account of the system."""
+    """Check a user's name by the rules of useradd, and that it is not an account of the system."""
     if not _USER.fullmatch(text):
         raise Wrong(
             f"{text!r} cannot be a user's name",
@@ -105,8 +105,8 @@ def user_name(text: str) -> str:
 
 
 def taken_ports() -> tuple[tuple[int, int, str], ...]:
-    """List the ports that the Hub cannot have: first, last and what they are for."""
-    one = (
+    """Return the port ranges that the Hub cannot have: first, last, and what they are for."""
+    single = (
         (PORTS.ssh, "SSH"),
         (PORTS.spark_master, "the Spark master"),
         (PORTS.spark_master_ui, "the Spark master's UI"),
@@ -122,13 +122,13 @@ def taken_ports() -> tuple[tuple[int, int, str], ...]:
         (PORTS.block_manager, PORTS.block_manager + PORTS.retries, "the executors' block managers"),
         (PORTS.app_ui, PORTS.app_ui_last, "the notebooks' Spark UIs"),
     )
-    return tuple((port, port, use) for port, use in one) + ranges
+    return tuple((port, port, use) for port, use in single) + ranges
 
 
 def hub_port(number: int) -> int:
-    """Check the Hub's port: in range, and nobody else's."""
+    """Check the Hub's port: a valid number that nothing else uses."""
     if not 1 <= number <= 65535:
-        raise Wrong(f"{number} is no port", "Use 1 to 65535; 443 is the default.")
+        raise Wrong(f"{number} is not a port", "Use 1 to 65535; 443 is the default.")
     for first, last, use in taken_ports():
         if first <= number <= last:
             raise Wrong(f"port {number} belongs to {use}", "Use another one; 443 is the default.")

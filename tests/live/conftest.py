@@ -1,4 +1,4 @@
-"""What the checks share: the cluster as it was described (a JSON file of `provision verify`), one look at each node.
+"""Fixtures of the checks: the cluster's description (a JSON file of `provision verify`), and one probe of each node.
 
 By hand: `pytest -c tests/live/pytest.ini tests/live --cluster FILE`.
 """
@@ -20,8 +20,8 @@ BASE_UNITS = ("nftables", "ssh", "systemd-networkd", "systemd-resolved", "provis
 
 
 @dataclass(frozen=True)
-class Look:
-    """What the probe found on one node: section -> lines."""
+class Probe:
+    """What the probe found on one node: lines by section."""
 
     name: str
     role: str
@@ -30,12 +30,12 @@ class Look:
     error: str = ""
 
     def __getitem__(self, section: str) -> list[str]:
-        assert not self.error, f"{self.name} cannot be looked at: {self.error}"
+        assert not self.error, f"{self.name} cannot be probed: {self.error}"
         return self.sections[section]
 
 
 class Cluster:
-    """The cluster as its operator described it, and how to reach its nodes."""
+    """The cluster as `provision verify` describes it, and how to reach its nodes."""
 
     def __init__(self, data: dict[str, Any]) -> None:
         self.data = data
@@ -48,11 +48,11 @@ class Cluster:
         return self.data["contexts"][role]
 
     def units(self, role: str) -> list[str]:
-        """The units that a role runs, and those that every node does."""
+        """The units of a role, and those of every node."""
         return [*self.data["units"][role], *BASE_UNITS]
 
     def host(self, name: str, timeout: int = 180) -> Any:
-        """testinfra's host for a node, over the operator's own SSH configuration (host keys are checked)."""
+        """testinfra's host for a node, over the cluster's ssh_config (host keys are checked)."""
         return testinfra.get_host(f"ssh://{name}", ssh_config=self.data["ssh_config"], timeout=timeout)
 
     def peers(self, role: str) -> list[str]:
@@ -74,31 +74,31 @@ class Cluster:
         return [*(f"{self.master['address']}:{port}" for port in master), *others]
 
     @cached_property
-    def looks(self) -> dict[str, Look]:
-        """Look at every node at once."""
+    def probes(self) -> dict[str, Probe]:
+        """Probe every node at the same time."""
         with ThreadPoolExecutor(len(self.nodes)) as pool:
-            return {look.name: look for look in pool.map(self._look, self.nodes)}
+            return {probe.name: probe for probe in pool.map(self._run_probe, self.nodes)}
 
-    def _look(self, node: dict[str, str]) -> Look:
+    def _run_probe(self, node: dict[str, str]) -> Probe:
         role = node["role"]
         files = " ".join(file["path"] for file in self.data["files"][role])
         users = " ".join(user["name"] for user in self.context(role)["hub"]["users"]) if role == "master" else ""
         arguments = (PROBE, files, " ".join(self.units(role)), users, " ".join(self.peers(role)))
         try:
-            said = self.host(node["name"]).run("sudo bash -c %s probe %s %s %s %s", *arguments)
+            result = self.host(node["name"]).run("sudo bash -c %s probe %s %s %s %s", *arguments)
         except RuntimeError as error:
-            # testinfra gives the command's result, the whole probe included; what ssh said is at its end.
-            said = getattr(error.args[0], "stderr", "") if error.args else ""
-            return Look(node["name"], role, node["address"], {}, said.strip() or "no connection")
+            # The error holds the command's result with the whole probe in it; what ssh printed is at its end.
+            result = getattr(error.args[0], "stderr", "") if error.args else ""
+            return Probe(node["name"], role, node["address"], {}, result.strip() or "no connection")
         sections: dict[str, list[str]] = {}
         lines: list[str] = []
-        for line in said.stdout.splitlines():
+        for line in result.stdout.splitlines():
             if line.startswith("@@ "):
                 lines = sections.setdefault(line[3:], [])
             else:
                 lines.append(line)
-        error = "" if "end" in sections else f"the probe broke off: {said.stderr[-300:]}"
-        return Look(node["name"], role, node["address"], sections, error)
+        error = "" if "end" in sections else f"the probe broke off: {result.stderr[-300:]}"
+        return Probe(node["name"], role, node["address"], sections, error)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -112,14 +112,14 @@ def _cluster(config: pytest.Config) -> Cluster:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make one check of each for every node (`look`), the master or the workers, and for each node's units or files."""
+    """Parametrize a check with every node (`probe`), the master or the workers, and with each node's units or files."""
     cluster = _cluster(metafunc.config)
     names = metafunc.fixturenames
-    role = {"master_look": "master", "worker_look": "worker"}
-    for fixture, wanted in {"look": None, **role}.items():
+    role = {"master_probe": "master", "worker_probe": "worker"}
+    for fixture, only in {"probe": None, **role}.items():
         if fixture not in names:
             continue
-        nodes = [node for node in cluster.nodes if wanted in (None, node["role"])]
+        nodes = [node for node in cluster.nodes if only in (None, node["role"])]
         if "unit" in names:
             pairs = [(node["name"], unit) for node in nodes for unit in cluster.units(node["role"])]
             metafunc.parametrize((fixture, "unit"), pairs, indirect=[fixture], ids=[" ".join(pair) for pair in pairs])
@@ -137,18 +137,18 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
 
 
 @pytest.fixture
-def look(request: pytest.FixtureRequest, cluster: Cluster) -> Look:
+def probe(request: pytest.FixtureRequest, cluster: Cluster) -> Probe:
     """One node."""
-    return cluster.looks[request.param]
+    return cluster.probes[request.param]
 
 
 @pytest.fixture
-def master_look(request: pytest.FixtureRequest, cluster: Cluster) -> Look:
+def master_probe(request: pytest.FixtureRequest, cluster: Cluster) -> Probe:
     """The master."""
-    return cluster.looks[request.param]
+    return cluster.probes[request.param]
 
 
 @pytest.fixture
-def worker_look(request: pytest.FixtureRequest, cluster: Cluster) -> Look:
+def worker_probe(request: pytest.FixtureRequest, cluster: Cluster) -> Probe:
     """One worker."""
-    return cluster.looks[request.param]
+    return cluster.probes[request.param]

@@ -1,5 +1,5 @@
-# One look at a node, as root: every question at once, because each SSH session costs seconds on an emulated node.
-# Answers come in sections, `@@ name` on a line of its own. $1: files that matter, $2: units, $3: users, $4: peers.
+# Collects all facts about a node at once, as root: each SSH session takes seconds on an emulated node.
+# The output has sections, each after a line `@@ name`. $1: files, $2: units, $3: users, $4: peers.
 export LC_ALL=C
 section() { echo "@@ $1"; }
 
@@ -28,7 +28,7 @@ section secret-in-arguments
 awk '$1 == "spark.authenticate.secret" {print $2}' /etc/spark/spark-defaults.conf | grep --files-with-matches --fixed-strings --file - /proc/[0-9]*/cmdline
 section metadata-as-root; curl --silent --output /dev/null --max-time 5 http://169.254.169.254/; echo $?
 section metadata-as-nobody; setpriv --reuid=nobody --regid=nogroup --clear-groups curl --silent --output /dev/null --max-time 5 http://169.254.169.254/; echo $?
-# What somebody else on this node can read: everything that is there to be secret, and whatever else holds a secret.
+# What other users of this node can read: files that must be secret, and any file that contains a secret.
 section readable
 secrets=$(
   echo 'PRIVATE KEY-----'
@@ -43,7 +43,7 @@ for user in nobody spark $3; do
       /dev/disk/by-label/config-2 /dev/sr0 /dev/vd* /dev/sd* /root /home/*; do
       [ ! -r "$file" ] || echo "$file"
     done' | sed "s|^|$user |"
-  # printf is the shell's own: no secret is on a command line.
+  # printf is a shell builtin: no secret is on a command line.
   printf '%s\n' "$secrets" | $become grep --recursive --files-with-matches --no-messages --fixed-strings --file=- \
     /etc /run /var/lib/cloud /var/lib/jupyterhub /var/log /usr/local /opt/chp/*.* /tmp | sed "s|^|$user |"
 done

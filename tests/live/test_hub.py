@@ -1,4 +1,4 @@
-"""The Hub as people meet it: from the operator's machine, with its certificate checked."""
+"""The Hub as users see it: from the operator's machine, with its certificate checked."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from provision.adapters import net
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conftest import Cluster, Look
+    from conftest import Cluster, Probe
 
-# An account of our own: the users' passwords are theirs, and they may have changed them.
+# An account for these checks: users may have changed their passwords.
 VISITOR = "provision-verify"
 REMOVE = """
 printf 'Authorization: token %%s' "$(cat /var/lib/jupyterhub/operator.token)" |
@@ -29,10 +29,10 @@ printf 'Authorization: token %%s' "$(cat /var/lib/jupyterhub/operator.token)" |
 @pytest.fixture(scope="module")
 def hub(cluster: Cluster) -> requests.Session:
     session = requests.Session()
-    # Proxies and certificates of this machine's environment have no say here.
+    # Ignore proxies and certificates in this machine's environment.
     session.trust_env = False
     if cluster.data["hub_pinned"]:
-        # The user's own certificate: its chain may end in an authority that nobody has here.
+        # The user's own certificate: its CA may be unknown here.
         session.mount("https://", net._pinned(Path(cluster.data["hub_ca"])))
     session.verify = cluster.data["hub_ca"]
     return session
@@ -45,7 +45,7 @@ def url(cluster: Cluster) -> str:
 
 @pytest.fixture(scope="module")
 def visitor(cluster: Cluster) -> Iterator[str]:
-    """Make an account for these checks, give its password, and remove it again."""
+    """Make an account for these checks, yield its password, and remove the account again."""
     host, context = cluster.host(cluster.master["name"]), cluster.context("master")
     password = secrets.token_urlsafe(12)
     crypt = ["openssl", "passwd", "-6", "-stdin"]
@@ -91,11 +91,11 @@ def test_wrong_password_is_refused(hub: requests.Session, url: str, visitor: str
     hub.cookies.clear()
 
 
-def test_kernel_is_for_everyone(cluster: Cluster, master_look: Look) -> None:
+def test_kernel_is_for_everyone(cluster: Cluster, master_probe: Probe) -> None:
     import json
 
     node = cluster.context("master")["node"]
-    kernel = json.loads(cluster.host(master_look.name).file(node["kernel"]).content_string)
+    kernel = json.loads(cluster.host(master_probe.name).file(node["kernel"]).content_string)
     assert kernel["display_name"] == "PySpark"
     assert (
         kernel["env"]["PYSPARK_SUBMIT_ARGS"]

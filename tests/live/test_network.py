@@ -1,4 +1,4 @@
-"""What listens, and who gets through."""
+"""Which ports are open, and to whom."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from conftest import Cluster, Look
+    from conftest import Cluster, Probe
 
 
 def _outside(lines: list[str]) -> dict[int, str]:
@@ -33,67 +33,68 @@ def _allowed(cluster: Cluster, role: str) -> tuple[set[int], set[int]]:
     return {ports["ssh"], ports["spark_worker"], ports["spark_worker_ui"]}, span(ports["block_manager"])
 
 
-def test_everything_listens(cluster: Cluster, look: Look) -> None:
-    must, _ = _allowed(cluster, look.role)
-    missing = must - set(_outside(look["tcp"]))
-    assert not missing, f"{look.name}: nothing listens on {sorted(missing)}"
+def test_everything_listens(cluster: Cluster, probe: Probe) -> None:
+    must, _ = _allowed(cluster, probe.role)
+    missing = must - set(_outside(probe["tcp"]))
+    assert not missing, f"{probe.name}: nothing listens on {sorted(missing)}"
 
 
-def test_nothing_else_listens(cluster: Cluster, look: Look) -> None:
-    must, may = _allowed(cluster, look.role)
-    more = {port: address for port, address in _outside(look["tcp"]).items() if port not in must | may}
-    assert not more, f"{look.name}: these listen too: {more}"
+def test_nothing_else_listens(cluster: Cluster, probe: Probe) -> None:
+    must, may = _allowed(cluster, probe.role)
+    more = {port: address for port, address in _outside(probe["tcp"]).items() if port not in must | may}
+    assert not more, f"{probe.name}: these listen too: {more}"
 
 
-def test_no_udp_but_dhcp(look: Look) -> None:
-    more = set(_outside(look["udp"])) - {68}
-    assert not more, f"{look.name}: UDP ports {sorted(more)} are open"
+def test_no_udp_but_dhcp(probe: Probe) -> None:
+    more = set(_outside(probe["udp"])) - {68}
+    assert not more, f"{probe.name}: UDP ports {sorted(more)} are open"
 
 
-def test_hub_api_is_on_loopback(cluster: Cluster, master_look: Look) -> None:
+def test_hub_api_is_on_loopback(cluster: Cluster, master_probe: Probe) -> None:
     ports = cluster.context("master")["ports"]
     for port in (ports["hub_api"], ports["proxy_api"]):
-        assert f"127.0.0.1:{port}" in master_look["tcp"], f"nothing listens on 127.0.0.1:{port}"
+        assert f"127.0.0.1:{port}" in master_probe["tcp"], f"nothing listens on 127.0.0.1:{port}"
 
 
-def test_firewall_drops_what_is_not_named(look: Look) -> None:
-    rules = "\n".join(look["firewall"])
-    assert "table inet provision" in rules, f"{look.name}: the firewall is not loaded"
+def test_firewall_drops_what_is_not_named(probe: Probe) -> None:
+    rules = "\n".join(probe["firewall"])
+    assert "table inet provision" in rules, f"{probe.name}: the firewall is not loaded"
     for chain in ("input", "forward"):
-        assert f"hook {chain} priority filter; policy drop;" in rules, f"{look.name}: chain {chain} does not drop"
+        assert f"hook {chain} priority filter; policy drop;" in rules, f"{probe.name}: chain {chain} does not drop"
 
 
-def test_firewall_is_the_clusters(cluster: Cluster, look: Look) -> None:
-    context = cluster.context(look.role)
+def test_firewall_is_the_clusters(cluster: Cluster, probe: Probe) -> None:
+    context = cluster.context(probe.role)
     wanted = context["cluster"]["cidr"]
-    assert f"ip saddr {wanted} tcp dport" in "\n".join(look["firewall"]), f"{look.name}: no rule for {wanted}"
+    assert f"ip saddr {wanted} tcp dport" in "\n".join(probe["firewall"]), f"{probe.name}: no rule for {wanted}"
 
 
-def test_metadata_is_closed_to_users(look: Look) -> None:
-    # curl's 7: refused at once, which is our rule; 28 would be nobody answering.
-    assert look["metadata-as-nobody"] == ["7"], f"{look.name}: curl as nobody ended with {look['metadata-as-nobody']}"
+def test_metadata_is_closed_to_users(probe: Probe) -> None:
+    # 7 means refused at once, which is our rule; 28 would mean that nothing answers.
+    code = probe["metadata-as-nobody"]
+    assert code == ["7"], f"{probe.name}: curl as nobody ended with {code}"
 
 
-def test_metadata_rule_spares_root(look: Look) -> None:
-    rules = "\n".join(look["firewall"])
-    assert "ip daddr 169.254.169.254 meta skuid != 0 reject" in rules, f"{look.name}: no rule for the metadata"
+def test_metadata_rule_spares_root(probe: Probe) -> None:
+    rules = "\n".join(probe["firewall"])
+    assert "ip daddr 169.254.169.254 meta skuid != 0 reject" in rules, f"{probe.name}: no rule for the metadata"
 
 
-def test_master_reaches_workers(cluster: Cluster, master_look: Look) -> None:
-    closed = [line for line in master_look["peers"] if not line.endswith(" open")]
-    assert not closed, f"from {master_look.name}: {closed}"
-    assert len(master_look["peers"]) == 2 * len(cluster.workers)
+def test_master_reaches_workers(cluster: Cluster, master_probe: Probe) -> None:
+    closed = [line for line in master_probe["peers"] if not line.endswith(" open")]
+    assert not closed, f"from {master_probe.name}: {closed}"
+    assert len(master_probe["peers"]) == 2 * len(cluster.workers)
 
 
-def test_workers_reach_only_what_they_need(cluster: Cluster, worker_look: Look) -> None:
+def test_workers_reach_only_what_they_need(cluster: Cluster, worker_probe: Probe) -> None:
     needed = f"{cluster.master['address']}:{cluster.context('worker')['ports']['spark_master']}"
-    own = worker_look.address
-    for line in worker_look["peers"]:
+    own = worker_probe.address
+    for line in worker_probe["peers"]:
         peer, state = line.split()
         if peer.startswith(f"{own}:"):
             continue
         expected = "open" if peer == needed else "closed"
-        assert state == expected, f"from {worker_look.name}: {peer} is {state}, not {expected}"
+        assert state == expected, f"from {worker_probe.name}: {peer} is {state}, not {expected}"
 
 
 def test_outside_reaches_only_what_is_for_people(cluster: Cluster) -> None:

@@ -1,4 +1,4 @@
-"""Every node: software, units, files, and what the description says of them."""
+"""Every node: software, units and files are as the description says."""
 
 from __future__ import annotations
 
@@ -6,77 +6,77 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from conftest import Cluster, Look
+    from conftest import Cluster, Probe
 
 
-def test_host_name(look: Look) -> None:
-    assert look["hostname"][0].partition(".")[0] == look.name, f"{look.name} calls itself {look['hostname'][0]}"
+def test_host_name(probe: Probe) -> None:
+    assert probe["hostname"][0].partition(".")[0] == probe.name, f"{probe.name} calls itself {probe['hostname'][0]}"
 
 
-def test_machine_id_is_its_own(cluster: Cluster, look: Look) -> None:
-    same = [name for name, other in cluster.looks.items() if other["machine-id"] == look["machine-id"]]
-    assert same == [look.name], f"{', '.join(same)} have one machine-id: the image was not clean"
+def test_machine_id_is_its_own(cluster: Cluster, probe: Probe) -> None:
+    same = [name for name, other in cluster.probes.items() if other["machine-id"] == probe["machine-id"]]
+    assert same == [probe.name], f"{', '.join(same)} have one machine-id: the image was not clean"
 
 
-def test_unit_is_enabled_and_running(look: Look, unit: str) -> None:
-    line = next((line for line in look["units"] if line.startswith(f"{unit} ")), f"{unit} missing")
-    assert line == f"{unit} enabled active", f"{look.name}: unit {line}"
+def test_unit_is_enabled_and_running(probe: Probe, unit: str) -> None:
+    line = next((line for line in probe["units"] if line.startswith(f"{unit} ")), f"{unit} missing")
+    assert line == f"{unit} enabled active", f"{probe.name}: unit {line}"
 
 
-def test_no_unit_failed(look: Look) -> None:
-    assert look["failed"] == [], f"{look.name}: failed units: {', '.join(look['failed'])}"
+def test_no_unit_failed(probe: Probe) -> None:
+    assert probe["failed"] == [], f"{probe.name}: failed units: {', '.join(probe['failed'])}"
 
 
-def test_no_unit_keeps_being_restarted(look: Look) -> None:
-    counts = [line.split() for line in look["restarts"]]
+def test_no_unit_keeps_being_restarted(probe: Probe) -> None:
+    counts = [line.split() for line in probe["restarts"]]
     again = [f"{unit} {number} times" for unit, number in counts if int(number) > 3]
-    assert again == [], f"{look.name}: systemd restarted {', '.join(again)}"
+    assert again == [], f"{probe.name}: systemd restarted {', '.join(again)}"
 
 
-def test_cloud_init_finished_without_error(look: Look) -> None:
-    result = json.loads("\n".join(look["cloud-init"]))["v1"]
-    assert result["errors"] == [], f"{look.name}: cloud-init: {result['errors']}"
-    assert "ConfigDrive" in result["datasource"] or "OpenStack" in result["datasource"], f"{look.name}: {result}"
+def test_cloud_init_finished_without_error(probe: Probe) -> None:
+    result = json.loads("\n".join(probe["cloud-init"]))["v1"]
+    assert result["errors"] == [], f"{probe.name}: cloud-init: {result['errors']}"
+    assert "ConfigDrive" in result["datasource"] or "OpenStack" in result["datasource"], f"{probe.name}: {result}"
 
 
-def test_file_is_as_described(look: Look, file: dict[str, Any]) -> None:
+def test_file_is_as_described(probe: Probe, file: dict[str, Any]) -> None:
     path = file["path"]
-    lines = [line for line in look["files"] if line.startswith(f"{path} ")]
+    lines = [line for line in probe["files"] if line.startswith(f"{path} ")]
     expected = f"{path} {file['mode'].lstrip('0')} {file['owner']} {file['group']}"
-    assert lines == [expected], f"{look.name}: {lines or 'missing'}, and it has to be {expected}"
+    assert lines == [expected], f"{probe.name}: {lines or 'missing'}, and it has to be {expected}"
     content = f"{file['sha256']}  {path}"
-    assert content in look["sums"], (
-        f"{look.name}: {path} was changed: `ansible-playbook … playbooks/site.yml` restores it"
+    assert content in probe["sums"], (
+        f"{probe.name}: {path} was changed: `ansible-playbook … playbooks/site.yml` restores it"
     )
 
 
-def test_debian_packages_are_installed(cluster: Cluster, look: Look) -> None:
-    installed = {line.partition(" ")[0] for line in look["packages"]}
+def test_debian_packages_are_installed(cluster: Cluster, probe: Probe) -> None:
+    installed = {line.partition(" ")[0] for line in probe["packages"]}
     missing = [package for package in cluster.data["software"]["packages"] if package not in installed]
-    assert not missing, f"{look.name} lacks {', '.join(missing)}"
+    assert not missing, f"{probe.name} lacks {', '.join(missing)}"
 
 
-def test_python_packages_have_their_versions(cluster: Cluster, look: Look) -> None:
-    installed = {line.lower().replace("_", "-") for line in look["python"]}
+def test_python_packages_have_their_versions(cluster: Cluster, probe: Probe) -> None:
+    installed = {line.lower().replace("_", "-") for line in probe["python"]}
     wanted = {one.lower().replace("==", "-") for one in cluster.data["software"]["python"]}
-    assert wanted <= installed, f"{look.name} lacks {', '.join(sorted(wanted - installed))}"
+    assert wanted <= installed, f"{probe.name} lacks {', '.join(sorted(wanted - installed))}"
 
 
-def test_java_is_21(look: Look) -> None:
-    assert "java-21" in look["java"][0], f"{look.name}: /usr/bin/java is {look['java'][0]}"
+def test_java_is_21(probe: Probe) -> None:
+    assert "java-21" in probe["java"][0], f"{probe.name}: /usr/bin/java is {probe['java'][0]}"
 
 
-def test_proxy_has_its_version(cluster: Cluster, master_look: Look) -> None:
-    installed = json.loads("\n".join(master_look["proxy"]))["version"]
+def test_proxy_has_its_version(cluster: Cluster, master_probe: Probe) -> None:
+    installed = json.loads("\n".join(master_probe["proxy"]))["version"]
     assert installed == cluster.data["software"]["proxy"], f"configurable-http-proxy is {installed}"
 
 
-def test_spark_knows_the_address(look: Look) -> None:
-    assert look["node-env"] == [f"SPARK_LOCAL_IP={look.address}"], f"{look.name}: {look['node-env']}"
+def test_spark_knows_the_address(probe: Probe) -> None:
+    assert probe["node-env"] == [f"SPARK_LOCAL_IP={probe.address}"], f"{probe.name}: {probe['node-env']}"
 
 
-def test_ssh_takes_keys_only(look: Look) -> None:
-    settings = dict(line.split(maxsplit=1) for line in look["sshd"] if " " in line)
-    assert settings["passwordauthentication"] == "no", f"{look.name}: sshd takes passwords"
-    assert settings["kbdinteractiveauthentication"] == "no", f"{look.name}: sshd takes passwords"
-    assert settings["permitrootlogin"] == "no", f"{look.name}: sshd lets root in"
+def test_ssh_takes_keys_only(probe: Probe) -> None:
+    settings = dict(line.split(maxsplit=1) for line in probe["sshd"] if " " in line)
+    assert settings["passwordauthentication"] == "no", f"{probe.name}: sshd takes passwords"
+    assert settings["kbdinteractiveauthentication"] == "no", f"{probe.name}: sshd takes passwords"
+    assert settings["permitrootlogin"] == "no", f"{probe.name}: sshd lets root in"

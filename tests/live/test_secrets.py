@@ -1,16 +1,16 @@
-"""Users, and what they cannot read."""
+"""Users, and the secrets that they must not read."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from conftest import Cluster, Look
+    from conftest import Cluster, Probe
 
 
-def test_notebook_users_have_accounts(cluster: Cluster, master_look: Look) -> None:
+def test_notebook_users_have_accounts(cluster: Cluster, master_probe: Probe) -> None:
     context = cluster.context("master")
-    accounts = {line.split()[0]: line.split() for line in master_look["accounts"]}
+    accounts = {line.split()[0]: line.split() for line in master_probe["accounts"]}
     for user in context["hub"]["users"]:
         name, password, shell, mode, owner, *groups = accounts[user["name"]]
         assert password == "P", f"{name} has no usable password ({password})"
@@ -21,25 +21,25 @@ def test_notebook_users_have_accounts(cluster: Cluster, master_look: Look) -> No
         assert set(groups) == wanted, f"{name} is in {groups}, and should be in {sorted(wanted)}"
 
 
-def test_users_read_no_secret(cluster: Cluster, look: Look) -> None:
+def test_users_read_no_secret(cluster: Cluster, probe: Probe) -> None:
     """The notebook users, the account of their executors, and nobody; the first two have to know the Spark secret."""
-    node = cluster.context(look.role)["node"]
-    users = {user["name"] for user in cluster.context(look.role)["hub"]["users"]} if look.role == "master" else set()
+    node = cluster.context(probe.role)["node"]
+    users = {user["name"] for user in cluster.context(probe.role)["hub"]["users"]} if probe.role == "master" else set()
     fine = {f"{user} {node['spark_defaults']}" for user in users | {"spark"}} | {
         f"{user} /home/{user}" for user in users
     }
-    leaks = sorted(set(look["readable"]) - fine)
-    assert not leaks, f"{look.name}: who can read what: {leaks}"
+    leaks = sorted(set(probe["readable"]) - fine)
+    assert not leaks, f"{probe.name}: who can read what: {leaks}"
 
 
-def test_drivers_know_the_spark_secret(cluster: Cluster, master_look: Look) -> None:
+def test_drivers_know_the_spark_secret(cluster: Cluster, master_probe: Probe) -> None:
     node = cluster.context("master")["node"]
     for user in cluster.context("master")["hub"]["users"]:
         line = f"{user['name']} {node['spark_defaults']}"
-        assert line in master_look["readable"], (
+        assert line in master_probe["readable"], (
             f"{user['name']} cannot read {node['spark_defaults']}: no notebook of theirs starts"
         )
 
 
-def test_no_secret_in_process_arguments(look: Look) -> None:
-    assert look["secret-in-arguments"] == [], f"{look.name}: {look['secret-in-arguments']}"
+def test_no_secret_in_process_arguments(probe: Probe) -> None:
+    assert probe["secret-in-arguments"] == [], f"{probe.name}: {probe['secret-in-arguments']}"

@@ -1,4 +1,4 @@
-"""Spark as a whole: who registered, with what, and a job that every worker takes part in."""
+"""Spark as a whole: registered workers, their resources, and a job on every worker."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import pytest
 from provision.operations.cluster import smoke_test
 
 if TYPE_CHECKING:
-    from conftest import Cluster, Look
+    from conftest import Cluster, Probe
 
 
 @pytest.fixture(scope="module")
 def spark(cluster: Cluster) -> dict[str, Any]:
-    """What the Spark master says of itself."""
-    said = cluster.looks[cluster.master["name"]]["spark-master"]
-    assert said[0], f"{cluster.master['name']}: unit spark-master: its web page does not answer"
-    found: dict[str, Any] = json.loads(said[0])
-    return found
+    """The state that the Spark master reports."""
+    result = cluster.probes[cluster.master["name"]]["spark-master"]
+    assert result[0], f"{cluster.master['name']}: unit spark-master: its web page does not answer"
+    state: dict[str, Any] = json.loads(result[0])
+    return state
 
 
 def test_master_is_alive(spark: dict[str, Any], cluster: Cluster) -> None:
@@ -28,32 +28,32 @@ def test_master_is_alive(spark: dict[str, Any], cluster: Cluster) -> None:
     assert spark["url"] == cluster.context("master")["spark"]["master_url"]
 
 
-def test_worker_is_registered(spark: dict[str, Any], cluster: Cluster, worker_look: Look) -> None:
+def test_worker_is_registered(spark: dict[str, Any], cluster: Cluster, worker_probe: Probe) -> None:
     alive = {worker["host"]: worker for worker in spark["workers"] if worker["state"] == "ALIVE"}
-    own = worker_look.address
-    assert own in alive, f"{worker_look.name} is not registered with the Spark master: look at its unit spark-worker"
+    own = worker_probe.address
+    assert own in alive, f"{worker_probe.name} is not registered with the Spark master: look at its unit spark-worker"
     offered = cluster.context("worker")["spark"]
     assert (alive[own]["cores"], alive[own]["memory"]) == (offered["worker_cores"], offered["worker_memory"])
 
 
-def test_history_server_answers(master_look: Look) -> None:
-    assert master_look["history"] == ["200"], f"unit spark-history answers {master_look['history']}"
+def test_history_server_answers(master_probe: Probe) -> None:
+    assert master_probe["history"] == ["200"], f"unit spark-history answers {master_probe['history']}"
 
 
 @pytest.fixture(scope="module")
 def job(cluster: Cluster, spark: dict[str, Any]) -> Any:
-    """The job that `provision up` runs too, on the workers that are there: it would wait for those that are not."""
+    """The smoke test of `provision up`, on the registered workers only: it would wait for others."""
     assert spark["aliveworkers"], "no worker is registered with the Spark master"
-    said = cluster.host(cluster.master["name"]).run(shlex.join(smoke_test.command(spark["aliveworkers"])))
-    assert said.rc == 0, f"the job failed on {cluster.master['name']}: {said.stderr[-1500:]}"
-    return json.loads([line for line in said.stdout.splitlines() if line.startswith("{")][-1])
+    result = cluster.host(cluster.master["name"]).run(shlex.join(smoke_test.command(spark["aliveworkers"])))
+    assert result.rc == 0, f"the job failed on {cluster.master['name']}: {result.stderr[-1500:]}"
+    return json.loads([line for line in result.stdout.splitlines() if line.startswith("{")][-1])
 
 
 def test_job_computes_the_sum(job: Any) -> None:
-    assert job["sum"] == smoke_test.SUM
+    assert job["sum"] == smoke_test.EXPECTED_SUM
 
 
-def test_job_ran_on_worker(job: Any, worker_look: Look) -> None:
-    assert worker_look.name in {host.partition(".")[0] for host in job["hosts"]}, (
-        f"no part of the job ran on {worker_look.name}"
+def test_job_ran_on_worker(job: Any, worker_probe: Probe) -> None:
+    assert worker_probe.name in {host.partition(".")[0] for host in job["hosts"]}, (
+        f"no part of the job ran on {worker_probe.name}"
     )

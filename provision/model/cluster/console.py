@@ -1,7 +1,7 @@
-"""A VM's serial console -> what the node says of itself: how far it is, why it failed, its SSH host keys.
+"""Read a VM's serial console: how far its boot is, why it failed, and the SSH host keys that it prints.
 
-Consoles carry escape codes, carriage returns and kernel messages in the middle of lines; a report that cannot be read
-is left out, never guessed at, unless it is a report of failure.
+Consoles contain escape codes, carriage returns and kernel messages in the middle of lines. A report that cannot be read
+is ignored, unless it reports a failure.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from typing import Final
 from provision.base.constants import CONSOLE_MARK
 
 TAIL: Final = 10
+"""Lines of a console that are shown."""
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_]|[()][0-9A-B])")
-# Nova takes the escape character out of consoles and leaves the rest of the sequence.
+# Nova removes the escape character from consoles and leaves the rest of the sequence.
 _ORPHANS = re.compile(r"\[(?:(?:\d+(?:;\d+)*)?m|\?\d+[hl]|!p|\d*[JK])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _PRINTK = re.compile(r"\[ *\d+\.\d{6}\] ")
@@ -41,7 +42,7 @@ _FATAL = (
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a boot failed, and the last lines of what it said."""
+    """Why a boot failed, and the last lines before that."""
 
     reason: str
     log: tuple[str, ...] = ()
@@ -49,10 +50,12 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class ConsoleReport:
-    """What a console tells: `phase` is for people (`booting`, `cloud-init config`, `started spark-worker`)."""
+    """The state of a node, as its console shows it."""
 
     phase: str = ""
+    """The last step of the boot, for people: `booting`, `cloud-init config`, `started spark-worker`."""
     started: tuple[str, ...] = ()
+    """Units that have started."""
     finished: bool = False
     """Whether cloud-init is done."""
     failure: Failure | None = None
@@ -60,64 +63,64 @@ class ConsoleReport:
 
 
 def clean(text: str) -> str:
-    """Take escape codes, carriage returns and control characters out of console text."""
+    """Remove escape codes, carriage returns and control characters from console text."""
     text = _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
     return _ORPHANS.sub("", _CONTROL.sub("", text))
 
 
 def read(text: str) -> ConsoleReport:
-    """Read a console's text; what counts is the last boot in it, and the host keys of the first."""
+    """Read a console's text: the state of the last boot in it, and the host keys of the first."""
     text = clean(text)
     keys = host_keys(text)
-    # Some hypervisors append one boot's console to the last one's: what an earlier boot said is over.
+    # Some hypervisors append the console of a boot to that of the one before, which no longer counts.
     text = text[max(text.rfind("Linux version "), 0) :]
     lines = text.splitlines()
     phase = "booting" if text.strip() else ""
     started: list[str] = []
     finished = False
     failure: Failure | None = None
-    for place, line in enumerate(lines):
+    for index, line in enumerate(lines):
         if found := _STAGE.search(line):
             phase = f"cloud-init {found[1].removeprefix('modules:')}"
         elif _FINISHED.search(line):
             finished, phase = True, "cloud-init done"
         elif found := _REPORT.search(line):
-            said = _parse(found[1])
-            if said is None:
-                # A broken report of failure is still a failure; anything else broken is passed over.
-                failure = failure or _broken(found[1], lines[: place + 1])
+            report = _parse(found[1])
+            if report is None:
+                # A report of failure counts even if it is broken; other broken reports are ignored.
+                failure = failure or _broken(found[1], lines[: index + 1])
                 continue
-            failure = failure or _failed(said, lines[: place + 1])
-            unit = said.get("unit")
-            if said.get("phase") == "started" and isinstance(unit, str):
+            failure = failure or _failed(report, lines[: index + 1])
+            unit = report.get("unit")
+            if report.get("phase") == "started" and isinstance(unit, str):
                 started.append(unit)
                 if failure and failure.reason == f"{unit} failed":
-                    failure = None  # it came up in the end
-            phase = _phase(said) or phase
+                    failure = None  # it started later
+            phase = _phase(report) or phase
         else:
-            failure = failure or _fatal(line, lines[: place + 1])
+            failure = failure or _fatal(line, lines[: index + 1])
     return ConsoleReport(phase, tuple(dict.fromkeys(started)), finished, failure, keys)
 
 
 def host_keys(text: str) -> tuple[str, ...]:
-    """Read the SSH host keys that cloud-init prints: the first whole block, in known_hosts' form without the host.
+    """Return the SSH host keys that cloud-init prints, as known_hosts has them, but without the host.
 
-    The first and not the last: nobody has an account on the node before it is printed.
+    Only the first complete block counts: nobody has an account on the node before it is printed.
     """
     for block in _KEYS.finditer(clean(text)):
-        keys = [f"{kind} {data}" for kind, data in _KEY.findall(block[1]) if _whole(kind, data)]
+        keys = [f"{kind} {data}" for kind, data in _KEY.findall(block[1]) if _is_complete(kind, data)]
         if keys:
             return tuple(dict.fromkeys(keys))
     return ()
 
 
 def tail(text: str, lines: int = TAIL) -> tuple[str, ...]:
-    """Give the last lines that say something."""
+    """Return the last lines that are not empty."""
     return tuple(line.rstrip() for line in clean(text).splitlines() if line.strip())[-lines:]
 
 
-def _whole(kind: str, data: str) -> bool:
-    """Whether a key survived the serial line: it decodes, and names its own kind inside."""
+def _is_complete(kind: str, data: str) -> bool:
+    """Whether a key came through the serial line unharmed: it can be decoded, and its data names the same kind."""
     try:
         raw = base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError):
@@ -130,29 +133,29 @@ def _whole(kind: str, data: str) -> bool:
 def _parse(text: str) -> dict[str, object] | None:
     for candidate in (text, _PRINTK.split(text)[0] if _PRINTK.search(text) else text):
         try:
-            said, _ = json.JSONDecoder().raw_decode(candidate)
+            report, _ = json.JSONDecoder().raw_decode(candidate)
         except ValueError:
             continue
-        if isinstance(said, dict):
-            return said
+        if isinstance(report, dict):
+            return report
     return None
 
 
-def _phase(said: dict[str, object]) -> str:
-    if said.get("phase") == "cloud-init":
-        return f"cloud-init {said.get('stage', '')}".strip()
-    if said.get("phase") == "started":
-        return f"started {said.get('unit', '')}".strip()
-    return str(said.get("phase") or "")
+def _phase(report: dict[str, object]) -> str:
+    if report.get("phase") == "cloud-init":
+        return f"cloud-init {report.get('stage', '')}".strip()
+    if report.get("phase") == "started":
+        return f"started {report.get('unit', '')}".strip()
+    return str(report.get("phase") or "")
 
 
-def _failed(said: dict[str, object], before: list[str]) -> Failure | None:
-    if said.get("phase") != "failed":
+def _failed(report: dict[str, object], before: list[str]) -> Failure | None:
+    if report.get("phase") != "failed":
         return None
-    log = said.get("log")
+    log = report.get("log")
     lines = tuple(str(line) for line in log) if isinstance(log, list) else ()
-    unit = str(said.get("unit") or "a unit").removesuffix(".service")
-    reason = f"{said.get('reason')}" if said.get("reason") else f"{unit} failed"
+    unit = str(report.get("unit") or "a unit").removesuffix(".service")
+    reason = f"{report.get('reason')}" if report.get("reason") else f"{unit} failed"
     return Failure(reason, lines[-TAIL:] or tuple(before[-TAIL:]))
 
 

@@ -1,4 +1,4 @@
-"""A cluster's documents without a cloud: what only a cloud or a cluster_dir can tell is filled in by example."""
+"""A cluster's documents without a cloud: examples stand for what only a cloud or the cluster's folder knows."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from provision.base.model import ClusterSpec, Sizing
 
 _UNKNOWN: Final = Flavor("example", 4, 8192, 32)
-"""Stands for a flavor that only the user's cloud knows."""
+"""Stands for a flavor that only the user's cloud has."""
 
 
 def sizing(spec: ClusterSpec, source: str, flavors: Iterable[Flavor]) -> Sizing:
-    """Size a cluster by the flavors that are known here; others are taken for 4 vCPUs and 8 GiB."""
+    """Size a cluster with the flavors that are known here; others are taken to have 4 vCPUs and 8 GiB."""
     known = {flavor.name: flavor for flavor in flavors}
-    asked = (spec.master.flavor, spec.workers.flavor)
-    sizes = {name: known.get(name) or Flavor(name, _UNKNOWN.vcpus, _UNKNOWN.ram, _UNKNOWN.disk) for name in asked}
+    names = (spec.master.flavor, spec.workers.flavor)
+    sizes = {name: known.get(name) or Flavor(name, _UNKNOWN.vcpus, _UNKNOWN.ram, _UNKNOWN.disk) for name in names}
     return size(spec, sizes, source)
 
 
 def documents(spec: ClusterSpec, source: str, flavors: Iterable[Flavor]) -> dict[str, str]:
-    """Render everything that the nodes of a cluster would get."""
+    """Render all files that the nodes of a cluster would get."""
     secrets = Secrets(
         spark_secret="EXAMPLE-SECRET",  # noqa: S106 - a placeholder
         hub_cert="-----BEGIN CERTIFICATE-----\nEXAMPLE\n-----END CERTIFICATE-----\n",

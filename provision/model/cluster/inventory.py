@@ -1,7 +1,7 @@
-"""Ansible's dynamic inventory: the groups that the roles make, and for each node how to reach it and what it is given.
+"""Ansible's dynamic inventory: groups made from the roles, and variables that tell how to reach and set up each node.
 
-The variables are those of model/cluster/render.py, so playbooks/site.yml fills in the templates as cloud-init did.
-Secrets are not among them: `provision_secrets` says in which files of the operator's machine they are.
+The variables are those of model/cluster/render.py, so playbooks/site.yml renders the templates as cloud-init did. They
+hold no secrets: `provision_secrets` names the files on the operator's machine that do.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ def inventory(
     templates: Path,
     secrets: Mapping[str, Path],
 ) -> dict[str, Any]:
-    """Return what `--list` prints, host variables included (`_meta`); `contexts` are render.public_context's."""
+    """Return what `--list` prints, host variables (`_meta`) included; `contexts` come from render.public_context."""
     groups: dict[str, Any] = {}
     for role, names in GROUPS.items():
         for name in names:
             groups[name] = {"hosts": [node.name for node in nodes if node.role == role]}
     shared = {
-        # In the place of Ansible's own options: the ssh_config shares connections, knows the keys and the way.
+        # Instead of Ansible's own options: the ssh_config has the addresses and host keys, and shares connections.
         "ansible_ssh_args": f'-F "{ssh_config}"',
         "ansible_pipelining": True,
-        # Seconds for a connection and for sudo's answer: emulated nodes need more than Ansible's ten.
+        # Seconds for a connection and for sudo: emulated nodes need more than Ansible's default of ten.
         "ansible_ssh_timeout": 180,
         "ansible_python_interpreter": "/usr/bin/python3",
         "provision_templates": str(templates),
@@ -55,11 +55,11 @@ def inventory(
 
 
 def _literal(value: Any) -> Any:  # noqa: ANN401 - any JSON
-    """Mark text that Ansible would take for a template of its own: a Spark entry may hold braces."""
+    """Mark text that Ansible would take for a template: a Spark setting may contain braces."""
     if isinstance(value, str):
         return {"__ansible_unsafe": value} if "{{" in value or "{%" in value or "{#" in value else value
     if isinstance(value, list):
-        return [_literal(one) for one in value]
+        return [_literal(item) for item in value]
     if isinstance(value, Mapping):
-        return {key: _literal(one) for key, one in value.items()}
+        return {key: _literal(item) for key, item in value.items()}
     return value

@@ -1,4 +1,4 @@
-"""Spec + what the cloud holds -> the ordered steps that make one into the other, each with its why.
+"""The plan: ordered steps from what the cloud holds to what the spec asks for, each with its reason.
 
 There is no state file: planning again after any interruption gives the steps that are left.
 """
@@ -34,31 +34,37 @@ Verb = Literal["wait", "delete", "create", "tag", "attach", "update", "start", "
 _Any = TypeVar("_Any")
 
 STARTABLE: Final = {"SHUTOFF", "PAUSED", "SUSPENDED"}
-_CHANGED: Final = "the spec's users, Hub, access or Spark settings, or its flavors, changed since it was set up"
-"""A node carries the hash of the spec that it was set up by: that they differ is known, in what is not."""
+"""Server statuses that a step `start` ends."""
+_CHANGED: Final = "the spec's users, Hub, access, Spark settings or flavors have changed"
+"""Nodes carry only the hash of the spec that they were set up with: it tells that something changed, not what."""
 BUILDING: Final = {"BUILD", "REBUILD", "REBOOT", "HARD_REBOOT"}
+"""Server statuses that pass by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One change: `ids` are the things it is about (for a server's creation: the names)."""
+    """One change."""
 
     verb: Verb
     kind: str
+    """What is changed: `server`, `security group`."""
     name: str
     why: str
+    """The reason, as people read it."""
     ids: tuple[str, ...] = ()
+    """Ids of the resources; of servers to be created, their names."""
     destructive: bool = False
-    """Somebody's work may be lost: done only with `--replace`."""
+    """Whether somebody's work may be lost: then the step needs `--replace`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The steps in the order they are taken; none means that the cloud is as the spec asks."""
+    """The steps in their order; none if the cloud is as the spec asks."""
 
     cluster: str
     steps: tuple[Step, ...] = ()
     notes: tuple[str, ...] = ()
+    """What else the user should know."""
 
     def __bool__(self) -> bool:
         return bool(self.steps)
@@ -69,7 +75,7 @@ class Plan:
         return tuple(step for step in self.steps if step.destructive)
 
     def as_data(self) -> dict[str, object]:
-        """Give the plan as `plan --json` prints it."""
+        """Return the plan as `plan --json` prints it."""
         return {
             "cluster": self.cluster,
             "nothing_to_do": not self.steps,
@@ -80,27 +86,29 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class DesiredState:
-    """The spec after the cloud was asked: names became ids, defaults became values."""
+    """What the cloud has to hold: the spec with the cloud's ids and sizes."""
 
     name: str
     cidr: str
     external: str
+    """The external network's id; empty while the cloud cannot be asked."""
     rules: frozenset[Rule]
     image: str
-    """The image's id; empty while the golden image is not there yet."""
-    public_key: str
-    """Empty while no key was made on this machine."""
+    """The image's id; empty while the golden image is not on the cloud."""
     master_flavor: str
     worker_flavor: str
     count: int
+    """The number of workers."""
     spec: str
+    """Hash of the settings that nodes are configured with (spec_hash)."""
     same_image: bool = False
-    """Whether nodes of another image have to go: not because a newer golden image was baked, unless it is asked for."""
+    """Whether nodes of another image are replaced; a newer golden image alone is no reason, unless it is asked for."""
     source: str = field(default="cluster.yaml", compare=False)
+    """The spec's file, as errors name it."""
 
 
 def spec_hash(spec: ClusterSpec, sizing: Sizing, certificate: str = "") -> str:
-    """Hash what a node's configuration depends on; `certificate` is the user's own one (PEM), if any."""
+    """Hash the settings that nodes are configured with; `certificate` is the user's own (PEM), if there is one."""
     data = {
         "name": spec.name,
         "spark": asdict(spec.spark),
@@ -112,7 +120,7 @@ def spec_hash(spec: ClusterSpec, sizing: Sizing, certificate: str = "") -> str:
 
 
 def wanted_rules(spec: ClusterSpec, access: Sequence[IPv4Network]) -> frozenset[Rule]:
-    """List what is open: the pinned ports between the nodes, and the people's ports to the access ranges."""
+    """Return the security group's rules: Spark's ports between the nodes, people's ports from the access ranges."""
     retries = PORTS.retries
     between = (
         (PORTS.ssh, PORTS.ssh),
@@ -135,15 +143,15 @@ def wanted_rules(spec: ClusterSpec, access: Sequence[IPv4Network]) -> frozenset[
     return frozenset(rules | {Rule(first, last, str(peer)) for peer in access for first, last in people})
 
 
-def plan(desired: DesiredState, seen: ObservedCluster) -> Plan:
-    """Plan the steps from what is seen to what is desired.
+def plan(desired: DesiredState, observed: ObservedCluster) -> Plan:
+    """Plan the steps from the observed to the desired state.
 
-    Raises UsageError where the spec asks for what cannot be changed in place, ProvisionError where the cloud holds two
-    of what a cluster has one of.
+    Raises UsageError when the spec asks for a change that cannot be made in place, and ProvisionError when the cloud
+    holds two of a resource that a cluster has one of.
     """
-    servers = [*_servers(desired, seen)]
-    steps = [*(step for step in servers if step.verb in ("wait", "delete")), *_network(desired, seen)]
-    steps += [*_reach(desired, seen), *(step for step in servers if step.verb not in ("wait", "delete"))]
+    servers = [*_plan_servers(desired, observed)]
+    steps = [*(step for step in servers if step.verb in ("wait", "delete")), *_plan_network(desired, observed)]
+    steps += [*_plan_access(desired, observed), *(step for step in servers if step.verb not in ("wait", "delete"))]
     return Plan(desired.name, tuple(steps))
 
 
@@ -151,17 +159,17 @@ def _only(kind: str, things: Sequence[_Any], cluster: str) -> _Any | None:
     if len(things) > 1:
         raise ProvisionError(
             f"the cloud holds {len(things)} {kind}s that carry the mark of cluster {cluster}",
-            "Was `provision up` run from two machines at once? Remove one by hand, or all of it with `provision down`.",
+            "Was `provision up` run on two machines at once? Remove one by hand, or everything with `provision down`.",
         )
     return things[0] if things else None
 
 
-def _network(desired: DesiredState, seen: ObservedCluster) -> Iterator[Step]:
+def _plan_network(desired: DesiredState, observed: ObservedCluster) -> Iterator[Step]:
     name = desired.name
-    network = _only("network", seen.networks, name)
-    subnet = _only("subnet", seen.subnets, name)
-    router = _only("router", seen.routers, name)
-    group = _only("security group", seen.groups, name)
+    network = _only("network", observed.networks, name)
+    subnet = _only("subnet", observed.subnets, name)
+    router = _only("router", observed.routers, name)
+    group = _only("security group", observed.groups, name)
     if network is None:
         yield Step("create", "network", name, "there is none")
     if subnet is None:
@@ -173,131 +181,130 @@ def _network(desired: DesiredState, seen: ObservedCluster) -> Iterator[Step]:
             f"Write {subnet.cidr}, or remove the cluster with `provision down` first.",
         )
     if router is None:
-        yield Step("create", "router", name, "the way out, and in for the floating IP")
+        yield Step("create", "router", name, "connects the nodes to the outside")
     elif desired.external and router.external != desired.external:
         yield Step("update", "router", name, "its gateway is not on network.external", (router.id,))
-    if router is None or not any(port.on_router and port.device == router.id for port in seen.ports):
-        yield Step("attach", "router", name, "the subnet is not behind it")
+    if router is None or not any(port.on_router and port.device == router.id for port in observed.ports):
+        yield Step("attach", "router", name, "it is not connected to the subnet")
     if group is None:
         yield Step("create", "security group", name, "there is none")
-    have = {rule for rule, _ in group.rules} if group else set()
-    if have != desired.rules:
-        yield Step("update", "security group", name, _difference(desired.rules, have))
+    rules = {rule for rule, _ in group.rules} if group else set()
+    if rules != desired.rules:
+        yield Step("update", "security group", name, _describe_difference(desired.rules, rules))
     for kind, thing in (("network", network), ("subnet", subnet), ("router", router), ("security group", group)):
         yield from _tag(kind, name, thing)
 
 
 def _tag(kind: str, name: str, thing: Owned | None) -> Iterator[Step]:
     if thing is not None and not thing.tagged:
-        yield Step("tag", kind, name, "its tags were not set", (thing.id,))
+        yield Step("tag", kind, name, "its tags are missing", (thing.id,))
 
 
-def _difference(want: frozenset[Rule], have: set[Rule | None]) -> str:
-    more = sorted(want - have)
-    less = sorted(rule for rule in have - want if rule is not None)
+def _describe_difference(desired: frozenset[Rule], existing: set[Rule | None]) -> str:
+    missing = sorted(desired - existing)
+    extra = sorted(rule for rule in existing - desired if rule is not None)
     parts = []
-    if more:
-        parts.append("open " + _listed(more))
-    if less:
-        parts.append("close " + _listed(less))
-    if None in have:
-        parts.append("remove rules that are not of the cluster")
+    if missing:
+        parts.append("open " + _describe(missing))
+    if extra:
+        parts.append("close " + _describe(extra))
+    if None in existing:
+        parts.append("remove rules that are not the cluster's")
     return "; ".join(parts)
 
 
-def _listed(rules: Sequence[Rule]) -> str:
-    """Write rules in few words: the ports of each peer once, and peers of the same ports together."""
-    ports: dict[str, list[str]] = {}
+def _describe(rules: Sequence[Rule]) -> str:
+    """Write rules in few words: the ports of each peer once, and peers with the same ports together."""
+    ports_of: dict[str, list[str]] = {}
     for rule in rules:
-        ports.setdefault(rule.peer, []).append(rule.ports)
-    peers: dict[str, list[str]] = {}
-    for peer, its in ports.items():
-        peers.setdefault(", ".join(its), []).append(peer)
-    return " and ".join(f"{some} from {', '.join(whose)}" for some, whose in peers.items())
+        ports_of.setdefault(rule.peer, []).append(rule.ports)
+    peers_of: dict[str, list[str]] = {}
+    for peer, ports in ports_of.items():
+        peers_of.setdefault(", ".join(ports), []).append(peer)
+    return " and ".join(f"{ports} from {', '.join(peers)}" for ports, peers in peers_of.items())
 
 
-def _reach(desired: DesiredState, seen: ObservedCluster) -> Iterator[Step]:
+def _plan_access(desired: DesiredState, observed: ObservedCluster) -> Iterator[Step]:
     name = desired.name
-    marked = [port for port in seen.ports if port.marked]
-    port = _only("marked port", marked, name)
-    floating = _only("floating IP", seen.floatings, name)
-    key = _only("key pair", seen.keys, name)
+    port = _only("port", [port for port in observed.ports if port.marked], name)
+    floating = _only("floating IP", observed.floatings, name)
+    key = _only("key pair", observed.keys, name)
     if port is None:
-        yield Step("create", "port", master_name(name), "the master's address, known before anything boots")
+        yield Step("create", "port", master_name(name), "the master's address, known before it boots")
     if floating is None:
-        yield Step("create", "floating IP", name, "where the Hub is reached")
+        yield Step("create", "floating IP", name, "the Hub's address")
     elif port is None or floating.port != port.id:
         yield Step("attach", "floating IP", floating.address, "it does not lead to the master", (floating.id,))
     yield from _tag("port", master_name(name), port)
     yield from _tag("floating IP", name, floating)
     if key is None:
-        yield Step("create", "key pair", key_name(name), "the operator's way in")
+        yield Step("create", "key pair", key_name(name), "the operator's SSH key")
 
 
-def _servers(desired: DesiredState, seen: ObservedCluster) -> Iterator[Step]:
-    for server in seen.servers:
+def _plan_servers(desired: DesiredState, observed: ObservedCluster) -> Iterator[Step]:
+    for server in observed.servers:
         if server.deleting:
             yield Step("wait", "server", server.name, "it is being deleted", (server.id,))
     names = (master_name(desired.name), *worker_names(desired.name, desired.count))
-    keep, surplus = _choose(names, seen.nodes)
-    asked = f"{desired.count} worker{'s' if desired.count != 1 else ''}"
+    keep, surplus = _choose_servers(names, observed.nodes)
+    workers = f"{desired.count} worker{'s' if desired.count != 1 else ''}"
     for server in surplus:
-        why = "there are two of this name" if server.name in keep else f"the spec asks for {asked}"
+        why = "there are two with this name" if server.name in keep else f"the spec asks for {workers}"
         yield Step("delete", "server", server.name, why, (server.id,))
-    doomed = set()
+    replaced = set()
     for server in keep.values():
-        why, lost = _must_replace(desired, server, seen)
+        why, destructive = _must_replace(desired, server, observed)
         if why:
-            doomed.add(server.name)
-            yield Step("delete", "server", server.name, why, (server.id,), destructive=lost)
-    gone = [name for name in names if name not in keep or name in doomed]
-    yield from _create_servers(desired, gone, doomed)
+            replaced.add(server.name)
+            yield Step("delete", "server", server.name, why, (server.id,), destructive=destructive)
+    missing = [name for name in names if name not in keep or name in replaced]
+    yield from _create_servers(desired, missing, replaced)
     for server in keep.values():
-        if server.name in doomed:
+        if server.name in replaced:
             continue
         if server.status in STARTABLE:
             yield Step("start", "server", server.name, f"it is {server.status}", (server.id,))
         if server.spec != desired.spec:
             yield Step("configure", "server", server.name, _CHANGED, (server.id,))
-        elif server.role == "master" and server.floating not in [floating.address for floating in seen.floatings]:
-            yield Step("configure", "server", server.name, "its floating IP is a new one", (server.id,))
+        elif server.role == "master" and server.floating not in [floating.address for floating in observed.floatings]:
+            yield Step("configure", "server", server.name, "its floating IP has changed", (server.id,))
 
 
-def _choose(names: Sequence[str], servers: Sequence[Server]) -> tuple[dict[str, Server], list[Server]]:
-    """Pick one server per desired name, a working one where there are two, and list the rest."""
+def _choose_servers(names: Sequence[str], servers: Sequence[Server]) -> tuple[dict[str, Server], list[Server]]:
+    """Pick one server for each desired name, an active one if there are two, and list the rest."""
     keep: dict[str, Server] = {}
     rest: list[Server] = []
-    for server in sorted(servers, key=lambda one: (one.status != "ACTIVE", one.id)):
+    for server in sorted(servers, key=lambda server: (server.status != "ACTIVE", server.id)):
         if server.name in names and server.name not in keep:
             keep[server.name] = server
         else:
             rest.append(server)
-    return keep, sorted(rest, key=lambda one: natural(one.name))
+    return keep, sorted(rest, key=lambda server: natural(server.name))
 
 
 def _flavor(desired: DesiredState, server: Server) -> str:
     return desired.master_flavor if server.role == "master" else desired.worker_flavor
 
 
-def _must_replace(desired: DesiredState, server: Server, seen: ObservedCluster) -> tuple[str, bool]:
-    """Say why a server must go, if it must, and whether something may be lost with it."""
+def _must_replace(desired: DesiredState, server: Server, observed: ObservedCluster) -> tuple[str, bool]:
+    """Return why a server must be replaced, empty if it need not, and whether somebody's work may be lost with it."""
     if server.status == "ERROR" and not server.launched:
         return f"it could not be built: {server.fault or 'the cloud gave no reason'}", False
     if server.status == "ERROR":
         return f"it is in ERROR: {server.fault or 'the cloud gave no reason'}", True
-    if server.role == "master" and seen.master_port is None:
-        return "its port was removed, and with it its address", True
+    if server.role == "master" and observed.master_port is None:
+        return "its port was removed, and its address with it", True
     if server.flavor != _flavor(desired, server):
         return f"it is a {server.flavor}, and the spec asks for {_flavor(desired, server)}", True
     if desired.same_image and desired.image and server.image != desired.image:
-        return "its image is not the spec's", True
+        return "it was created from another image", True
     return "", False
 
 
-def _create_servers(desired: DesiredState, gone: Sequence[str], doomed: set[str]) -> Iterator[Step]:
-    master, workers = master_name(desired.name), [name for name in gone if name != master_name(desired.name)]
-    if master in gone:
-        why = "in place of the old one" if master in doomed else "there is none"
+def _create_servers(desired: DesiredState, missing: Sequence[str], replaced: set[str]) -> Iterator[Step]:
+    master, workers = master_name(desired.name), [name for name in missing if name != master_name(desired.name)]
+    if master in missing:
+        why = "in place of the old one" if master in replaced else "there is none"
         yield Step("create", "server", master, why, (master,))
     if not workers:
         return
@@ -306,5 +313,5 @@ def _create_servers(desired: DesiredState, gone: Sequence[str], doomed: set[str]
         yield Step("create", "server", label, f"{len(workers)} workers in one request", tuple(workers))
         return
     for name in workers:
-        why = "in place of the old one" if name in doomed else "the spec asks for it"
+        why = "in place of the old one" if name in replaced else "the spec asks for it"
         yield Step("create", "server", name, why, (name,))

@@ -1,4 +1,4 @@
-"""A plan's needs against what the quotas leave."""
+"""Compare what a plan needs with what the project's quotas leave."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RESOURCES = {
 
 
 def shortage(plan: Plan, spec: ClusterSpec, flavors: Mapping[str, Flavor], room: Mapping[str, int]) -> list[str]:
-    """List what the plan needs and the quotas do not leave (`6 cores, 4 left`); empty when it fits."""
+    """List what the plan needs more of than the quotas leave (`6 cores, 4 left`); empty if it fits."""
     need: Counter[str] = Counter()
     for step in plan.steps:
         if step.verb == "create" and step.kind in _RESOURCES:

@@ -1,6 +1,6 @@
-"""What a cluster's nodes are given, as text: cloud-init's user-data and the files in it, from one context.
+"""Render what a cluster's nodes get: cloud-init's user-data and the files in it.
 
-Ansible renders the same templates from the same context (model/cluster/inventory.py), so both ways give the same bytes.
+Ansible renders the same templates with the same variables (model/cluster/inventory.py), so both give the same bytes.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 MANIFEST: Final = "node/manifest.yaml"
 USER_DATA: Final = "cloud-init/user-data.yaml.j2"
 USER_DATA_LIMIT: Final = 65535
-"""Bytes of base64 that Nova takes."""
+"""Bytes of base64 that Nova accepts."""
 
 ROLES: Final[tuple[Role, ...]] = ("master", "worker")
 
 
 @dataclass(frozen=True, slots=True)
 class NodeFile:
-    """A file as it lies on a node; `mode` is octal text ("0640")."""
+    """A file on a node; `mode` is octal text ("0640")."""
 
     path: str
     owner: str
@@ -39,15 +39,15 @@ class NodeFile:
 
     @property
     def name(self) -> str:
-        """Its last part: what `provision render` calls it."""
+        """The last part of its path, as `provision render` lists it."""
         return self.path.rpartition("/")[2]
 
 
 def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role: Role) -> dict[str, Any]:
     """Return the variables of every node template except `secrets`; plain JSON, the same for all nodes of a role.
 
-    Where `spec.network.access` is None ("this machine"), the nodes' own firewalls leave the gate to the security group:
-    the operator's address may change, and a node that holds the old one could not be told the new.
+    If `spec.network.access` is None ("this machine"), only the security group restricts access, and not the nodes' own
+    firewalls: the operator's address may change, and a node that lets in only the old one could not be reconfigured.
     """
     return {
         "node_role": role,
@@ -99,20 +99,20 @@ def node_context(
 
 def manifest(context: dict[str, Any]) -> dict[str, Any]:
     """Return templates/node/manifest.yaml with its paths filled in."""
-    read: dict[str, Any] = yaml.safe_load(render_mapping(MANIFEST, context))
-    return read
+    data: dict[str, Any] = yaml.safe_load(render_mapping(MANIFEST, context))
+    return data
 
 
 def units(context: dict[str, Any]) -> list[str]:
     """Name the systemd units that the context's role runs."""
-    named: list[str] = manifest(context)["units"][context["node_role"]]
-    return named
+    names: list[str] = manifest(context)["units"][context["node_role"]]
+    return names
 
 
 def node_files(context: dict[str, Any]) -> list[NodeFile]:
-    """Render the files of the context's role, each parsed again by the rules of its kind.
+    """Render the files of the context's role, and parse each one as its name suggests.
 
-    Raises ProvisionError when a rendered file is not what its name says.
+    Raises ProvisionError when a rendered file cannot be parsed.
     """
     files = [
         NodeFile(
@@ -129,7 +129,7 @@ def node_files(context: dict[str, Any]) -> list[NodeFile]:
 def user_data(context: dict[str, Any]) -> str:
     """Render cloud-init's #cloud-config for the context's role; every worker gets the same.
 
-    Raises UsageError when Nova would not take it for its size, ProvisionError when it does not parse to what it says.
+    Raises UsageError when it is too large for Nova, and ProvisionError when it does not contain its files unchanged.
     """
     files = node_files(context)
     text = environment().get_template(USER_DATA).render(**context, files=[asdict(file) for file in files])
@@ -141,13 +141,13 @@ def user_data(context: dict[str, Any]) -> str:
     if size > USER_DATA_LIMIT:
         raise UsageError(
             f"the user-data of a {context['node_role']} takes {size} bytes, Nova's limit is {USER_DATA_LIMIT}",
-            "Shorten what is longest: usually the certificate chain (hub.tls.cert) or the list of users.",
+            "Shorten the largest part: usually the certificate chain (hub.tls.cert) or the list of users.",
         )
     return text
 
 
 def documents(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, secrets: Secrets) -> dict[str, str]:
-    """Render everything that the cluster's nodes get, as `<role>/<file name>` and `<role>/user-data.yaml`."""
+    """Render all files that the cluster's nodes get, as `<role>/<file name>` and `<role>/user-data.yaml`."""
     rendered = {}
     for role in ROLES:
         context = node_context(spec, sizing, addresses, secrets, role)
@@ -157,7 +157,7 @@ def documents(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, secrets: 
 
 
 def _parse(file: NodeFile) -> None:
-    """Read a rendered file again as what its name says it is."""
+    """Parse a rendered file as its name suggests."""
     try:
         if file.path.endswith(".json"):
             json.loads(file.content)
@@ -168,4 +168,4 @@ def _parse(file: NodeFile) -> None:
     except (ValueError, SyntaxError, yaml.YAMLError) as error:
         raise ProvisionError(f"{file.path} was rendered wrong: {error}") from error
     if not file.content.endswith("\n") or file.content.startswith((" ", "\n")):
-        raise ProvisionError(f"{file.path} was rendered wrong: it starts or ends as no text file does")
+        raise ProvisionError(f"{file.path} was rendered wrong: it starts with a blank, or its last line has no end")

@@ -1,7 +1,8 @@
-"""What a cloud holds of a cluster, as plain data, and how its things are named and marked.
+"""A cluster's resources on a cloud, as plain data, and how they are named and marked.
 
-Ownership: every Neutron resource gets `mark(name)` as its description in the request that creates it, every server its
-metadata, the key pair its name. So whatever a killed `up` leaves behind is found again, and nothing else is.
+Ownership: the request that creates a resource also marks it. Neutron's resources get `mark(name)` as their description,
+servers get metadata, the key pair its name. So everything that a killed `up` leaves behind is found again, and nothing
+else is.
 """
 
 from __future__ import annotations
@@ -16,46 +17,48 @@ if TYPE_CHECKING:
     from provision.base.model import Role
 
 NODES: Final = "nodes"
-"""A rule's peer that means: the other nodes of the same security group."""
+"""A rule's peer that means the other nodes, which are in the same security group."""
 
 Kind = Literal["network", "subnet", "router", "security group", "port", "floating IP"]
 
+# Keys of servers' metadata.
 META_CLUSTER: Final = "provision_cluster"
 META_ROLE: Final = "provision_role"
 META_SPEC: Final = "provision_spec"
+"""Hash of the settings that a node was configured with (plan.spec_hash)."""
 META_FLOATING: Final = "provision_floating"
 """On the master: the floating IP that its certificate is for."""
 META_SMOKE_TESTED: Final = "provision_proved"
-"""On the master, after a real job has run: the spec's hash that it ran under."""
+"""On the master: the META_SPEC with which the smoke test has passed."""
 
 
 def mark(name: str) -> str:
-    """The description that every Neutron resource of a cluster carries from its first moment."""
+    """Return the description that marks a Neutron resource as part of a cluster."""
     return f"provision cluster={name}"
 
 
 def tags(name: str) -> tuple[str, ...]:
-    """Tags for people and their tools (`openstack network list --tags provision`)."""
+    """Return the tags that people and their tools can search for (`openstack network list --tags provision`)."""
     return ("provision", f"provision:cluster={name}")
 
 
 def key_name(name: str) -> str:
-    """The key pair's name: Nova's key pairs have no metadata."""
+    """Return the key pair's name; it also marks it, since key pairs have no metadata."""
     return f"provision-{name}"
 
 
 def master_name(name: str) -> str:
-    """The master's VM and port."""
+    """Return the name of the master's server and port."""
     return f"{name}-master"
 
 
 def worker_names(name: str, count: int) -> tuple[str, ...]:
-    """The workers' VMs, as Nova's multi-create numbers them."""
+    """Return the names of the workers' servers, as Nova numbers servers of one request."""
     return tuple(f"{name}-worker-{number}" for number in range(1, count + 1))
 
 
 def natural(text: str) -> list[tuple[int, str]]:
-    """Sort key that puts worker-2 before worker-10."""
+    """Return a sort key that puts worker-2 before worker-10."""
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", text)]
 
 
@@ -98,7 +101,7 @@ class Rule:
 
     @property
     def ports(self) -> str:
-        """The ports as people write them."""
+        """The port or range, as people write it."""
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 
     def __str__(self) -> str:
@@ -107,39 +110,45 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Group(Owned):
-    """The nodes' security group with its ingress rules: (rule, id); a rule that is not ours in shape is (None, id)."""
+    """The nodes' security group."""
 
     rules: tuple[tuple[Rule | None, str], ...] = ()
+    """Ingress rules with their ids. None stands for a rule that `provision` never makes (UDP, IPv6, another group)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Port(Owned):
-    """A port on the cluster's network; `marked` False for those that Nova and routers make themselves."""
+    """A port on the cluster's network."""
 
     address: str = ""
     network: str = ""
     device: str = ""
+    """Id of the server or router that it belongs to."""
     owner: str = ""
+    """Neutron's device_owner: `compute:nova`, `network:router_interface`."""
     groups: tuple[str, ...] = ()
+    """Ids of its security groups."""
     marked: bool = True
+    """Whether `provision` made it: Nova and routers make ports of their own, without the mark."""
 
     @property
     def on_router(self) -> bool:
-        """Whether it is a router's leg into the network."""
+        """Whether it is a router's interface on the network."""
         return self.owner.startswith(("network:router_interface", "network:ha_router_replicated_interface"))
 
 
 @dataclass(frozen=True, slots=True)
 class Floating(Owned):
-    """The cluster's floating IP and the id of the port it leads to."""
+    """The cluster's floating IP."""
 
     address: str = ""
     port: str = ""
+    """Id of the port that it leads to; empty if it is detached."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """The operator's key as Nova knows it."""
+    """The operator's key pair on the cloud."""
 
     name: str
     public_key: str
@@ -147,27 +156,34 @@ class KeyPair:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A VM of the cluster."""
+    """A server (VM) of the cluster."""
 
     id: str
     name: str
     role: Role
     status: str = "ACTIVE"
     deleting: bool = False
+    """Whether the cloud is deleting it."""
     launched: bool = True
+    """Whether it has ever run; one that has not holds nobody's work."""
     address: str = ""
     flavor: str = ""
+    """The flavor's name."""
     image: str = ""
+    """The image's id."""
     spec: str = ""
+    """Its META_SPEC."""
     smoke_tested: str = ""
+    """A master's META_SMOKE_TESTED."""
     floating: str = ""
     """The floating IP that a master was configured for."""
     fault: str = ""
+    """The cloud's reason for status ERROR."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedCluster:
-    """All that the cloud holds of one cluster. More than one of a kind is possible, and `down` removes them all."""
+    """Everything that the cloud holds of one cluster. There can be more than one of a kind; `down` removes them all."""
 
     networks: tuple[Network, ...] = ()
     subnets: tuple[Subnet, ...] = ()
@@ -182,13 +198,13 @@ class ObservedCluster:
         return any(getattr(self, item.name) for item in fields(self))
 
     def listed(self) -> Iterator[tuple[str, str]]:
-        """Name everything: (kind, name)."""
+        """Yield the kind and name of every resource."""
         for server in self.servers:
             yield "server", server.name
         for floating in self.floatings:
             yield "floating IP", floating.address
         for port in self.ports:
-            if port.marked:  # the others are the VMs' and the router's, and come and go with them
+            if port.marked:  # the others come and go with their servers and router
                 yield "port", port.name
         for kind, things in (
             ("router", self.routers),
@@ -208,6 +224,6 @@ class ObservedCluster:
 
     @property
     def nodes(self) -> tuple[Server, ...]:
-        """The VMs that are not on their way out, master first."""
+        """The servers that are not being deleted, the master first."""
         alive = [server for server in self.servers if not server.deleting]
         return tuple(sorted(alive, key=lambda server: (server.role != "master", natural(server.name))))

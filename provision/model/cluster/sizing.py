@@ -1,13 +1,13 @@
-"""Flavors + spec -> how much memory and how many cores Spark gets.
+"""How much memory and how many cores Spark gets, from the spec and the flavors.
 
 The rules, in MiB:
-- A worker offers Spark its RAM less the larger of 512 and a tenth: that is for the system, the worker's own JVM and
-  Python. Its cores are its vCPUs.
+- A worker offers Spark its RAM less 512 or a tenth, whichever is more: that is for the system, the worker's own JVM
+  and Python. Its cores are its vCPUs.
 - A notebook gets half of the cores, at most 4, and executors of half a worker's memory, at most 2048 MiB and at least
-  Spark's least, unless the spec says otherwise: two users can always work side by side.
+  Spark's minimum, unless the spec says otherwise: so two users can always work at the same time.
 - A notebook's driver, on the master, gets an eighth of the master's RAM, at least 512 and at most 4096.
-- An explicit wish that no worker can meet is refused: Spark would accept the application and then wait for ever, with
-  "Initial job has not accepted any resources" as its only word.
+- A setting that no worker can satisfy is refused: Spark would accept the application and then wait for ever, with no
+  other message than "Initial job has not accepted any resources".
 """
 
 from __future__ import annotations
@@ -22,15 +22,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 APP_CORES: Final = 4
+"""A notebook's cores, by default at most."""
 EXECUTOR_MEMORY: Final = 2048
+"""MiB of an executor, by default at most."""
 SYSTEM_AT_LEAST: Final = 512
+"""MiB of a node that are not for Spark, at least."""
 MASTER_AT_LEAST: Final = 1536
 """The Spark master, the Hub, its proxy, one notebook and a 512 MiB driver use about 850 MiB."""
 _SYMPTOM: Final = "notebooks would wait for ever with “Initial job has not accepted any resources”"
 
 
 def size(spec: ClusterSpec, flavors: Mapping[str, Flavor], source: str = "cluster.yaml") -> Sizing:
-    """Work out a cluster's sizing from its two flavors; raises UsageError that names `source` and the field."""
+    """Work out a cluster's sizing from its two flavors. Raises UsageError that names `source` and the field."""
     master = _flavor(flavors, spec.master.flavor, f"{source}: master.flavor")
     worker = _flavor(flavors, spec.workers.flavor, f"{source}: workers.flavor")
     if master.ram < MASTER_AT_LEAST:
@@ -58,16 +61,16 @@ def size(spec: ClusterSpec, flavors: Mapping[str, Flavor], source: str = "cluste
 
 
 def _executor_memory(spec: ClusterSpec, worker: Flavor, worker_memory: int, source: str) -> int:
-    asked = spec.spark.executor_memory_mib
-    if asked is None:
+    memory = spec.spark.executor_memory_mib
+    if memory is None:
         return min(EXECUTOR_MEMORY, max(worker_memory // 2, SPARK_HEAP_LEAST))
-    if asked > worker_memory:
+    if memory > worker_memory:
         raise UsageError(
-            f"{source}: spark.executor_memory: {asked} MiB is more than any worker can give: {worker.name} has "
+            f"{source}: spark.executor_memory: {memory} MiB is more than any worker can give: {worker.name} has "
             f"{worker.ram} MiB, and {worker_memory} are left for Spark; {_SYMPTOM}",
             f"Ask for {worker_memory}m or less, or choose a larger workers.flavor.",
         )
-    return asked
+    return memory
 
 
 def _app_cores(spec: ClusterSpec, worker: Flavor, source: str) -> int:
@@ -76,7 +79,7 @@ def _app_cores(spec: ClusterSpec, worker: Flavor, source: str) -> int:
     if per_executor is not None:
         if not per_executor.isdigit() or int(per_executor) < 1:
             raise UsageError(
-                f"{source}: spark.defaults.spark.executor.cores: {per_executor!r} is no number of cores",
+                f"{source}: spark.defaults.spark.executor.cores: {per_executor!r} is not a number of cores",
                 f"Give a whole number up to {worker.vcpus}.",
             )
         if int(per_executor) > worker.vcpus:
@@ -86,38 +89,38 @@ def _app_cores(spec: ClusterSpec, worker: Flavor, source: str) -> int:
                 f"Ask for {worker.vcpus} or less, or choose a larger workers.flavor.",
             )
     least = int(per_executor or 1)
-    asked = spec.spark.app_cores
-    if asked is None:
+    cores = spec.spark.app_cores
+    if cores is None:
         return min(max(APP_CORES, least), max(total // 2, least))
-    if asked > total:
+    if cores > total:
         raise UsageError(
-            f"{source}: spark.app_cores: {asked} is more than the cluster has: {spec.workers.count} workers of "
+            f"{source}: spark.app_cores: {cores} is more than the cluster has: {spec.workers.count} workers of "
             f"{worker.name} make {total} cores",
             f"Ask for {total} or less, more workers, or a larger workers.flavor.",
         )
-    if asked < least:
+    if cores < least:
         raise UsageError(
-            f"{source}: spark.app_cores: {asked} is less than one executor takes "
+            f"{source}: spark.app_cores: {cores} is less than one executor takes "
             f"(spark.executor.cores {per_executor}); {_SYMPTOM}",
             f"Ask for {per_executor} or more.",
         )
-    return asked
+    return cores
 
 
 def _driver_memory(spec: ClusterSpec, master: Flavor, source: str) -> int:
     default = min(4096, max(512, master.ram // 8))
-    asked = dict(spec.spark.defaults).get("spark.driver.memory")
-    if asked is None:
+    memory = dict(spec.spark.defaults).get("spark.driver.memory")
+    if memory is None:
         return default
     units = {"m": 1, "g": 1024}
-    if not asked[:-1].isdigit() or asked[-1:].lower() not in units:
+    if not memory[:-1].isdigit() or memory[-1:].lower() not in units:
         raise UsageError(
-            f"{source}: spark.defaults.spark.driver.memory: {asked!r} is no memory size", "Write it as 512m or 2g."
+            f"{source}: spark.defaults.spark.driver.memory: {memory!r} is not a memory size", "Write it as 512m or 2g."
         )
-    mib = int(asked[:-1]) * units[asked[-1].lower()]
+    mib = int(memory[:-1]) * units[memory[-1].lower()]
     if mib < SPARK_HEAP_LEAST or mib > master.ram - SYSTEM_AT_LEAST * 2:
         raise UsageError(
-            f"{source}: spark.defaults.spark.driver.memory: {asked} does not fit: {master.name} has {master.ram} MiB, "
+            f"{source}: spark.defaults.spark.driver.memory: {memory} does not fit: {master.name} has {master.ram} MiB, "
             f"1024 of them for the system, the Hub and the Spark master, and a driver needs {SPARK_HEAP_LEAST}",
             f"Ask for {SPARK_HEAP_LEAST}m to {master.ram - SYSTEM_AT_LEAST * 2}m, or choose a larger master.flavor.",
         )

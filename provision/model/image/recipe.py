@@ -1,4 +1,4 @@
-"""What goes into a golden image, the hash of it, and where the results lie: pure."""
+"""The inputs of a golden image, their hashes, and the paths of the results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 IMAGE_NAME = "provision-golden"
 HASH_PROPERTY = "provision_inputs"
-"""The Glance property that tells which inputs an image was made from."""
+"""Glance property that holds the hash of an image's inputs."""
 
 GLANCE_PROPERTIES = {
     "os_distro": "debian",
@@ -29,40 +29,46 @@ GLANCE_PROPERTIES = {
     "hw_qemu_guest_agent": "no",
 }
 
-# It makes the archive of Spark's classes: minutes of work that no other file of ours has a part in.
-_TRAIN = "image/files/usr/local/lib/provision/build-cds-archive"
-# Only these decide what software is in the image; all other inputs are put on top of it in the second stage.
-_SOFTWARE_INPUTS = ("bake/Dockerfile", "bake/entrypoint", "bake/software", "image/proxy/", _TRAIN)
+# Builds the archive of Spark's classes (CDS), which takes minutes; none of our other files takes part in that.
+_BUILD_CDS_ARCHIVE = "image/files/usr/local/lib/provision/build-cds-archive"
+# Only these decide which software is in the image; all other inputs are added to it in the second stage.
+_SOFTWARE_INPUTS = ("bake/Dockerfile", "bake/entrypoint", "bake/software", "image/proxy/", _BUILD_CDS_ARCHIVE)
 
 
 @dataclass(frozen=True, slots=True)
 class Software:
-    """templates/image/software.yaml as the bake reads it: names of packages, and of lock files beside it."""
+    """templates/image/software.yaml: what is installed in a golden image."""
 
     suite: str
+    """The Debian release."""
     packages: tuple[str, ...]
+    """Debian packages."""
     python_lock: str
+    """File of locked Python packages, beside software.yaml; `tools_lock` is another."""
     python_requirements: tuple[str, ...]
     tools_lock: str
     proxy: str
+    """Folder of the Hub's proxy, with its package-lock.json."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One bake: hashes of 32 hex digits, and the UUID of the root file system that the boot loader asks for."""
+    """The hashes of a bake's inputs, 32 hex digits each."""
 
     software: str
+    """Hash of the inputs of the first stage, which installs software."""
     image: str
+    """Hash of all inputs."""
 
     @property
     def root_uuid(self) -> str:
-        """The same for every bake of the same inputs, so that two bakes differ only in time stamps."""
+        """UUID of the root file system: the same for the same inputs, so that two bakes differ only in time stamps."""
         return str(uuid.uuid5(uuid.NAMESPACE_OID, self.image))
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """Where a bake keeps its files below the cache folder; a file without `.part` is complete."""
+class ImagePaths:
+    """A bake's files in the cache folder; a file without `.part` is complete."""
 
     downloads: Path
     software: Path
@@ -70,19 +76,24 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """A golden image as `provision image list` shows it; `size` in bytes, `name` a path or an id."""
+class ListedImage:
+    """A golden image as `provision image list` shows it."""
 
     where: str
+    """`cache`, or the name of a cloud."""
     name: str
+    """A path in the cache, an id on a cloud."""
     inputs: str
+    """The hash of its inputs."""
     size: int
+    """Bytes."""
     status: str
     current: bool
+    """Whether it was made from the present inputs."""
 
 
-def software(text: str) -> Software:
-    """Read software.yaml; raises ProvisionError naming the key that is missing."""
+def read_software(text: str) -> Software:
+    """Read software.yaml; raises ProvisionError that names a missing key."""
     document: Any = yaml.safe_load(text)
     try:
         return Software(
@@ -99,31 +110,31 @@ def software(text: str) -> Software:
         ) from error
 
 
-def recipe(inputs: Mapping[str, bytes]) -> Recipe:
+def make_recipe(inputs: Mapping[str, bytes]) -> Recipe:
     """Hash the inputs: `bake/<file>` of compose/bake and `image/<file>` of templates/image, with their contents."""
-    listed = software(inputs["image/software.yaml"].decode())
-    locks = (f"image/{listed.python_lock}", f"image/{listed.tools_lock}")
-    chosen = {name: data for name, data in inputs.items() if name.startswith(_SOFTWARE_INPUTS) or name in locks}
+    software = read_software(inputs["image/software.yaml"].decode())
+    locks = (f"image/{software.python_lock}", f"image/{software.tools_lock}")
+    first_stage = {name: data for name, data in inputs.items() if name.startswith(_SOFTWARE_INPUTS) or name in locks}
     # The list's meaning, not its text: a new comment in it does not cost a new download.
-    chosen["software.yaml"] = repr((listed.suite, listed.packages)).encode()
-    first = _digest(chosen)
+    first_stage["software.yaml"] = repr((software.suite, software.packages)).encode()
+    first_hash = _digest(first_stage)
     rest = {name: data for name, data in inputs.items() if name != "image/software.yaml"}
-    return Recipe(software=first, image=_digest({**rest, "software": first.encode()}))
+    return Recipe(software=first_hash, image=_digest({**rest, "software": first_hash.encode()}))
 
 
-def places(cache: Path, made: Recipe) -> Places:
-    """Say where a recipe's files lie below the cache folder."""
-    return Places(
+def image_paths(cache: Path, recipe: Recipe) -> ImagePaths:
+    """Return the paths of a recipe's files in the cache folder."""
+    return ImagePaths(
         downloads=cache / "downloads",
-        software=cache / "software" / f"{made.software}.tar.zst",
-        image=cache / "images" / f"{made.image}.qcow2",
+        software=cache / "software" / f"{recipe.software}.tar.zst",
+        image=cache / "images" / f"{recipe.image}.qcow2",
     )
 
 
 def _digest(parts: Mapping[str, bytes]) -> str:
-    whole = hashlib.sha256()
+    digest = hashlib.sha256()
     for name in sorted(parts):
-        # Lengths first: no two sets of files give the same bytes.
-        whole.update(f"{len(name)}:{name}:{len(parts[name])}:".encode())
-        whole.update(parts[name])
-    return whole.hexdigest()[:32]
+        # With the lengths in front, no two sets of files give the same bytes.
+        digest.update(f"{len(name)}:{name}:{len(parts[name])}:".encode())
+        digest.update(parts[name])
+    return digest.hexdigest()[:32]

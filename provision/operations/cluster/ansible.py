@@ -1,4 +1,4 @@
-"""Bring live nodes to the spec with Ansible: playbooks/site.yml and users.yml over the inventory of this moment."""
+"""Run playbooks/site.yml and users.yml with an inventory that was made for this run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from provision.adapters.host import process
 from provision.base import paths
@@ -16,29 +16,28 @@ from provision.base.errors import ProvisionError
 
 if TYPE_CHECKING:
     from provision.base.progress import Progress
-    from provision.operations.cluster.nodes import Live
 
 PLAYBOOKS: Final = ("site.yml", "users.yml")
 _RECAP: Final = re.compile(r"^(\S+)\s*: .*?changed=(\d+)", re.MULTILINE)
 
 
-def converge(live: Live, progress: Progress) -> int:
+def run_playbooks(inventory: dict[str, Any], progress: Progress) -> int:
     """Run the playbooks on all nodes; return how many things they changed. Raises ProvisionError when one fails."""
     changed = 0
     with tempfile.TemporaryDirectory(prefix="provision-ansible-") as folder:
         script = Path(folder) / "inventory"
-        script.with_suffix(".json").write_text(json.dumps(live.inventory()))
+        script.with_suffix(".json").write_text(json.dumps(inventory))
         script.write_text(f"#!/bin/sh\nexec cat '{script}.json'\n")
         script.chmod(0o700)
         for playbook in PLAYBOOKS:
-            changed += _play(script, playbook, progress)
+            changed += _run_playbook(script, playbook, progress)
     return changed
 
 
-def _play(inventory: Path, playbook: str, progress: Progress) -> int:
+def _run_playbook(inventory: Path, playbook: str, progress: Progress) -> int:
     lines: list[str] = []
 
-    def heard(line: str) -> None:
+    def read_line(line: str) -> None:
         lines.append(line)
         if line.startswith("TASK ["):
             progress.update(playbook, line[6:].partition("]")[0])
@@ -47,8 +46,8 @@ def _play(inventory: Path, playbook: str, progress: Progress) -> int:
     ansible = str(Path(sys.executable).parent / "ansible-playbook")
     environment = os.environ | {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_RETRY_FILES_ENABLED": "0"}
     argv = [ansible, "-i", str(inventory), str(paths.PLAYBOOKS / playbook)]
-    code = process.stream(argv, heard, cwd=inventory.parent, env=environment)
-    said = "\n".join(lines)
+    code = process.stream(argv, read_line, cwd=inventory.parent, env=environment)
+    output = "\n".join(lines)
     if code:
-        raise ProvisionError(f"playbooks/{playbook} failed", "Run it again; it goes on where it stopped.", said)
-    return sum(int(number) for _, number in _RECAP.findall(said))
+        raise ProvisionError(f"playbooks/{playbook} failed", "Run it again; it goes on where it stopped.", output)
+    return sum(int(number) for _, number in _RECAP.findall(output))

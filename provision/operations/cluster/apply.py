@@ -1,4 +1,4 @@
-"""Take a plan's steps on the cloud, one request each, so that whatever interrupts it, planning again goes on."""
+"""Carry out a plan's steps on the cloud, one request each. After an interruption, planning again finds what is left."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from provision.base.errors import ProvisionError
 from provision.base.model import Addresses
+from provision.base.poll import Pending, until
 from provision.model.cluster import resources
 from provision.model.cluster.render import node_context, user_data
 
@@ -21,12 +22,17 @@ if TYPE_CHECKING:
     from provision.model.cluster.resources import Kind, ObservedCluster
     from provision.operations.cluster.resolve import ResolvedSpec
 
-LEAVE_SECONDS: Final = 300
-"""How long a VM may take to be deleted before we call it stuck."""
+DELETION_TIMEOUT: Final = 300
+"""Seconds that the cloud may take to delete a server."""
 
 
 class Apply:
-    """The things that are there, and the steps that make the rest."""
+    """Carries out plans for one cluster, and keeps the ids and addresses of what exists and of what it creates."""
+
+    resolved: ResolvedSpec
+    """The spec that nodes are created from."""
+    desired: DesiredState
+    """The state that the plans lead to."""
 
     def __init__(
         self,
@@ -34,74 +40,76 @@ class Apply:
         cluster_dir: ClusterDir,
         progress: Progress,
         *,
-        found: ResolvedSpec,
+        resolved: ResolvedSpec,
         desired: DesiredState,
-        seen: ObservedCluster,
+        observed: ObservedCluster,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.cloud = cloud
-        self.found = found
-        self.desired = desired
         self.cluster_dir = cluster_dir
         self.progress = progress
+        self.resolved = resolved
+        self.desired = desired
+        self._sleep = sleep
         self._ids: dict[str, str] = {}
         self._rules: tuple[tuple[resources.Rule | None, str], ...] = ()
-        self._servers = {server.id: server for server in seen.servers}
-        self._leaving: set[str] = set()
-        self._address = ""
-        self._floating = ""
+        self._servers = {server.id: server for server in observed.servers}
+        self._deleting: set[str] = set()
+        self._port_address = ""
+        self._floating_address = ""
         self._secrets: Secrets | None = None
-        self._know(seen)
+        self._read(observed)
 
-    def _know(self, seen: ObservedCluster) -> None:
+    def _read(self, observed: ObservedCluster) -> None:
         for kind, things in (
-            ("network", seen.networks),
-            ("subnet", seen.subnets),
-            ("router", seen.routers),
-            ("security group", seen.groups),
-            ("floating IP", seen.floatings),
+            ("network", observed.networks),
+            ("subnet", observed.subnets),
+            ("router", observed.routers),
+            ("security group", observed.groups),
+            ("floating IP", observed.floatings),
         ):
             if things:
                 self._ids[kind] = things[0].id
-        if seen.groups:
-            self._rules = seen.groups[0].rules
-        if seen.floatings:
-            self._floating = seen.floatings[0].address
-        if seen.master_port:
-            self._ids["port"] = seen.master_port.id
-            self._address = seen.master_port.address
+        if observed.groups:
+            self._rules = observed.groups[0].rules
+        if observed.floatings:
+            self._floating_address = observed.floatings[0].address
+        if observed.master_port:
+            self._ids["port"] = observed.master_port.id
+            self._port_address = observed.master_port.address
 
     @property
     def addresses(self) -> Addresses:
-        """The master's two addresses; known once its port and floating IP are there."""
-        if not (self._address and self._floating):
+        """The master's two addresses. Raises ProvisionError while its port or floating IP does not exist."""
+        if not (self._port_address and self._floating_address):
             raise ProvisionError("the master has no address yet", "Run the same command again.")
-        return Addresses(self._address, self._floating)
+        return Addresses(self._port_address, self._floating_address)
 
     @property
     def secrets(self) -> Secrets:
         """The cluster's secrets, made when they are first needed."""
         if self._secrets is None:
-            self._secrets = self.cluster_dir.ensure_secrets(self.found.spec, self.addresses)
+            self._secrets = self.cluster_dir.ensure_secrets(self.resolved.spec, self.addresses)
         return self._secrets
 
     def run(self, plan: Plan) -> None:
-        """Take all steps except `configure`, which wants nodes that run."""
-        acts: dict[tuple[str, str], Callable[[Step], None]] = {
-            ("create", "network"): self._network,
-            ("create", "subnet"): self._subnet,
-            ("create", "router"): self._router,
-            ("update", "router"): self._gateway,
-            ("attach", "router"): self._interface,
-            ("create", "security group"): self._group,
-            ("update", "security group"): self._open,
-            ("create", "port"): self._port,
-            ("create", "floating IP"): self._float,
-            ("attach", "floating IP"): self._lead,
-            ("create", "key pair"): self._key,
-            ("create", "server"): self._boot,
-            ("delete", "server"): self._delete,
-            ("wait", "server"): self._leave,
-            ("start", "server"): self._start,
+        """Carry out all steps except `configure`, which needs running nodes."""
+        actions: dict[tuple[str, str], Callable[[Step], None]] = {
+            ("create", "network"): self._create_network,
+            ("create", "subnet"): self._create_subnet,
+            ("create", "router"): self._create_router,
+            ("update", "router"): self._update_gateway,
+            ("attach", "router"): self._attach_router,
+            ("create", "security group"): self._create_group,
+            ("update", "security group"): self._update_rules,
+            ("create", "port"): self._create_port,
+            ("create", "floating IP"): self._create_floating,
+            ("attach", "floating IP"): self._attach_floating,
+            ("create", "key pair"): self._create_key,
+            ("create", "server"): self._create_servers,
+            ("delete", "server"): self._delete_server,
+            ("wait", "server"): self._note_deletion,
+            ("start", "server"): self._start_server,
         }
         for step in plan.steps:
             if step.verb == "configure":
@@ -110,62 +118,65 @@ class Apply:
             if step.verb == "tag":
                 self.cloud.tag(cast("Kind", step.kind), step.ids[0], self.desired.name)
             else:
-                acts[step.verb, step.kind](step)
+                actions[step.verb, step.kind](step)
             self.progress.update(f"{step.kind} {step.name}", "done")
-        self._gone()
+        self._await_deletions()
 
-    def _made(self, kind: Kind, id: str) -> None:  # noqa: A002 - the cloud's own word
+    def _record(self, kind: Kind, id: str) -> None:  # noqa: A002 - the cloud's own word
+        """Keep the id of a new resource, and tag it."""
         self._ids[kind] = id
         self.cloud.tag(kind, id, self.desired.name)
 
-    def _network(self, _: Step) -> None:
-        self._made("network", self.cloud.create_network(self.desired.name))
+    def _create_network(self, _: Step) -> None:
+        self._record("network", self.cloud.create_network(self.desired.name))
 
-    def _subnet(self, _: Step) -> None:
+    def _create_subnet(self, _: Step) -> None:
         name = self.desired.name
-        self._made("subnet", self.cloud.create_subnet(name, self._ids["network"], self.desired.cidr))
+        self._record("subnet", self.cloud.create_subnet(name, self._ids["network"], self.desired.cidr))
 
-    def _router(self, _: Step) -> None:
-        self._made("router", self.cloud.create_router(self.desired.name, self.desired.external))
+    def _create_router(self, _: Step) -> None:
+        self._record("router", self.cloud.create_router(self.desired.name, self.desired.external))
 
-    def _gateway(self, step: Step) -> None:
+    def _update_gateway(self, step: Step) -> None:
         self.cloud.set_gateway(step.ids[0], self.desired.external)
 
-    def _interface(self, _: Step) -> None:
+    def _attach_router(self, _: Step) -> None:
         self.cloud.add_interface(self._ids["router"], self._ids["subnet"])
 
-    def _group(self, _: Step) -> None:
-        self._made("security group", self.cloud.create_group(self.desired.name))
+    def _create_group(self, _: Step) -> None:
+        self._record("security group", self.cloud.create_group(self.desired.name))
 
-    def _open(self, _: Step) -> None:
-        have = {rule for rule, _ in self._rules}
-        if missing := self.desired.rules - have:
+    def _update_rules(self, _: Step) -> None:
+        existing = {rule for rule, _ in self._rules}
+        if missing := self.desired.rules - existing:
             self.cloud.add_rules(self._ids["security group"], missing)
         for rule, id in self._rules:  # noqa: A001
             if rule not in self.desired.rules:
                 self.cloud.delete_rule(id)
 
-    def _port(self, _: Step) -> None:
-        made, self._address = self.cloud.create_port(
+    def _create_port(self, _: Step) -> None:
+        port, self._port_address = self.cloud.create_port(
             self.desired.name, self._ids["network"], self._ids["subnet"], self._ids["security group"]
         )
-        self._made("port", made)
+        self._record("port", port)
 
-    def _float(self, _: Step) -> None:
-        made, self._floating = self.cloud.create_floating(self.desired.name, self.desired.external, self._ids["port"])
-        self._made("floating IP", made)
+    def _create_floating(self, _: Step) -> None:
+        floating, self._floating_address = self.cloud.create_floating(
+            self.desired.name, self.desired.external, self._ids["port"]
+        )
+        self._record("floating IP", floating)
 
-    def _lead(self, step: Step) -> None:
+    def _attach_floating(self, step: Step) -> None:
         self.cloud.attach_floating(step.ids[0], self._ids["port"])
 
-    def _key(self, _: Step) -> None:
+    def _create_key(self, _: Step) -> None:
         self.cloud.create_key(self.desired.name, self.cluster_dir.ensure_key())
 
-    def _boot(self, step: Step) -> None:
-        self._gone()
+    def _create_servers(self, step: Step) -> None:
+        self._await_deletions()
         master = step.ids == (resources.master_name(self.desired.name),)
         role: Role = "master" if master else "worker"
-        spec, sizing = self.found.spec, self.found.sizing
+        spec, sizing = self.resolved.spec, self.resolved.sizing
         text = user_data(node_context(spec, sizing, self.addresses, self.secrets, role))
         metadata = {resources.META_SPEC: self.desired.spec}
         if master:
@@ -183,39 +194,47 @@ class Apply:
             metadata=metadata,
         )
 
-    def _start(self, step: Step) -> None:
+    def _start_server(self, step: Step) -> None:
         self.cloud.start_server(step.ids[0], self._servers[step.ids[0]].status)
 
-    def _delete(self, step: Step) -> None:
+    def _delete_server(self, step: Step) -> None:
         self.cloud.delete_server(step.ids[0])
-        self._leaving.add(step.ids[0])
+        self._deleting.add(step.ids[0])
 
-    def _leave(self, step: Step) -> None:
-        self._leaving.update(step.ids)
+    def _note_deletion(self, step: Step) -> None:
+        self._deleting.update(step.ids)
 
-    def _gone(self) -> None:
-        """Wait for deleted VMs to vanish: their names, ports and quota are needed."""
-        await_gone(self.cloud, self.desired.name, self._leaving, self.progress, time.sleep)
-        self._leaving.clear()
+    def _await_deletions(self) -> None:
+        """Wait until deleted servers no longer exist: their names, ports and quota are needed."""
+        await_deletion(self.cloud, self.desired.name, self._deleting, self.progress, self._sleep)
+        self._deleting.clear()
 
 
-def await_gone(
-    cloud: Cloud, name: str, leaving: Iterable[str], progress: Progress, sleep: Callable[[float], None]
+def await_deletion(
+    cloud: Cloud, name: str, ids: Iterable[str], progress: Progress, sleep: Callable[[float], None]
 ) -> None:
-    """Wait until the servers with these ids are gone; raises ProvisionError when one does not go."""
-    left = set(leaving)
-    deadline = time.monotonic() + LEAVE_SECONDS
-    while left:
-        here = {server.id: server for server in cloud.servers(name)}
-        for server in here.values():
-            if server.id in left:
-                progress.update(f"server {server.name}", "being deleted")
-        left &= set(here)
-        if left and time.monotonic() > deadline:
-            names = ", ".join(sorted(here[one].name for one in left))
-            raise ProvisionError(
-                f"the cloud has not deleted {names} after {LEAVE_SECONDS} s",
-                "Is its hypervisor down? Run the same command again; an administrator can force the deletion.",
-            )
-        if left:
-            sleep(1)
+    """Wait until a cluster's servers with these ids no longer exist.
+
+    Raises ProvisionError when the cloud has not deleted one of them in time.
+    """
+    remaining = set(ids)
+    if not remaining:
+        return
+
+    def check() -> Pending | None:
+        existing = {server.id: server.name for server in cloud.servers(name)}
+        remaining.intersection_update(existing)
+        names = sorted(existing[id] for id in remaining)  # noqa: A001 - the cloud's own word
+        for server in names:
+            progress.update(f"server {server}", "being deleted")
+        return Pending(", ".join(names)) if names else None
+
+    until(
+        check,
+        timeout=DELETION_TIMEOUT,
+        too_late=lambda names: ProvisionError(
+            f"the cloud has not deleted {names} after {DELETION_TIMEOUT} s",
+            "Is its hypervisor down? Run the same command again; an administrator can force the deletion.",
+        ),
+        sleep=sleep,
+    )

@@ -1,4 +1,4 @@
-"""A live cluster seen as nodes: who they are, what they were given, and how to reach them."""
+"""A live cluster: its nodes, the settings that they were given, and how to reach them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from provision.base.model import Addresses, Node
 from provision.model.cluster import console
 from provision.model.cluster.inventory import inventory
 from provision.model.cluster.render import ROLES, public_context
-from provision.operations.cluster.resolve import resolve
+from provision.operations.cluster.resolve import ResolvedSpec, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from provision.adapters.openstack.cloud import Cloud
@@ -28,31 +28,38 @@ UP_HINT: Final = "Make it with `provision up`; `provision status` shows what is 
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
-    """A cluster's nodes (master first), and the variables that each role's templates were rendered with."""
+class LiveCluster:
+    """A cluster whose nodes exist and can be reached over SSH."""
 
     spec: ClusterSpec
     nodes: tuple[Node, ...]
+    """The master first."""
     addresses: Addresses
     contexts: dict[Role, dict[str, Any]]
+    """The template variables of each role, without secrets."""
     cluster_dir: ClusterDir
     ssh_config: Path
 
     @property
     def master(self) -> Node:
         """The node that runs the Spark master and the Hub."""
-        return self.of("master")[0]
+        return self.with_role("master")[0]
 
-    def of(self, role: Role) -> tuple[Node, ...]:
-        """The nodes of one role."""
+    @property
+    def workers(self) -> tuple[Node, ...]:
+        """The nodes that run the Spark workers."""
+        return self.with_role("worker")
+
+    def with_role(self, role: Role) -> tuple[Node, ...]:
+        """Return the nodes that have a role."""
         return tuple(node for node in self.nodes if node.role == role)
 
     def fleet(self) -> ssh.Fleet:
-        """Open the SSH door to them; to be closed by the caller."""
+        """Return SSH connections to the nodes; the caller closes them."""
         return ssh.Fleet(self.cluster_dir.folder, self.nodes)
 
     def inventory(self) -> dict[str, Any]:
-        """Return Ansible's inventory of them."""
+        """Return Ansible's inventory of the nodes; secrets that do not exist yet are made."""
         self.cluster_dir.ensure_secrets(self.spec, self.addresses)
         tls, folder = self.spec.hub.tls, self.cluster_dir.folder
         secrets = {
@@ -65,37 +72,45 @@ class Live:
         )
 
 
-def look(spec: ClusterSpec, source: str, cloud: Cloud | None = None) -> Live:
-    """Find the cluster's nodes on its cloud and write its ssh_config; `source` names the spec's file for errors.
+def make_live_cluster(
+    resolved: ResolvedSpec, cluster_dir: ClusterDir, nodes: Iterable[Node], addresses: Addresses
+) -> LiveCluster:
+    """Describe a cluster whose nodes are known, and write its ssh_config and known_hosts."""
+    nodes = tuple(nodes)
+    return LiveCluster(
+        spec=resolved.spec,
+        nodes=nodes,
+        addresses=addresses,
+        contexts={role: public_context(resolved.spec, resolved.sizing, addresses, role) for role in ROLES},
+        cluster_dir=cluster_dir,
+        ssh_config=ssh.write_config(cluster_dir.folder, nodes, addresses.floating),
+    )
+
+
+def find_live_cluster(spec: ClusterSpec, source: str, cloud: Cloud | None = None) -> LiveCluster:
+    """Find a cluster's nodes on its cloud, and write its ssh_config; `source` names the spec's file in errors.
 
     Raises ProvisionError when there is no cluster, or this machine has no key for it.
     """
     cloud = cloud or connect(spec.cloud, source)
     cluster_dir = ClusterDir(spec.name)
-    seen = cloud.observe(spec.name)
-    servers = [server for server in seen.nodes if server.address]
-    if not any(server.role == "master" for server in servers) or not seen.master_port or not seen.floatings:
+    observed = cloud.observe(spec.name)
+    servers = [server for server in observed.nodes if server.address]
+    has_master = any(server.role == "master" for server in servers)
+    if not has_master or not observed.master_port or not observed.floatings:
         raise ProvisionError(f"there is no cluster {spec.name} on cloud {spec.cloud!r}", UP_HINT)
     if not cluster_dir.private_key.exists():
         raise ProvisionError(
             f"this machine has no key for cluster {spec.name}: {cluster_dir.private_key} is missing",
             "Copy the folder from the machine that made the cluster.",
         )
-    found = resolve(cloud, spec, seen, source)
-    addresses = Addresses(seen.master_port.address, seen.floatings[0].address)
-    nodes = tuple(host_nodes(cloud, cluster_dir, servers))
-    return Live(
-        spec=spec,
-        nodes=nodes,
-        addresses=addresses,
-        contexts={role: public_context(spec, found.sizing, addresses, role) for role in ROLES},
-        cluster_dir=cluster_dir,
-        ssh_config=ssh.write_config(cluster_dir.folder, nodes, addresses.floating),
-    )
+    resolved = resolve(cloud, spec, observed, source)
+    addresses = Addresses(observed.master_port.address, observed.floatings[0].address)
+    return make_live_cluster(resolved, cluster_dir, with_host_keys(cloud, cluster_dir, servers), addresses)
 
 
-def host_nodes(cloud: Cloud, cluster_dir: ClusterDir, servers: Sequence[Server]) -> list[Node]:
-    """Make nodes of servers: host keys from known_hosts while it speaks of the same VM, else from the VM's console."""
+def with_host_keys(cloud: Cloud, cluster_dir: ClusterDir, servers: Sequence[Server]) -> list[Node]:
+    """Make nodes of servers. Host keys come from known_hosts if it names the same server, else from its console."""
     known = ssh.known(cluster_dir.folder)
     nodes = []
     for server in servers:

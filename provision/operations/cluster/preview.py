@@ -9,57 +9,39 @@ from provision.adapters.cluster_dir import ClusterDir
 from provision.adapters.openstack.cloud import connect
 from provision.base.constants import LOCAL_CLOUD
 from provision.base.errors import ProvisionError
-from provision.model.cluster.example import sizing
-from provision.model.cluster.plan import DesiredState, Plan, spec_hash, wanted_rules
+from provision.model.cluster.plan import Plan
 from provision.model.cluster.plan import plan as make_plan
 from provision.model.cluster.resources import ObservedCluster
 from provision.model.localcloud.flavors import FLAVORS
-from provision.operations.cluster.resolve import GOLDEN, resolve, used_image
-from provision.operations.cluster.up import check_ours
+from provision.operations.cluster.resolve import GOLDEN, resolve, resolve_without_cloud, used_image
+from provision.operations.cluster.up import check_ownership
 
 if TYPE_CHECKING:
     from provision.base.model import ClusterSpec
 
 
-def plan(spec: ClusterSpec, source: str) -> Plan:
-    """Plan for the cloud as it is; a `local` cloud that does not run yet holds nothing, and `up` starts it first."""
+def preview(spec: ClusterSpec, source: str) -> Plan:
+    """Plan for the cloud as it is now. A `local` cloud that does not run is taken to be empty: `up` starts it first."""
     try:
         cloud = connect(spec.cloud, source)
     except ProvisionError as error:
         if spec.cloud != LOCAL_CLOUD:
             raise
-        return _before_the_cloud(spec, source, error)
-    cluster_dir = ClusterDir(spec.name)
-    seen = cloud.observe(spec.name)
-    check_ours(cluster_dir, seen)
-    found = resolve(cloud, spec, seen, source)
+        resolved = resolve_without_cloud(spec, source, FLAVORS)
+        note = f"the local cloud does not answer ({error.message}): `up` starts it first"
+        return replace(make_plan(resolved.desired_state(), ObservedCluster()), notes=(note,))
+    observed = cloud.observe(spec.name)
+    check_ownership(ClusterDir(spec.name), observed)
+    resolved = resolve(cloud, spec, observed, source)
     if spec.image != GOLDEN:
-        return make_plan(found.desired_state(cluster_dir.public_key()), seen)
-    from provision.operations.image.bake import find_image
+        return make_plan(resolved.desired_state(), observed)
+    from provision.operations.image.bake import find_image  # it imports the Docker SDK, which takes 0.2 s
 
-    image, used = find_image(cloud) or "", used_image(seen)
-    todo = make_plan(found.desired_state(cluster_dir.public_key(), used or image), seen)
+    image, used = find_image(cloud) or "", used_image(observed)
+    plan = make_plan(resolved.desired_state(used or image), observed)
     if used and image not in ("", used):
-        return replace(todo, notes=("a newer golden image is there: `up --replace` would move the nodes to it",))
+        note = "a newer golden image is on the cloud: `up --replace` would move the nodes to it"
+        return replace(plan, notes=(note,))
     if used or image:
-        return todo
-    return replace(todo, notes=("the golden image is not on the cloud: `up` bakes and uploads it first",))
-
-
-def _before_the_cloud(spec: ClusterSpec, source: str, error: ProvisionError) -> Plan:
-    settings = spec_hash(spec, sizing(spec, source, FLAVORS))
-    desired = DesiredState(
-        name=spec.name,
-        cidr=str(spec.network.cidr),
-        external="",
-        rules=wanted_rules(spec, spec.network.access or ()),
-        image="",
-        public_key="",
-        master_flavor=spec.master.flavor,
-        worker_flavor=spec.workers.flavor,
-        count=spec.workers.count,
-        spec=settings,
-        source=source,
-    )
-    note = f"the local cloud does not answer ({error.message}): `up` starts it first"
-    return replace(make_plan(desired, ObservedCluster()), notes=(note,))
+        return plan
+    return replace(plan, notes=("the golden image is not on the cloud: `up` bakes and uploads it first",))

@@ -1,4 +1,4 @@
-"""What a cloud makes of a spec: names looked up, wishes checked against it. Reads only, and done before any change."""
+"""Check a spec against its cloud, and look up the names in it. This only reads, and comes before any change."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from provision.adapters import net
+from provision.adapters.openstack.cloud import External
 from provision.base.errors import UsageError
+from provision.model.cluster import example
 from provision.model.cluster import plan as planning
 from provision.model.cluster.plan import DesiredState
 from provision.model.cluster.quota import shortage
 from provision.model.cluster.sizing import size
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from ipaddress import IPv4Network
 
-    from provision.adapters.openstack.cloud import Cloud, External
+    from provision.adapters.openstack.cloud import Cloud
     from provision.base.model import ClusterSpec, Flavor, Sizing
     from provision.model.cluster.plan import Plan
     from provision.model.cluster.resources import ObservedCluster
@@ -27,21 +29,23 @@ GOLDEN: Final = "golden"
 
 @dataclass(frozen=True, slots=True)
 class ResolvedSpec:
-    """A spec that the cloud can fulfil, and what it comes to there."""
+    """A spec that its cloud can fulfil, with the cloud's ids and sizes for it."""
 
     spec: ClusterSpec
     source: str
+    """The spec's file, as errors name it."""
     flavors: Mapping[str, Flavor]
     sizing: Sizing
     external: External
     access: tuple[IPv4Network, ...]
+    """The ranges that may reach the cluster."""
     image: str
-    """The image's id; empty while the golden image is not on the cloud."""
+    """The image's id; empty for the golden image."""
 
-    def desired_state(self, public_key: str, image: str = "", *, refresh: bool = False) -> DesiredState:
-        """Say what the plan has to reach; `image` is the golden image's id once it is known.
+    def desired_state(self, image: str = "", *, refresh: bool = False) -> DesiredState:
+        """Return the state that the plan has to reach; `image` is the golden image's id once it is known.
 
-        `refresh`: nodes of an older golden image have to go.
+        `refresh`: replace nodes of an older golden image.
         """
         spec = self.spec
         certificate = spec.hub.tls.cert.read_text() if spec.hub.tls else ""
@@ -51,7 +55,6 @@ class ResolvedSpec:
             external=self.external.id,
             rules=planning.wanted_rules(spec, self.access),
             image=image or self.image,
-            public_key=public_key,
             master_flavor=spec.master.flavor,
             worker_flavor=spec.workers.flavor,
             count=spec.workers.count,
@@ -61,13 +64,13 @@ class ResolvedSpec:
         )
 
 
-def used_image(seen: ObservedCluster) -> str:
-    """Return the image that a cluster's nodes run, so that new ones fit to them; empty when there are no nodes."""
-    return next((server.image for server in seen.nodes if server.image), "")
+def used_image(observed: ObservedCluster) -> str:
+    """Return the image of a cluster's nodes, so that new ones get the same; empty when there are no nodes."""
+    return next((server.image for server in observed.nodes if server.image), "")
 
 
-def resolve(cloud: Cloud, spec: ClusterSpec, seen: ObservedCluster, source: str) -> ResolvedSpec:
-    """Check everything in a spec that only the cloud can judge; raises UsageError with the field."""
+def resolve(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster, source: str) -> ResolvedSpec:
+    """Check everything in a spec that depends on the cloud. Raises UsageError that names the field."""
     flavors = cloud.flavors()
     sizing = size(spec, flavors, source)
     external = cloud.external(spec.network.external)
@@ -84,41 +87,55 @@ def resolve(cloud: Cloud, spec: ClusterSpec, seen: ObservedCluster, source: str)
                 f"{spec.network.external!r}: nodes could not reach it",
                 "Choose another range for the cluster.",
             )
-    image = "" if spec.image == GOLDEN else _image(cloud, spec, source)
-    return ResolvedSpec(spec, source, flavors, sizing, external, _access(cloud, spec, external, seen, source), image)
+    image = "" if spec.image == GOLDEN else _find_image(cloud, spec, source)
+    access = _find_access(cloud, spec, external, observed, source)
+    return ResolvedSpec(spec, source, flavors, sizing, external, access, image)
 
 
-def check_room(cloud: Cloud, found: ResolvedSpec, plan: Plan) -> None:
-    """Refuse a plan that the project's quotas cannot hold; raises UsageError."""
-    short = shortage(plan, found.spec, found.flavors, cloud.room())
+def resolve_without_cloud(spec: ClusterSpec, source: str, flavors: Iterable[Flavor]) -> ResolvedSpec:
+    """Resolve a spec as far as that is possible without its cloud; flavors not listed have an example's size."""
+    return ResolvedSpec(
+        spec=spec,
+        source=source,
+        flavors={flavor.name: flavor for flavor in flavors},
+        sizing=example.sizing(spec, source, flavors),
+        external=External(""),
+        access=spec.network.access or (),
+        image="",
+    )
+
+
+def check_quota(cloud: Cloud, resolved: ResolvedSpec, plan: Plan) -> None:
+    """Raise UsageError when the project's quotas are too small for a plan."""
+    short = shortage(plan, resolved.spec, resolved.flavors, cloud.room())
     if short:
         raise UsageError(
-            f"{found.source}: workers.count: the quota of this project is too small: {'; '.join(short)}",
+            f"{resolved.source}: workers.count: the quota of this project is too small: {'; '.join(short)}",
             "Ask for fewer workers or smaller flavors, remove what is not needed, or have the quota raised.",
         )
 
 
-def _image(cloud: Cloud, spec: ClusterSpec, source: str) -> str:
-    found = cloud.image(spec.image)
-    if found is None:
+def _find_image(cloud: Cloud, spec: ClusterSpec, source: str) -> str:
+    image = cloud.image(spec.image)
+    if image is None:
         raise UsageError(
             f"{source}: image: cloud {spec.cloud!r} has no image {spec.image!r}",
             "Use `image: golden`, or a name or id that `openstack image list` shows.",
         )
-    return found
+    return image
 
 
-def _target(cloud: Cloud, external: External, seen: ObservedCluster) -> str:
-    """Choose an address of the cloud to look at: where the Hub is or will be, or else where the cloud's API is."""
-    floating = next((one.address for one in seen.floatings), "")
+def _target(cloud: Cloud, external: External, observed: ObservedCluster) -> str:
+    """Return the Hub's address, or one near where it will be, or else the address of the cloud's API."""
+    floating = next((floating.address for floating in observed.floatings), "")
     return floating or external.gateway or net.address_of(cloud.host()) or ""
 
 
-def _access(
-    cloud: Cloud, spec: ClusterSpec, external: External, seen: ObservedCluster, source: str
+def _find_access(
+    cloud: Cloud, spec: ClusterSpec, external: External, observed: ObservedCluster, source: str
 ) -> tuple[IPv4Network, ...]:
-    """Find who is let in: the spec's ranges, or this machine as the cloud sees it."""
-    target = _target(cloud, external, seen)
+    """Return the ranges that are let in: the spec's, or this machine's address as the cloud sees it."""
+    target = _target(cloud, external, observed)
     own = net.source_address(target) if target else None
     if own is None:
         raise UsageError(
@@ -133,7 +150,7 @@ def _access(
         if not translated and not any(address in allowed for allowed in spec.network.access):
             raise UsageError(
                 f"{source}: network.access: this machine is {own} towards the cloud and is not let in, so `up` could "
-                "not see the cluster form",
+                "not see when the cluster is ready",
                 f"Add {own}/32.",
             )
         return spec.network.access

@@ -8,40 +8,45 @@ from typing import TYPE_CHECKING, Final
 from provision.base.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from provision.adapters.host.process import Result
     from provision.base.model import Node
-    from provision.operations.cluster.nodes import Live
+    from provision.operations.cluster.nodes import LiveCluster
 
 ROLES: Final = ("master", "workers", "all")
 
 
-def choose(live: Live, name: str | None) -> Node:
-    """Find a node by its name, `master`, or the end of its name (`worker-1`); raises UsageError.
+def find_node(cluster: LiveCluster, name: str | None) -> Node:
+    """Find a node by its name, by `master`, or by the end of its name (`worker-1`). None means the master.
 
-    None is the master.
+    Raises UsageError when there is no such node.
     """
     if name in (None, "master"):
-        return live.master
-    names = {node.name: node for node in live.nodes}
-    for wanted in (name, f"{live.spec.name}-{name}"):
-        if wanted in names:
-            return names[wanted]
-    close = difflib.get_close_matches(str(name), names, n=1)
-    hint = f"Did you mean {close[0]}?" if close else f"It has: {', '.join(names)}."
-    raise UsageError(f"cluster {live.spec.name} has no node {name!r}", hint)
+        return cluster.master
+    nodes = {node.name: node for node in cluster.nodes}
+    for full_name in (name, f"{cluster.spec.name}-{name}"):
+        if full_name in nodes:
+            return nodes[full_name]
+    similar = difflib.get_close_matches(str(name), nodes, n=1)
+    hint = f"Did you mean {similar[0]}?" if similar else f"It has: {', '.join(nodes)}."
+    raise UsageError(f"cluster {cluster.spec.name} has no node {name!r}", hint)
 
 
-def ssh_argv(live: Live, node: Node, command: Sequence[str]) -> list[str]:
-    """Return the OpenSSH command line for a shell on a node, or for one command there, in the words that were given."""
-    return ["ssh", "-F", str(live.ssh_config), node.name, *(["--", *command] if command else [])]
+def ssh_argv(cluster: LiveCluster, node: Node, command: Sequence[str]) -> list[str]:
+    """Return the OpenSSH command line for a shell on a node, or for one command there, its words unchanged."""
+    return ["ssh", "-F", str(cluster.ssh_config), node.name, *(["--", *command] if command else [])]
 
 
-def run(live: Live, role: str, command: str, timeout: float | None = None) -> dict[str, Result]:
-    """Run a shell command on every node of a role (`master`, `workers`, `all`); every node has a result."""
-    chosen = {"master": live.of("master"), "workers": live.of("worker"), "all": live.nodes}[role]
-    if not chosen:
-        raise UsageError(f"cluster {live.spec.name} has no {role}", "See `provision status`.")
-    with live.fleet() as fleet:
-        return fleet.run(chosen, command, timeout=timeout)
+def run(cluster: LiveCluster, role: str, command: str, timeout: float | None = None) -> dict[str, Result]:
+    """Run a shell command on every node of a role (one of ROLES); every node has a result."""
+    nodes = {"master": cluster.with_role("master"), "workers": cluster.workers, "all": cluster.nodes}[role]
+    if not nodes:
+        raise UsageError(f"cluster {cluster.spec.name} has no {role}", "See `provision status`.")
+    with cluster.fleet() as fleet:
+        return fleet.run(nodes, command, timeout=timeout)
+
+
+def highest_exit_code(results: Mapping[str, Result]) -> int:
+    """Return the highest exit code of a command that was run on many nodes."""
+    return max((result.code for result in results.values()), default=0)

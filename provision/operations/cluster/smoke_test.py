@@ -1,4 +1,4 @@
-"""A real job on a live cluster: the last step of `up`, and one of the checks of `verify`."""
+"""The smoke test: a real job on a live cluster. It ends `up`, and is one of the checks of `verify`."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ from provision.base.errors import ProvisionError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from provision.adapters.ssh import Fleet
-    from provision.base.model import Node
+    from provision.base.progress import Progress
+    from provision.operations.cluster.nodes import LiveCluster
 
-SUM: Final = 499500
-"""What sum(range(1000)) is."""
-SECONDS: Final = 900
-"""Emulated nodes take minutes for a first job."""
+EXPECTED_SUM: Final = 499500
+"""The sum of range(1000), which the job computes."""
+TIMEOUT: Final = 900
+"""Seconds: the first job takes minutes on emulated nodes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Smoke:
-    """What the job brought back: its sum, the host names that took part, and its own time in seconds."""
+class SmokeTestResult:
+    """What the job printed."""
 
     sum: int
     hosts: tuple[str, ...]
+    """Host names of the workers that took part."""
     seconds: float
+    """The job's duration, measured by itself."""
 
 
 def command(workers: int) -> list[str]:
@@ -35,28 +37,39 @@ def command(workers: int) -> list[str]:
     spark_submit = f"{NODE.spark_home}/bin/spark-submit"
     environment = [f"SPARK_CONF_DIR={NODE.spark_conf}", f"PYSPARK_PYTHON={NODE.venv}/bin/python"]
     # The node itself ends a job that hangs: a lost connection would leave it there with its cores.
-    bounded = ["timeout", "--kill-after=10", str(SECONDS), "env", "-C", NODE.spark_work, *environment]
+    bounded = ["timeout", "--kill-after=10", str(TIMEOUT), "env", "-C", NODE.spark_work, *environment]
     return ["sudo", "-u", SPARK_GROUP, *bounded, spark_submit, NODE.smoke, str(workers), f"{SPARK_HEAP_LEAST}m"]
 
 
-def smoke(fleet: Fleet, master: Node, workers: Sequence[Node]) -> Smoke:
-    """Run the job; raises ProvisionError unless it ends in time, with the right sum, on every worker."""
-    said = fleet.must(master, command(len(workers)), what="The PySpark job", timeout=SECONDS + 60)
-    return judge(said, [node.name for node in workers])
+def smoke_test(cluster: LiveCluster, progress: Progress) -> str:
+    """Run the job, and describe its result in one line.
+
+    Raises ProvisionError unless it ends in time, with the right sum, and on every worker.
+    """
+    master, workers = cluster.master, [node.name for node in cluster.workers]
+    progress.update(master.name, "runs sum(range(1000))")
+    with cluster.fleet() as fleet:
+        output = fleet.must(master, command(len(workers)), what="The PySpark job", timeout=TIMEOUT + 60)
+    result = read_result(output, workers)
+    progress.update(master.name, f"{result.sum}, computed by {len(result.hosts)} workers")
+    return f"sum(range(1000)) = {result.sum}, computed by {', '.join(result.hosts)} in {result.seconds:.0f} s"
 
 
-def judge(said: str, workers: Sequence[str]) -> Smoke:
-    """Read the job's one line of JSON; raises ProvisionError when it is not what it has to be."""
-    lines = [line for line in said.splitlines() if line.startswith("{")]
+def read_result(output: str, workers: Sequence[str]) -> SmokeTestResult:
+    """Read the line of JSON in the job's output.
+
+    Raises ProvisionError when it is missing, the sum is wrong, or a worker took no part.
+    """
+    lines = [line for line in output.splitlines() if line.startswith("{")]
     if not lines:
-        raise ProvisionError("the PySpark job ended without a result", "", said)
-    read = json.loads(lines[-1])
-    found = Smoke(int(read["sum"]), tuple(read["hosts"]), float(read["seconds"]))
-    if found.sum != SUM:
-        raise ProvisionError(f"the PySpark job computed {found.sum}, and it is {SUM}", "", said)
-    if idle := sorted(set(workers) - {host.partition(".")[0] for host in found.hosts}):
+        raise ProvisionError("the PySpark job ended without a result", "", output)
+    data = json.loads(lines[-1])
+    result = SmokeTestResult(int(data["sum"]), tuple(data["hosts"]), float(data["seconds"]))
+    if result.sum != EXPECTED_SUM:
+        raise ProvisionError(f"the PySpark job computed {result.sum} instead of {EXPECTED_SUM}", "", output)
+    if idle := sorted(set(workers) - {host.partition(".")[0] for host in result.hosts}):
         raise ProvisionError(
             f"no part of the PySpark job ran on {', '.join(idle)}",
-            "Notebooks may hold all its cores: `provision status` shows who does.",
+            "Notebooks may hold all its cores: the Spark UI shows which ones.",
         )
-    return found
+    return result

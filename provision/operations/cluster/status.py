@@ -1,4 +1,4 @@
-"""A cluster as the cloud, Spark and the Hub see it now."""
+"""The state of a cluster, as its cloud, the Spark master and the Hub report it."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
 
 def hub_url(address: str, port: int) -> str:
-    """Write the address that people type."""
+    """Return the Hub's URL, without the port if that is the default."""
     return f"https://{address}" if port == 443 else f"https://{address}:{port}"
 
 
-def hub_says(spec: ClusterSpec, cluster_dir: ClusterDir, address: str) -> str:
-    """Ask the Hub by the certificate that it must have; return why it is not well, empty when it is."""
+def hub_problem(spec: ClusterSpec, cluster_dir: ClusterDir, address: str) -> str:
+    """Return why the Hub does not answer with its own certificate; empty when it does."""
     own = spec.hub.tls
     return net.hub_answers(address, spec.hub.port, own.cert if own else cluster_dir.authority, authority=own is None)
 
 
 def status(cloud: Cloud, spec: ClusterSpec, cluster_dir: ClusterDir) -> dict[str, Any]:
-    """Return the cluster's state as `status --json` prints it; `working` says whether all of it works."""
-    seen = cloud.observe(spec.name)
-    address = next((floating.address for floating in seen.floatings), "")
+    """Return the state as `status --json` prints it. `working`: the Hub answers, and every worker is registered."""
+    observed = cloud.observe(spec.name)
+    address = next((floating.address for floating in observed.floatings), "")
     spark = net.spark_master(address) if address else None
-    hub = hub_says(spec, cluster_dir, address) if address else "there is no floating IP"
+    problem = hub_problem(spec, cluster_dir, address) if address else "there is no floating IP"
     registered = set(spark.workers) if spark else set()
     nodes = [
         {
@@ -40,19 +40,23 @@ def status(cloud: Cloud, spec: ClusterSpec, cluster_dir: ClusterDir) -> dict[str
             "flavor": server.flavor,
             "registered": None if server.role == "master" else server.address in registered,
         }
-        for server in seen.nodes
+        for server in observed.nodes
     ]
     working = (
-        not hub
+        not problem
         and len([node for node in nodes if node["role"] == "worker"]) == spec.workers.count
         and all(node["status"] == "ACTIVE" and node["registered"] is not False for node in nodes)
     )
     return {
         "cluster": spec.name,
         "cloud": spec.cloud,
-        "exists": bool(seen),
+        "exists": bool(observed),
         "working": working,
-        "hub": {"url": hub_url(address, spec.hub.port) if address else None, "well": not hub, "problem": hub or None},
+        "hub": {
+            "url": hub_url(address, spec.hub.port) if address else None,
+            "well": not problem,
+            "problem": problem or None,
+        },
         "spark": {
             "ui": f"http://{address}:{PORTS.spark_master_ui}" if address else None,
             "answers": spark is not None,
@@ -63,5 +67,5 @@ def status(cloud: Cloud, spec: ClusterSpec, cluster_dir: ClusterDir) -> dict[str
             "applications": spark.applications if spark else 0,
         },
         "nodes": nodes,
-        "resources": [{"kind": kind, "name": name} for kind, name in seen.listed()],
+        "resources": [{"kind": kind, "name": name} for kind, name in observed.listed()],
     }

@@ -1,7 +1,8 @@
-"""Make a cluster, or what is missing of it: resolve, plan, show, apply, wait, prove."""
+"""Create a cluster, or what is missing of it: check, plan, show the plan, apply it, wait, configure, run a real job."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -12,8 +13,11 @@ from provision.base.errors import ProvisionError, UsageError
 from provision.model.cluster import resources
 from provision.model.cluster.plan import plan as make_plan
 from provision.operations.cluster.apply import Apply
-from provision.operations.cluster.resolve import GOLDEN, ResolvedSpec, check_room, resolve, used_image
-from provision.operations.cluster.status import hub_says, hub_url
+from provision.operations.cluster.configure import configure
+from provision.operations.cluster.nodes import make_live_cluster
+from provision.operations.cluster.resolve import GOLDEN, ResolvedSpec, check_quota, resolve, used_image
+from provision.operations.cluster.smoke_test import smoke_test
+from provision.operations.cluster.status import hub_problem, hub_url
 from provision.operations.cluster.wait import TIMEOUT, ReadinessWait, UnbuiltError
 
 if TYPE_CHECKING:
@@ -26,9 +30,10 @@ if TYPE_CHECKING:
     from provision.base.progress import Progress
     from provision.model.cluster.plan import DesiredState, Plan, Step
     from provision.model.cluster.resources import ObservedCluster
+    from provision.operations.cluster.nodes import LiveCluster
 
 ATTEMPTS: Final = 4
-"""How often the steps are planned anew after the cloud failed to answer one of them."""
+"""How often the steps are applied: they are planned again after the cloud failed to answer one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,34 +41,41 @@ class Summary:
     """What the user is told at the end."""
 
     changed: bool
+    """Whether anything was done."""
     hub_url: str
     spark_ui: str
     users: tuple[str, ...]
     passwords: Path
+    """The file of first passwords."""
     authority: Path | None
-    """The certificate to trust; None where the user brought a certificate of their own."""
+    """The certificate to trust; None if the user brought a certificate of their own."""
     job: str = ""
-    """What the proving job said; empty when it did not have to run."""
+    """The smoke test's result in one line; empty if it was not run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Helpers:
-    """What `up` needs besides the cloud door; the unit tests give simpler ones."""
+    """The parts of `up` that take minutes and need more than the cloud's API; unit tests replace them."""
 
-    image: Callable[[], str]
-    """Bakes and uploads the golden image where it is missing; returns its id."""
+    ensure_image: Callable[[], str]
+    """Bakes and uploads the golden image if it is missing; returns its id."""
     readiness: Callable[[str], ReadinessWait]
-    """Makes the watch over the cluster behind a floating IP."""
-    configure: Callable[[Apply, tuple[Node, ...]], None]
-    """Converges live nodes to the spec."""
-    smoke_test: Callable[[Apply, tuple[Node, ...]], str]
-    """Runs a real job and returns what it said; raises ProvisionError when it fails."""
+    """Makes the wait for the cluster at a floating IP."""
+    configure: Callable[[LiveCluster], object]
+    """Brings live nodes to the spec."""
+    smoke_test: Callable[[LiveCluster], str]
+    """Runs a real job and describes its result in one line; raises ProvisionError when it fails."""
     works: Callable[[str], bool]
-    """Whether the cluster behind a floating IP works, in one quick look."""
+    """Whether the cluster at a floating IP works, checked once."""
 
 
 class Up:
-    """One run of `up` on one cluster."""
+    """One run of `up` for one cluster."""
+
+    spec: ClusterSpec
+    source: str
+    """The spec's file, as errors name it."""
+    helpers: Helpers
 
     def __init__(
         self,
@@ -74,6 +86,7 @@ class Up:
         spec: ClusterSpec,
         source: str,
         helpers: Helpers,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.cloud = cloud
         self.cluster_dir = cluster_dir
@@ -81,111 +94,122 @@ class Up:
         self.spec = spec
         self.source = source
         self.helpers = helpers
+        self._sleep = sleep
 
-    def run(self, agree: Callable[[Plan], None], *, replace: bool = False) -> Summary:
-        """Make the cloud hold a working cluster; `agree` is shown the plan before any change, and raises to stop it."""
+    def run(self, confirm: Callable[[Plan], None], *, replace: bool = False) -> Summary:
+        """Bring the cluster to the spec; `confirm` shows the plan before any change, and raises to stop it."""
         with self.cluster_dir.locked():
-            seen, found = self.look(replace=replace)
-            image = self.image(seen, replace=replace)
-            desired = found.desired_state(self.cluster_dir.public_key(), image, refresh=replace)
-            todo = make_plan(desired, seen)
-            if not todo and self.already_works(seen, desired):
-                return self.summary(seen.floatings[0].address, changed=False)
-            refuse_losses(todo, replace=replace)
-            agree(todo)
-            apply = Apply(self.cloud, self.cluster_dir, self.progress, found=found, desired=desired, seen=seen)
-            if todo:
-                with self.progress.phase("Make what is missing"):
-                    apply = self.apply(apply, todo, replace=replace)
-            with self.progress.phase("Wait for the cluster to form"):
-                apply, nodes = self.form(apply, replace=replace)
-            self.configure(apply, nodes, [step for step in todo.steps if step.verb == "configure"])
+            observed, resolved = self.check(replace=replace)
+            image = self.ensure_image(observed, replace=replace)
+            desired = resolved.desired_state(image, refresh=replace)
+            plan = make_plan(desired, observed)
+            if not plan and self.already_works(observed, desired):
+                return self.summary(observed.floatings[0].address, changed=False)
+            refuse_losses(plan, replace=replace)
+            confirm(plan)
+            apply = self.make_apply(resolved, desired, observed)
+            if plan:
+                with self.progress.phase("Create what is missing"):
+                    apply = self.apply(apply, plan, replace=replace)
+            with self.progress.phase("Wait until the cluster is ready"):
+                apply, nodes = self.wait(apply, replace=replace)
+            cluster = make_live_cluster(resolved, self.cluster_dir, nodes, apply.addresses)
+            self.configure(cluster, desired, [step for step in plan.steps if step.verb == "configure"])
             with self.progress.phase("Run a job on every worker"):
-                said = self.smoke_test(apply, nodes)
-            return self.summary(apply.addresses.floating, changed=True, job=said)
+                job = self.smoke_test(cluster, desired)
+            return self.summary(cluster.addresses.floating, changed=True, job=job)
 
-    def look(self, *, replace: bool) -> tuple[ObservedCluster, ResolvedSpec]:
-        """Check all that can be checked before anything is changed."""
-        with self.progress.phase("Look at the cloud"):
-            seen = self.cloud.observe(self.spec.name)
-            check_ours(self.cluster_dir, seen)
-            found = resolve(self.cloud, self.spec, seen, self.source)
-            todo = make_plan(found.desired_state(self.cluster_dir.public_key()), seen)
-            refuse_losses(todo, replace=replace)
-            if todo:
-                check_room(self.cloud, found, todo)
-        return seen, found
+    def check(self, *, replace: bool) -> tuple[ObservedCluster, ResolvedSpec]:
+        """Check everything that can be checked before anything is changed."""
+        with self.progress.phase("Check the spec against the cloud"):
+            observed = self.cloud.observe(self.spec.name)
+            check_ownership(self.cluster_dir, observed)
+            resolved = resolve(self.cloud, self.spec, observed, self.source)
+            plan = make_plan(resolved.desired_state(), observed)
+            refuse_losses(plan, replace=replace)
+            if plan:
+                check_quota(self.cloud, resolved, plan)
+        return observed, resolved
 
-    def image(self, seen: ObservedCluster, *, replace: bool) -> str:
-        """Make sure of the golden image, if the spec asks for it; return its id.
+    def ensure_image(self, observed: ObservedCluster, *, replace: bool) -> str:
+        """Return the golden image's id, baked and uploaded if need be; empty if the spec names another image.
 
-        A cluster keeps the image that it was made from: a newer one comes in with `--replace` only.
+        A cluster keeps the image that it was created from: a newer one comes in with `--replace` only.
         """
         if self.spec.image != GOLDEN:
             return ""
-        if not replace and (used := used_image(seen)):
+        if not replace and (used := used_image(observed)):
             return used
         with self.progress.phase("Golden image"):
-            return self.helpers.image()
+            return self.helpers.ensure_image()
 
-    def apply(self, apply: Apply, todo: Plan, *, replace: bool) -> Apply:
-        """Take the steps; when the cloud fails on the way, look again and take those that are left."""
+    def make_apply(self, resolved: ResolvedSpec, desired: DesiredState, observed: ObservedCluster) -> Apply:
+        """Start from what the cloud holds now."""
+        return Apply(
+            self.cloud,
+            self.cluster_dir,
+            self.progress,
+            resolved=resolved,
+            desired=desired,
+            observed=observed,
+            sleep=self._sleep,
+        )
+
+    def apply(self, apply: Apply, plan: Plan, *, replace: bool) -> Apply:
+        """Apply the plan; when the cloud fails to answer, look again, and apply what is left."""
         for left in reversed(range(ATTEMPTS)):
             try:
-                apply.run(todo)
+                apply.run(plan)
                 break
             except TransientError as error:
                 if not left:
                     raise
                 self.progress.note(f"{error.message}; looking again")
-            apply, todo = self.again(apply, replace=replace)
+            apply, plan = self.plan_again(apply, replace=replace)
         return apply
 
-    def form(self, apply: Apply, *, replace: bool) -> tuple[Apply, tuple[Node, ...]]:
-        """Wait for the nodes; VMs that the cloud could not build are made again, once."""
+    def wait(self, apply: Apply, *, replace: bool) -> tuple[Apply, tuple[Node, ...]]:
+        """Wait until the nodes are ready; VMs that the cloud could not build are created again, once."""
         try:
             return apply, self.helpers.readiness(apply.addresses.floating).run()
         except UnbuiltError as error:
-            self.progress.note(f"{error.message}; making it again")
-        apply, todo = self.again(apply, replace=replace)
-        apply = self.apply(apply, todo, replace=replace)
+            self.progress.note(f"{error.message}; creating it again")
+        apply, plan = self.plan_again(apply, replace=replace)
+        apply = self.apply(apply, plan, replace=replace)
         return apply, self.helpers.readiness(apply.addresses.floating).run()
 
-    def again(self, apply: Apply, *, replace: bool) -> tuple[Apply, Plan]:
-        """Look at the cloud again and plan the steps that are left."""
-        seen = self.cloud.observe(self.spec.name)
-        todo = make_plan(apply.desired, seen)
-        refuse_losses(todo, replace=replace)
-        left = Apply(self.cloud, self.cluster_dir, self.progress, found=apply.found, desired=apply.desired, seen=seen)
-        return left, todo
+    def plan_again(self, apply: Apply, *, replace: bool) -> tuple[Apply, Plan]:
+        """Look at the cloud again, and plan the steps that are left."""
+        observed = self.cloud.observe(self.spec.name)
+        plan = make_plan(apply.desired, observed)
+        refuse_losses(plan, replace=replace)
+        return self.make_apply(apply.resolved, apply.desired, observed), plan
 
-    def already_works(self, seen: ObservedCluster, desired: DesiredState) -> bool:
-        """Whether a real job has run on just this, and it still answers."""
-        smoke_tested = any(server.role == "master" and server.smoke_tested == desired.spec for server in seen.nodes)
-        return smoke_tested and self.helpers.works(seen.floatings[0].address)
+    def already_works(self, observed: ObservedCluster, desired: DesiredState) -> bool:
+        """Whether the smoke test passed with this very spec, and the cluster still answers."""
+        passed = any(server.role == "master" and server.smoke_tested == desired.spec for server in observed.nodes)
+        return passed and self.helpers.works(observed.floatings[0].address)
 
-    def configure(self, apply: Apply, nodes: tuple[Node, ...], steps: list[Step]) -> None:
-        """Converge the nodes whose settings are older than the spec, and note that on them."""
+    def configure(self, cluster: LiveCluster, desired: DesiredState, steps: list[Step]) -> None:
+        """Configure the nodes whose settings are older than the spec, and note that in their metadata."""
         if not steps:
             return
-        with self.progress.phase("Bring live nodes to the spec"):
-            self.helpers.configure(apply, nodes)
-            masters = {node.id for node in nodes if node.role == "master"}
+        with self.progress.phase("Configure live nodes"):
+            self.helpers.configure(cluster)
             for step in steps:
-                metadata = {resources.META_SPEC: apply.desired.spec}
-                if step.ids[0] in masters:
-                    metadata[resources.META_FLOATING] = apply.addresses.floating
+                metadata = {resources.META_SPEC: desired.spec}
+                if step.ids[0] == cluster.master.id:
+                    metadata[resources.META_FLOATING] = cluster.addresses.floating
                 self.cloud.set_metadata(step.ids[0], **metadata)
 
-    def smoke_test(self, apply: Apply, nodes: tuple[Node, ...]) -> str:
-        """Run a real job, and note on the master that it ran."""
-        said = self.helpers.smoke_test(apply, nodes)
-        master = next(node for node in nodes if node.role == "master")
-        self.cloud.set_metadata(master.id, **{resources.META_SMOKE_TESTED: apply.desired.spec})
-        return said
+    def smoke_test(self, cluster: LiveCluster, desired: DesiredState) -> str:
+        """Run a real job, and note in the master's metadata that it passed."""
+        job = self.helpers.smoke_test(cluster)
+        self.cloud.set_metadata(cluster.master.id, **{resources.META_SMOKE_TESTED: desired.spec})
+        return job
 
     def summary(self, address: str, *, changed: bool, job: str = "") -> Summary:
-        """Say where everything is."""
+        """Collect what the user is told at the end."""
         return Summary(
             changed=changed,
             hub_url=hub_url(address, self.spec.hub.port),
@@ -197,11 +221,11 @@ class Up:
         )
 
 
-def check_ours(cluster_dir: ClusterDir, seen: ObservedCluster) -> None:
-    """Stop where the cloud holds a cluster that was made with another machine's keys."""
-    own = cluster_dir.public_key()
-    foreign = [key for key in seen.keys if key.public_key != own]
-    if foreign or (seen.servers and not own):
+def check_ownership(cluster_dir: ClusterDir, observed: ObservedCluster) -> None:
+    """Raise ProvisionError when the cluster on the cloud was created with keys that this machine does not have."""
+    own_key = cluster_dir.public_key()
+    foreign = [key for key in observed.keys if key.public_key != own_key]
+    if foreign or (observed.servers and not own_key):
         raise ProvisionError(
             f"cluster {cluster_dir.name} is on the cloud, but its keys are not in {cluster_dir.folder}",
             "It was made on another machine or by another user: copy that folder here, or remove the cluster with "
@@ -209,10 +233,10 @@ def check_ours(cluster_dir: ClusterDir, seen: ObservedCluster) -> None:
         )
 
 
-def refuse_losses(todo: Plan, *, replace: bool) -> None:
-    """Refuse what would lose somebody's work unless it was asked for."""
-    if todo.destructive and not replace:
-        listed = "; ".join(f"{step.name}: {step.why}" for step in todo.destructive)
+def refuse_losses(plan: Plan, *, replace: bool) -> None:
+    """Raise UsageError for a plan that would lose somebody's work, unless that was asked for."""
+    if plan.destructive and not replace:
+        listed = "; ".join(f"{step.name}: {step.why}" for step in plan.destructive)
         raise UsageError(
             f"this would replace nodes, and what is on them would be lost: {listed}",
             "Nothing was changed. Run it with --replace to do so, or change the spec back.",
@@ -222,9 +246,8 @@ def refuse_losses(todo: Plan, *, replace: bool) -> None:
 def helpers_for(
     cloud: Cloud, spec: ClusterSpec, cluster_dir: ClusterDir, progress: Progress, *, timeout: float = TIMEOUT
 ) -> Helpers:
-    """Wire the real helpers."""
-    from provision.operations.cluster import prove
-    from provision.operations.image import bake
+    """Make the helpers of a real run; `timeout` limits the wait for the nodes, in seconds."""
+    from provision.operations.image import bake  # it imports the Docker SDK, which takes 0.2 s
 
     def readiness(address: str) -> ReadinessWait:
         return ReadinessWait(
@@ -233,29 +256,31 @@ def helpers_for(
             progress,
             nodes=spec.workers.count + 1,
             spark=lambda: net.spark_master(address),
-            hub=lambda: hub_says(spec, cluster_dir, address),
+            hub_problem=lambda: hub_problem(spec, cluster_dir, address),
             timeout=timeout,
         )
 
     def works(address: str) -> bool:
         spark = net.spark_master(address)
         return (
-            spark is not None and len(spark.workers) >= spec.workers.count and not hub_says(spec, cluster_dir, address)
+            spark is not None
+            and len(spark.workers) >= spec.workers.count
+            and not hub_problem(spec, cluster_dir, address)
         )
 
     return Helpers(
-        image=lambda: bake.ensure_image(cloud, progress),
+        ensure_image=lambda: bake.ensure_image(cloud, progress),
         readiness=readiness,
-        configure=lambda apply, nodes: prove.configure(apply, nodes, progress),
-        smoke_test=lambda apply, nodes: prove.smoke_test(apply, nodes, progress),
+        configure=lambda cluster: configure(cluster, progress),
+        smoke_test=lambda cluster: smoke_test(cluster, progress),
         works=works,
     )
 
 
-def prepare(spec: ClusterSpec, progress: Progress) -> None:
-    """Make sure that the cloud is there: the local one is ours to start."""
+def ensure_cloud(spec: ClusterSpec, progress: Progress) -> None:
+    """Start the local cloud if the spec asks for it and it does not run."""
     if spec.cloud == LOCAL_CLOUD:
-        from provision.operations.localcloud.local_cloud import local_cloud
+        from provision.operations.localcloud.local_cloud import local_cloud  # it imports the Docker SDK
 
         with progress.phase("Local cloud"):
             local_cloud().up(progress)

@@ -1,4 +1,4 @@
-"""Test a live cluster: run tests/live (testinfra, by pytest) and report every check, named by its node."""
+"""Test a live cluster: run the suite in tests/live (pytest and testinfra), and report every check."""
 
 from __future__ import annotations
 
@@ -22,50 +22,58 @@ if TYPE_CHECKING:
     import pytest
 
     from provision.base.progress import Progress
-    from provision.operations.cluster.nodes import Live
+    from provision.operations.cluster.nodes import LiveCluster
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyCheck:
-    """One check: what it is about, whether it holds, and what is wrong if not; `seconds` with its preparation."""
+    """The result of one check."""
 
     name: str
+    """What is checked, and on which node: `a-worker-1 spark: unit runs`."""
     passed: bool
     message: str
+    """What is wrong; empty when it passed."""
     seconds: float
+    """Its duration, with its fixtures."""
 
 
 @dataclass(slots=True)
 class VerifyReport:
-    """What all the checks said."""
+    """The results of all checks."""
 
     checks: list[VerifyCheck] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
     def passed(self) -> list[VerifyCheck]:
-        """The checks that hold."""
+        """The checks that passed."""
         return [check for check in self.checks if check.passed]
 
     @property
     def failed(self) -> list[VerifyCheck]:
-        """The checks that do not."""
+        """The checks that failed."""
         return [check for check in self.checks if not check.passed]
 
     def as_data(self) -> dict[str, Any]:
-        """Give the report as `verify --json` prints it."""
+        """Return the report as `verify --json` prints it."""
         return {
             "passed": len(self.passed),
             "failed": len(self.failed),
             "seconds": round(self.seconds, 1),
             "checks": [
-                {"name": one.name, "passed": one.passed, "message": one.message, "seconds": round(one.seconds, 2)}
-                for one in self.checks
+                {
+                    "name": check.name,
+                    "passed": check.passed,
+                    "message": check.message,
+                    "seconds": round(check.seconds, 2),
+                }
+                for check in self.checks
             ],
         }
 
 
-def verify(live: Live, progress: Progress, *, only: str = "") -> VerifyReport:
+def verify(cluster: LiveCluster, progress: Progress, *, only: str = "") -> VerifyReport:
     """Run the suite against the live cluster; `only` is a pytest -k expression.
 
     Raises ProvisionError when the suite itself cannot run. A check that fails is in the report.
@@ -75,7 +83,7 @@ def verify(live: Live, progress: Progress, *, only: str = "") -> VerifyReport:
     listener = _Listener(progress)
     with tempfile.TemporaryDirectory(prefix="provision-verify-") as folder:
         file = Path(folder) / "cluster.json"
-        file.write_text(json.dumps(description(live)))
+        file.write_text(json.dumps(description(cluster)))
         argv = ["-c", str(paths.LIVE_TESTS / "pytest.ini"), "-p", "no:terminal", "--cluster", str(file)]
         if only:
             argv += ["-k", only]
@@ -83,43 +91,43 @@ def verify(live: Live, progress: Progress, *, only: str = "") -> VerifyReport:
         with progress.phase("Run the checks"):
             code = pytest.main([*argv, str(paths.LIVE_TESTS)], plugins=[listener])
     listener.report.seconds = time.monotonic() - began
-    # 0 and 1: tests ran; 5: none was chosen. Anything else is the suite's own failure.
+    # 0 and 1: checks ran; 5: none was selected. Any other code is a failure of the suite itself.
     if code not in (0, 1, 5):
         raise ProvisionError(
-            "the test suite could not run", "", "\n".join(listener.trouble) or f"pytest ended with {code}"
+            "the test suite could not run", "", "\n".join(listener.errors) or f"pytest ended with {code}"
         )
     return listener.report
 
 
-def description(live: Live) -> dict[str, Any]:
-    """Return what the suite has to know of the cluster; hashes of what secret files hold, no secrets."""
-    secrets = live.cluster_dir.ensure_secrets(live.spec, live.addresses)
-    files, running = {}, {}
+def description(cluster: LiveCluster) -> dict[str, Any]:
+    """Return what the suite needs to know about the cluster: hashes of the files on the nodes, no secrets."""
+    secrets = cluster.cluster_dir.ensure_secrets(cluster.spec, cluster.addresses)
+    files, running_units = {}, {}
     for role in ROLES:
-        context = live.contexts[role] | {"secrets": secret_context(secrets)}
-        running[role] = units(context)
+        context = cluster.contexts[role] | {"secrets": secret_context(secrets)}
+        running_units[role] = units(context)
         files[role] = [
             {
-                "path": one.path,
-                "owner": one.owner,
-                "group": one.group,
-                "mode": one.mode,
-                "sha256": hashlib.sha256(one.content.encode()).hexdigest(),
+                "path": file.path,
+                "owner": file.owner,
+                "group": file.group,
+                "mode": file.mode,
+                "sha256": hashlib.sha256(file.content.encode()).hexdigest(),
             }
-            for one in node_files(context)
+            for file in node_files(context)
         ]
     software = yaml.safe_load((paths.TEMPLATES / "image" / "software.yaml").read_text())
     proxy = json.loads((paths.TEMPLATES / "image" / software["proxy"]["folder"] / "package.json").read_text())
     return {
-        "name": live.spec.name,
-        "nodes": [{"name": node.name, "role": node.role, "address": node.address} for node in live.nodes],
-        "contexts": live.contexts,
-        "units": running,
+        "name": cluster.spec.name,
+        "nodes": [{"name": node.name, "role": node.role, "address": node.address} for node in cluster.nodes],
+        "contexts": cluster.contexts,
+        "units": running_units,
         "files": files,
-        "ssh_config": str(live.ssh_config),
-        "hub_url": hub_url(live.addresses.floating, live.spec.hub.port),
-        "hub_pinned": live.spec.hub.tls is not None,
-        "hub_ca": str(live.spec.hub.tls.cert if live.spec.hub.tls else live.cluster_dir.authority),
+        "ssh_config": str(cluster.ssh_config),
+        "hub_url": hub_url(cluster.addresses.floating, cluster.spec.hub.port),
+        "hub_pinned": cluster.spec.hub.tls is not None,
+        "hub_ca": str(cluster.spec.hub.tls.cert if cluster.spec.hub.tls else cluster.cluster_dir.authority),
         "software": {
             "packages": software["packages"],
             "python": software["python"]["requirements"],
@@ -129,11 +137,11 @@ def description(live: Live) -> dict[str, Any]:
 
 
 class _Listener:
-    """A pytest plugin that hears of every check."""
+    """A pytest plugin that collects the results."""
 
     def __init__(self, progress: Progress) -> None:
         self.report = VerifyReport()
-        self.trouble: list[str] = []
+        self.errors: list[str] = []
         self._progress = progress
         self._seconds: dict[str, float] = {}
 
@@ -148,22 +156,22 @@ class _Listener:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            self.trouble.append(str(report.longrepr))
+            self.errors.append(str(report.longrepr))
 
     def pytest_internalerror(self, excrepr: object) -> None:
-        self.trouble.append(str(excrepr))
+        self.errors.append(str(excrepr))
 
 
 def title(nodeid: str) -> str:
     """Make a check's name readable: `…::test_unit_runs[a-worker-1 spark]` -> `a-worker-1 spark: unit runs`."""
     name = nodeid.rpartition("::test_")[2].replace("\n", " ")
-    found = re.fullmatch(r"(\w+)\[(.*)\]", name)
-    return f"{found[2]}: {found[1].replace('_', ' ')}" if found else name.replace("_", " ")
+    match = re.fullmatch(r"(\w+)\[(.*)\]", name)
+    return f"{match[2]}: {match[1].replace('_', ' ')}" if match else name.replace("_", " ")
 
 
 def _message(report: pytest.TestReport) -> str:
     if report.passed:
         return ""
     crash = getattr(report.longrepr, "reprcrash", None)
-    said = str(crash.message if crash else report.longrepr)
-    return said.removeprefix("AssertionError: ").partition("\nassert ")[0].strip()
+    text = str(crash.message if crash else report.longrepr)
+    return text.removeprefix("AssertionError: ").partition("\nassert ")[0].strip()

@@ -1,14 +1,18 @@
-"""Wait for a cluster to form: bounded, a line per node, and ended within seconds by a node that says it failed."""
+"""Wait until a cluster is ready, for a bounded time. A node that reports a failure ends the wait within seconds."""
 
 from __future__ import annotations
 
 import time
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from provision.base.errors import ProvisionError
 from provision.base.model import Node
+from provision.base.poll import Pending, until
 from provision.model.cluster import console
 from provision.model.cluster.plan import BUILDING
+from provision.model.cluster.resources import natural
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,18 +25,23 @@ if TYPE_CHECKING:
 TIMEOUT: Final = 1800
 """Seconds: emulated VMs take 6 to 8 minutes, real ones about one."""
 PAUSE: Final = 3
+"""Seconds between two looks."""
 CONSOLES: Final = 8
-"""How many consoles are read in one round: each is a request that the hypervisor has to answer."""
+"""Consoles that are read in one round: each is a request that the hypervisor has to answer."""
 KEYS_GRACE: Final = 120
 """Seconds that a working cluster is given to print its nodes' host keys."""
 
 
 class UnbuiltError(ProvisionError):
-    """A VM could not be built: it never ran, so making it again loses nothing."""
+    """A VM could not be built: it never ran, so nothing is lost when it is created again."""
+
+
+class _KeysUnknownError(ProvisionError):
+    """A node has not printed its host keys."""
 
 
 class ReadinessWait:
-    """Watches a cluster's nodes until all of them work."""
+    """Watches a cluster's nodes until every worker is registered and the Hub answers."""
 
     def __init__(
         self,
@@ -42,65 +51,87 @@ class ReadinessWait:
         *,
         nodes: int,
         spark: Callable[[], SparkMaster | None],
-        hub: Callable[[], str],
+        hub_problem: Callable[[], str],
         timeout: float = TIMEOUT,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        """Watch the cluster `name` of `nodes` nodes.
+
+        `spark` asks the Spark master, and returns None when it does not answer. `hub_problem` asks the Hub, and returns
+        an empty text when it works.
+        """
         self.cloud = cloud
         self.name = name
         self.progress = progress
         self._count = nodes
-        self._spark = spark
-        self._hub = hub
+        self._ask_spark = spark
+        self._ask_hub = hub_problem
         self._timeout = timeout
         self._clock = clock
         self._sleep = sleep
+        self._servers: tuple[Server, ...] = ()
+        self._building: frozenset[str] = frozenset()
         self._reports: dict[str, console.ConsoleReport] = {}
         self._turn = 0
         self._registered: frozenset[str] = frozenset()
-        self._hub_says = "it was not asked yet"
+        self._hub_problem = "it was not asked yet"
         self._spark_seen = False
 
     def run(self) -> tuple[Node, ...]:
-        """Wait until every worker is registered and the Hub answers; return the nodes with their host keys.
+        """Wait, then return the nodes with their host keys, the master first.
 
         Raises ProvisionError with the failing node's reason and last lines, or with what is missing at the time limit.
         """
-        began = self._clock()
-        servers = self._list()
-        building = frozenset(server.id for server in servers if server.status in BUILDING)
-        formed_at: float | None = None
+        poll = partial(until, every=PAUSE, clock=self._clock, sleep=self._sleep)
+        deadline = self._clock() + self._timeout
         while True:
-            if building:
-                # Other clusters' names may begin like ours: only ours count.
-                now_building = self.cloud.building(self.name) & {server.id for server in servers}
-                if now_building != building or len(servers) < self._count:
-                    servers = self._list()
-                    building = frozenset(server.id for server in servers if server.status in BUILDING)
-            self._look(servers)
-            self._ask()
-            self._show(servers)
-            waited = self._clock() - began
-            if self._formed(servers):
-                formed_at = waited if formed_at is None else formed_at
-                if self._keys_known(servers) or waited - formed_at > KEYS_GRACE:
-                    return self._nodes(servers)
-            elif waited > self._timeout:
-                raise self._late(servers)
-            self._sleep(PAUSE)
-            if not building and not self._formed(servers):
-                # A VM that stops while it boots is seen here, as is an address that came late.
-                servers = self._list()
+            poll(self._check_ready, timeout=deadline - self._clock(), too_late=self._too_late)
+            if not self._host_keys_known():
+                # A cluster that works does not wait for them for long: they are read again when they are needed.
+                with suppress(_KeysUnknownError):
+                    poll(self._check_host_keys, timeout=KEYS_GRACE, too_late=_KeysUnknownError)
+            if self._ready():
+                return self._nodes()
 
-    def _list(self) -> tuple[Server, ...]:
+    def _check_ready(self) -> Pending | None:
+        self._look()
+        return None if self._ready() else Pending("the cluster")
+
+    def _check_host_keys(self) -> Pending | None:
+        self._look()
+        if self._ready() and not self._host_keys_known():
+            return Pending("host keys")
+        return None
+
+    def _look(self) -> None:
+        """Ask the cloud, the nodes' consoles, Spark and the Hub once, and show what they say."""
+        self._refresh_servers()
+        self._read_consoles()
+        self._ask_services()
+        self._show()
+
+    def _refresh_servers(self) -> None:
+        """List the servers again if they may have changed; while some are built, a cheaper request finds that out."""
+        if self._building:
+            # Other clusters' names may begin like ours: only ours count.
+            building = self.cloud.building(self.name) & {server.id for server in self._servers}
+            if building == self._building and len(self._servers) >= self._count:
+                return
+        elif self._ready():
+            return
+        # Also while nothing is built: a VM that stops while it boots is seen here, as is an address that came late.
+        self._servers = self._list_servers()
+        self._building = frozenset(server.id for server in self._servers if server.status in BUILDING)
+
+    def _list_servers(self) -> tuple[Server, ...]:
         servers = tuple(server for server in self.cloud.servers(self.name) if not server.deleting)
         for server in servers:
             if server.status == "ERROR":
                 kind = ProvisionError if server.launched else UnbuiltError
                 raise kind(
                     f"{server.name} went into ERROR: {server.fault or 'the cloud gave no reason'}",
-                    "Run `provision up` again: it makes the VM anew.",
+                    "Run `provision up` again: it creates the VM again.",
                     "\n".join(console.tail(self.cloud.console(server.id))),
                 )
             if server.status == "SHUTOFF" and server.id in self._reports:
@@ -111,45 +142,43 @@ class ReadinessWait:
                 )
         return servers
 
-    def _look(self, servers: tuple[Server, ...]) -> None:
+    def _read_consoles(self) -> None:
         """Read some consoles, each node's in its turn."""
-        open_ = [server for server in servers if server.status == "ACTIVE" and not self._settled(server)]
-        if not open_:
+        unsettled = [server for server in self._servers if server.status == "ACTIVE" and not self._settled(server)]
+        if not unsettled:
             return
-        start = self._turn % len(open_)
-        chosen = (open_[start:] + open_[:start])[:CONSOLES]
-        self._turn = start + len(chosen)
-        for server in chosen:
+        start = self._turn % len(unsettled)
+        batch = (unsettled[start:] + unsettled[:start])[:CONSOLES]
+        self._turn = start + len(batch)
+        for server in batch:
             report = console.read(self.cloud.console(server.id))
             self._reports[server.id] = report
             if report.failure:
                 raise ProvisionError(
                     f"{server.name}: {report.failure.reason}",
-                    f"`openstack console log show {server.name}` has all it said. Once the cause is mended: "
+                    f"`openstack console log show {server.name}` shows the whole console. Once the cause is removed: "
                     "`provision down`, then `provision up`.",
                     "\n".join(report.failure.log),
                 )
 
-    def _ask(self) -> None:
-        spark = self._spark()
+    def _ask_services(self) -> None:
+        spark = self._ask_spark()
         self._spark_seen = self._spark_seen or spark is not None
         self._registered = frozenset(spark.workers) if spark else frozenset()
-        self._hub_says = self._hub()
+        self._hub_problem = self._ask_hub()
 
     def _works(self, server: Server) -> bool:
         if server.role == "master":
-            return not self._hub_says
+            return not self._hub_problem
         return bool(server.address) and server.address in self._registered
 
     def _settled(self, server: Server) -> bool:
+        """Whether a node works and its host keys are known: there is nothing left to read on its console."""
         report = self._reports.get(server.id)
         return self._works(server) and report is not None and bool(report.host_keys)
 
-    def _formed(self, servers: tuple[Server, ...]) -> bool:
-        return len(servers) == self._count and all(self._works(server) for server in servers)
-
-    def _keys_known(self, servers: tuple[Server, ...]) -> bool:
-        return all(self._settled(server) for server in servers)
+    def _ready(self) -> bool:
+        return len(self._servers) == self._count and all(self._works(server) for server in self._servers)
 
     def _state(self, server: Server) -> str:
         if self._works(server):
@@ -161,11 +190,17 @@ class ReadinessWait:
         report = self._reports.get(server.id)
         return (report.phase if report else "") or "booting"
 
-    def _show(self, servers: tuple[Server, ...]) -> None:
-        for server in sorted(servers, key=lambda one: (one.role != "master", one.name)):
+    def _host_keys_known(self) -> bool:
+        return all(self._settled(server) for server in self._servers)
+
+    def _show(self) -> None:
+        for server in self._sorted():
             self.progress.update(server.name, self._state(server))
 
-    def _nodes(self, servers: tuple[Server, ...]) -> tuple[Node, ...]:
+    def _sorted(self) -> list[Server]:
+        return sorted(self._servers, key=lambda server: (server.role != "master", natural(server.name)))
+
+    def _nodes(self) -> tuple[Node, ...]:
         return tuple(
             Node(
                 server.name,
@@ -175,25 +210,25 @@ class ReadinessWait:
                 server.status,
                 self._reports[server.id].host_keys if server.id in self._reports else (),
             )
-            for server in servers
+            for server in self._sorted()
         )
 
-    def _late(self, servers: tuple[Server, ...]) -> ProvisionError:
-        missing = [f"{server.name}: {self._state(server)}" for server in servers if not self._works(server)]
-        master = next((server for server in servers if server.role == "master"), None)
-        ready = len(servers) - len(missing)
+    def _too_late(self, _: str) -> ProvisionError:
+        missing = [f"{server.name}: {self._state(server)}" for server in self._servers if not self._works(server)]
+        master = next((server for server in self._servers if server.role == "master"), None)
+        ready = len(self._servers) - len(missing)
         detail = list(missing)
-        if self._hub_says:
-            detail.append(f"the Hub: {self._hub_says}")
+        if self._hub_problem:
+            detail.append(f"the Hub: {self._hub_problem}")
         started = self._reports[master.id].started if master and master.id in self._reports else ()
-        hint = "Run `provision up` again to go on waiting (`--timeout` gives it longer), or `provision down`."
+        hint = "Run `provision up` again to continue waiting (`--timeout` gives it longer), or `provision down`."
         if "spark-master" in started and not self._spark_seen:
             hint = (
-                "The Spark master says that it runs, but this machine cannot reach it: look at network.access, and at "
+                "The Spark master reports that it runs, but this machine cannot reach it: check network.access, and "
                 "firewalls on the way. " + hint
             )
         return ProvisionError(
-            f"the cluster has not formed after {self._timeout / 60:.0f} minutes: {self._count - ready} of "
+            f"the cluster is not ready after {self._timeout / 60:.0f} minutes: {self._count - ready} of "
             f"{self._count} nodes are not ready",
             hint,
             "\n".join(detail),

@@ -1,4 +1,4 @@
-"""Bake the golden image, and have it on a cloud: both only when their inputs changed."""
+"""Bake the golden image, and upload it to a cloud: both only when its inputs changed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from provision.adapters.docker import image_builder
 from provision.adapters.docker.engine import Engine
 from provision.adapters.host.files import exclusive_lock
 from provision.base import paths
-from provision.model.image.recipe import Listed, Places, Recipe, places, recipe, software
+from provision.model.image.recipe import ImagePaths, ListedImage, Recipe, image_paths, make_recipe, read_software
 from provision.model.localcloud.image_families import image_name
 from provision.model.localcloud.settings import LABEL
 from provision.operations.localcloud.shared.images import ensure_images
@@ -26,83 +26,82 @@ ITEM = "golden image"
 
 
 def bake(progress: Progress) -> Path:
-    """Return the golden image's qcow2 for today's inputs, baked if it is not in the cache.
+    """Return the qcow2 of the golden image for the present inputs, baked if it is not in the cache.
 
     Raises ProvisionError with the bake's last lines when a step or a download fails.
     """
     inputs = image_builder.inputs()
-    made = recipe(inputs)
+    recipe = make_recipe(inputs)
     cache = paths.cache_dir()
-    place = places(cache, made)
-    if place.image.exists():
+    files = image_paths(cache, recipe)
+    if files.image.exists():
         progress.update(ITEM, "baked already")
-        return place.image
+        return files.image
     with exclusive_lock(cache / "bake.lock", lambda: progress.update(ITEM, "another bake is running: waiting for it")):
-        if not place.image.exists():  # the other one may have baked this very image
-            _bake(inputs, made, place, cache, progress)
-    return place.image
+        if not files.image.exists():  # the other bake may have made this very image
+            _bake(inputs, recipe, files, cache, progress)
+    return files.image
 
 
 def ensure_image(cloud: Cloud, progress: Progress) -> str:
-    """Return the id of the golden image on a cloud: the one that is there for today's inputs, or a new upload."""
+    """Return the id of the golden image for the present inputs on a cloud, uploaded if it is missing."""
     from provision.adapters.openstack import images  # it imports the SDK: 0.4 s that a bake need not pay
 
-    made = recipe(image_builder.inputs())
-    here = images.golden_images(cloud)
-    for image in here:
-        if image.inputs == made.image and image.status == "active":
+    recipe = make_recipe(image_builder.inputs())
+    existing = images.golden_images(cloud)
+    for image in existing:
+        if image.inputs == recipe.image and image.status == "active":
             progress.update(ITEM, "on the cloud already")
             return image.id
     path = bake(progress)
-    for image in here:
-        # What an interrupted upload left; it never becomes active, and holds its name and quota.
+    for image in existing:
+        # Left by an interrupted upload: it never becomes active, and keeps its name and quota.
         if image.status in {"queued", "saving"}:
             images.delete(cloud, image.id)
     began = time.monotonic()
     progress.update(ITEM, f"uploading {path.stat().st_size / 1e6:.0f} MB")
-    image_id = images.upload(cloud, path, made.image)
+    image_id = images.upload(cloud, path, recipe.image)
     progress.update(ITEM, f"uploaded in {time.monotonic() - began:.0f} s")
     return image_id
 
 
 def find_image(cloud: Cloud) -> str | None:
-    """Return the id of the golden image on a cloud for today's inputs; None when it is not there."""
+    """Return the id of the golden image for the present inputs on a cloud; None if it is missing."""
     from provision.adapters.openstack import images
 
-    made = recipe(image_builder.inputs())
-    found = (
-        image.id for image in images.golden_images(cloud) if image.inputs == made.image and image.status == "active"
-    )
-    return next(found, None)
+    recipe = make_recipe(image_builder.inputs())
+    golden = images.golden_images(cloud)
+    return next((image.id for image in golden if image.inputs == recipe.image and image.status == "active"), None)
 
 
-def on_disk() -> list[Listed]:
+def images_in_cache() -> list[ListedImage]:
     """List the finished images in this machine's cache, the newest first."""
-    made = recipe(image_builder.inputs())
+    recipe = make_recipe(image_builder.inputs())
     files = sorted((paths.cache_dir() / "images").glob("*.qcow2"), key=lambda path: path.stat().st_mtime, reverse=True)
     return [
-        Listed("cache", str(path), path.stem, path.stat().st_size, "baked", path.stem == made.image) for path in files
+        ListedImage("cache", str(path), path.stem, path.stat().st_size, "baked", path.stem == recipe.image)
+        for path in files
     ]
 
 
-def on_cloud(name: str) -> list[Listed]:
-    """List the golden images of our project on the cloud `name` of clouds.yaml, the newest first."""
+def images_on_cloud(name: str) -> list[ListedImage]:
+    """List the golden images of the project on the cloud `name` of clouds.yaml, the newest first."""
     from provision.adapters.openstack import images
     from provision.adapters.openstack.cloud import connect
 
-    made = recipe(image_builder.inputs())
+    recipe = make_recipe(image_builder.inputs())
     return [
-        Listed(name, image.id, image.inputs, image.size, image.status, image.inputs == made.image)
+        ListedImage(name, image.id, image.inputs, image.size, image.status, image.inputs == recipe.image)
         for image in images.golden_images(connect(name))
     ]
 
 
-def _bake(inputs: Mapping[str, bytes], made: Recipe, place: Places, cache: Path, progress: Progress) -> None:
+def _bake(inputs: Mapping[str, bytes], recipe: Recipe, files: ImagePaths, cache: Path, progress: Progress) -> None:
     began = time.monotonic()
     image_builder.tidy(cache)
     tags = ensure_images(Engine(), progress, {"bake"})
-    listed = software(inputs["image/software.yaml"].decode())
-    settings = {"suite": listed.suite, "packages": "\n".join(listed.packages) + "\n", "uuid": made.root_uuid}
+    software = read_software(inputs["image/software.yaml"].decode())
+    settings = {"suite": software.suite, "packages": "\n".join(software.packages) + "\n", "uuid": recipe.root_uuid}
 
     def run(*stage: str) -> None:
         image_builder.bake(
@@ -115,13 +114,13 @@ def _bake(inputs: Mapping[str, bytes], made: Recipe, place: Places, cache: Path,
             line=lambda text: _report(progress, text),
         )
 
-    for folder in (place.software.parent, place.image.parent):
+    for folder in (files.software.parent, files.image.parent):
         folder.mkdir(parents=True, exist_ok=True)
-    packed = f"/out/{place.software.relative_to(cache)}"
-    if not place.software.exists():
+    packed = f"/out/{files.software.relative_to(cache)}"
+    if not files.software.exists():
         run("software", packed)
-    run("image", packed, f"/out/{place.image.relative_to(cache)}")
-    megabytes = place.image.stat().st_size / 1e6
+    run("image", packed, f"/out/{files.image.relative_to(cache)}")
+    megabytes = files.image.stat().st_size / 1e6
     progress.update(ITEM, f"baked in {time.monotonic() - began:.0f} s, {megabytes:.0f} MB")
 
 

@@ -73,7 +73,6 @@ def test_every_node_has_a_result_even_when_none_is_reached(folder: Path) -> None
     with ssh.Fleet(folder, nodes) as fleet:
         results = fleet.run(nodes, "true")
     assert {name: result.code for name, result in results.items()} == {"a-master": 255, "a-worker-1": 255}
-    assert ssh.worst(results) == 255
 
 
 def test_a_shared_connection_stays_with_its_node_whatever_the_order(tmp_path: Path) -> None:

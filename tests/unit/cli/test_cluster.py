@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import subprocess
@@ -9,9 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
-from provision.cli.cluster import _say, lines
+from provision.cli.cluster import lines, show_summary, status
 from provision.cli.main import main
 from provision.cli.terminal import TerminalProgress
 from provision.model.cluster.plan import Plan, Step
@@ -92,7 +94,7 @@ def test_where_to_log_in_is_said_each_time(changed, tmp_path, capsys):
     summary = Summary(
         changed, "https://192.0.2.1", "http://192.0.2.1:8080", ("alice", "bob"), tmp_path / "passwords", tmp_path / "ca"
     )
-    _say(summary, TerminalProgress())
+    show_summary(summary, TerminalProgress())
     told = capsys.readouterr().out
     assert ("Nothing to do: https://192.0.2.1 works." in told) != changed
     assert "Hub:        https://192.0.2.1\n" in told
@@ -136,6 +138,92 @@ def test_lines():
         "Note: look here.",
     ]
     assert lines(Plan("a")) == ["Cluster a: nothing to do."]
+
+
+def test_one_step():
+    assert lines(Plan("a", (Step("start", "server", "a-master", "it is SHUTOFF", ("1",)),)))[0] == "Cluster a: 1 step."
+
+
+STATE = {
+    "cluster": "a",
+    "cloud": "local",
+    "exists": True,
+    "working": True,
+    "hub": {"url": "https://192.0.2.1", "well": True, "problem": None},
+    "spark": {
+        "ui": "http://192.0.2.1:8080",
+        "answers": True,
+        "workers_alive": 1,
+        "workers_wanted": 1,
+        "cores": 1,
+        "memory_mib": 1536,
+        "applications": 0,
+    },
+    "nodes": [
+        {
+            "name": "a-master",
+            "role": "master",
+            "status": "ACTIVE",
+            "address": "10.0.0.1",
+            "flavor": "m1",
+            "registered": None,
+        },
+        {
+            "name": "a-worker-1",
+            "role": "worker",
+            "status": "ACTIVE",
+            "address": "10.0.0.2",
+            "flavor": "m1",
+            "registered": True,
+        },
+    ],
+    "resources": [],
+}
+
+
+@pytest.fixture
+def state(tmp_path, monkeypatch):
+    """What the operation `status` returns."""
+    made = copy.deepcopy(STATE)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("provision.adapters.openstack.cloud.connect", lambda name, source: None)
+    monkeypatch.setattr("provision.operations.cluster.status.status", lambda cloud, spec, cluster_dir: made)
+    return made
+
+
+def ask_status(*arguments):
+    result = CliRunner().invoke(status, arguments, standalone_mode=False, catch_exceptions=False)
+    return result.return_value, result.stdout
+
+
+def test_status_of_a_cluster_that_works(state):
+    code, told = ask_status()
+    assert code == 0
+    assert "Hub:        https://192.0.2.1 (healthy)" in told
+    assert "Spark UI:   http://192.0.2.1:8080 (1 of 1 workers alive, 1 cores)" in told
+    assert [line.split()[-1] for line in told.splitlines()[1:3]] == ["master", "registered"]
+
+
+def test_status_of_a_cluster_that_does_not_work(state):
+    state.update(working=False)
+    state["hub"].update(well=False, problem="it does not answer yet")
+    state["spark"]["answers"] = False
+    code, told = ask_status()
+    assert code == 1
+    assert "(it does not answer yet)" in told
+    assert "(does not answer)" in told
+
+
+def test_status_of_no_cluster(state):
+    state.update(exists=False, working=False)
+    assert ask_status() == (1, "There is no cluster a on cloud 'local'.\n")
+
+
+def test_status_as_json(state):
+    code, told = ask_status("--json")
+    assert code == 0
+    assert json.loads(told) == STATE
 
 
 def test_one_reason_for_several_nodes_is_one_line():

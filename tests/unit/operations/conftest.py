@@ -1,10 +1,11 @@
-"""An OpenStack in memory: the cloud door's interface, with a cloud's refusals and a cloud's slowness, and a killer."""
+"""A fake OpenStack in memory, with the interface of adapters.openstack.cloud: slow, and it can be killed."""
 # ruff: noqa: A001, A002, PLR0917 - `id` is the cloud's own word
 
 from __future__ import annotations
 
 import base64
 import itertools
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import wraps
 from ipaddress import IPv4Network
@@ -15,9 +16,10 @@ from provision.adapters import net
 from provision.adapters.cluster_dir import ClusterDir
 from provision.adapters.openstack.cloud import BusyError, External
 from provision.base.errors import ProvisionError
-from provision.base.model import Flavor
+from provision.base.model import ClusterSpec, Flavor, WorkersSpec
 from provision.base.progress import Silent
 from provision.model.cluster import resources
+from provision.operations.cluster.down import down
 from provision.operations.cluster.up import Helpers, Up
 from provision.operations.cluster.wait import ReadinessWait
 
@@ -93,6 +95,18 @@ class FakeCloud:
     @property
     def writes(self):
         return [call for call in self.log if call.startswith(WRITES)]
+
+    def add(self, kind, name, description="", **data):
+        """Put a resource there, as somebody else would."""
+        return self._add(kind, name, description, **data)
+
+    def add_port(self, network, **data):
+        """Put a port on a network, as Nova or somebody else would."""
+        return self._port(network, **data)
+
+    def vanish(self, server):
+        """Remove a server without being asked."""
+        self._vanish(server)
 
     # --- what it offers ---
 
@@ -377,7 +391,7 @@ class FakeCloud:
         del self.things[id]
 
 
-def watch(cloud, spec):
+def readiness(cloud, spec):
     """The wait for a cluster of a FakeCloud: a VM that is ACTIVE works."""
 
     def spark():
@@ -392,7 +406,13 @@ def watch(cloud, spec):
         )
 
     return ReadinessWait(
-        cloud, spec.name, Silent(), nodes=spec.workers.count + 1, spark=spark, hub=lambda: "", sleep=lambda _: None
+        cloud,
+        spec.name,
+        Silent(),
+        nodes=spec.workers.count + 1,
+        spark=spark,
+        hub_problem=lambda: "",
+        sleep=lambda _: None,
     )
 
 
@@ -402,61 +422,100 @@ class Site:
     def __init__(self, cloud, spec):
         self.cloud, self.spec = cloud, spec
         self.cluster_dir = ClusterDir(spec.name)
-        self.plans, self.configured, self.jobs = [], 0, 0
+        self.plans, self.configured, self.jobs = [], [], []
 
     def up(self, *, replace=False, spec=None):
         spec = spec or self.spec
 
-        def configure(apply, nodes):
-            self.configured += 1
+        def configure(cluster):
+            self.configured.append(cluster)
 
-        def smoke_test(apply, nodes):
-            self.jobs += 1
+        def smoke_test(cluster):
+            self.jobs.append(cluster)
             return "499500"
 
         def works(address):
-            return all(server.status == "ACTIVE" for server in self.cloud._servers(spec.name))
+            mine = (vm for vm in self.cloud.vms.values() if vm["metadata"][resources.META_CLUSTER] == spec.name)
+            return all(vm["status"] == "ACTIVE" for vm in mine)
 
         helpers = Helpers(
-            image=lambda: self.cloud.default_image,
-            readiness=lambda address: watch(self.cloud, spec),
+            ensure_image=lambda: self.cloud.default_image,
+            readiness=lambda address: readiness(self.cloud, spec),
             configure=configure,
             smoke_test=smoke_test,
             works=works,
         )
-        run = Up(self.cloud, self.cluster_dir, Silent(), spec=spec, source="cluster.yaml", helpers=helpers)
-        return run.run(self.plans.append, replace=replace)
+        operation = Up(
+            self.cloud,
+            self.cluster_dir,
+            Silent(),
+            spec=spec,
+            source="cluster.yaml",
+            helpers=helpers,
+            sleep=lambda _: None,
+        )
+        return operation.run(self.plans.append, replace=replace)
+
+    def assert_complete(self, workers=2):
+        """Assert that exactly one whole cluster is there: tagged, working, its smoke test passed; return it."""
+        seen = self.cloud.observe(self.spec.name)
+        for things in (seen.networks, seen.subnets, seen.routers, seen.groups, seen.floatings, seen.keys):
+            assert len(things) == 1
+        for things in (seen.networks, seen.subnets, seen.routers, seen.groups, seen.floatings):
+            assert things[0].tagged
+        assert [port.name for port in seen.ports if port.marked] == [f"{self.spec.name}-master"]
+        assert len([port for port in seen.ports if port.on_router]) == 1
+        assert len(seen.ports) == 2 + workers
+        names = [resources.master_name(self.spec.name), *resources.worker_names(self.spec.name, workers)]
+        assert [server.name for server in seen.nodes] == names
+        assert {server.status for server in seen.nodes} == {"ACTIVE"}
+        assert seen.nodes[0].smoke_tested == seen.nodes[0].spec
+        assert seen.nodes[0].floating == seen.floatings[0].address
+        assert seen.floatings[0].port == seen.master_port.id
+        assert seen.nodes[0].address == seen.master_port.address
+        return seen
+
+    def assert_nothing_to_do(self):
+        """Assert that another `up` changes nothing and runs no job."""
+        before, jobs = len(self.cloud.writes), len(self.jobs)
+        assert self.up().changed is False
+        assert len(self.cloud.writes) == before
+        assert len(self.jobs) == jobs
+
+    @contextmanager
+    def killed_at(self, number, *, late):
+        """Kill what runs inside at its n-th request, before the cloud gets it or, `late`, before its answer is read."""
+        self.cloud.die_at, self.cloud.die_late = self.cloud.calls + number, late
+        with suppress(Killed):
+            yield
+        self.cloud.die_at = None
 
     def down(self):
-        from provision.operations.cluster.down import down
-
-        return down(self.cloud, self.cluster_dir, Silent(), lambda seen: None, sleep=lambda _: None)
+        return down(self.cloud, self.cluster_dir, Silent(), lambda observed: None, sleep=lambda _: None)
 
 
 @pytest.fixture(autouse=True)
 def _machine(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr(net, "source_address", lambda target: "172.29.0.1")
-    monkeypatch.setattr("provision.operations.cluster.apply.time.sleep", lambda seconds: None)
     # Rendering and hashing have tests of their own, and these tests would do each a thousand times.
     monkeypatch.setattr(
         "provision.operations.cluster.apply.user_data", lambda context: f"#cloud-config {sorted(context)}"
     )
     monkeypatch.setattr("provision.adapters.host.files.os.fsync", lambda handle: None)
-    monkeypatch.setattr("provision.adapters.cluster_dir._crypt", lambda password: f"$6$salt${password[::-1]}")
+    # `openssl passwd`, the one program that is run.
+    monkeypatch.setattr("provision.adapters.host.process.must", lambda argv, *, stdin, **_: f"$6$salt${stdin.strip()}")
 
 
 @pytest.fixture
 def make_site():
-    from provision.base.model import ClusterSpec, WorkersSpec
-
     def make(workers=2, name="analytics"):
         cloud = FakeCloud()
         # Somebody else's things, some of them confusingly alike.
-        cloud._add("network", name)
-        cloud._add("network", "other", resources.mark("other"))
-        cloud._add("router", name, f"{resources.mark(name)}-2")
-        cloud._add("group", "default", rules=[])
+        cloud.add("network", name)
+        cloud.add("network", "other", resources.mark("other"))
+        cloud.add("router", name, f"{resources.mark(name)}-2")
+        cloud.add("group", "default", rules=[])
         cloud.keys["provision-other"] = "ssh-ed25519 AAAA"
         cloud.vms["vm-x"] = {
             "id": "vm-x",

@@ -55,7 +55,7 @@ def test_commands(program, act, words):
 
 
 def test_values_are_in_the_environment_and_some_can_be_replaced(program, tmp_path):
-    program.write(f'echo "$TAG $COPY" >> {tmp_path}/values')
+    program.write(f'echo "$TAG $REPLICA" >> {tmp_path}/values')
     PROJECT.up()
     PROJECT.with_values({"TAG": "2", "REPLICA": "7"}).up()
     assert (tmp_path / "values").read_text() == "1 \n2 7\n"

@@ -1,4 +1,19 @@
-"""Desired and observed state -> steps. The tables in tests/unit/plans say what is seen, and which steps are left."""
+"""Desired and observed state -> steps, as tables in tests/unit/plans.
+
+A case is a spec, what the cloud holds, and the steps that are expected, or the error:
+
+    a worker is switched off:
+      spec: {workers: {count: 3}}     # cluster.yaml, besides `name: a`; without it: every default
+      observed:                       # what differs from the cluster that the default spec describes, or `nothing`
+        servers: [a-master, a-worker-1, {name: a-worker-2, status: SHUTOFF}]
+        routers: []
+      golden: newer                   # the golden image's id; without it: the one that the nodes have
+      replace: true                   # `up --replace`
+      steps:
+      - {verb: start, kind: server, name: a-worker-2, ids: [id-a-worker-2], why: it is SHUTOFF}
+
+In lists of resources, {} stands for the one that belongs there, and what is written in it differs from that.
+"""
 
 from __future__ import annotations
 
@@ -9,77 +24,115 @@ from pathlib import Path
 import pytest
 import yaml
 
-from provision.base.errors import ProvisionError, UsageError
+from provision.adapters.openstack.cloud import External
+from provision.base.errors import ProvisionError
 from provision.base.model import ClusterSpec, Flavor, HubSpec, NetworkSpec, User
+from provision.clusterfile.models import ClusterModel, to_spec
 from provision.model.cluster import resources
-from provision.model.cluster.plan import DesiredState, plan, spec_hash, wanted_rules
-from provision.model.cluster.quota import shortage
+from provision.model.cluster.plan import Plan, Step, plan, spec_hash, wanted_rules
 from provision.model.cluster.sizing import size
+from provision.operations.cluster.resolve import ResolvedSpec
 
 TABLES = Path(__file__).parents[2] / "plans"
-RULES = frozenset({resources.Rule(22, 22, "10.0.0.1/32"), resources.Rule(7077, 7077, resources.NODES)})
-WANTED = DesiredState(
-    name="a",
-    cidr="10.20.0.0/24",
-    external="ext",
-    rules=RULES,
-    image="img",
-    public_key="ssh-ed25519 AAAA",
-    master_flavor="small",
-    worker_flavor="small",
-    count=2,
-    spec="s1",
-)
+FLAVORS = {flavor.name: flavor for flavor in (Flavor("m1.small", 1, 2048, 8), Flavor("m1.medium", 2, 4096, 16))}
+NETWORKS = {"public": "ext", "campus": "ext-campus"}
+IMAGES = {"golden": "", "debian": "img-debian"}
+THIS_MACHINE = IPv4Network("10.0.0.1/32")
+GOLDEN = "img-golden"
+FLOATING = "172.29.0.9"
+
+
+def desired_state(fields, *, golden=GOLDEN, refresh=False):
+    """The desired state of a spec, as `up` makes it on a cloud that has what the tables name."""
+    spec = to_spec(ClusterModel.model_validate({"name": "a", **fields}), tls=None)
+    resolved = ResolvedSpec(
+        spec=spec,
+        source="cluster.yaml",
+        flavors=FLAVORS,
+        sizing=size(spec, FLAVORS),
+        external=External(NETWORKS[spec.network.external]),
+        access=spec.network.access or (THIS_MACHINE,),
+        image=IMAGES[spec.image],
+    )
+    return resolved.desired_state("" if IMAGES[spec.image] else golden, refresh=refresh)
+
+
+DEFAULT = desired_state({})
+
+
+def rule(text):
+    """`22 from nodes`, `4040-4050 from 192.0.2.0/24`; `foreign` is a rule of another shape."""
+    if text == "foreign":
+        return None
+    ports, _, peer = text.partition(" from ")
+    first, _, last = ports.partition("-")
+    return resources.Rule(int(first), int(last or first), peer)
+
+
+def group(lacks=(), has=(), **changes):
+    rules = [*sorted(DEFAULT.rules - {rule(text) for text in lacks}), *(rule(text) for text in has)]
+    found = resources.Group("g", "a", rules=tuple((one, f"rule-{place}") for place, one in enumerate(rules)))
+    return replace(found, **changes)
+
+
+def port(name, **changes):
+    own = {
+        "a-master": resources.Port("p", name, address="10.20.0.10", network="n"),
+        "router": resources.Port("leg", device="r", owner="network:router_interface", network="n", marked=False),
+        "a-worker-1": resources.Port("w", device="id-a-worker-1", owner="compute:nova", network="n", marked=False),
+    }
+    return replace(own[name], **changes)
 
 
 def server(name, **changes):
-    """A server as a table writes it: its name, and what is not as it should be."""
     role = "master" if name.endswith("master") else "worker"
-    whole = resources.Server(
-        id=changes.pop("id", f"id-{name}"),
+    own = resources.Server(
+        id=f"id-{name}",
         name=name,
         role=role,
-        flavor="small",
-        image="img",
-        spec="s1",
-        floating="172.29.0.9" if role == "master" else "",
+        address="10.20.0.10" if role == "master" else "10.20.0.11",
+        flavor="m1.small",
+        image=GOLDEN,
+        spec=DEFAULT.spec,
+        floating=FLOATING if role == "master" else "",
     )
-    return replace(whole, **changes)
+    return replace(own, **changes)
 
 
-def observed(has):
-    """Build what is seen from a table's short words."""
-    tagged = {
-        kind: kind not in has.get("untagged", ()) for kind in ("network", "subnet", "router", "group", "port", "ip")
-    }
-    things = has.get("things", [])
-    rules = [resources.Rule(rule[0], rule[1], rule[2]) for rule in has.get("rules", [])] or sorted(RULES)
-    leg = resources.Port("leg", device="r", owner="network:router_interface", marked=False)
-    port = resources.Port("p", "a-master", tagged["port"], address="10.20.0.10")
-    return resources.ObservedCluster(
-        networks=tuple(
-            resources.Network(f"n{place}", "a", tagged["network"]) for place in range(things.count("network"))
-        ),
-        subnets=(resources.Subnet("s", "a", tagged["subnet"], has.get("cidr", WANTED.cidr), "n0"),)
-        if "subnet" in things
-        else (),
-        routers=(resources.Router("r", "a", tagged["router"], has.get("external", "ext")),)
-        if "router" in things
-        else (),
-        groups=(
-            resources.Group(
-                "g", "a", tagged["group"], tuple((rule, "x") for rule in rules) if "rules" in things else ()
-            ),
-        )
-        if "group" in things
-        else (),
-        ports=(*((leg,) if "leg" in things else ()), *((port,) if "port" in things else ())),
-        floatings=(resources.Floating("f", "", tagged["ip"], "172.29.0.9", has.get("leads to", "p")),)
-        if "ip" in things
-        else (),
-        keys=(resources.KeyPair("provision-a", WANTED.public_key),) if "key" in things else (),
-        servers=tuple(server(**one) if isinstance(one, dict) else server(one) for one in has.get("servers", [])),
-    )
+MAKERS = {
+    "networks": lambda **changes: replace(resources.Network("n", "a"), **changes),
+    "subnets": lambda **changes: replace(resources.Subnet("s", "a", cidr=DEFAULT.cidr, network="n"), **changes),
+    "routers": lambda **changes: replace(resources.Router("r", "a", external="ext"), **changes),
+    "groups": group,
+    "ports": port,
+    "floatings": lambda **changes: replace(resources.Floating("f", address=FLOATING, port="p"), **changes),
+    "keys": lambda **changes: replace(resources.KeyPair("provision-a", "ssh-ed25519 AAAA"), **changes),
+    "servers": server,
+}
+COMPLETE = {
+    **{kind: [{}] for kind in ("networks", "subnets", "routers", "groups", "floatings", "keys")},
+    "ports": ["router", "a-master", "a-worker-1"],
+    "servers": ["a-master", "a-worker-1", "a-worker-2"],
+}
+
+
+def observed(differences):
+    """What the cloud holds, from a table's words."""
+    if differences == "nothing":
+        return resources.ObservedCluster()
+    found = {}
+    for kind, entries in {**COMPLETE, **differences}.items():
+        changes = [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
+        found[kind] = tuple(MAKERS[kind](**change) for change in changes)
+    return resources.ObservedCluster(**found)
+
+
+def step_data(step):
+    """A step as a table writes it: without ids where there are none, and `destructive` only where it is true."""
+    data = {"verb": step.verb, "kind": step.kind, "name": step.name, "ids": list(step.ids), "why": step.why}
+    if not step.ids:
+        del data["ids"]
+    return {**data, "destructive": True} if step.destructive else data
 
 
 def tables():
@@ -90,18 +143,48 @@ def tables():
 
 @pytest.mark.parametrize("case", list(tables()))
 def test_table(case):
-    seen = observed(case.get("seen") or {})
-    desired = replace(WANTED, **(case.get("wanted") or {}))
-    if "refused" in case:
-        with pytest.raises((UsageError, ProvisionError), match=case["refused"]):
+    desired = desired_state(case.get("spec", {}), golden=case.get("golden", GOLDEN), refresh=case.get("replace", False))
+    seen = observed(case.get("observed", {}))
+    if "error" in case:
+        with pytest.raises(ProvisionError) as caught:
             plan(desired, seen)
+        error = caught.value
+        assert case["error"] == {"type": type(error).__name__, "message": error.message, "hint": error.hint}
         return
     made = plan(desired, seen)
-    said = [f"{step.verb} {step.kind} {step.name}{' !' if step.destructive else ''}" for step in made.steps]
-    assert said == (case.get("plan") or [])
-    for part in case.get("why") or []:
-        assert any(part in step.why for step in made.steps), part
-    assert made.as_data()["nothing_to_do"] is (not said)
+    assert [step_data(step) for step in made.steps] == case["steps"]
+    assert made.cluster == "a"
+    assert bool(made) is bool(case["steps"])
+
+
+def test_there_are_enough_tables():
+    assert len(list(tables())) >= 60
+
+
+def test_a_plan_as_json():
+    made = Plan("a", (Step("start", "server", "a-master", "it is SHUTOFF", ("1",)),), ("look here",))
+    assert made.as_data() == {
+        "cluster": "a",
+        "nothing_to_do": False,
+        "steps": [
+            {
+                "verb": "start",
+                "kind": "server",
+                "name": "a-master",
+                "why": "it is SHUTOFF",
+                "ids": ("1",),
+                "destructive": False,
+            }
+        ],
+        "notes": ["look here"],
+    }
+    assert Plan("a").as_data()["nothing_to_do"] is True
+
+
+def test_destructive_steps():
+    keeps = Step("start", "server", "a-master", "it is SHUTOFF")
+    loses = Step("delete", "server", "a-worker-1", "it is in ERROR", destructive=True)
+    assert Plan("a", (keeps, loses)).destructive == (loses,)
 
 
 def test_rules_are_exactly_the_pinned_ports():
@@ -141,31 +224,10 @@ def test_the_hash_follows_what_nodes_are_configured_with():
     assert len({one, *changed}) == 6
 
 
-def test_shortage():
-    spec = ClusterSpec("a", workers=replace(ClusterSpec("a").workers, count=4))
-    flavors = {"m1.small": Flavor("m1.small", 2, 2048, 8)}
-    made = plan(
-        replace(WANTED, count=4, master_flavor="m1.small", worker_flavor="m1.small"), resources.ObservedCluster()
-    )
-    assert shortage(made, spec, flavors, {}) == []
-    assert shortage(made, spec, flavors, {"instances": 5, "cores": 10, "ports": 5, "networks": 1}) == []
-    assert shortage(made, spec, flavors, {"instances": 4, "cores": 8, "ports": 4, "networks": 0}) == [
-        "1 networks, 0 left",
-        "5 ports, 4 left",
-        "5 instances, 4 left",
-        "10 cores, 8 left",
-    ]
-
-
-@pytest.mark.parametrize(("text", "expected"), [("a-worker-2", "a-worker-10"), ("a2-worker-1", "a10-worker-1")])
-def test_natural_order(text, expected):
-    assert resources.natural(text) < resources.natural(expected)
-
-
 def test_a_new_groups_rules_are_few_words():
     access = [IPv4Network("192.0.2.0/24"), IPv4Network("198.51.100.7/32")]
     rules = wanted_rules(ClusterSpec("a"), access)
-    made = plan(replace(WANTED, rules=rules), resources.ObservedCluster())
+    made = plan(replace(DEFAULT, rules=rules), resources.ObservedCluster())
     said = next(step.why for step in made.steps if (step.verb, step.kind) == ("update", "security group"))
     assert "443, 4040-4050, 8080, 8081, 18080 from 192.0.2.0/24, 198.51.100.7/32" in said
     assert said.count(" from ") == 2

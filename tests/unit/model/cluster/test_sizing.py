@@ -53,7 +53,11 @@ BAD = {
         "spark.executor.cores: 2 is more than any worker",
         "1 or less",
     ),
-    "executor's cores, no number": (spec(defaults=(("spark.executor.cores", "x"),)), "no number of cores", "up to 1"),
+    "executor's cores, no number": (
+        spec(defaults=(("spark.executor.cores", "x"),)),
+        "not a number of cores",
+        "up to 1",
+    ),
     "fewer than an executor": (
         spec(workers="medium", app_cores=1, defaults=(("spark.executor.cores", "2"),)),
         "spark.app_cores: 1 is less than one executor takes",
@@ -61,7 +65,7 @@ BAD = {
     ),
     "driver too large": (spec(defaults=(("spark.driver.memory", "2g"),)), "spark.driver.memory: 2g", "1024m"),
     "driver too small": (spec(defaults=(("spark.driver.memory", "100m"),)), "spark.driver.memory: 100m", "512m"),
-    "driver no size": (spec(defaults=(("spark.driver.memory", "much"),)), "no memory size", "512m"),
+    "driver no size": (spec(defaults=(("spark.driver.memory", "much"),)), "not a memory size", "512m"),
     "no flavor": (spec(workers="x"), "workers.flavor: the cloud has no flavor 'x'", "huge, least, medium, small, tiny"),
     "small worker": (spec(workers="tiny"), "workers.flavor: tiny has 512 MiB", "small, medium, huge"),
     "small master": (spec(master="tiny"), "master.flavor: tiny has 512 MiB", "small, medium, huge"),

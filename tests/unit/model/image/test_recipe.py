@@ -9,7 +9,7 @@ from provision.adapters.docker.image_builder import inputs
 from provision.base.constants import NODE
 from provision.base.errors import ProvisionError
 from provision.base.paths import TEMPLATES
-from provision.model.image.recipe import Software, places, recipe, software
+from provision.model.image.recipe import Software, image_paths, make_recipe, read_software
 
 LISTED = b"""
 suite: trixie
@@ -32,7 +32,7 @@ INPUTS = {
 
 
 def test_reads_the_list_of_software():
-    assert software(LISTED.decode()) == Software(
+    assert read_software(LISTED.decode()) == Software(
         "trixie", ("curl", "less"), "python.lock", ("pyspark==4.3.0",), "tools.lock", "proxy"
     )
 
@@ -41,7 +41,7 @@ def test_reads_the_list_of_software():
 def test_a_list_without_a_part_is_refused_by_name(missing):
     text = "\n".join(line for line in LISTED.decode().splitlines() if not line.startswith(missing))
     with pytest.raises(ProvisionError, match=missing):
-        software(text)
+        read_software(text)
 
 
 @pytest.mark.parametrize(
@@ -57,37 +57,37 @@ def test_a_list_without_a_part_is_refused_by_name(missing):
     ],
 )
 def test_a_change_makes_another_image_and_new_software_only_where_it_has_to(changed, software_too):
-    before, after = recipe(INPUTS), recipe({**INPUTS, changed: INPUTS[changed] + b"#"})
+    before, after = make_recipe(INPUTS), make_recipe({**INPUTS, changed: INPUTS[changed] + b"#"})
     assert after.image != before.image
     assert after.root_uuid != before.root_uuid
     assert (after.software != before.software) is software_too
 
 
 def test_a_new_file_makes_another_image():
-    assert recipe({**INPUTS, "image/files/etc/new": b""}).image != recipe(INPUTS).image
+    assert make_recipe({**INPUTS, "image/files/etc/new": b""}).image != make_recipe(INPUTS).image
 
 
 def test_a_package_more_makes_another_image_a_comment_does_not():
     more = {**INPUTS, "image/software.yaml": LISTED.replace(b"curl,", b"curl, vim-tiny,")}
     comment = {**INPUTS, "image/software.yaml": b"# why\n" + LISTED}
-    assert recipe(more).software != recipe(INPUTS).software
-    assert recipe(comment) == recipe(INPUTS)
+    assert make_recipe(more).software != make_recipe(INPUTS).software
+    assert make_recipe(comment) == make_recipe(INPUTS)
 
 
 def test_contents_that_move_between_files_make_another_image():
     moved = {**INPUTS, "bake/finalize": b"fin", "bake/software": b"ishinstall"}
-    assert recipe(moved).image != recipe(INPUTS).image
+    assert make_recipe(moved).image != make_recipe(INPUTS).image
 
 
 def test_every_recipe_has_its_own_files():
-    made = recipe(INPUTS)
-    place = places(Path("/cache"), made)
+    made = make_recipe(INPUTS)
+    place = image_paths(Path("/cache"), made)
     assert place.image == Path(f"/cache/images/{made.image}.qcow2")
     assert place.software == Path(f"/cache/software/{made.software}.tar.zst")
 
 
 class TestTheProjectsOwnFiles:
-    listed = software((TEMPLATES / "image/software.yaml").read_text())
+    listed = read_software((TEMPLATES / "image/software.yaml").read_text())
 
     def test_every_requirement_is_locked_with_its_hashes(self):
         for lock, wanted in (

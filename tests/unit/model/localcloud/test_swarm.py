@@ -169,8 +169,8 @@ def test_a_document_is_read_from_where_it_lies():
         (["mariadb", "horizon"], {"horizon"}),
         # Not ours to remove: a one-shot run, or a service that somebody else has added to the stack.
         (["mariadb", "nova-migrate", "mine"], set()),
-        (["restart-hypervisor"], set()),
-        (["restart-hypervisor", "restart-hypervisor"], {"restart-hypervisor"}),
+        (["reviver"], set()),
+        (["reviver", "restart-hypervisor"], {"reviver"}),
     ],
 )
 def test_services_without_replicas_and_with_former_names_are_removed(deployed, unwanted):

@@ -1,4 +1,4 @@
-"""Who is let in when the spec does not say, and what a spec may say."""
+"""A spec checked against a cloud: who is let in, what is refused, and the state that is desired."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import pytest
 from provision.adapters import net
 from provision.adapters.openstack.cloud import External
 from provision.base.errors import UsageError
-from provision.base.model import ClusterSpec, NetworkSpec
-from provision.model.cluster.resources import Floating, ObservedCluster
-from provision.operations.cluster.resolve import resolve
+from provision.base.model import ClusterSpec, Flavor, HubSpec, NetworkSpec, Tls
+from provision.model.cluster.plan import plan as make_plan
+from provision.model.cluster.resources import Floating, ObservedCluster, Rule, Server
+from provision.operations.cluster.resolve import check_quota, resolve, resolve_without_cloud, used_image
 
 PRIVATE = External("ext", (IPv4Network("172.29.0.0/24"),), "172.29.0.1")
 # 198.51.100.0/24 and its like are reserved, and so "private" to Python: 8.8.8.8 stands for a public cloud.
 PUBLIC = External("ext", (IPv4Network("8.8.8.0/24"),), "8.8.8.1")
 
 
-def look(make_site, monkeypatch, external, own, *, access=None, seen=None):
+def access_of(make_site, monkeypatch, external, own, *, access=None, observed=None):
     site = make_site()
     asked = []
 
@@ -30,23 +31,23 @@ def look(make_site, monkeypatch, external, own, *, access=None, seen=None):
     monkeypatch.setattr(net, "source_address", source)
     monkeypatch.setattr(site.cloud, "external", lambda name: external)
     spec = ClusterSpec("a", network=replace(NetworkSpec(), access=access))
-    return resolve(site.cloud, spec, seen or ObservedCluster(), "c.yaml").access, asked
+    return resolve(site.cloud, spec, observed or ObservedCluster(), "c.yaml").access, asked
 
 
 def test_this_machine(make_site, monkeypatch):
-    access, asked = look(make_site, monkeypatch, PRIVATE, "172.29.0.1")
+    access, asked = access_of(make_site, monkeypatch, PRIVATE, "172.29.0.1")
     assert access == (IPv4Network("172.29.0.1/32"),)
     assert asked == ["172.29.0.1"]
 
 
 def test_the_floating_ip_is_asked_for_where_there_is_one(make_site, monkeypatch):
-    seen = ObservedCluster(floatings=(Floating("f", address="172.29.0.107"),))
-    assert look(make_site, monkeypatch, PRIVATE, "172.29.0.1", seen=seen)[1] == ["172.29.0.107"]
+    observed = ObservedCluster(floatings=(Floating("f", address="172.29.0.107"),))
+    assert access_of(make_site, monkeypatch, PRIVATE, "172.29.0.1", observed=observed)[1] == ["172.29.0.107"]
 
 
 def test_a_cloud_that_hides_its_external_subnets(make_site, monkeypatch):
     monkeypatch.setattr(net, "address_of", {"cloud.example.org": "10.9.9.9"}.get)
-    access, asked = look(make_site, monkeypatch, External("ext"), "10.9.0.5")
+    access, asked = access_of(make_site, monkeypatch, External("ext"), "10.9.0.5")
     assert asked == ["10.9.9.9"]
     assert access == (IPv4Network("10.9.0.5/32"),)
 
@@ -54,11 +55,11 @@ def test_a_cloud_that_hides_its_external_subnets(make_site, monkeypatch):
 def test_a_public_cloud_that_hides_its_external_subnets(make_site, monkeypatch):
     monkeypatch.setattr(net, "address_of", lambda host: "8.8.8.8")
     with pytest.raises(UsageError, match="behind address translation"):
-        look(make_site, monkeypatch, External("ext"), "192.168.1.5")
+        access_of(make_site, monkeypatch, External("ext"), "192.168.1.5")
 
 
 def test_a_public_address_before_a_public_cloud(make_site, monkeypatch):
-    assert look(make_site, monkeypatch, PUBLIC, "9.9.9.9")[0] == (IPv4Network("9.9.9.9/32"),)
+    assert access_of(make_site, monkeypatch, PUBLIC, "9.9.9.9")[0] == (IPv4Network("9.9.9.9/32"),)
 
 
 REFUSED = {
@@ -73,7 +74,7 @@ def test_refused(make_site, monkeypatch, case):
     external, own, access, message, hint = REFUSED[case]
     ranges = None if access is None else (IPv4Network(access),)
     with pytest.raises(UsageError) as caught:
-        look(make_site, monkeypatch, external, own, access=ranges)
+        access_of(make_site, monkeypatch, external, own, access=ranges)
     assert caught.value.message.startswith("c.yaml: network.")
     assert message in caught.value.message
     assert hint in caught.value.hint
@@ -81,4 +82,56 @@ def test_refused(make_site, monkeypatch, case):
 
 def test_behind_address_translation_with_a_list(make_site, monkeypatch):
     ranges = (IPv4Network("9.9.9.0/24"),)
-    assert look(make_site, monkeypatch, PUBLIC, "192.168.1.5", access=ranges)[0] == ranges
+    assert access_of(make_site, monkeypatch, PUBLIC, "192.168.1.5", access=ranges)[0] == ranges
+
+
+def test_the_desired_state_of_a_golden_image(make_site):
+    site = make_site()
+    resolved = resolve(site.cloud, site.spec, ObservedCluster(), "c.yaml")
+    desired = resolved.desired_state("img")
+    assert (desired.image, desired.same_image) == ("img", False)
+    assert resolved.desired_state("img", refresh=True).same_image
+    assert (desired.external, desired.count, desired.source) == ("ext", 2, "c.yaml")
+    assert Rule(443, 443, "172.29.0.1/32") in desired.rules
+
+
+def test_the_desired_state_of_another_image(make_site):
+    site = make_site()
+    resolved = resolve(site.cloud, replace(site.spec, image="other"), ObservedCluster(), "c.yaml")
+    assert (resolved.desired_state().image, resolved.desired_state().same_image) == ("img-other", True)
+
+
+def test_the_users_own_certificate_is_part_of_the_settings(make_site, tmp_path):
+    site = make_site()
+    tls = Tls(tmp_path / "c.pem", tmp_path / "c.key")
+    tls.cert.write_text("one")
+    resolved = resolve(site.cloud, replace(site.spec, hub=HubSpec(tls=tls)), ObservedCluster(), "c.yaml")
+    before = resolved.desired_state().spec
+    tls.cert.write_text("two")
+    assert resolved.desired_state().spec != before
+
+
+def test_without_a_cloud_nothing_is_asked_and_nobody_but_the_list_is_let_in():
+    ranges = (IPv4Network("192.0.2.0/24"),)
+    flavors = (Flavor("m1.small", 1, 2048, 8),)
+    assert resolve_without_cloud(ClusterSpec("a"), "c.yaml", flavors).access == ()
+    resolved = resolve_without_cloud(ClusterSpec("a", network=NetworkSpec(access=ranges)), "c.yaml", flavors)
+    assert resolved.access == ranges
+    assert resolved.sizing.worker_memory == 1536
+    assert (resolved.desired_state().external, resolved.desired_state().image) == ("", "")
+
+
+def test_new_nodes_get_the_image_of_the_others():
+    servers = (Server("2", "a-worker-1", "worker", image="img-2"), Server("1", "a-master", "master", image="img-1"))
+    assert used_image(ObservedCluster(servers=servers)) == "img-1"
+    assert used_image(ObservedCluster()) == ""
+
+
+def test_a_quota_that_is_too_small(make_site):
+    site = make_site()
+    resolved = resolve(site.cloud, site.spec, ObservedCluster(), "c.yaml")
+    plan = make_plan(resolved.desired_state(), ObservedCluster())
+    check_quota(site.cloud, resolved, plan)
+    site.cloud.limits = {"instances": 2}
+    with pytest.raises(UsageError, match="quota of this project is too small: 3 instances, 2 left"):
+        check_quota(site.cloud, resolved, plan)

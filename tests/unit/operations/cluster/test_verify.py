@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from provision.operations.cluster.verify import title
+from provision.operations.cluster.nodes import find_live_cluster
+from provision.operations.cluster.verify import VerifyCheck, VerifyReport, description, title
 
 
 @pytest.mark.parametrize(
@@ -15,3 +18,37 @@ from provision.operations.cluster.verify import title
 )
 def test_checks_have_readable_names(nodeid: str, expected: str) -> None:
     assert title(nodeid) == expected
+
+
+def test_the_report_as_json() -> None:
+    report = VerifyReport(
+        [
+            VerifyCheck("master is alive", passed=True, message="", seconds=0.123),
+            VerifyCheck("java is 21", passed=False, message="it is 17", seconds=1),
+        ],
+        12.34,
+    )
+    assert report.as_data() == {
+        "passed": 1,
+        "failed": 1,
+        "seconds": 12.3,
+        "checks": [
+            {"name": "master is alive", "passed": True, "message": "", "seconds": 0.12},
+            {"name": "java is 21", "passed": False, "message": "it is 17", "seconds": 1},
+        ],
+    }
+
+
+def test_the_suite_is_told_of_every_node_and_of_no_secret(make_site) -> None:
+    site = make_site()
+    site.up()
+    told = description(find_live_cluster(site.spec, "cluster.yaml", site.cloud))
+    assert [node["name"] for node in told["nodes"]] == ["analytics-master", "analytics-worker-1", "analytics-worker-2"]
+    assert told["units"]["worker"] == ["spark-worker"]
+    assert "/etc/spark/spark-defaults.conf" in {file["path"] for file in told["files"]["worker"]}
+    assert told["hub_url"] == "https://172.29.0.100"
+    secrets = json.loads((site.cluster_dir.folder / "secrets.json").read_text())
+    text = json.dumps(told)
+    assert secrets["spark_secret"] not in text
+    assert "PRIVATE KEY" not in text
+    assert "$6$" not in text

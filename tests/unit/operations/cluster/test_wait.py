@@ -68,7 +68,7 @@ class Script:
             self,
             nodes=3,
             spark=self.spark,
-            hub=self.hub,
+            hub_problem=self.hub,
             timeout=timeout,
             clock=lambda: self.now,
             sleep=self.sleep,
@@ -163,7 +163,7 @@ def test_the_end_of_the_time_says_what_is_missing():
     script = Script(registered={"a-worker-1": 5}, hub_at=5)
     with pytest.raises(ProvisionError) as caught:
         script.run(timeout=300)
-    assert "has not formed after 5 minutes: 1 of 3 nodes" in caught.value.message
+    assert "is not ready after 5 minutes: 1 of 3 nodes" in caught.value.message
     assert "a-worker-2: booting" in caught.value.detail
     assert "--timeout" in caught.value.hint
     assert 300 <= script.now < 310

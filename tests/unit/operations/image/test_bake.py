@@ -6,10 +6,10 @@ from provision.adapters.docker import image_builder
 from provision.adapters.openstack import images
 from provision.adapters.openstack.images import CloudImage
 from provision.base.progress import Silent
-from provision.model.image.recipe import places, recipe
+from provision.model.image.recipe import image_paths, make_recipe
 from provision.operations.image import bake
 
-NOW = recipe(image_builder.inputs())
+NOW = make_recipe(image_builder.inputs())
 
 
 class Cloud:
@@ -37,7 +37,7 @@ def image(name, status="active", inputs=NOW.image):
 @pytest.fixture
 def cached(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    place = places(tmp_path / "provision", NOW)
+    place = image_paths(tmp_path / "provision", NOW)
     place.image.parent.mkdir(parents=True)
     place.image.write_bytes(b"qcow2")
     return place.image
@@ -91,6 +91,6 @@ def test_a_half_made_image_is_no_image(cached, monkeypatch):
 
 def test_lists_what_is_in_the_cache_and_says_which_is_current(cached):
     (cached.parent / "0123.qcow2").write_bytes(b"old image")
-    found = {one.inputs: one for one in bake.on_disk()}
+    found = {one.inputs: one for one in bake.images_in_cache()}
     assert (found[NOW.image].current, found[NOW.image].size) == (True, 5)
     assert (found["0123"].current, found["0123"].size) == (False, 9)

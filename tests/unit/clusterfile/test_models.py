@@ -1,0 +1,68 @@
+"""Types and the rules of single fields, and the plain data that becomes of them."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+
+import pytest
+
+from provision.base.model import ClusterSpec, Tls, User
+from provision.clusterfile.models import ClusterModel, to_spec
+
+# id: text of the file, line that is named, parts of the message, part of the hint
+BAD = {
+    "name is a number": ("name: 12", 1, ["name", "a number (12)"], "quotes"),
+    "name nothing": ("name:", 1, ["name", "nothing"], "quotes"),
+    "cloud empty": ('name: a\ncloud: ""', 2, ["cloud", "empty"], "default"),
+    "section is a list": ("name: a\nworkers: [2]", 2, ["workers", "a list", "a map"], "workers:"),
+    "section is a number": ("name: a\nworkers: 2", 2, ["workers", "a number (2)"], "workers:"),
+    "access no list": ("name: a\nnetwork: {access: 1.2.3.0/24}", 2, ["network.access", "not a list"], "brackets"),
+    "zero workers": ("name: a\nworkers: {count: 0}", 2, ["workers.count", "0 workers"], "at least 1"),
+    "negative workers": ("name: a\nworkers: {count: -1}", 2, ["workers.count", "-1"], "at least 1"),
+    "count is text": ('name: a\nworkers: {count: "2"}', 2, ["workers.count", "whole number"], "quotes"),
+    "count is a fraction": ("name: a\nworkers: {count: 2.5}", 2, ["workers.count", "whole number"], "point"),
+    "count is true": ("name: a\nworkers: {count: yes}", 2, ["workers.count", "whole number"], "quotes"),
+    "flavor is a list": ("name: a\nmaster: {flavor: [m1]}", 2, ["master.flavor", "a list"], "quotes"),
+    "zero cores": ("name: a\nspark: {app_cores: 0}", 2, ["spark.app_cores", "0 cores"], "at least 1"),
+    "memory without unit": ("name: a\nspark: {executor_memory: 2048}", 2, ["executor_memory", "no unit"], "2048m"),
+    "memory too small": ("name: a\nspark: {executor_memory: 100m}", 2, ["100 MiB"], "512m"),
+    "defaults is a list": ("name: a\nspark: {defaults: [a]}", 2, ["spark.defaults", "not a map"], "indented"),
+    "time without unit": ("name: a\nhub: {idle_timeout: 60}", 2, ["hub.idle_timeout", "no unit"], "60s"),
+    "time too short": ("name: a\nhub: {idle_timeout: 5s}", 2, ["shorter than a minute"], "1m"),
+    "users is text": ("name: a\nhub: {users: alice}", 2, ["hub.users", "not a list"], "brackets"),
+    "user unknown key": ("name: a\nhub: {users: [{name: b, admn: true}]}", 2, ["users[0].admn"], "`admin`"),
+    "admin is text": ('name: a\nhub: {users: [{name: b, admin: "yes"}]}', 2, ["admin", "true or false"], "quotes"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_spec(case, refused):
+    refused(*BAD[case])
+
+
+def test_the_defaults_are_those_of_the_plain_data():
+    assert to_spec(ClusterModel.model_validate({"name": "analytics"}), None) == ClusterSpec("analytics")
+
+
+def test_fields_become_plain_data(tmp_path):
+    tls = Tls(tmp_path / "c.pem", tmp_path / "c.key")
+    model = ClusterModel.model_validate(
+        {
+            "name": "a",
+            "network": {"access": ["192.0.2.0/24"]},
+            "spark": {"executor_memory": "3g", "defaults": {"spark.y": True, "spark.x": 64}},
+            "hub": {"idle_timeout": "1h30m", "users": ["alice", {"name": "bob", "admin": True}]},
+        }
+    )
+    spec = to_spec(model, tls)
+    assert spec.network.access == (IPv4Network("192.0.2.0/24"),)
+    assert spec.spark.executor_memory_mib == 3072
+    assert spec.spark.defaults == (("spark.x", "64"), ("spark.y", "true"))
+    assert spec.hub.idle_timeout == 5400
+    assert spec.hub.users == (User("alice"), User("bob", admin=True))
+    assert spec.hub.tls == tls
+
+
+@pytest.mark.parametrize(("value", "seconds"), [(0, 0), ("0", 0), ("1m", 60), ("30m", 1800)])
+def test_idle_timeout(value, seconds):
+    assert ClusterModel.model_validate({"name": "a", "hub": {"idle_timeout": value}}).hub.idle_timeout == seconds

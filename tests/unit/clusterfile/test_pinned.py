@@ -1,0 +1,81 @@
+"""Entries of spark-defaults that a spec may and may not set."""
+
+from __future__ import annotations
+
+import pytest
+
+from provision.base import paths
+from provision.clusterfile.pinned import OWN_FIELDS, PINNED, PREFIXES, default_entry
+from provision.clusterfile.units import Wrong
+
+# id: text of the file, line that is named, parts of the message, part of the hint
+BAD = {
+    "spark.master": (
+        "name: a\nspark: {defaults: {spark.master: x}}",
+        2,
+        ["spark.defaults.spark.master", "the cluster itself"],
+        "Remove",
+    ),
+    "spark.driver.host": ("name: a\nspark: {defaults: {spark.driver.host: x}}", 2, ["reach the driver"], "Remove"),
+    "spark.authenticate": (
+        "name: a\nspark:\n  defaults:\n    spark.authenticate: false",
+        4,
+        ["spark.authenticate", "authenticates"],
+        "Remove",
+    ),
+    "spark.executor.memory twice": (
+        "name: a\nspark: {defaults: {spark.executor.memory: 1g}}",
+        2,
+        ["field of its own"],
+        "spark.executor_memory",
+    ),
+    "no Spark setting": ("name: a\nspark: {defaults: {sql.x: 1}}", 2, ["not a Spark setting"], "spark."),
+    "setting is a list": ("name: a\nspark: {defaults: {spark.x: [1]}}", 2, ["not text"], "quotes"),
+    "setting of two lines": ('name: a\nspark: {defaults: {spark.x: "a\\nb"}}', 2, ["more than one line"], "one line"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_spec(case, refused):
+    refused(*BAD[case])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [("64", "64"), (64, "64"), (0.5, "0.5"), (True, "true"), (False, "false"), ("a b", "a b")]
+)
+def test_values_become_text(value, text):
+    assert default_entry("spark.x", value) == text
+
+
+@pytest.mark.parametrize(("key", "value"), [("spark.", 1), ("spark.a b", 1), ("spark.x", ""), ("spark.x", None)])
+def test_bad_entries(key, value):
+    with pytest.raises(Wrong) as caught:
+        default_entry(key, value)
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize("key", [*PINNED, *(f"{prefix}x" for prefix in PREFIXES), *OWN_FIELDS])
+def test_what_the_cluster_itself_sets(key):
+    with pytest.raises(Wrong):
+        default_entry(key, "x")
+
+
+def test_every_entry_that_the_template_sets_is_pinned_or_free_on_purpose():
+    """Those that are free come later in the file, and so win: timeouts and cleaning, no wiring."""
+    text = (paths.TEMPLATES / "spark" / "spark-defaults.conf.j2").read_text()
+    keys = {line.split()[0] for line in text.splitlines() if line.startswith("spark.")}
+    free = {key for key in keys - PINNED.keys() - OWN_FIELDS.keys() if not key.startswith(tuple(PREFIXES))}
+    assert free == {
+        "spark.driver.memory",
+        "spark.eventLog.rolling.enabled",
+        "spark.history.fs.cleaner.enabled",
+        "spark.master.rest.enabled",
+        "spark.network.auth.rpcTimeout",
+        "spark.network.timeout",
+        "spark.rpc.askTimeout",
+        "spark.rpc.lookupTimeout",
+        "spark.ui.killEnabled",
+        "spark.ui.showConsoleProgress",
+        "spark.worker.cleanup.enabled",
+        "spark.worker.timeout",
+    }

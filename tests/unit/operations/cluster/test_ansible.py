@@ -1,0 +1,59 @@
+"""The playbooks' command line, progress and result; Ansible itself is replaced at the process adapter."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+from provision.adapters.host import process
+from provision.base import paths
+from provision.base.errors import ProvisionError
+from provision.base.progress import Silent
+from provision.operations.cluster.ansible import run_playbooks
+
+INVENTORY = {"_meta": {"hostvars": {}}, "spark_master": {"hosts": ["a-master"]}}
+RECAP = "PLAY RECAP ***\na-master  : ok=5  changed=2  unreachable=0\na-worker-1 : ok=5    changed=1    failed=0"
+
+
+class Ansible:
+    """Stands for process.stream."""
+
+    def __init__(self, output, code=0):
+        self.output, self.code, self.runs, self.inventories = output, code, [], []
+
+    def stream(self, argv, line, *, cwd, env):
+        self.runs.append(argv)
+        self.inventories.append(json.loads(subprocess.run([argv[2]], capture_output=True, check=True).stdout))
+        assert env["ANSIBLE_NOCOLOR"] == "1"
+        for text in self.output.splitlines():
+            line(text)
+        return self.code
+
+
+class Progress(Silent):
+    def __init__(self):
+        self.updates = []
+
+    def update(self, item, state):
+        self.updates.append((item, state))
+
+
+def test_both_playbooks_run_and_their_changes_are_counted(monkeypatch):
+    ansible, progress = Ansible(f"TASK [Inspect every file and unit] ***\n{RECAP}"), Progress()
+    monkeypatch.setattr(process, "stream", ansible.stream)
+    assert run_playbooks(INVENTORY, progress) == 6
+    assert [argv[3] for argv in ansible.runs] == [str(paths.PLAYBOOKS / "site.yml"), str(paths.PLAYBOOKS / "users.yml")]
+    assert [argv[0].rpartition("/")[2] for argv in ansible.runs] == ["ansible-playbook"] * 2
+    assert ansible.inventories == [INVENTORY] * 2
+    assert progress.updates == [(name, "Inspect every file and unit") for name in ("site.yml", "users.yml")]
+
+
+def test_a_failure_ends_it_with_ansibles_own_output(monkeypatch):
+    ansible = Ansible("fatal: [a-master]: UNREACHABLE!", 4)
+    monkeypatch.setattr(process, "stream", ansible.stream)
+    with pytest.raises(ProvisionError, match=r"playbooks/site\.yml failed") as caught:
+        run_playbooks(INVENTORY, Silent())
+    assert "UNREACHABLE" in caught.value.detail
+    assert len(ansible.runs) == 1

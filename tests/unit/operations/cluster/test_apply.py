@@ -1,0 +1,101 @@
+"""Single steps on a fake cloud, and the wait for deleted servers. Whole plans: test_up.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from provision.base.errors import ProvisionError
+from provision.base.progress import Silent
+from provision.model.cluster.plan import Plan, Step
+from provision.model.cluster.resources import ObservedCluster
+from provision.operations.cluster import apply
+from provision.operations.cluster.resolve import resolve
+
+
+def make_apply(site):
+    observed = site.cloud.observe(site.spec.name)
+    resolved = resolve(site.cloud, site.spec, observed, "cluster.yaml")
+    return apply.Apply(
+        site.cloud,
+        site.cluster_dir,
+        Silent(),
+        resolved=resolved,
+        desired=resolved.desired_state("img"),
+        observed=observed,
+        sleep=lambda _: None,
+    )
+
+
+def test_what_is_created_is_tagged_and_known_to_the_next_step(make_site):
+    site = make_site()
+    steps = (Step("create", "network", "analytics", ""), Step("create", "subnet", "analytics", ""))
+    make_apply(site).run(Plan("analytics", steps))
+    assert site.cloud.writes == ["create_network", "tag", "create_subnet", "tag"]
+    observed = site.cloud.observe("analytics")
+    assert observed.subnets[0].network == observed.networks[0].id
+
+
+def test_only_rules_that_differ_are_changed(make_site):
+    site = make_site()
+    site.up()
+    group = site.cloud.observe("analytics").groups[0]
+    closed, opened = group.rules[0], group.rules[1:]
+    site.cloud.delete_rule(closed[1])
+    site.cloud.add_rules(group.id, {None})
+    make_apply(site).run(Plan("analytics", (Step("update", "security group", "analytics", ""),)))
+    rules = site.cloud.observe("analytics").groups[0].rules
+    assert {rule for rule, _ in rules} == {rule for rule, _ in group.rules}
+    assert set(opened) <= set(rules)
+
+
+def test_configure_is_left_to_ansible(make_site):
+    site = make_site()
+    site.up()
+    writes = len(site.cloud.writes)
+    make_apply(site).run(Plan("analytics", (Step("configure", "server", "analytics-master", "", ("1",)),)))
+    assert len(site.cloud.writes) == writes
+
+
+def test_addresses_are_known_once_port_and_floating_ip_exist(make_site):
+    site = make_site()
+    with pytest.raises(ProvisionError, match="no address yet"):
+        _ = make_apply(site).addresses
+    site.up()
+    observed = site.cloud.observe("analytics")
+    addresses = make_apply(site).addresses
+    assert (addresses.master, addresses.floating) == (observed.master_port.address, observed.floatings[0].address)
+
+
+def test_a_master_is_told_the_floating_ip_that_its_certificate_is_for(make_site):
+    site = make_site()
+    site.up()
+    master, worker, _ = site.cloud.observe("analytics").nodes
+    assert master.floating == "172.29.0.100"
+    assert worker.floating == ""
+
+
+def test_deleted_servers_are_waited_for(make_site):
+    site = make_site()
+    site.up()
+    nodes = site.cloud.observe("analytics").nodes
+    for node in nodes:
+        site.cloud.delete_server(node.id)
+    apply.await_deletion(site.cloud, "analytics", [node.id for node in nodes], Silent(), lambda _: None)
+    assert site.cloud.observe("analytics").servers == ()
+
+
+def test_nothing_to_wait_for_asks_nothing(make_site):
+    site = make_site()
+    apply.await_deletion(site.cloud, "analytics", [], Silent(), lambda _: None)
+    assert site.cloud.calls == 0
+
+
+def test_servers_that_stay_are_named(make_site, monkeypatch):
+    site = make_site()
+    site.up()
+    monkeypatch.setattr(apply, "DELETION_TIMEOUT", -1)
+    ids = [node.id for node in site.cloud.observe("analytics").nodes[1:]]
+    with pytest.raises(ProvisionError, match="has not deleted analytics-worker-1, analytics-worker-2 after") as caught:
+        apply.await_deletion(site.cloud, "analytics", ids, Silent(), lambda _: None)
+    assert "an administrator" in caught.value.hint
+    assert ObservedCluster() != site.cloud.observe("analytics")

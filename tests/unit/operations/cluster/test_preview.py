@@ -1,0 +1,80 @@
+"""What `plan` shows for a cloud that answers, and for a local one that does not run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Network
+
+import pytest
+
+from provision.base.errors import ProvisionError
+from provision.base.model import NetworkSpec
+from provision.operations.cluster import preview as module
+from provision.operations.cluster.preview import preview
+
+
+@pytest.fixture
+def site(make_site, monkeypatch):
+    """A site whose cloud `connect` finds."""
+    site = make_site()
+    site.cloud.connection = None
+    site.golden = None
+    monkeypatch.setattr(module, "connect", lambda name, source: site.cloud)
+    monkeypatch.setattr("provision.operations.image.bake.find_image", lambda connection: site.golden)
+    return site
+
+
+def test_nothing_is_changed(site):
+    made = preview(site.spec, "cluster.yaml")
+    assert len(made.steps) == 11
+    assert site.cloud.writes == []
+    assert made.notes == ("the golden image is not on the cloud: `up` bakes and uploads it first",)
+
+
+def test_the_golden_image_is_there(site):
+    site.golden = "img"
+    assert preview(site.spec, "cluster.yaml").notes == ()
+
+
+def test_it_is_what_up_does(site):
+    site.golden = site.cloud.default_image
+    steps = preview(site.spec, "cluster.yaml").steps
+    site.up()
+    assert site.plans[0].steps == steps
+    assert not preview(site.spec, "cluster.yaml")
+
+
+def test_a_newer_golden_image_is_a_note(site):
+    site.up()
+    site.golden = "img-newer"
+    made = preview(site.spec, "cluster.yaml")
+    assert made.steps == ()
+    assert "`up --replace`" in made.notes[0]
+
+
+def test_another_image(site):
+    site.up()
+    made = preview(replace(site.spec, image="other"), "cluster.yaml")
+    assert [step.verb for step in made.destructive] == ["delete"] * 3
+    assert made.notes == ()
+
+
+def test_a_cluster_of_another_machine_is_refused(site, monkeypatch, tmp_path):
+    site.up()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
+    with pytest.raises(ProvisionError, match="its keys are not in"):
+        preview(site.spec, "cluster.yaml")
+
+
+def test_a_local_cloud_that_does_not_run_is_empty(site, monkeypatch):
+    def connect(name, source):
+        raise ProvisionError("it cannot be reached")
+
+    monkeypatch.setattr(module, "connect", connect)
+    spec = replace(site.spec, network=NetworkSpec(access=(IPv4Network("192.0.2.0/24"),)))
+    made = preview(spec, "cluster.yaml")
+    assert len(made.steps) == 11
+    assert made.notes == ("the local cloud does not answer (it cannot be reached): `up` starts it first",)
+    assert any("192.0.2.0/24" in step.why for step in made.steps)
+    with pytest.raises(ProvisionError, match="it cannot be reached"):
+        preview(replace(spec, cloud="elsewhere"), "cluster.yaml")

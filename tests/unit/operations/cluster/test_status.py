@@ -1,0 +1,123 @@
+"""The state that `status` prints, from a fake cloud, Spark master and Hub."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from provision.adapters import net
+from provision.base.model import HubSpec, Tls, WorkersSpec
+from provision.operations.cluster.status import hub_problem, hub_url, status
+
+
+class Services:
+    """What answers at the floating IP."""
+
+    def __init__(self):
+        self.workers, self.problem, self.asked = (), "", []
+
+    def spark_master(self, address):
+        return None if self.workers is None else net.SparkMaster(self.workers, 2, 2048, 1)
+
+    def hub_answers(self, address, port, certificate, *, authority):
+        self.asked.append((address, port, certificate, authority))
+        return self.problem
+
+
+@pytest.fixture
+def services(monkeypatch):
+    made = Services()
+    monkeypatch.setattr(net, "spark_master", made.spark_master)
+    monkeypatch.setattr(net, "hub_answers", made.hub_answers)
+    return made
+
+
+@pytest.fixture
+def site(make_site, services):
+    site = make_site()
+    site.up()
+    services.workers = tuple(node.address for node in site.cloud.observe("analytics").nodes[1:])
+    return site
+
+
+def read(site, spec=None):
+    return status(site.cloud, spec or site.spec, site.cluster_dir)
+
+
+def test_a_cluster_that_works(site):
+    state = read(site)
+    assert state["exists"]
+    assert state["working"]
+    assert state["hub"] == {"url": "https://172.29.0.100", "well": True, "problem": None}
+    assert state["spark"] == {
+        "ui": "http://172.29.0.100:8080",
+        "answers": True,
+        "workers_alive": 2,
+        "workers_wanted": 2,
+        "cores": 2,
+        "memory_mib": 2048,
+        "applications": 1,
+    }
+    assert [(node["name"], node["registered"]) for node in state["nodes"]] == [
+        ("analytics-master", None),
+        ("analytics-worker-1", True),
+        ("analytics-worker-2", True),
+    ]
+    assert {"kind": "key pair", "name": "provision-analytics"} in state["resources"]
+
+
+def test_no_cluster(make_site, services):
+    state = read(make_site())
+    assert not state["exists"]
+    assert not state["working"]
+    assert state["hub"] == {"url": None, "well": False, "problem": "there is no floating IP"}
+    assert state["nodes"] == []
+    assert services.asked == []
+
+
+def test_a_worker_that_is_not_registered(site, services):
+    services.workers = services.workers[:1]
+    state = read(site)
+    assert [node["registered"] for node in state["nodes"]] == [None, True, False]
+    assert not state["working"]
+
+
+def test_a_master_that_does_not_answer(site, services):
+    services.workers = None
+    state = read(site)
+    assert not state["spark"]["answers"]
+    assert not state["working"]
+
+
+def test_a_hub_that_does_not_answer(site, services):
+    services.problem = "it does not answer yet"
+    state = read(site)
+    assert state["hub"]["problem"] == "it does not answer yet"
+    assert not state["working"]
+
+
+def test_fewer_workers_than_the_spec_asks_for(site):
+    assert not read(site, replace(site.spec, workers=WorkersSpec(3)))["working"]
+
+
+def test_a_node_that_is_off(site):
+    site.cloud.vms[site.cloud.observe("analytics").nodes[1].id]["status"] = "SHUTOFF"
+    state = read(site)
+    assert state["nodes"][1]["status"] == "SHUTOFF"
+    assert not state["working"]
+
+
+@pytest.mark.parametrize(("port", "url"), [(443, "https://192.0.2.1"), (8443, "https://192.0.2.1:8443")])
+def test_hub_url(port, url):
+    assert hub_url("192.0.2.1", port) == url
+
+
+def test_the_hub_is_asked_with_the_certificate_that_it_has(site, services, tmp_path):
+    own = replace(site.spec, hub=HubSpec(port=8443, tls=Tls(tmp_path / "c.pem", tmp_path / "c.key")))
+    hub_problem(site.spec, site.cluster_dir, "192.0.2.1")
+    hub_problem(own, site.cluster_dir, "192.0.2.1")
+    assert services.asked == [
+        ("192.0.2.1", 443, site.cluster_dir.authority, True),
+        ("192.0.2.1", 8443, tmp_path / "c.pem", False),
+    ]
