@@ -27,7 +27,7 @@ _SIGNS = {"create": "+", "delete": "-", "tag": "~", "attach": "~", "update": "~"
 @file_option
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def plan(file: Path | None, *, as_json: bool) -> None:
-    """Show what `up` would do; changes nothing."""
+    """Show what `up` would do. Changes nothing."""
     from provision.cli.terminal import print_json
     from provision.clusterfile import load
     from provision.operations.cluster.preview import plan as make
@@ -48,7 +48,10 @@ def plan(file: Path | None, *, as_json: bool) -> None:
 )
 @click.option("--replace", is_flag=True, help="Allow steps that lose what is on a node.")
 def up(file: Path | None, *, yes: bool, timeout: int, replace: bool) -> None:
-    """Make the cluster, or what is missing of it; wait until it works; say where to log in."""
+    """Make the cluster, or what is missing of it.
+
+    Waits until it works, and says where to log in.
+    """
     from provision.adapters.cluster_dir import ClusterDir
     from provision.cli.terminal import STDERR, TerminalProgress
     from provision.clusterfile import load
@@ -80,7 +83,10 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool) -> None:
 @file_option
 @click.option("--json", "as_json", is_flag=True, help="Print the state as JSON.")
 def status(file: Path | None, *, as_json: bool) -> int:
-    """Show the cluster as the cloud, Spark and the Hub see it; exits with 1 when it does not work."""
+    """Show the cluster as the cloud, Spark and the Hub see it.
+
+    Exits with 1 when it does not work.
+    """
     from provision.adapters.cluster_dir import ClusterDir
     from provision.adapters.openstack.cloud import connect
     from provision.cli.terminal import print_json
@@ -102,7 +108,10 @@ def status(file: Path | None, *, as_json: bool) -> int:
 @file_option
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def down(file: Path | None, *, yes: bool) -> None:
-    """Remove the cluster: all that carries its mark, in any half-made state, and nothing else."""
+    """Remove the cluster: all that carries its mark, and nothing else.
+
+    Works on a half-made cluster too.
+    """
     from provision.adapters.cluster_dir import ClusterDir
     from provision.adapters.openstack.cloud import connect
     from provision.cli.terminal import STDERR, TerminalProgress

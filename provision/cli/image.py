@@ -11,7 +11,10 @@ from provision.cli.terminal import TerminalProgress, print_json
 
 @click.group()
 def image() -> None:
-    """Bake and list golden images: all of a node's software on a disk that boots by itself."""
+    """Bake and list golden images.
+
+    A golden image is a disk with all of a node's software that boots by itself.
+    """
 
 
 @image.command()

@@ -53,9 +53,18 @@ def source_of(file: Path | None) -> str:
 
 @click.command()
 @click.argument("name", default="analytics")
-@click.option("-f", "--file", "file", type=click.Path(path_type=Path), default=Path("cluster.yaml"), metavar="FILE")
+@click.option(
+    "-f",
+    "--file",
+    "file",
+    type=click.Path(path_type=Path),
+    default=Path("cluster.yaml"),
+    metavar="FILE",
+    show_default=True,
+    help="The file to write.",
+)
 def init(name: str, file: Path) -> None:
-    """Write a cluster.yaml with every field, its default and what it means."""
+    """Write a cluster.yaml with every field and its default."""
     from provision.base.model import ClusterSpec
     from provision.clusterfile.units import Wrong, cluster_name
     from provision.model.templating import render as fill
@@ -79,9 +88,9 @@ def init(name: str, file: Path) -> None:
 @click.argument("document", required=False)
 @file_option
 def render(document: str | None, file: Path | None) -> None:
-    """Print a document that the cluster would get, offline; without DOCUMENT, list them.
+    """Print a document that the cluster would get, offline.
 
-    What only a cloud can tell is filled in by example: the flavors' sizes by those of the `local` cloud, addresses from
+    Without DOCUMENT, lists them. What only a cloud can tell is filled in by example: the flavors' sizes by those of the `local` cloud, addresses from
     the spec's range, and placeholders for secrets.
     """
     from provision.clusterfile import load
