@@ -32,7 +32,8 @@ def _live(file: Path | None) -> Live:
 def ssh(context: click.Context, *, file: Path | None, words: tuple[str, ...]) -> None:
     """Open a shell on a node, or run a command there.
 
-    NODE is a node's name or its end, as `worker-1`. Default: the master. CMD goes to the node's shell as ssh sends it. The exit code is CMD's.
+    NODE is a node's name or its end, as `worker-1`. Default: the master. CMD goes to the node's shell as ssh sends
+    it. The exit code is CMD's.
     """
     from provision.operations.cluster.run import choose, ssh_argv
 
@@ -71,7 +72,8 @@ def run(
 ) -> None:
     """Run a command on many nodes at once.
 
-    Shows every node's result, and ends with the worst exit code. One word goes to the nodes' shells as it is (`-- 'uptime | cut -c 1-20'`), several are one command with arguments.
+    Shows every node's result, and ends with the worst exit code. One word goes to the nodes' shells as it is (`--
+    'uptime | cut -c 1-20'`), several are one command with arguments.
     """
     from dataclasses import asdict
 

@@ -90,7 +90,8 @@ def init(name: str, file: Path) -> None:
 def render(document: str | None, file: Path | None) -> None:
     """Print a document that the cluster would get, offline.
 
-    Without DOCUMENT, lists them. What only a cloud can tell is filled in by example: the flavors' sizes by those of the `local` cloud, addresses from
+    Without DOCUMENT, lists them. What only a cloud can tell is filled in by example: the flavors' sizes by those of
+    the `local` cloud, addresses from
     the spec's range, and placeholders for secrets.
     """
     from provision.clusterfile import load
