@@ -11,7 +11,7 @@ import click
 from provision import __version__
 from provision.base.errors import ProvisionError
 
-# Where each command is, and the first sentence of its help: `provision --help` imports no command and stays under 0.3 s.
+# Where each command is, and the first sentence of its help: `provision --help` imports none and stays under 0.3 s.
 # tests/unit/cli/test_main.py compares the sentence with the command's own.
 COMMANDS: Final = {
     "init": ("provision.cli.spec:init", "Write a cluster.yaml with every field and its default."),

@@ -91,8 +91,7 @@ def render(document: str | None, file: Path | None) -> None:
     """Print a document that the cluster would get, offline.
 
     Without DOCUMENT, lists them. What only a cloud can tell is filled in by example: the flavors' sizes by those of
-    the `local` cloud, addresses from
-    the spec's range, and placeholders for secrets.
+    the `local` cloud, addresses from the spec's range, and placeholders for secrets.
     """
     from provision.clusterfile import load
     from provision.model.cluster.example import documents
