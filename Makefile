@@ -31,11 +31,11 @@ check: setup-test  ## Lint, types, import layers, unit tests and docs: about a m
 	$(BIN)/lint-imports --no-cache | tail -n 5; exit $${PIPESTATUS[0]}
 	$(BIN)/ansible-lint --offline -q playbooks
 	$(BIN)/pytest -q -n 2 tests/unit
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 docs: setup-test  ## Renew the generated pages, and build the docs into build/docs.
 	$(BIN)/python -m provision.cli.reference
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "Open build/docs/index.html (for the search: python3 -m http.server -d build/docs)."
 
 setup:
