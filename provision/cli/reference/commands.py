@@ -59,8 +59,10 @@ def _section(path: str, command: click.Command) -> list[str]:
     usage = " ".join((path, *command.collect_usage_pieces(context)))
     lines = [f"{level} `{path}`", "", *("\n\n".join(_paragraphs(command)), "")]
     lines += ["```text", usage, "```", ""]
-    if arguments := [_argument(each, context) for each in command.params if isinstance(each, click.Argument)]:
-        lines += [*arguments, ""]
+    for argument in command.params:
+        default = argument.get_default(context)
+        if isinstance(argument, click.Argument) and isinstance(default, str):
+            lines += [f"{code(argument.make_metavar(context).strip('[]'))} is {code(default)} by default.", ""]
     options = [option for option in command.params if isinstance(option, click.Option) and not option.hidden]
     if options:
         lines += table(("Option", "Meaning", "Default"), (_option(option, context) for option in options))
@@ -70,13 +72,6 @@ def _section(path: str, command: click.Command) -> list[str]:
 def _paragraphs(command: click.Command) -> list[str]:
     text = inspect.cleandoc(command.help or "")
     return [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
-
-
-def _argument(argument: click.Argument, context: click.Context) -> str:
-    default = argument.get_default(context)
-    if isinstance(default, str):
-        return f"- {code(argument.make_metavar(context).strip('[]'))}: default {code(default)}"
-    return f"- {code(argument.make_metavar(context))}: {'required' if argument.required else 'optional'}"
 
 
 def _option(option: click.Option, context: click.Context) -> tuple[str, str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,7 +12,9 @@ NOTICE = "<!-- Made from the code by `make docs`. Change {source} instead. -->"
 
 
 def code(text: str) -> str:
-    """Set `text` as code, also where it holds backticks."""
+    """Set `text` as code, also where it holds backticks or what ends a table's cell."""
+    if "|" in text:
+        return f"<code>{html.escape(text, quote=False).replace('|', '&#124;')}</code>"
     return f"`` {text} ``" if "`" in text else f"`{text}`"
 
 

@@ -37,9 +37,13 @@ def test_every_command_has_a_section():
         assert f"# `{name}`\n" in page
 
 
+def test_a_bar_in_an_option_ends_no_cell():
+    assert "| <code>--role [master&#124;workers&#124;all]</code> | On which nodes. | all |" in commands_page(cli)
+
+
 def test_every_option_says_what_it_does():
     for line in commands_page(cli).splitlines():
-        if line.startswith("| `-"):
+        if line.startswith(("| `-", "| <code>-")):
             assert line.split(" | ")[1], f"this option has no help text: {line}"
 
 
