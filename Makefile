@@ -4,7 +4,7 @@ BIN := .venv/bin
 SPEC ?= $(wildcard cluster.yaml)
 FILE := $(if $(SPEC),--file $(SPEC))
 
-.PHONY: help up test check down clean setup setup-test lock
+.PHONY: help up test check docs down clean setup setup-test lock
 
 help:  ## Say what each target does.
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,19 +18,25 @@ down:  ## Remove the cluster; keep the local cloud and its images for the next t
 clean:  ## Remove all that `make up` made: cluster, cloud, images, caches and the Python environment.
 	@test ! -x $(BIN)/provision || { ./setup.sh with-docker $(BIN)/provision down --yes $(FILE) || true; }
 	@test ! -x $(BIN)/provision || ./setup.sh with-docker $(BIN)/provision cloud down --purge --yes
-	rm -rf .venv dist
+	rm -rf .venv dist build
 
 test: setup-test  ## Everything: lint, types, unit, integration and the whole product for real.
 	@$(MAKE) --no-print-directory check
 	@./setup.sh with-docker tests/run
 
-check: setup-test  ## Lint, types, import layers and unit tests: under a minute.
+check: setup-test  ## Lint, types, import layers, unit tests and docs: about a minute.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache | tail -n 5; exit $${PIPESTATUS[0]}
 	$(BIN)/ansible-lint --offline -q playbooks
 	$(BIN)/pytest -q -n 2 tests/unit
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs: setup-test  ## Renew the generated pages, and build the docs into build/docs.
+	$(BIN)/python -m provision.cli.reference
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "Open build/docs/index.html (for the search: python3 -m http.server -d build/docs)."
 
 setup:
 	@./setup.sh install run

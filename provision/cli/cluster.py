@@ -32,7 +32,7 @@ _SIGNS = {"create": "+", "delete": "-", "tag": "~", "attach": "~", "update": "~"
 @file_option
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def plan(file: Path | None, *, as_json: bool) -> None:
-    """Show what `up` would do; changes nothing."""
+    """Show what `up` would do. Changes nothing."""
     from provision.operations.cluster.preview import preview
 
     made = preview(load_spec(file), source_of(file))
@@ -55,7 +55,10 @@ def plan(file: Path | None, *, as_json: bool) -> None:
 )
 @click.option("--replace", is_flag=True, help="Allow steps that lose what is on a node.")
 def up(file: Path | None, *, yes: bool, timeout: int, replace: bool) -> None:
-    """Create the cluster, or what is missing of it; wait until it works; print where to log in."""
+    """Make the cluster, or what is missing of it.
+
+    Waits until it works, and says where to log in.
+    """
     from provision.adapters.cluster_dir import ClusterDir
     from provision.adapters.openstack.cloud import connect
     from provision.operations.cluster.up import Up, ensure_cloud, helpers_for
@@ -84,7 +87,10 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool) -> None:
 @file_option
 @click.option("--json", "as_json", is_flag=True, help="Print the state as JSON.")
 def status(file: Path | None, *, as_json: bool) -> int:
-    """Show the state of the cluster in its cloud, Spark and the Hub; exits with 1 when it does not work."""
+    """Show the cluster as the cloud, Spark and the Hub see it.
+
+    Exits with 1 when it does not work.
+    """
     from provision.adapters.cluster_dir import ClusterDir
     from provision.adapters.openstack.cloud import connect
     from provision.operations.cluster.status import status as read_status
@@ -104,7 +110,10 @@ def status(file: Path | None, *, as_json: bool) -> int:
 @file_option
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 def down(file: Path | None, *, yes: bool) -> None:
-    """Remove the cluster: everything that carries its mark, even if half-made, and nothing else."""
+    """Remove the cluster: all that carries its mark, and nothing else.
+
+    Works on a half-made cluster too.
+    """
     from provision.adapters.cluster_dir import ClusterDir
     from provision.adapters.openstack.cloud import connect
     from provision.operations.cluster.down import down as remove

@@ -13,7 +13,10 @@ from provision.cli.terminal import TerminalProgress, print_json
 
 @click.group()
 def image() -> None:
-    """Bake and list golden images: disk images with all the software of a node."""
+    """Bake and list golden images.
+
+    A golden image is a disk with all of a node's software that boots by itself.
+    """
 
 
 @image.command()

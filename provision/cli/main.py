@@ -1,4 +1,4 @@
-"""The `provision` command: which commands there are, and how their errors end."""
+"""The `provision` command: its sub-commands, and the exit code of each kind of error."""
 
 from __future__ import annotations
 
@@ -11,20 +11,24 @@ import click
 from provision import __version__
 from provision.base.errors import ProvisionError
 
-# Each command is imported only when it runs: `provision --help` stays under 0.3 s.
+# Where each command is, and the first sentence of its help: `provision --help` imports none and stays under 0.3 s.
+# tests/unit/cli/test_main.py compares the sentence with the command's own.
 COMMANDS: Final = {
-    "init": ("provision.cli.spec:init", "Write a cluster.yaml with every setting and its default."),
+    "init": ("provision.cli.spec:init", "Write a cluster.yaml with every field and its default."),
     "plan": ("provision.cli.cluster:plan", "Show what `up` would do."),
-    "up": ("provision.cli.cluster:up", "Make the cluster, wait until it works, say where to log in."),
-    "status": ("provision.cli.cluster:status", "Show the cluster as the cloud and Spark see it."),
-    "down": ("provision.cli.cluster:down", "Remove the cluster: all that carries its tag, nothing else."),
-    "ssh": ("provision.cli.nodes:ssh", "Open a shell on a node, or run one command there."),
+    "up": ("provision.cli.cluster:up", "Make the cluster, or what is missing of it."),
+    "status": ("provision.cli.cluster:status", "Show the cluster as the cloud, Spark and the Hub see it."),
+    "down": ("provision.cli.cluster:down", "Remove the cluster: all that carries its mark, and nothing else."),
+    "ssh": ("provision.cli.nodes:ssh", "Open a shell on a node, or run a command there."),
     "run": ("provision.cli.nodes:run", "Run a command on many nodes at once."),
     "verify": ("provision.cli.nodes:verify", "Test the live cluster with testinfra."),
-    "render": ("provision.cli.spec:render", "Print any document the cluster would get, offline."),
-    "inventory": ("provision.cli.nodes:inventory", "Ansible's dynamic inventory, from the cloud's own metadata."),
+    "render": ("provision.cli.spec:render", "Print a document that the cluster would get, offline."),
+    "inventory": ("provision.cli.nodes:inventory", "Print Ansible's dynamic inventory, from the cloud's metadata."),
     "image": ("provision.cli.image:image", "Bake and list golden images."),
-    "cloud": ("provision.cli.cloud.lifecycle:cloud", "Run the `local` cloud: OpenStack in containers on this machine."),
+    "cloud": (
+        "provision.cli.cloud.lifecycle:cloud",
+        "Run the `local` cloud: OpenStack in containers, on this machine or several.",
+    ),
     "registrator": ("provision.cli.registrator:registrator", "Keep Consul's catalogue equal to Docker's containers."),
 }
 
@@ -33,13 +37,13 @@ class LazyGroup(click.Group):
     """A group whose commands are imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Name the commands in the order a user meets them."""
+        """List the commands in the order in which a user meets them."""
         return list(COMMANDS)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Name the nearest command where there is none of this name: click knows only those that were imported."""
+        """Suggest the nearest command for a mistyped name: click itself knows only those that were imported."""
         if args[0] not in COMMANDS and not ctx.resilient_parsing:
             from difflib import get_close_matches
 

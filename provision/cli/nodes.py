@@ -34,9 +34,10 @@ def _find_cluster(file: Path | None) -> LiveCluster:
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[NODE] [-- CMD…]")
 @click.pass_context
 def ssh(context: click.Context, *, file: Path | None, words: tuple[str, ...]) -> None:
-    """Open a shell on NODE (default: the master; a node's name or its end, as `worker-1`), or run CMD there.
+    """Open a shell on a node, or run a command there.
 
-    CMD goes to the node's shell as ssh sends it. The exit code is CMD's.
+    NODE is a node's name or its end, as `worker-1`. Default: the master. CMD goes to the node's shell as ssh sends
+    it. The exit code is CMD's.
     """
     name, command = split(words, sys.argv)
     cluster = _find_cluster(file)
@@ -71,9 +72,10 @@ def run(
     as_json: bool,
     command: tuple[str, ...],
 ) -> None:
-    """Run CMD on many nodes at once, print every node's result, and exit with the highest exit code.
+    """Run a command on many nodes at once.
 
-    One word goes to the nodes' shells as it is (`-- 'uptime | cut -c 1-20'`), several are one command with arguments.
+    Shows every node's result, and ends with the worst exit code. One word goes to the nodes' shells as it is (`--
+    'uptime | cut -c 1-20'`), several are one command with arguments.
     """
     line = command[0] if len(command) == 1 else shlex.join(command)
     results = run_on_nodes(_find_cluster(file), role, line, timeout)
@@ -97,7 +99,11 @@ def run(
 @click.option("--json", "as_json", is_flag=True, help="Print every check as JSON.")
 @click.option("-k", "only", metavar="EXPRESSION", default="", help="Only the checks whose names match (pytest -k).")
 def verify(*, file: Path | None, as_json: bool, only: str) -> None:
-    """Test the live cluster with testinfra: software, units, sockets, secrets, a job on every worker, the Hub."""
+    """Test the live cluster with testinfra.
+
+    Looks at software, units, sockets and secrets, runs a job on every worker and logs in to the Hub. Exits with 1 when
+    a check fails.
+    """
     from provision.operations.cluster.verify import verify as run_checks  # it imports Jinja and YAML
 
     progress = TerminalProgress()
@@ -119,7 +125,7 @@ def verify(*, file: Path | None, as_json: bool, only: str) -> None:
 @click.option("--list", "listed", is_flag=True, help="Groups, nodes and their variables, as Ansible asks for them.")
 @click.option("--host", metavar="NODE", help="One node's variables.")
 def inventory(*, file: Path | None, listed: bool, host: str | None) -> None:
-    """Print Ansible's dynamic inventory, made from the cloud's metadata (JSON, without secrets)."""
+    """Print Ansible's dynamic inventory, from the cloud's metadata. JSON, without secrets."""
     if host and listed:
         raise click.UsageError("give --list or --host, not both")
     data = _find_cluster(file).inventory()

@@ -21,8 +21,22 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--consul", "consul_url", default="http://127.0.0.1:8500", envvar="CONSUL_HTTP_ADDR", show_default=True)
-@click.option("--docker", "docker_url", default="unix:///var/run/docker.sock", envvar="DOCKER_HOST", show_default=True)
+@click.option(
+    "--consul",
+    "consul_url",
+    default="http://127.0.0.1:8500",
+    envvar="CONSUL_HTTP_ADDR",
+    show_default=True,
+    help="This host's Consul agent.",
+)
+@click.option(
+    "--docker",
+    "docker_url",
+    default="unix:///var/run/docker.sock",
+    envvar="DOCKER_HOST",
+    show_default=True,
+    help="The Docker engine.",
+)
 @click.option("--internal", is_flag=True, help="Register containers' own addresses and exposed ports.")
 @click.option(
     "--network", default="", help="Network whose addresses are registered; a SERVICE_NETWORK label overrides it."

@@ -61,9 +61,18 @@ def source_of(file: Path | None) -> str:
 
 @click.command()
 @click.argument("name", default="analytics")
-@click.option("-f", "--file", "file", type=click.Path(path_type=Path), default=Path("cluster.yaml"), metavar="FILE")
+@click.option(
+    "-f",
+    "--file",
+    "file",
+    type=click.Path(path_type=Path),
+    default=Path("cluster.yaml"),
+    metavar="FILE",
+    show_default=True,
+    help="The file to write.",
+)
 def init(name: str, file: Path) -> None:
-    """Write a cluster.yaml with every field, its default and what it means."""
+    """Write a cluster.yaml with every field and its default."""
     from provision.clusterfile.units import Wrong, cluster_name
     from provision.model.templating import render as render_template
 
@@ -90,10 +99,10 @@ def init(name: str, file: Path) -> None:
 @click.argument("document", required=False)
 @file_option
 def render(document: str | None, file: Path | None) -> None:
-    """Print a document that the cluster's nodes would get, offline; without DOCUMENT, list them.
+    """Print a document that the cluster would get, offline.
 
-    What only a cloud knows is filled in with examples: the flavors' sizes are those of the `local` cloud, addresses
-    come from the spec's range, and secrets are placeholders.
+    Without DOCUMENT, lists them. What only a cloud can tell is filled in by example: the flavors' sizes by those of
+    the `local` cloud, addresses from the spec's range, and placeholders for secrets.
     """
     from provision.model.cluster.example import documents
     from provision.model.localcloud.flavors import FLAVORS
