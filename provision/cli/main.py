@@ -29,7 +29,10 @@ COMMANDS: Final = {
         "provision.cli.cloud.lifecycle:cloud",
         "Run the `local` cloud: OpenStack in containers, on this machine or several.",
     ),
-    "registrator": ("provision.cli.registrator:registrator", "Keep Consul's catalogue equal to Docker's containers."),
+    "registrator": (
+        "provision.cli.registrator:registrator",
+        "Keep Consul's catalogue in sync with Docker's containers.",
+    ),
 }
 
 

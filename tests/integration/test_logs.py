@@ -23,7 +23,7 @@ class WorldLogs(Logs):
         super().__init__()
         self._world = world
 
-    def copies(self):
+    def sources(self):
         found = self._world.docker.containers.list(
             all=True, filters={"label": f"test-run={self._world.run}"}, ignore_removed=True
         )

@@ -504,7 +504,9 @@ def _machine(tmp_path, monkeypatch):
     )
     monkeypatch.setattr("provision.adapters.host.files.os.fsync", lambda handle: None)
     # `openssl passwd`, the one program that is run.
-    monkeypatch.setattr("provision.adapters.host.process.must", lambda argv, *, stdin, **_: f"$6$salt${stdin.strip()}")
+    monkeypatch.setattr(
+        "provision.adapters.host.process.run_checked", lambda argv, *, stdin, **_: f"$6$salt${stdin.strip()}"
+    )
 
 
 @pytest.fixture

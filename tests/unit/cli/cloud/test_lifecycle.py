@@ -39,7 +39,7 @@ def run(*arguments, cwd):
     [
         (["scale", "nova-api"], "'nova-api' is not SERVICE=N"),
         (["scale", "nova-api=0"], "nova-api needs at least one"),
-        (["scale", "nova-api=11"], "more than there are places for"),
+        (["scale", "nova-api=11"], "cannot have 11 replicas"),
         (["scale", "nova-api=2", "what=2"], "there is no service 'what'"),
         (["scale"], "Missing argument"),
         (["upgrade"], "there is no local cloud on this machine"),

@@ -34,7 +34,7 @@ class FakeCloud:
     def logs(self, report):
         return self
 
-    def copies(self):
+    def sources(self):
         return [LogSource("a", "nova-api", "nova-api-1")]
 
     def frames(self, source, **_):

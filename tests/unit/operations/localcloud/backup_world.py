@@ -156,7 +156,7 @@ def make_cloud(monkeypatch, tmp_path):
     )
     engine = SimpleNamespace(states=lambda: cloud.states, ensure_bridge=lambda bridge: True)
     for module in (shared_backup, restore):
-        monkeypatch.setattr(module, "Data", lambda: data)
+        monkeypatch.setattr(module, "ContainerData", lambda: data)
     for module in (backup, restore):
         monkeypatch.setattr(module, "Inspector", lambda: SimpleNamespace(units=lambda: cloud.units))
     monkeypatch.setattr(restore, "Engine", lambda: engine)
@@ -165,7 +165,7 @@ def make_cloud(monkeypatch, tmp_path):
     monkeypatch.setattr(restore.preflight, "require", lambda progress: None)
     monkeypatch.setattr(restore.compose, "require", lambda: None)
     monkeypatch.setattr(restore, "ensure_files", lambda tags: log.append(("files",)) or cloud.installation)
-    monkeypatch.setattr(members, "ConsulKeys", lambda url: FakeKeys(log))
+    monkeypatch.setattr(members, "Catalogue", lambda url: FakeKeys(log))
     monkeypatch.setattr(members, "ensure_access", lambda url, passwords: log.append(("access",)))
     use_clock(monkeypatch)
     cloud.file = tmp_path / "cloud.tar.gz"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from provision.adapters.consul.catalogue import ConsulUnavailableError
+from provision.adapters.consul.http import ConsulUnavailableError
 
 
 class ConsulKeys:

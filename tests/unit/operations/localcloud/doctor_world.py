@@ -47,13 +47,13 @@ class FakeInspector:
     def host(self):
         return "vm"
 
-    def serving(self):
+    def running_containers(self):
         return (CONTAINER,)
 
     def clock(self):
         return Clock("Docker's host", 0.0, 0.0)
 
-    def answer(self, unit, argv, seconds=20):
+    def output_of(self, unit, argv, seconds=20):
         self.asked.append((unit.name, argv[0]))
         answer = self.answers[argv[0]]
         if isinstance(answer, Exception):
@@ -113,7 +113,7 @@ def make_inspector(monkeypatch, tmp_path):
     project = SimpleNamespace(project="provision", replicas=lambda: {each.service: 1 for each in inspector.running})
     monkeypatch.setattr(doctor, "Inspector", lambda: inspector)
     monkeypatch.setattr(doctor, "catalogue", FakeConsul)
-    monkeypatch.setattr(inspection, "OpenStack", FakeCloud)
+    monkeypatch.setattr(inspection, "Admin", FakeCloud)
     monkeypatch.setattr(doctor, "control", lambda: project)
     monkeypatch.setattr(doctor, "hypervisors", lambda settings: ())
     monkeypatch.setattr(doctor, "image_tags", lambda contexts: TAGS)

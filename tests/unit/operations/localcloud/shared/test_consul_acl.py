@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from provision.adapters.consul.catalogue import ConsulUnavailableError
+from provision.adapters.consul.http import ConsulUnavailableError
 from provision.base.poll import Pending
 from provision.model.localcloud.consul_acl import ACCESSES
 from provision.operations.localcloud.shared import consul_acl

@@ -28,7 +28,7 @@ def test_what_does_not_answer_is_said_and_hides_nothing_else(inspector, monkeypa
             raise ProvisionError("Nova does not answer: 503")
 
     monkeypatch.setattr(doctor, "catalogue", Away)
-    monkeypatch.setattr(inspection, "OpenStack", Half)
+    monkeypatch.setattr(inspection, "Admin", Half)
     inspector.answers["bash"] = ProvisionError("bash in rabbitmq-1: no answer within 45 s")
     seen = doctor.observe()
     assert seen.unseen == {

@@ -13,7 +13,8 @@ from provision.base.errors import UsageError
 from provision.base.progress import Silent
 from provision.model.localcloud.host import ServiceState
 from provision.model.localcloud.image_families import image_tags
-from provision.model.localcloud.settings import GivenTls, Settings, env_file
+from provision.model.localcloud.render import env_file
+from provision.model.localcloud.settings import GivenTls, Settings
 from provision.operations.localcloud.shared import installation
 from provision.operations.localcloud.shared.images import contexts
 
@@ -22,8 +23,8 @@ def test_an_installation_of_an_older_version_gets_the_values_that_it_lacks(monke
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert installation.control().values == {}
     every = installation.this_checkout()
-    assert every["COPY"] == "1"
-    old = {key: value for key, value in every.items() if not key.endswith(("COPY", "_COPIES"))}
+    assert every["REPLICA"] == "1"
+    old = {key: value for key, value in every.items() if not key.endswith(("REPLICA", "_COPIES"))}
     paths.localcloud_dir().mkdir(parents=True)
     (paths.localcloud_dir() / "compose.env").write_text("".join(f"{key}={value}\n" for key, value in old.items()))
     lacking = installation.control().values

@@ -27,7 +27,7 @@ class Engine:
         # Apart from the others, a member refuses every question.
         return self.answers.get(container, (1, "ERROR 1047 (08S01)"))
 
-    def settle(self, container, limit):
+    def wait_and_remove(self, container, limit):
         self.settled.append(container)
 
 

@@ -147,7 +147,7 @@ def test_what_never_works_and_is_out_of_date_is_not_kept(machine):
 
 
 def test_a_replica_is_not_removed_while_consul_is_away(machine, monkeypatch):
-    from provision.adapters.consul.catalogue import ConsulUnavailableError
+    from provision.adapters.consul.http import ConsulUnavailableError
 
     machine.put("nova-api", 1, "new")
     extra = machine.put("nova-api", 2, "new")

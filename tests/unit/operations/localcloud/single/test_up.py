@@ -31,7 +31,7 @@ class FakeAdmin:
         self.machine = machine
         self.silent = set()
 
-    def answers(self, url):
+    def api_problem(self, url):
         return "no connection" if any(f":{port}/" in url for port in self.silent) else ""
 
     def lacking(self, hypervisors, replicas):

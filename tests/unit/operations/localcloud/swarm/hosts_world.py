@@ -35,7 +35,7 @@ class FakeSwarm:
     def hosts(self):
         return tuple(self.known.values())
 
-    def give_member(self, host, member):
+    def set_member(self, host, member):
         self.known[host] = replace(self.known[host], member=member)
 
     def begin(self, address):
@@ -50,7 +50,7 @@ class FakeSwarm:
     def leave(self):
         self.left = True
 
-    def wanted(self):
+    def desired_replicas(self):
         return self.services
 
     def address(self, service):

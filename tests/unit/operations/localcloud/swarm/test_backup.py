@@ -38,10 +38,10 @@ def _here(monkeypatch, tmp_path):
     data = FakeData()
     data.galera = {"c1": SERVES}
     here = SimpleNamespace(data=data, units=(DATABASE,), wanted={"mariadb": 1}, file=tmp_path / "cloud.tar.gz")
-    swarm = SimpleNamespace(wanted=lambda: here.wanted, tasks=lambda: TASKS)
-    monkeypatch.setattr(shared_backup, "Data", lambda: data)
+    swarm = SimpleNamespace(desired_replicas=lambda: here.wanted, tasks=lambda: TASKS)
+    monkeypatch.setattr(shared_backup, "ContainerData", lambda: data)
     monkeypatch.setattr(backup, "Engine", lambda: None)
-    monkeypatch.setattr(backup, "Inspector", lambda: SimpleNamespace(copies=lambda: here.units, units=tuple))
+    monkeypatch.setattr(backup, "Inspector", lambda: SimpleNamespace(replicas=lambda: here.units, units=tuple))
     monkeypatch.setattr(backup, "current_settings", lambda engine: Settings(ha=True, swarm=True))
     monkeypatch.setattr(backup, "swarm_adapter", lambda settings: swarm)
     return here

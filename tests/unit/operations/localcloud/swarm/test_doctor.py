@@ -31,7 +31,7 @@ class FakeSwarm:
     def tasks(self):
         return TASKS
 
-    def wanted(self):
+    def desired_replicas(self):
         return {"keystone": 2}
 
     def address(self, service):
@@ -39,7 +39,7 @@ class FakeSwarm:
 
 
 class FakeInspector:
-    def copies(self):
+    def sources(self):
         return (Unit("keystone", "provision_keystone.1.x", "provision", "running", unhealthy=True, container="c1"),)
 
 

@@ -48,7 +48,7 @@ def _world(monkeypatch, tmp_path):
         for name, text in key_files(KEPT).items():
             writer.add(name, [text.encode()])
 
-    monkeypatch.setattr(shared_backup, "Data", lambda: data)
+    monkeypatch.setattr(shared_backup, "ContainerData", lambda: data)
     world.keep = lambda *units, images=False: shared_backup.write_backup(
         Silent(), world.file, (UNIT, *units), keys, images=images
     )
@@ -57,7 +57,7 @@ def _world(monkeypatch, tmp_path):
         hosts=lambda: world.hosts,
         host_id=lambda: world.me,
         registry_answers=lambda: True,
-        ending=lambda: log.append("ending") or world.ending.pop(0),
+        stopping_hosts=lambda: log.append("ending") or world.ending.pop(0),
     )
 
     class FakeDeployment:
@@ -72,7 +72,7 @@ def _world(monkeypatch, tmp_path):
     for name, value in {
         "Data": lambda: data,
         "Engine": lambda: None,
-        "Inspector": lambda: SimpleNamespace(copies=lambda: (UNIT,)),
+        "Inspector": lambda: SimpleNamespace(replicas=lambda: (UNIT,)),
         "current_settings": lambda engine: SETTINGS,
         "swarm_adapter": lambda settings: swarm,
         "ensure_built": lambda *_: ({"glance": "ab"}, {}),

@@ -25,7 +25,9 @@ def _world(monkeypatch, tmp_path):
     monkeypatch.setattr(upgrade.compose, "require", lambda: None)
     monkeypatch.setattr(upgrade, "Engine", lambda: None)
     monkeypatch.setattr(upgrade, "current_settings", lambda engine: SETTINGS)
-    monkeypatch.setattr(upgrade, "swarm_adapter", lambda settings: SimpleNamespace(wanted=lambda: world.wanted))
+    monkeypatch.setattr(
+        upgrade, "swarm_adapter", lambda settings: SimpleNamespace(desired_replicas=lambda: world.wanted)
+    )
     monkeypatch.setattr(upgrade, "missing_members", lambda swarm, settings: world.missing)
     monkeypatch.setattr(
         upgrade, "bring_up", lambda engine, swarm, progress, *what: world.brought.append(tuple(map(set, what)))
@@ -80,7 +82,7 @@ class FakeSwarm:
     def updates(self):
         return {}
 
-    def wanted(self):
+    def desired_replicas(self):
         return {"nova-api": 1}
 
 
