@@ -105,7 +105,7 @@ def render(document: str | None, file: Path | None) -> None:
     the `local` cloud, addresses from the spec's range, and placeholders for secrets.
     """
     from provision.model.cluster.example import documents
-    from provision.model.localcloud.flavors import FLAVORS
+    from provision.model.localcloud.settings import FLAVORS
 
     rendered = documents(load_spec(file), source_of(file), FLAVORS)
     if document is None:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from provision.model.localcloud.flavors import FLAVORS
-from provision.model.localcloud.settings import EXTERNAL_NETWORK, PHYSICAL_NETWORK, PROJECT, REGION, apis
+from provision.model.localcloud.settings import EXTERNAL_NETWORK, FLAVORS, PHYSICAL_NETWORK, PROJECT, REGION, apis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

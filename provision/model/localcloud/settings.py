@@ -15,6 +15,7 @@ from provision.base.constants import (
     UPLINK_NETWORK,
     LocalCloudPorts,
 )
+from provision.base.model import Flavor
 from provision.model.localcloud.image_families import FAMILIES
 from provision.model.localcloud.replicas import SCALABLE_SERVICES, SPREAD, count
 
@@ -29,6 +30,12 @@ LABEL: Final = LOCALCLOUD_LABEL
 """Label on every container, network and volume of the local cloud; they are found by it."""
 REGION: Final = "RegionOne"
 EXTERNAL_NETWORK: Final = "public"
+FLAVORS: Final = (
+    Flavor("m1.tiny", 1, 512, 4),
+    Flavor("m1.small", 2, 2048, 8),
+    Flavor("m1.medium", 2, 4096, 16),
+    Flavor("m1.large", 4, 8192, 32),
+)
 PHYSICAL_NETWORK: Final = "provider"
 MIGRATED: Final = ("keystone", "placement", "glance", "nova", "neutron")
 """Families with a database, in the order in which their schemas are migrated."""

@@ -12,7 +12,7 @@ from provision.base.errors import ProvisionError
 from provision.model.cluster.plan import Plan
 from provision.model.cluster.plan import plan as make_plan
 from provision.model.cluster.resources import ObservedCluster
-from provision.model.localcloud.flavors import FLAVORS
+from provision.model.localcloud.settings import FLAVORS
 from provision.operations.cluster.resolve import GOLDEN, resolve, resolve_without_cloud, used_image
 from provision.operations.cluster.up import check_ownership
 

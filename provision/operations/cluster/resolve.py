@@ -158,6 +158,6 @@ def _find_access(
         raise UsageError(
             f"{source}: network.access: this machine is {own}, behind address translation, and cannot know which "
             "address the cloud sees",
-            "Name the ranges that may reach the Hub: network: {access: [your public address/32]}",
+            "Name the ranges that may reach the Hub: `network: {access: [your public address/32]}`.",
         )
     return (ipaddress.IPv4Network(f"{own}/32"),)

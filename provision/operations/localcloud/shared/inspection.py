@@ -19,8 +19,8 @@ from provision.model.localcloud.doctor import observed
 from provision.model.localcloud.doctor.observed import Clock, DatabaseMember
 from provision.model.localcloud.settings import PROJECT, apis
 from provision.model.registrator.services import RegistratorSettings, plan_changes, token_hash, wanted_services
-from provision.operations.localcloud.shared.bootstrap import admin_login
 from provision.operations.localcloud.shared.installation import read_passwords
+from provision.operations.localcloud.shared.login import admin_login
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

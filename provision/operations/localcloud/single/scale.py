@@ -12,7 +12,7 @@ from provision.adapters.openstack.admin import Admin
 from provision.base.errors import ProvisionError
 from provision.model.localcloud.replicas import READY_TIMEOUT, SCALABLE_SERVICES, SERVICE_FAMILIES, parse_replicas
 from provision.model.localcloud.settings import INFRASTRUCTURE
-from provision.operations.localcloud.shared import bootstrap
+from provision.operations.localcloud.shared import login
 from provision.operations.localcloud.shared.images import ensure_images
 from provision.operations.localcloud.shared.installation import (
     catalogue,
@@ -130,6 +130,6 @@ def image_values(
 
 def forget_removed(progress: Progress, settings: Settings) -> None:
     """Remove the entries of removed replicas from Nova's list; if Nova does not answer, until the next time."""
-    admin = Admin(bootstrap.admin_login(settings, read_passwords().get("admin", "")))
+    admin = Admin(login.admin_login(settings, read_passwords().get("admin", "")))
     for host in admin.forget_services(settings.replicas):
         progress.update(host, "removed from Nova's list of services")

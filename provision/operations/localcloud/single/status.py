@@ -12,7 +12,7 @@ from provision.model.localcloud.health import instances
 from provision.model.localcloud.replicas import drift
 from provision.model.localcloud.settings import PROJECT, apis, base_service
 from provision.model.localcloud.status import ServiceStatus, service_status, table, wanted_of
-from provision.operations.localcloud.shared import bootstrap
+from provision.operations.localcloud.shared import login
 from provision.operations.localcloud.shared.installation import (
     catalogue,
     control,
@@ -94,7 +94,7 @@ def status() -> SingleHostStatus:
     states = tuple(sorted(engine.states(), key=lambda each: (each.project, each.service, each.number)))
     if not states:
         return SingleHostStatus((), (), {}, {})
-    admin = Admin(bootstrap.admin_login(settings, read_passwords().get("admin", "")))
+    admin = Admin(login.admin_login(settings, read_passwords().get("admin", "")))
     answers = {
         api.name: admin.api_problem(settings.public_url(api.port, api.health)) for api in apis(settings) if api.awaited
     }

@@ -14,7 +14,7 @@ from provision.base.constants import LOCAL_CLOUD
 from provision.base.poll import Pending
 from provision.model.localcloud.replicas import SERVICE_FAMILIES
 from provision.model.localcloud.settings import EARLY, NEED_ACCOUNTS, PROJECT, apis, bridges
-from provision.operations.localcloud.shared import bootstrap, preflight, schema, tls
+from provision.operations.localcloud.shared import login, preflight, schema, tls
 from provision.operations.localcloud.shared.hypervisors import AGENTS, await_hypervisors
 from provision.operations.localcloud.shared.images import ensure_images
 from provision.operations.localcloud.shared.installation import (
@@ -60,7 +60,7 @@ def up(progress: Progress, *, ha: bool | None = None) -> None:
             installation = ensure_files(tags)
         _start(engine, installation, progress)
         drop_unused(engine, installation)
-    entry = bootstrap.user_entry(installation.settings, installation.passwords["provision"])
+    entry = login.user_entry(installation.settings, installation.passwords["provision"])
     if clouds_yaml.ensure_entry(paths.clouds_yaml(), LOCAL_CLOUD, entry):
         progress.note(f"wrote the entry `{LOCAL_CLOUD}` into {paths.clouds_yaml()}")
 
@@ -79,7 +79,7 @@ def _start(engine: Engine, installation: Installation, progress: Progress) -> No
         for bridge in bridges(settings):
             engine.ensure_bridge(bridge)
         keystone_migrated = _migrate(engine, installation, watch, running)
-    admin = Admin(bootstrap.admin_login(settings, installation.passwords["admin"]))
+    admin = Admin(login.admin_login(settings, installation.passwords["admin"]))
     made: list[str] = []
 
     def note(text: str) -> None:

@@ -16,7 +16,7 @@ from provision.base.errors import ProvisionError, UsageError
 from provision.base.poll import Pending
 from provision.model.localcloud.image_families import image_name
 from provision.model.localcloud.swarm import FIRST, NETWORK, TUNNEL, absent_members, names, next_member, part
-from provision.operations.localcloud.shared import bootstrap, members
+from provision.operations.localcloud.shared import login, members
 from provision.operations.localcloud.shared.images import ensure_images
 from provision.operations.localcloud.shared.installation import (
     ensure_files,
@@ -178,7 +178,7 @@ def _require_others(swarm: Swarm, settings: Settings) -> None:
 
 def ensure_clouds_yaml(progress: Progress, settings: Settings) -> None:
     """Write the entry into this host's clouds.yaml: the APIs answer on every host."""
-    entry = bootstrap.user_entry(settings, read_passwords()["provision"])
+    entry = login.user_entry(settings, read_passwords()["provision"])
     if clouds_yaml.ensure_entry(paths.clouds_yaml(), LOCAL_CLOUD, entry):
         progress.note(f"wrote the entry `{LOCAL_CLOUD}` into {paths.clouds_yaml()}")
 

@@ -11,7 +11,7 @@ from provision.base import paths
 from provision.model.localcloud import ovn
 from provision.model.localcloud.settings import EARLY, bridges
 from provision.model.localcloud.swarm import hypervisor_project
-from provision.operations.localcloud.shared import bootstrap
+from provision.operations.localcloud.shared import login
 from provision.operations.localcloud.shared.hypervisors import AGENTS, await_hypervisors
 from provision.operations.localcloud.shared.installation import is_installed, load_settings, read_passwords
 from provision.operations.localcloud.shared.watch import Watch
@@ -68,7 +68,7 @@ def ensure(engine: Engine, installation: Installation, progress: Progress) -> No
         " OVN metadata": (switch, ovn.sync(settings)),
         " hypervisor": (agent, ["nova-manage", "cell_v2", "discover_hosts"]),
     }
-    admin = Admin(bootstrap.admin_login(settings, installation.passwords["admin"]))
+    admin = Admin(login.admin_login(settings, installation.passwords["admin"]))
     watch = Watch(engine, progress)
     await_hypervisors(engine, admin, watch, [host], replicas=installation.replicas, last_steps=steps)
     watch.until(watch.all_run)
@@ -106,5 +106,5 @@ def retire(engine: Engine, settings: Settings, progress: Progress) -> None:
     """Remove this host's hypervisor for good, also from Nova's and Neutron's lists."""
     if engine.states(hypervisor_project(engine.host())):
         stop(engine, progress, purge=True)
-        admin = Admin(bootstrap.admin_login(settings, read_passwords().get("admin", "")))
+        admin = Admin(login.admin_login(settings, read_passwords().get("admin", "")))
         admin.forget_hypervisor(engine.host())

@@ -20,7 +20,7 @@ from provision.model.localcloud.status import (
     table,
 )
 from provision.model.localcloud.swarm import names
-from provision.operations.localcloud.shared import bootstrap
+from provision.operations.localcloud.shared import login
 from provision.operations.localcloud.shared.images import contexts
 from provision.operations.localcloud.shared.installation import read_passwords
 from provision.operations.localcloud.swarm import hypervisor
@@ -100,8 +100,7 @@ def status() -> SwarmStatus:
     settings = require_swarm()
     swarm = swarm_adapter(settings)
     services = read_services(settings, swarm, swarm.tasks())
-    login = bootstrap.admin_login(settings, read_passwords().get("admin", ""))
-    admin = Admin(login, timeout=20)
+    admin = Admin(login.admin_login(settings, read_passwords().get("admin", "")), timeout=20)
     answers = {
         api.name: admin.api_problem(settings.public_url(api.port, api.health)) for api in apis(settings) if api.awaited
     }

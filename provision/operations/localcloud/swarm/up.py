@@ -17,7 +17,7 @@ from provision.model.localcloud import ovn
 from provision.model.localcloud.replicas import SERVICE_FAMILIES
 from provision.model.localcloud.settings import CLUSTERED, MIGRATED, apis, services_of
 from provision.model.localcloud.swarm import FIRST, clear_jobs, job, member_addresses, part, unwanted_services
-from provision.operations.localcloud.shared import bootstrap, schema
+from provision.operations.localcloud.shared import login, schema
 from provision.operations.localcloud.shared.consul_acl import ensure_access
 from provision.operations.localcloud.shared.installation import exclusive_lock, require_complete_data, save_settings
 from provision.operations.localcloud.swarm import hypervisor
@@ -102,7 +102,7 @@ class Deployment:
         self._progress = progress
         self._file = stack.file()
         self._settings = stack.installation.settings
-        self._admin = Admin(bootstrap.admin_login(self._settings, stack.installation.passwords["admin"]))
+        self._admin = Admin(login.admin_login(self._settings, stack.installation.passwords["admin"]))
 
     def run(self) -> None:
         """Deploy everything, in the order of the services' dependencies."""

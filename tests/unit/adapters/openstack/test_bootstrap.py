@@ -9,8 +9,7 @@ import pytest
 
 from provision.adapters.openstack import bootstrap
 from provision.adapters.openstack.admin import Admin
-from provision.model.localcloud.flavors import FLAVORS
-from provision.model.localcloud.settings import EXTERNAL_NETWORK, PROJECT, Settings, apis
+from provision.model.localcloud.settings import EXTERNAL_NETWORK, FLAVORS, PROJECT, Settings, apis
 
 SETTINGS = Settings()
 SERVICES = [api for api in apis(SETTINGS) if api.user and not api.idle]

@@ -86,7 +86,7 @@ class FakeConsul:
 
 
 class FakeCloud:
-    def __init__(self, login):
+    def __init__(self, login, timeout):
         pass
 
     def clock(self):
@@ -96,10 +96,10 @@ class FakeCloud:
         listed = (api for api in apis(Settings()) if api.type)
         return tuple(Endpoint(api.type, api.user, "public", f"http://127.0.0.1:{api.port}") for api in listed)
 
-    def compute(self):
+    def compute_services(self):
         return (Worker("nova-compute", "compute-1", True),)
 
-    def agents(self):
+    def network_agents(self):
         return (Worker("OVN Controller agent", "compute-1", True),)
 
 
@@ -118,7 +118,6 @@ def make_inspector(monkeypatch, tmp_path):
     monkeypatch.setattr(doctor, "hypervisors", lambda settings: ())
     monkeypatch.setattr(doctor, "image_tags", lambda contexts: TAGS)
     monkeypatch.setattr(inspection, "_SETTLE", 0.0)
-    monkeypatch.setattr(
-        inspection, "statistics", lambda url: "pxname,svname,status\n" + "".join(f"{name},a,UP\n" for name in NAMES)
-    )
+    text = "pxname,svname,status\n" + "".join(f"{name},a,UP\n" for name in NAMES)
+    monkeypatch.setattr(inspection, "HAProxy", lambda url, timeout: SimpleNamespace(statistics=lambda: text))
     return inspector

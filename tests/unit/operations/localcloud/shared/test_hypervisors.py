@@ -23,7 +23,7 @@ def clock(monkeypatch):
 def wait(clock, *rounds):
     """Wait while Nova and Neutron lack what each round says; return the steps that were taken, and what was shown."""
     rounds, steps, shown = list(rounds), [], []
-    admin = SimpleNamespace(lacking=lambda names, replicas: dict.fromkeys(rounds.pop(0), "down"))
+    admin = SimpleNamespace(missing_services=lambda names, replicas: dict.fromkeys(rounds.pop(0), "down"))
     engine = SimpleNamespace(execute=lambda container, argv: steps.append((clock.now, container)))
 
     def until(ask):
@@ -56,7 +56,7 @@ def test_they_are_taken_again_after_ten_seconds(clock):
 def test_what_is_missing_is_said(clock):
     reasons = []
     rounds = [["compute-1 nova-compute"], []]
-    admin = SimpleNamespace(lacking=lambda names, replicas: dict.fromkeys(rounds.pop(0), "down"))
+    admin = SimpleNamespace(missing_services=lambda names, replicas: dict.fromkeys(rounds.pop(0), "down"))
 
     def until(ask):
         while missing := ask():

@@ -24,7 +24,7 @@ def test_what_does_not_answer_is_said_and_hides_nothing_else(inspector, monkeypa
             raise ProvisionError("Consul does not answer")
 
     class Half(FakeCloud):
-        def compute(self):
+        def compute_services(self):
             raise ProvisionError("Nova does not answer: 503")
 
     monkeypatch.setattr(doctor, "catalogue", Away)
@@ -55,16 +55,16 @@ def test_every_member_of_the_database_is_asked_and_judged(inspector):
 
     def answer(unit, argv, seconds=20):
         if argv[0] != "mariadb":
-            return FakeInspector.answer(inspector, unit, argv)
+            return FakeInspector.output_of(inspector, unit, argv)
         if unit.name not in stages:
             raise ProvisionError("no answer")
         return synced.format(stages[unit.name], time.time())
 
-    inspector.answer = answer
+    inspector.output_of = answer
     found = {(each.where, each.wrong) for each in diagnose(doctor.observe()) if each.rule == "database"}
     assert found == {
-        ("mariadb-2-1", "is not in step with its cluster (Joined)"),
-        ("mariadb-3-1", "runs, and does not answer SQL"),
+        ("mariadb-2-1", "is not in sync with its cluster (Joined)"),
+        ("mariadb-3-1", "runs, but does not answer SQL"),
     }
 
 

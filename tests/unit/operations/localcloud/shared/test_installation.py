@@ -24,7 +24,7 @@ def test_an_installation_of_an_older_version_gets_the_values_that_it_lacks(monke
     assert installation.control().values == {}
     every = installation.this_checkout()
     assert every["REPLICA"] == "1"
-    old = {key: value for key, value in every.items() if not key.endswith(("REPLICA", "_COPIES"))}
+    old = {key: value for key, value in every.items() if not key.endswith(("REPLICA", "_REPLICAS"))}
     paths.localcloud_dir().mkdir(parents=True)
     (paths.localcloud_dir() / "compose.env").write_text("".join(f"{key}={value}\n" for key, value in old.items()))
     lacking = installation.control().values

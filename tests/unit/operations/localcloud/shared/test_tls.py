@@ -13,7 +13,7 @@ from provision.base import paths
 from provision.base.errors import UsageError
 from provision.model.localcloud.host import ServiceState
 from provision.model.localcloud.settings import GivenTls, Settings
-from provision.operations.localcloud.shared import bootstrap, installation, tls
+from provision.operations.localcloud.shared import installation, login, tls
 
 
 @pytest.fixture(autouse=True)
@@ -94,21 +94,21 @@ def test_the_users_own_is_shown_and_read_again_when_it_was_renewed(tmp_path, mon
     assert settings.host == "cloud.example.org"
     tls.ensure_tls(settings)
     assert net.leaf(shown().read_text()) == net.leaf(made.cert)
-    assert bootstrap.user_entry(settings, "p")["cacert"] == str(tmp_path / "given/ca.pem")
+    assert login.user_entry(settings, "p")["cacert"] == str(tmp_path / "given/ca.pem")
     files.cert.unlink()
     again, _ = given(tmp_path / "given")
     tls.ensure_tls(settings)
     assert net.leaf(shown().read_text()) == net.leaf(again.cert)
     installation.choose_tls(None)
     assert installation.load_settings() == Settings()
-    assert bootstrap.user_entry(Settings(), "p")["cacert"] == str(paths.localcloud_dir() / "tls/ca.pem")
+    assert login.user_entry(Settings(), "p")["cacert"] == str(paths.localcloud_dir() / "tls/ca.pem")
 
 
 def test_what_everybody_trusts_needs_no_authority(tmp_path):
     _, files = given(tmp_path / "given", addresses=("127.0.0.1",))
     settings = Settings(tls=tls.accept(GivenTls("", files.cert, files.key)))
     assert settings.host == "127.0.0.1"
-    assert "cacert" not in bootstrap.user_entry(settings, "p")
+    assert "cacert" not in login.user_entry(settings, "p")
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ class Machine:
 
     # --- what tests look at ---
 
-    def running_containers(self, service):
+    def serving(self, service):
         """Count the replicas to which HAProxy sends requests."""
         return sum(each.up for each in self.servers() or () if each.backend == service)
 

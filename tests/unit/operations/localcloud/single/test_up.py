@@ -34,7 +34,7 @@ class FakeAdmin:
     def api_problem(self, url):
         return "no connection" if any(f":{port}/" in url for port in self.silent) else ""
 
-    def lacking(self, hypervisors, replicas):
+    def missing_services(self, hypervisors, replicas):
         return {}
 
     def forget_services(self, replicas):
@@ -84,9 +84,9 @@ def machine(monkeypatch, tmp_path):
 
         return made
 
-    monkeypatch.setattr(up.bootstrap, "ensure_accounts", make("accounts"))
-    monkeypatch.setattr(up.bootstrap, "ensure_resources", make("resources"))
-    monkeypatch.setattr(up.bootstrap, "reset_passwords", make("passwords"))
+    monkeypatch.setattr(up, "ensure_accounts", make("accounts"))
+    monkeypatch.setattr(up, "ensure_resources", make("resources"))
+    monkeypatch.setattr(up, "reset_passwords", make("passwords"))
     return machine
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from provision.base.errors import ProvisionError
@@ -39,7 +41,7 @@ class FakeSwarm:
 
 
 class FakeInspector:
-    def sources(self):
+    def replicas(self):
         return (Unit("keystone", "provision_keystone.1.x", "provision", "running", unhealthy=True, container="c1"),)
 
 
@@ -50,12 +52,13 @@ def _swarm(monkeypatch):
         lost = {"failed_nodes": ("host-2", "host-3", "gone")}
         return {
             "checks": lambda: lost,
-            "clocks": lambda: {"clocks": (Clock(consul()._url, 0, 0),)},
+            "clocks": lambda: {"clocks": (Clock(consul().url, 0, 0),)},
             "backends": lambda: {"backends": proxy()},
         }
 
     swarm, asked = FakeSwarm(), []
     swarm.asked = asked
+    monkeypatch.setattr(doctor, "Catalogue", lambda url, token: SimpleNamespace(url=url))
     monkeypatch.setattr(doctor, "require_swarm", lambda: Settings(ha=True, swarm=True))
     monkeypatch.setattr(doctor, "swarm_adapter", lambda settings: swarm)
     monkeypatch.setattr(doctor, "Inspector", FakeInspector)

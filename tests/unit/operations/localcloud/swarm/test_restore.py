@@ -70,7 +70,7 @@ def _world(monkeypatch, tmp_path):
     current = SimpleNamespace(inputs={"nova": "n1", "keystone": "k1"})
     use_clock(monkeypatch)
     for name, value in {
-        "Data": lambda: data,
+        "ContainerData": lambda: data,
         "Engine": lambda: None,
         "Inspector": lambda: SimpleNamespace(replicas=lambda: (UNIT,)),
         "current_settings": lambda engine: SETTINGS,
