@@ -109,6 +109,25 @@ BAD = {
     "no Spark setting": ("name: a\nspark: {defaults: {sql.x: 1}}", 2, ["no Spark setting"], "spark."),
     "setting is a list": ("name: a\nspark: {defaults: {spark.x: [1]}}", 2, ["no text"], "quotes"),
     "setting of two lines": ('name: a\nspark: {defaults: {spark.x: "a\\nb"}}', 2, ["more than one line"], "one line"),
+    "setting that opens a port": (
+        "name: a\nspark: {defaults: {spark.shuffle.service.enabled: true}}",
+        2,
+        ["spark.shuffle.service.enabled", "firewall"],
+        "Remove",
+    ),
+    "setting of the pinned folder": (
+        "name: a\nspark: {defaults: {spark.local.dir: /tmp}}",
+        2,
+        ["this place"],
+        "Remove",
+    ),
+    "setting with an escape in its name": (
+        'name: a\nspark: {defaults: {"spark.au\\\\u0074henticate": "false"}}',
+        2,
+        ["no Spark setting"],
+        "letters",
+    ),
+    "setting without a value": ("name: a\nspark:\n  defaults:\n    spark.x:", 4, ["no value"], "remove"),
     "defaults is a list": ("name: a\nspark: {defaults: [a]}", 2, ["spark.defaults", "not a map"], "indented"),
     "port of SSH": ("name: a\nhub: {port: 22}", 2, ["hub.port", "SSH"], "443"),
     "port of Spark": ("name: a\nhub: {port: 7077}", 2, ["hub.port", "Spark master"], "443"),
@@ -307,3 +326,30 @@ def test_with_line(tmp_path, rest, line):
     file.write_text("name: a\nworkers:\n  flavor: x\n")
     assert with_line(f"{file}: {rest}", file) == (f"{file}:{line}: {rest}" if line else f"{file}: {rest}")
     assert with_line(f"the cloud said: {rest}", file) == f"the cloud said: {rest}"
+
+
+# YAML 1.1 would make 18 of 022, 3600 of 1:00:00, true of on, 1000 of 1_000.
+AS_WRITTEN = [
+    "022",
+    "1:00:00",
+    "on",
+    "yes",
+    "True",
+    "1e3",
+    "0x10",
+    "1_000",
+    "2026-11-27",
+    "+5",
+    ".5",
+    "~/jars",
+    "'64'",
+    '"022"',
+]
+
+
+@pytest.mark.parametrize("written", AS_WRITTEN)
+def test_sparks_own_values_reach_it_as_they_are_written(written, tmp_path):
+    file = tmp_path / "cluster.yaml"
+    file.write_text(f"name: a\nspark:\n  defaults:\n    spark.x: {written}\n")
+    spec = load(file)
+    assert spec.spark.defaults == (("spark.x", written.strip("'\"")),)
