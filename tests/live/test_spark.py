@@ -40,6 +40,10 @@ def test_history_server_answers(master_look: Look) -> None:
     assert master_look["history"] == ["200"], f"unit spark-history answers {master_look['history']}"
 
 
+def test_scratch_is_on_the_disk_and_open_to_drivers(look: Look) -> None:
+    assert look["scratch"] == ["1770 spark spark", "ext4"], f"{look.name}: Spark's scratch is {look['scratch']}"
+
+
 @pytest.fixture(scope="module")
 def job(cluster: Cluster, spark: dict[str, Any]) -> Any:
     """The job that `provision up` runs too, on the workers that are there: it would wait for those that are not."""
