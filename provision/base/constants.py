@@ -42,6 +42,7 @@ class NodePaths:
     spark_env: str = "/etc/spark/spark.env"
     spark_defaults: str = "/etc/spark/spark-defaults.conf"
     spark_work: str = "/var/lib/spark/work"
+    spark_scratch: str = "/var/lib/spark/scratch"
     spark_events: str = "/var/lib/spark/events"
     venv: str = "/opt/jupyter"
     proxy: str = "/opt/chp/node_modules/configurable-http-proxy/bin/configurable-http-proxy"

@@ -9,6 +9,8 @@ import yaml
 
 Path = tuple[str | int, ...]
 
+VERBATIM: Final[tuple[Path, ...]] = (("spark", "defaults"),)
+"""Maps whose values are text as it is written: YAML would make 18 of `022`, true of `on`, and 3600 of `1:00:00`."""
 ALIASES_AT_MOST: Final = 50
 """A spec needs no more; without a limit a few lines of YAML can expand to gigabytes."""
 
@@ -142,6 +144,8 @@ class _Reader:
         return found
 
     def _scalar(self, node: yaml.Node, where: Path) -> Any:  # noqa: ANN401
+        if where[:-1] in VERBATIM and not node.tag.endswith((":null", ":binary")):
+            return node.value
         try:
             return self._scalars.construct_object(node, deep=True)
         except (yaml.YAMLError, ValueError) as error:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
 # Everything behind the page is an emulated VM: a server start takes a minute, a SparkContext two.
 PATIENCE_MS = 1_200_000
@@ -88,25 +88,52 @@ def open_pyspark(page: Page) -> None:
     expect(status).to_contain_text(re.compile(r"PySpark \| (Idle|Busy)"), timeout=PATIENCE_MS)
 
 
-def run_cell(page: Page, code: str) -> str:
-    """Type `code` into the last cell, run it, and return the text of its output once it has ended."""
+def start_cell(page: Page, code: str) -> Locator:
+    """Type `code` into the last cell and run it; return the cell, which may still be busy."""
     cells = page.locator(".jp-Notebook .jp-CodeCell")
     cell = page.locator(f".jp-Notebook .jp-CodeCell >> nth={cells.count() - 1}")
     cell.locator(".cm-content").click()
     page.keyboard.insert_text(code)
     page.keyboard.press("Shift+Enter")
+    return cell
+
+
+def finished(cell: Locator) -> Locator:
+    """Wait until a cell has ended and return its output."""
     # [ ] before it runs, [*] while it does, then its number.
     expect(cell.locator(".jp-InputArea-prompt")).to_have_text(re.compile(r"\[\d+\]"), timeout=PATIENCE_MS)
-    return cell.locator(".jp-OutputArea").inner_text()
+    return cell.locator(".jp-OutputArea")
+
+
+def run_cell(page: Page, code: str) -> str:
+    """Run `code` in the last cell to its end and return the text of its output."""
+    return finished(start_cell(page, code)).inner_text()
+
+
+def shows_a_picture(page: Page, code: str) -> bool:
+    """Run `code` in the last cell to its end and say whether there is a picture of some size in its output."""
+    box = finished(start_cell(page, code)).locator("img").bounding_box()
+    return box is not None and box["width"] > 100
+
+
+def interrupt_kernel(page: Page, user: str) -> None:
+    """Interrupt the user's only kernel, as the button of the toolbar does."""
+    assert _ask_kernels(page, user, "/interrupt", "POST") == [204]
 
 
 def shut_down_kernels(page: Page, user: str) -> None:
-    """Shut all of the user's kernels down, as the menu does: through the notebook server's own API."""
-    code = """async (base) => {
+    """Shut all of the user's kernels down, as the menu does."""
+    assert _ask_kernels(page, user, "", "DELETE") == [204]
+
+
+def _ask_kernels(page: Page, user: str, path: str, method: str) -> list[int]:
+    """Send a request about each kernel to the notebook server's own API; return the status of each answer."""
+    code = """async ([base, path, method]) => {
         const xsrf = document.cookie.split('; ').find(one => one.startsWith('_xsrf=')).slice(6);
-        const ask = (path, method) => fetch(base + path, {method, headers: {'X-XSRFToken': xsrf}});
+        const ask = (rest, method) => fetch(base + rest, {method, headers: {'X-XSRFToken': xsrf}});
         const kernels = await (await ask('', 'GET')).json();
-        const ends = await Promise.all(kernels.map(one => ask(`/${one.id}`, 'DELETE')));
-        return ends.map(end => end.status);
+        const answers = await Promise.all(kernels.map(kernel => ask(`/${kernel.id}${path}`, method)));
+        return answers.map(answer => answer.status);
     }"""
-    assert page.evaluate(code, f"/user/{user}/api/kernels") == [204]
+    statuses: list[int] = page.evaluate(code, [f"/user/{user}/api/kernels", path, method])
+    return statuses

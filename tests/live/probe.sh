@@ -20,6 +20,7 @@ section java; readlink -f /usr/bin/java
 section sshd; sshd -T
 section cloud-init; cat /run/cloud-init/result.json
 section node-env; cat /run/spark/node.env
+section scratch; stat --format '%a %U %G' /var/lib/spark/scratch; findmnt --noheadings --output FSTYPE --target /var/lib/spark/scratch
 section accounts
 for user in $3; do
   echo "$user $(passwd --status "$user" | cut -d ' ' -f 2) $(getent passwd "$user" | cut -d : -f 6,7) $(stat --format '%a %U' "/home/$user") $(id -nG "$user")"

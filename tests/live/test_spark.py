@@ -40,6 +40,10 @@ def test_history_server_answers(master_probe: Probe) -> None:
     assert master_probe["history"] == ["200"], f"unit spark-history answers {master_probe['history']}"
 
 
+def test_scratch_is_on_the_disk_and_open_to_drivers(probe: Probe) -> None:
+    assert probe["scratch"] == ["1770 spark spark", "ext4"], f"{probe.name}: Spark's scratch is {probe['scratch']}"
+
+
 @pytest.fixture(scope="module")
 def job(cluster: Cluster, spark: dict[str, Any]) -> Any:
     """The smoke test of `provision up`, on the registered workers only: it would wait for others."""

@@ -50,7 +50,7 @@ def test_fields_become_plain_data(tmp_path):
         {
             "name": "a",
             "network": {"access": ["192.0.2.0/24"]},
-            "spark": {"executor_memory": "3g", "defaults": {"spark.y": True, "spark.x": 64}},
+            "spark": {"executor_memory": "3g", "defaults": {"spark.y": "true", "spark.x": "64"}},
             "hub": {"idle_timeout": "1h30m", "users": ["alice", {"name": "bob", "admin": True}]},
         }
     )

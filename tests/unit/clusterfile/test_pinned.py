@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from provision.base import paths
+from provision.clusterfile import load
 from provision.clusterfile.pinned import OWN_FIELDS, PINNED, PREFIXES, default_entry
 from provision.clusterfile.units import Wrong
 
@@ -31,6 +32,25 @@ BAD = {
     ),
     "no Spark setting": ("name: a\nspark: {defaults: {sql.x: 1}}", 2, ["not a Spark setting"], "spark."),
     "setting is a list": ("name: a\nspark: {defaults: {spark.x: [1]}}", 2, ["not text"], "quotes"),
+    "setting that opens a port": (
+        "name: a\nspark: {defaults: {spark.shuffle.service.enabled: true}}",
+        2,
+        ["spark.shuffle.service.enabled", "firewall"],
+        "Remove",
+    ),
+    "setting of the scratch folder": (
+        "name: a\nspark: {defaults: {spark.local.dir: /tmp}}",
+        2,
+        ["fixed paths"],
+        "Remove",
+    ),
+    "setting with an escape in its name": (
+        'name: a\nspark: {defaults: {"spark.au\\\\u0074henticate": "false"}}',
+        2,
+        ["not a Spark setting"],
+        "letters",
+    ),
+    "setting without a value": ("name: a\nspark:\n  defaults:\n    spark.x:", 4, ["no value"], "remove"),
     "setting of two lines": ('name: a\nspark: {defaults: {spark.x: "a\\nb"}}', 2, ["more than one line"], "one line"),
 }
 
@@ -40,11 +60,18 @@ def test_bad_spec(case, refused):
     refused(*BAD[case])
 
 
-@pytest.mark.parametrize(
-    ("value", "text"), [("64", "64"), (64, "64"), (0.5, "0.5"), (True, "true"), (False, "false"), ("a b", "a b")]
-)
-def test_values_become_text(value, text):
-    assert default_entry("spark.x", value) == text
+# YAML 1.1 would make 18 of 022, 3600 of 1:00:00, true of on, 1000 of 1_000.
+AS_WRITTEN = [
+    *("64", "0.5", "true", "false", "a b", "022", "1:00:00", "on", "yes", "True", "1e3", "0x10", "1_000"),
+    *("2026-11-27", "+5", ".5", "~/jars", "'64'", '"022"'),
+]
+
+
+@pytest.mark.parametrize("written", AS_WRITTEN)
+def test_values_reach_spark_as_they_are_written(written, tmp_path):
+    file = tmp_path / "cluster.yaml"
+    file.write_text(f"name: a\nspark:\n  defaults:\n    spark.x: {written}\n")
+    assert load(file).spark.defaults == (("spark.x", written.strip("'\"")),)
 
 
 @pytest.mark.parametrize(("key", "value"), [("spark.", 1), ("spark.a b", 1), ("spark.x", ""), ("spark.x", None)])

@@ -53,11 +53,15 @@ def _start():
         signal.signal(signal.SIGINT, interrupt)
 
     def interrupt(*_):
+        from pyspark import SparkContext
+
         stopped = []
 
         def stop():
-            if made["sc"].statusTracker().getActiveJobsIds():
-                made["sc"].cancelAllJobs()
+            # The context of this moment: the user may have stopped the first one and made another.
+            active = SparkContext._active_spark_context
+            if active is not None and active.statusTracker().getActiveJobsIds():
+                active.cancelAllJobs()
                 stopped.append(True)
 
         # Not from here: this thread's own connection to the JVM is in the middle of a call.
