@@ -96,7 +96,6 @@ def test_every_entry_that_the_template_sets_is_pinned_or_free_on_purpose():
         "spark.driver.memory",
         "spark.eventLog.rolling.enabled",
         "spark.history.fs.cleaner.enabled",
-        "spark.master.rest.enabled",
         "spark.network.auth.rpcTimeout",
         "spark.network.timeout",
         "spark.rpc.askTimeout",
