@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from provision.adapters import ssh
@@ -75,8 +75,12 @@ class LiveCluster:
 def make_live_cluster(
     resolved: ResolvedSpec, cluster_dir: ClusterDir, nodes: Iterable[Node], addresses: Addresses
 ) -> LiveCluster:
-    """Describe a cluster whose nodes are known, and write its ssh_config and known_hosts."""
-    nodes = tuple(nodes)
+    """Describe a cluster whose nodes are known, and write its ssh_config and known_hosts.
+
+    Host keys that a node's console no longer shows (it keeps the last lines only) stay as they are in known_hosts.
+    """
+    known = ssh.known(cluster_dir.folder)
+    nodes = tuple(_with_known_keys(node, known.get(node.name)) for node in nodes)
     return LiveCluster(
         spec=resolved.spec,
         nodes=nodes,
@@ -85,6 +89,12 @@ def make_live_cluster(
         cluster_dir=cluster_dir,
         ssh_config=ssh.write_config(cluster_dir.folder, nodes, addresses.floating),
     )
+
+
+def _with_known_keys(node: Node, known: ssh.HostKeys | None) -> Node:
+    if node.host_keys or known is None or known.id != node.id:
+        return node
+    return replace(node, host_keys=known.keys)
 
 
 def find_live_cluster(spec: ClusterSpec, source: str, cloud: Cloud | None = None) -> LiveCluster:

@@ -9,7 +9,8 @@ import pytest
 from provision.adapters import ssh
 from provision.base.errors import ProvisionError
 from provision.base.model import HubSpec, Tls
-from provision.operations.cluster.nodes import find_live_cluster
+from provision.operations.cluster.nodes import find_live_cluster, make_live_cluster
+from provision.operations.cluster.resolve import resolve
 
 
 def find(site, spec=None):
@@ -49,6 +50,21 @@ def test_host_keys_of_an_earlier_server_do_not_count(site):
     reads = site.cloud.log.count("console")
     find(site)
     assert site.cloud.log.count("console") == reads + 3
+
+
+def test_host_keys_that_no_console_shows_any_more_are_kept(site):
+    cluster = find(site)
+    resolved = resolve(site.cloud, site.spec, site.cloud.observe("analytics"), "cluster.yaml")
+    silent = [replace(node, host_keys=()) for node in cluster.nodes]
+    again = make_live_cluster(resolved, site.cluster_dir, silent, cluster.addresses)
+    assert [node.host_keys for node in again.nodes] == [node.host_keys for node in cluster.nodes]
+    assert {name: kept.keys for name, kept in ssh.known(site.cluster_dir.folder).items()} == {
+        node.name: node.host_keys for node in cluster.nodes
+    }
+    renewed = [replace(node, id=f"new-{node.id}") for node in silent]
+    assert not any(
+        node.host_keys for node in make_live_cluster(resolved, site.cluster_dir, renewed, cluster.addresses).nodes
+    )
 
 
 def test_no_cluster(make_site):
