@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -97,6 +98,24 @@ def standing(members):
 def judged(look):
     seen = inspection.inspect_database(look, look.units())["members"]
     return {each.where: each.wrong for each in unsynced(ObservedLocalCloud(datetime.now(UTC), members=seen))}
+
+
+def test_a_row_that_another_has_changed_meanwhile_can_be_updated(members, writer):
+    """Nova retries deadlocks, and nothing else: error 1020 of InnoDB's snapshot isolation left a server in ERROR."""
+    members.sql(
+        "mariadb", "CREATE TABLE nova.raced (id INT PRIMARY KEY, state TEXT); INSERT INTO nova.raced VALUES (1, 'new')"
+    )
+    slow = (
+        "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION; SELECT state FROM nova.raced; "
+        "SELECT SLEEP(2); UPDATE nova.raced SET state = 'second' WHERE id = 1; COMMIT; SELECT 'committed'"
+    )
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(members.sql, "mariadb", slow)
+        time.sleep(1)
+        members.sql("mariadb", "UPDATE nova.raced SET state = 'first' WHERE id = 1")
+        assert (second.result() or ["failed"])[-1] == "committed"
+    assert members.sql("mariadb", "SELECT state FROM nova.raced") == ["second"]
+    members.sql("mariadb", "DROP TABLE nova.raced")
 
 
 def test_each_member_is_looked_at_and_any_that_serves_is_asked(members, looked_at):
