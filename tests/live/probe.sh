@@ -17,6 +17,7 @@ section packages; dpkg-query --show --showformat '${Package} ${Version}\n'
 section python; ls /opt/jupyter/lib/python3*/site-packages | sed -n 's/\.dist-info$//p'
 section proxy; cat /opt/chp/node_modules/configurable-http-proxy/package.json
 section java; readlink -f /usr/bin/java
+section processor; grep --max-count=1 --only-matching --word-regexp sse4_2 /proc/cpuinfo
 section sshd; sshd -T
 section cloud-init; cat /run/cloud-init/result.json
 section node-env; cat /run/spark/node.env

@@ -66,6 +66,13 @@ def test_java_is_21(probe: Probe) -> None:
     assert "java-21" in probe["java"][0], f"{probe.name}: /usr/bin/java is {probe['java'][0]}"
 
 
+def test_processor_runs_the_libraries(probe: Probe) -> None:
+    assert probe["processor"], (
+        f"{probe.name}: its processor model has no SSE4.2, and NumPy and PyArrow end with an illegal instruction: "
+        "choose a flavor, or have the cloud give its VMs a newer model"
+    )
+
+
 def test_proxy_has_its_version(cluster: Cluster, master_probe: Probe) -> None:
     installed = json.loads("\n".join(master_probe["proxy"]))["version"]
     assert installed == cluster.data["software"]["proxy"], f"configurable-http-proxy is {installed}"
