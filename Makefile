@@ -4,7 +4,7 @@ BIN := .venv/bin
 SPEC ?= $(wildcard cluster.yaml)
 FILE := $(if $(SPEC),--file $(SPEC))
 
-.PHONY: help up test check docs down clean setup setup-test lock
+.PHONY: help up test acceptance check docs down clean setup setup-test lock
 
 help:  ## Say what each target does.
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,10 @@ clean:  ## Remove all that `make up` made: cluster, cloud, images, caches and th
 test: setup-test  ## Everything: lint, types, unit, integration and the whole product for real.
 	@$(MAKE) --no-print-directory check
 	@./setup.sh with-docker tests/run
+
+acceptance: setup-test  ## As test, with what is too long for every change.
+	@$(MAKE) --no-print-directory check
+	@./setup.sh with-docker tests/run acceptance
 
 check: setup-test  ## Lint, types, import layers, unit tests and docs: about a minute.
 	$(BIN)/ruff check .
