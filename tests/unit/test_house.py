@@ -48,7 +48,7 @@ def has_logic(path: Path) -> bool:
     return any(isinstance(node, kinds) for function in functions for node in ast.walk(function))
 
 
-@pytest.mark.parametrize("path", filter(has_logic, MODULES), ids=name_of)
+@pytest.mark.parametrize("path", [*filter(has_logic, MODULES)], ids=name_of)
 def test_each_module_with_logic_has_a_test_module_of_its_name(path):
     folder = ROOT / "tests/unit" / path.relative_to(PACKAGE).parent
     # A small package may be tested as one, by the module of its name.
@@ -68,7 +68,7 @@ def hints():
                     yield pytest.param(texts, id=f"{name_of(path)}:{node.lineno}")
 
 
-@pytest.mark.parametrize("texts", hints())
+@pytest.mark.parametrize("texts", [*hints()])
 def test_a_hint_is_a_sentence(texts):
     first, last = texts[0], texts[-1]
     if isinstance(first, ast.Constant) and first.value:
