@@ -1,1 +1,1 @@
-"""Layer 5: the command line: parse, wire the doors, print, exit codes."""
+"""Layer 5: the command line: parse, wire the adapters, print, exit codes."""

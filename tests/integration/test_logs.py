@@ -17,7 +17,7 @@ pytestmark = pytest.mark.integration
 
 
 class WorldLogs(Logs):
-    """The door to the logs of this run's own containers, by their short names."""
+    """Reads the logs of this run's own containers, by their short names."""
 
     def __init__(self, world):
         super().__init__()
@@ -44,9 +44,9 @@ def test_a_line_of_any_length_is_one_line_with_one_time(world):
         world, "talk-1", "printf '%040000d\\n' 7; printf 'caf\\303\\251 \\033[31mred\\033[0m\\n' >&2; printf cut"
     )
     container.wait()
-    door = WorldLogs(world)
-    (copy,) = door.sources()
-    texts = {line.text for line in lines_of(copy, door.frames(copy))}
+    reader = WorldLogs(world)
+    (source,) = reader.sources()
+    texts = {line.text for line in lines_of(source, reader.frames(source))}
     assert texts == {"0" * 39999 + "7", "café red", "cut"}
 
 
@@ -55,13 +55,13 @@ def test_containers_are_read_in_the_order_in_which_they_spoke(world):
     talkers = [talker(world, f"talk-{name}", script.format(name)) for name in "abc"]
     for each in talkers:
         each.wait()
-    door = WorldLogs(world)
-    lines = list(read_logs(door, Query(), door.sources()))
+    reader = WorldLogs(world)
+    lines = list(read_logs(reader, Query(), reader.sources()))
     assert len(lines) == 240
     assert [line.time for line in lines] == sorted(line.time for line in lines)
     # They ran side by side.
     assert len({line.replica for line in lines[60:180]}) == 3
-    last = list(read_logs(door, Query(tail=2), door.sources()))
+    last = list(read_logs(reader, Query(tail=2), reader.sources()))
     assert len(last) == 6
 
 
@@ -69,12 +69,12 @@ def test_following_misses_and_repeats_nothing_when_copies_are_started_again_and_
     script = "while :; do i=$((i+1)); echo {0} $i $(cat /proc/uptime); sleep 0.05; done"
     first = talker(world, "talk-1", script.format("first"))
     talker(world, "talk-2", script.format("second"))
-    door = WorldLogs(world)
+    reader = WorldLogs(world)
     until(lambda: "first 10 " in first.logs().decode(), what="ten lines")
     lines, ended = [], threading.Event()
 
     def follow():
-        for line in read_logs(door, Query(wish=LogFilter(), tail=5, follow=True), door.sources()):
+        for line in read_logs(reader, Query(wish=LogFilter(), tail=5, follow=True), reader.sources()):
             lines.append(line)
             if ended.is_set():
                 return
@@ -95,9 +95,9 @@ def test_following_misses_and_repeats_nothing_when_copies_are_started_again_and_
     # From the first line that is seen on, all that Docker has: across the restart too.
     for container in (first, third):
         name = container.name.removeprefix(f"{world.run}-")
-        (copy,) = (each for each in door.sources() if each.name == name)
+        (source,) = (each for each in reader.sources() if each.name == name)
         mine = [line for line in found if line.replica == name]
-        kept = [line for line in lines_of(copy, door.frames(copy)) if line.time >= mine[0].time]
+        kept = [line for line in lines_of(source, reader.frames(source)) if line.time >= mine[0].time]
         assert kept[: len(mine)] == mine
     assert found[-1].replica in {"talk-1", "talk-2", "talk-3"}
     newcomers = [line for line in found if line.replica == "talk-3"]

@@ -1,6 +1,6 @@
 """A cloud's data kept while three members have it, put back over three that went on, and into an empty installation.
 
-The workflows are the real ones, and so is what they start: Consul with its rules, the Registrator, HAProxy, MariaDB,
+The operations are the real ones, and so is what they start: Consul with its rules, the Registrator, HAProxy, MariaDB,
 RabbitMQ, memcached. Keystone's and Glance's containers only have their data, and sleep.
 """
 
@@ -40,7 +40,7 @@ IMAGE = b"qcow" * 100_000
 
 
 class Cloud(Members):
-    """An installation of its own, for the workflows: its project, its labels, its files."""
+    """An installation of its own, for the operations: its project, its labels, its files."""
 
     def __init__(self, folder, monkeypatch, *, ha):
         super().__init__(folder, ha=ha)

@@ -56,14 +56,14 @@ def logs(
     from datetime import datetime
 
     from provision.model.localcloud.logs import read_filter, read_since
-    from provision.operations.localcloud.logs import Query, read_logs, select_sources
+    from provision.operations.localcloud.logs import Query, find_sources, read_logs
 
     wish = read_filter(pattern, request_id)
     moment = read_since(since, datetime.now().astimezone()) if since else None
     if tail is None and not wish and moment is None:
         tail = _LINES
     reader, query = local_cloud().logs(partial(click.echo, err=True)), Query(services, wish, moment, tail, follow)
-    sources = select_sources(reader, services)
+    sources = find_sources(reader, services)
     width = max(len(source.name) for source in sources)
     paint = painter()
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from provision.base.errors import ProvisionError, UsageError
-from provision.model.localcloud.logs import Line, LogFilter, Window, lines_of, matching, merged
-from provision.model.localcloud.logs import select_sources as select_from
+from provision.model.localcloud.logs import Line, LogFilter, Window, lines_of, matching, merged, select_sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -50,12 +49,12 @@ class Query:
     """Whether to go on as new lines come."""
 
 
-def select_sources(reader: LogReader, services: Sequence[str]) -> list[LogSource]:
+def find_sources(reader: LogReader, services: Sequence[str]) -> list[LogSource]:
     """Return the containers of some services, or all; raises UsageError for an unknown service."""
     sources = reader.sources()
     if not sources:
         raise UsageError("there is no local cloud on this machine", "Start it with `provision cloud up`.")
-    return select_from(sources, services)
+    return select_sources(sources, services)
 
 
 def read_logs(reader: LogReader, query: Query, sources: Sequence[LogSource]) -> Iterator[Line]:

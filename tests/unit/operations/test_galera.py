@@ -29,7 +29,7 @@ def _quick(monkeypatch):
 
 
 class Consul:
-    """What the doors ask of Consul, all at once or not at all."""
+    """What the adapters ask of Consul, all at once or not at all."""
 
     def __init__(self):
         self.lock = threading.RLock()

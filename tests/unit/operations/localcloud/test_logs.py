@@ -12,7 +12,7 @@ import pytest
 from provision.base.errors import ProvisionError, UsageError
 from provision.model.localcloud.logs import LogFilter, LogSource
 from provision.operations.localcloud import logs
-from provision.operations.localcloud.logs import Query, read_logs, select_sources
+from provision.operations.localcloud.logs import Query, find_sources, read_logs
 
 A, B = LogSource("a", "api", "api-1"), LogSource("b", "db", "db-1")
 
@@ -62,7 +62,7 @@ def _quick(monkeypatch):
 
 
 def read(reader, query):
-    return [line.text for line in read_logs(reader, query, select_sources(reader, query.services))]
+    return [line.text for line in read_logs(reader, query, find_sources(reader, query.services))]
 
 
 def test_all_containers_are_one_log_in_the_order_of_time(reader):
@@ -94,7 +94,7 @@ def test_no_cloud_and_no_such_service_are_bad_usage(reader):
 
 
 def followed(reader, query, count):
-    lines = read_logs(reader, query, select_sources(reader, query.services))
+    lines = read_logs(reader, query, find_sources(reader, query.services))
     return lines, [line.text for line in islice(lines, count)]
 
 
