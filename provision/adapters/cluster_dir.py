@@ -17,6 +17,7 @@ from provision.adapters.host import process
 from provision.adapters.host.certificates import ensure_certificate
 from provision.adapters.host.files import ensure_private
 from provision.base import paths
+from provision.base.constants import FIRST_UID
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import Secrets
 
@@ -104,11 +105,11 @@ class ClusterDir:
         public = self.ensure_key()
         kept = self._kept()
         spark = kept.get("spark_secret") or entropy.token_hex(32)
+        executors = kept.get("executor_key") or entropy.token_hex(32)
         hashes = self._users(spec, dict(kept.get("password_hashes", {})))
-        ensure_private(
-            self.folder / "secrets.json",
-            json.dumps({"spark_secret": spark, "password_hashes": hashes}, indent=2) + "\n",
-        )
+        uids = _uids(spec, dict(kept.get("uids", {})))
+        secrets = {"spark_secret": spark, "executor_key": executors, "password_hashes": hashes, "uids": uids}
+        ensure_private(self.folder / "secrets.json", json.dumps(secrets, indent=2) + "\n")
         if spec.hub.tls:
             cert = _read(spec.hub.tls.cert, "hub.tls.cert")
             key, authority = _read(spec.hub.tls.key, "hub.tls.key"), cert
@@ -121,6 +122,8 @@ class ClusterDir:
             authority=authority,
             password_hashes=tuple((user.name, hashes[user.name]) for user in spec.hub.users),
             operator_public_key=public,
+            executor_key=executors,
+            uids=tuple((user.name, uids[user.name]) for user in spec.hub.users),
         )
 
     def remove(self) -> None:
@@ -166,6 +169,14 @@ def _read(path: Path, field: str) -> str:
         return path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{field}: {path} cannot be read: {error}", "Name a PEM file that you may read.") from None
+
+
+def _uids(spec: ClusterSpec, uids: dict[str, int]) -> dict[str, int]:
+    """Give each new user the next id; a user who was removed keeps theirs, so that no file changes hands."""
+    uids = dict(uids)
+    for user in spec.hub.users:
+        uids.setdefault(user.name, max(uids.values(), default=FIRST_UID - 1) + 1)
+    return uids
 
 
 def _crypt(password: str) -> str:

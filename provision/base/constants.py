@@ -25,6 +25,7 @@ class Ports:
     driver_block_manager: int = 7200
     block_manager: int = 7300
     retries: int = 32
+    nfs: int = 2049
     app_ui: int = 4040
     app_ui_last: int = 4050
     # On the loopback address of the master only.
@@ -50,6 +51,12 @@ class NodePaths:
     hub_cert: str = "/etc/jupyterhub/tls/hub.pem"
     hub_key: str = "/etc/jupyterhub/tls/hub.key"
     hub_state: str = "/var/lib/jupyterhub"
+    homes: str = "/home"
+    shared: str = "/shared"
+    exports: str = "/etc/exports.d/provision.exports"
+    hosts: str = "/etc/hosts"
+    executor_key: str = "/etc/spark/executor.key"
+    user_token: str = "/usr/local/lib/provision/user-token"  # noqa: S105 - a program
     kernel: str = "/usr/local/share/jupyter/kernels/pyspark/kernel.json"
     kernel_startup: str = "/usr/local/share/jupyter/kernels/pyspark/startup.py"
     firewall: str = "/etc/nftables.conf"
@@ -64,6 +71,10 @@ SPARK_HEAP_LEAST: Final = 512
 METADATA_ADDRESS: Final = "169.254.169.254"
 OPERATOR: Final = "provision"
 """The administrator's account on every node: it has the key pair, and sudo."""
+OPERATOR_HOME: Final = "/var/lib/provision"
+"""Not below /home, which on a worker is the master's."""
+FIRST_UID: Final = 2001
+"""User and group id of a cluster's first notebook user: above those that nodes give by themselves."""
 SPARK_GROUP: Final = "spark"
 """Group that may read the Spark secret: the daemons, and every notebook user, whose driver needs it."""
 HUB_GROUP: Final = "notebook"

@@ -124,6 +124,10 @@ class Secrets:
     password_hashes: tuple[tuple[str, str], ...] = field(repr=False, default=())
     """User names with the crypt(3) hashes of their first passwords."""
     operator_public_key: str = ""
+    executor_key: str = field(repr=False, default="")
+    """Hex; with it, workers check which user an application belongs to."""
+    uids: tuple[tuple[str, int], ...] = ()
+    """User names with their ids on every node: those of their files, whatever node has made them."""
 
 
 @dataclass(frozen=True, slots=True)

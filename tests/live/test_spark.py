@@ -41,7 +41,7 @@ def test_history_server_answers(master_probe: Probe) -> None:
 
 
 def test_scratch_is_on_the_disk_and_open_to_drivers(probe: Probe) -> None:
-    assert probe["scratch"] == ["1770 spark spark", "ext4"], f"{probe.name}: Spark's scratch is {probe['scratch']}"
+    assert probe["scratch"] == ["1771 spark spark", "ext4"], f"{probe.name}: Spark's scratch is {probe['scratch']}"
 
 
 @pytest.fixture(scope="module")

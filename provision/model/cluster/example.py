@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from provision.base.constants import FIRST_UID
 from provision.base.model import Addresses, Flavor, Secrets
 from provision.model.cluster.render import documents as render_documents
 from provision.model.cluster.sizing import size
@@ -34,6 +35,8 @@ def documents(spec: ClusterSpec, source: str, flavors: Iterable[Flavor]) -> dict
         authority="-----BEGIN CERTIFICATE-----\nEXAMPLE\n-----END CERTIFICATE-----\n",
         password_hashes=tuple((user.name, "$6$example$example") for user in spec.hub.users),
         operator_public_key="ssh-ed25519 AAAAEXAMPLE",
+        executor_key="EXAMPLE-KEY",
+        uids=tuple((user.name, FIRST_UID + index) for index, user in enumerate(spec.hub.users)),
     )
     addresses = Addresses(master=str(spec.network.cidr.network_address + 10), floating="192.0.2.10")
     return render_documents(spec, sizing(spec, source, flavors), addresses, secrets)

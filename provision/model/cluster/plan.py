@@ -130,6 +130,7 @@ def wanted_rules(spec: ClusterSpec, access: Sequence[IPv4Network]) -> frozenset[
         (PORTS.driver, PORTS.driver + retries),
         (PORTS.driver_block_manager, PORTS.driver_block_manager + retries),
         (PORTS.block_manager, PORTS.block_manager + retries),
+        (PORTS.nfs, PORTS.nfs),
     )
     people = (
         (PORTS.ssh, PORTS.ssh),

@@ -77,6 +77,7 @@ def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role
         "node": asdict(constants.NODE),
         "accounts": {
             "operator": constants.OPERATOR,
+            "operator_home": constants.OPERATOR_HOME,
             "spark": constants.SPARK_GROUP,
             "hub": constants.HUB_GROUP,
             "hub_admin": constants.HUB_ADMIN_GROUP,
@@ -87,7 +88,7 @@ def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role
 
 def secret_context(secrets: Secrets) -> dict[str, Any]:
     """Return the variable `secrets` of the node templates."""
-    return asdict(secrets) | {"password_hashes": dict(secrets.password_hashes)}
+    return asdict(secrets) | {"password_hashes": dict(secrets.password_hashes), "uids": dict(secrets.uids)}
 
 
 def node_context(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import ssl
 from dataclasses import replace
@@ -143,3 +144,23 @@ def test_the_lock_outlives_the_folder(cluster_dir):
             pass
     with cluster_dir.locked():
         shutil.rmtree(cluster_dir.folder, ignore_errors=True)
+
+
+def test_uids_never_change_hands(cluster_dir):
+    def uids(*names: str) -> dict[str, int]:
+        spec = replace(SPEC, hub=HubSpec(users=tuple(User(name) for name in names)))
+        return dict(cluster_dir.ensure_secrets(spec, HERE).uids)
+
+    assert uids("bob", "alice") == {"bob": 2001, "alice": 2002}
+    assert uids("alice") == {"alice": 2002}
+    assert uids("alice", "carol", "bob") == {"alice": 2002, "carol": 2003, "bob": 2001}
+
+
+def test_a_folder_of_an_earlier_version_gets_the_missing_secrets(cluster_dir):
+    one = cluster_dir.ensure_secrets(SPEC, HERE)
+    file = cluster_dir.folder / "secrets.json"
+    file.write_text(json.dumps({"spark_secret": one.spark_secret, "password_hashes": dict(one.password_hashes)}))
+    two = cluster_dir.ensure_secrets(SPEC, HERE)
+    assert two.spark_secret == one.spark_secret
+    assert len(two.executor_key) == 64
+    assert dict(two.uids).keys() == dict(one.uids).keys()

@@ -29,7 +29,11 @@ NODES = (
 def made(tmp_path: Path, case: str) -> dict[str, object]:
     secrets = cases.SECRETS
     files = {name: tmp_path / name for name in ("file", "hub_cert", "hub_key")}
-    kept = {"spark_secret": secrets.spark_secret, "password_hashes": dict(secrets.password_hashes)}
+    kept = {
+        "spark_secret": secrets.spark_secret,
+        "executor_key": secrets.executor_key,
+        "password_hashes": dict(secrets.password_hashes),
+    }
     files["file"].write_text(json.dumps(kept))
     files["hub_cert"].write_text(secrets.hub_cert)
     files["hub_key"].write_text(secrets.hub_key)

@@ -192,6 +192,7 @@ def test_rules_are_exactly_the_pinned_ports():
     said = sorted(str(rule) for rule in wanted_rules(spec, [IPv4Network("192.0.2.0/24")]))
     assert said == [
         "18080 from 192.0.2.0/24",
+        "2049 from nodes",
         "22 from 192.0.2.0/24",
         "22 from nodes",
         "4040-4050 from 192.0.2.0/24",

@@ -33,6 +33,8 @@ SECRETS = Secrets(
     authority="-----BEGIN CERTIFICATE-----\nCA\n-----END CERTIFICATE-----\n",
     password_hashes=(("alice", "$6$salt$alice"), ("bob", "$6$salt$bob")),
     operator_public_key="ssh-ed25519 AAAA operator",
+    executor_key="fedcba9876543210",
+    uids=(("alice", 2001), ("bob", 2003)),
 )
 DEFAULT = ClusterSpec(
     name="analytics", network=NetworkSpec(access=(IPv4Network("192.0.2.0/24"), IPv4Network("198.51.100.7/32")))

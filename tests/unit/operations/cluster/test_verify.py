@@ -44,7 +44,7 @@ def test_the_suite_is_told_of_every_node_and_of_no_secret(make_site) -> None:
     site.up()
     told = description(find_live_cluster(site.spec, "cluster.yaml", site.cloud))
     assert [node["name"] for node in told["nodes"]] == ["analytics-master", "analytics-worker-1", "analytics-worker-2"]
-    assert told["units"]["worker"] == ["spark-worker"]
+    assert told["units"]["worker"][0] == "spark-worker"
     assert "/etc/spark/spark-defaults.conf" in {file["path"] for file in told["files"]["worker"]}
     assert told["hub_url"] == "https://172.29.0.100"
     secrets = json.loads((site.cluster_dir.folder / "secrets.json").read_text())

@@ -1,7 +1,9 @@
 """JupyterHub on cluster analytics. Made by provision; playbooks/site.yml restores it."""
 
+import asyncio
 import os
 import secrets
+import subprocess
 import sys
 from pathlib import Path
 
@@ -36,6 +38,16 @@ c.Spawner.environment = {
     "SPARK_CONF_DIR": "/etc/spark",
     "PYSPARK_PYTHON": "/opt/jupyter/bin/python",
 }
+
+
+async def prove_user(spawner) -> None:
+    """Let the user's drivers prove to the workers whose executors they ask for."""
+    program = "/usr/local/lib/provision/user-token"
+    if os.path.exists(program):  # images of version 0.1 lack it
+        await asyncio.to_thread(subprocess.run, [program, spawner.user.name], check=True)
+
+
+c.Spawner.pre_spawn_hook = prove_user
 c.Spawner.args = [
     # A kernel's own start takes half a minute where the processor is emulated.
     "--MappingKernelManager.kernel_info_timeout=600",
