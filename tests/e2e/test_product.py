@@ -142,6 +142,17 @@ def here(frames):
         yield pandas.DataFrame({"host": [socket.gethostname()]})
 sorted({row.host for row in spark.range(16, numPartitions=16).mapInPandas(here, "host string").collect()})
 """
+WRITTEN_BY_EXECUTORS = """\
+import os
+spark.range(1000).write.mode("overwrite").parquet("/shared/numbers")
+owners = {os.stat(f"/shared/numbers/{name}").st_uid for name in os.listdir("/shared/numbers")}
+owners == {os.getuid()}, spark.read.parquet("/shared/numbers").count()
+"""
+READ_FROM_HOME = """\
+open("mine.csv", "w").write("1\\n2\\n3\\n")
+os.chmod("mine.csv", 0o600)
+spark.read.csv("mine.csv").count()
+"""
 LEARNING = """\
 from pyspark.ml.evaluation import RegressionEvaluator
 from pyspark.ml.feature import VectorAssembler
@@ -165,6 +176,8 @@ def test_a_notebook_computes_on_both_workers(product, hub_url, tmp_path) -> None
         browser.open_pyspark(page)
         assert "499500" in browser.run_cell(page, "sc.parallelize(range(1000)).sum()")
         hosts = browser.run_cell(page, PANDAS_ON_WORKERS)
+        assert "(True, 1000)" in browser.run_cell(page, WRITTEN_BY_EXECUTORS)
+        assert "3" in browser.run_cell(page, READ_FROM_HOME)
         # The kernel holds the cluster's cores until it is shut down.
         browser.shut_down_kernels(page, "alice")
     assert "worker-1" in hosts
@@ -236,6 +249,10 @@ def test_users_yml_adds_a_user_who_logs_in(product, hub_url, tmp_path) -> None:
     assert set(failed.values()) == {0}
     with browser.user_at(hub_url, tmp_path) as page:
         browser.log_in(page, "carol", passwords(product)["carol"])
+    product.run("ssh", "--", "sudo -u carol cat /shared/numbers/_SUCCESS")
+    refused = product.run("ssh", "--", "sudo -u carol rm -r /shared/numbers", code=None)
+    assert "not permitted" in refused.output
+    assert product.run("ssh", "--", "sudo -u carol touch /shared/numbers/mine", code=None).code != 0
     (product.folder / "cluster.yaml").unlink()
     playbook(product, "users.yml")
     assert product.run("ssh", "--", "id carol", code=None).code != 0

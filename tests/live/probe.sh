@@ -22,6 +22,11 @@ section sshd; sshd -T
 section cloud-init; cat /run/cloud-init/result.json
 section node-env; cat /run/spark/node.env
 section scratch; stat --format '%a %U %G' /var/lib/spark/scratch; findmnt --noheadings --output FSTYPE --target /var/lib/spark/scratch
+# A worker mounts them at this look, if it has not before.
+section files-of-people
+for folder in /home /shared; do
+  echo "$folder $(timeout 100 stat --format '%a %U' "$folder/.") $(findmnt --noheadings --output FSTYPE --target "$folder/." | tail -n 1)"
+done
 section accounts
 for user in $3; do
   echo "$user $(passwd --status "$user" | cut -d ' ' -f 2) $(getent passwd "$user" | cut -d : -f 6,7) $(stat --format '%a %U' "/home/$user") $(id -nG "$user")"

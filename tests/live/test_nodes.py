@@ -62,6 +62,14 @@ def test_python_packages_have_their_versions(cluster: Cluster, probe: Probe) -> 
     assert wanted <= installed, f"{probe.name} lacks {', '.join(sorted(wanted - installed))}"
 
 
+def test_homes_and_shared_are_those_of_the_master(probe: Probe) -> None:
+    kind = "ext4" if probe.role == "master" else "nfs4"
+    assert probe["files-of-people"] == [f"/home 755 root {kind}", f"/shared 1777 root {kind}"], (
+        f"{probe.name}: notebooks and executors see different files: look at the master's unit nfs-server, and at "
+        "home.mount and shared.mount of the worker"
+    )
+
+
 def test_java_is_21(probe: Probe) -> None:
     assert "java-21" in probe["java"][0], f"{probe.name}: /usr/bin/java is {probe['java'][0]}"
 
