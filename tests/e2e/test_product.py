@@ -202,6 +202,33 @@ def test_a_notebook_learns_plots_and_is_interrupted(product, hub_url, tmp_path) 
         browser.shut_down_kernels(page, "alice")
 
 
+# Spark's own examples, with a word of what each prints. Their data lies beside them, on every node.
+EXAMPLES = {
+    "pi.py 4": r"Pi is roughly 3\.1",
+    "wordcount.py data/mllib/pagerank_data.txt": r"1: \d+",
+    "ml/als_example.py": r"Root-mean-square error = [01]\.\d",
+    "ml/kmeans_example.py": r"Silhouette with squared euclidean distance = 0\.99",
+    "ml/logistic_regression_with_elastic_net.py": r"Multinomial coefficients: ",
+    "sql/arrow.py": r"Pandas DataFrame result statistics",
+}
+PANDAS_ON_SPARK = """\
+import pyspark.pandas as ps
+frame = ps.DataFrame({"group": [n % 3 for n in range(300)], "value": range(300)})
+print("sums", sorted(frame.groupby("group").value.sum().to_dict().values()))
+"""
+
+
+@pytest.mark.acceptance
+def test_sparks_own_examples_pass(product) -> None:
+    for example, wanted in EXAMPLES.items():
+        submit = f"cd /opt/spark && spark-submit examples/src/main/python/{example}"
+        assert re.search(wanted, product.run("ssh", "--", f"sudo -iu alice sh -c '{submit}'").output), example
+    program = f"cat > ~/sums.py << 'END'\n{PANDAS_ON_SPARK}END\n"
+    product.run("ssh", "--", f"sudo -iu alice sh -s << 'OUTER'\n{program}OUTER\n")
+    done = product.run("ssh", "--", "sudo -iu alice sh -c 'spark-submit sums.py'")
+    assert "sums [14850, 14950, 15050]" in done.output
+
+
 def test_verify_passes(product) -> None:
     done = product.run("verify")
     assert int(re.search(r"(\d+) passed", done.output)[1]) >= 40
