@@ -81,7 +81,7 @@ def instances(page: Page) -> set[str]:
 
 def open_pyspark(page: Page) -> None:
     """Click on the PySpark card of the launcher and wait until the kernel answers."""
-    page.click('.jp-LauncherCard[data-category="Notebook"][title^="PySpark"]')
+    page.click('.jp-LauncherCard[data-category="Notebook"][title^="PySpark"]:not([title^="PySpark (Connect)"])')
     page.wait_for_selector(".jp-Notebook .jp-Cell .cm-content")
     # JupyterLab drops a cell that is run before the notebook has its kernel: no person is that quick.
     status = page.locator("#jp-main-statusbar")

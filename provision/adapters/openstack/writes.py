@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING, Final
 
 from provision.adapters.openstack.session import Session
 from provision.model.cluster import resources
+from provision.model.cluster.render import packed
 from provision.model.cluster.resources import NODES
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class Writes(Session):
                 networks=[dict(network)],
                 security_groups=[{"name": group}],
                 key_name=resources.key_name(name),
-                user_data=base64.b64encode(user_data.encode()).decode(),
+                user_data=packed(user_data),
                 config_drive=True,
                 metadata={resources.META_CLUSTER: name, resources.META_ROLE: role, **metadata},
                 **many,

@@ -6,6 +6,7 @@ Ansible renders the same templates with the same variables (model/cluster/invent
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +15,7 @@ import yaml
 
 from provision.base import constants
 from provision.base.errors import ProvisionError, UsageError
+from provision.clusterfile import pinned
 from provision.model.templating import environment, render_mapping
 
 if TYPE_CHECKING:
@@ -39,8 +41,9 @@ class NodeFile:
 
     @property
     def name(self) -> str:
-        """The last part of its path, as `provision render` lists it."""
-        return self.path.rpartition("/")[2]
+        """As `provision render` lists it: the last part of its path, with the kernel's name before a kernel spec."""
+        folder, _, name = self.path.rpartition("/")
+        return f"{folder.rpartition('/')[2]}.{name}" if name == "kernel.json" else name
 
 
 def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role: Role) -> dict[str, Any]:
@@ -67,6 +70,9 @@ def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role
             "worker_cores": sizing.worker_cores,
             "worker_memory": sizing.worker_memory,
             "defaults": dict(spec.spark.defaults),
+            # What a user's own settings may not change either.
+            "pinned": dict(pinned.PINNED),
+            "pinned_prefixes": dict(pinned.PREFIXES),
         },
         "hub": {
             "port": spec.hub.port,
@@ -138,13 +144,18 @@ def user_data(context: dict[str, Any]) -> str:
     written = {entry["path"]: entry["content"] for entry in read["write_files"]}
     if written != {file.path: file.content for file in files}:
         raise ProvisionError("the user-data does not carry its files unchanged")
-    size = len(base64.b64encode(text.encode()))
+    size = len(packed(text))
     if size > USER_DATA_LIMIT:
         raise UsageError(
             f"the user-data of a {context['node_role']} takes {size} bytes, Nova's limit is {USER_DATA_LIMIT}",
             "Shorten the largest part: usually the certificate chain (hub.tls.cert) or the list of users.",
         )
     return text
+
+
+def packed(text: str) -> str:
+    """Return user-data as Nova takes it: base64, of gzip, which cloud-init unpacks. The same text gives the same."""
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def documents(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, secrets: Secrets) -> dict[str, str]:

@@ -88,7 +88,7 @@ def test_what_the_cluster_itself_sets(key):
 
 
 def test_every_entry_that_the_template_sets_is_pinned_or_free_on_purpose():
-    """Those that are free come later in the file, and so win: timeouts and cleaning, no wiring."""
+    """Those that are free come later in the file, and so win: timeouts, cleaning and the tables' place, no wiring."""
     text = (paths.TEMPLATES / "spark" / "spark-defaults.conf.j2").read_text()
     keys = {line.split()[0] for line in text.splitlines() if line.startswith("spark.")}
     free = {key for key in keys - PINNED.keys() - OWN_FIELDS.keys() if not key.startswith(tuple(PREFIXES))}
@@ -100,6 +100,7 @@ def test_every_entry_that_the_template_sets_is_pinned_or_free_on_purpose():
         "spark.network.timeout",
         "spark.rpc.askTimeout",
         "spark.rpc.lookupTimeout",
+        "spark.sql.warehouse.dir",
         "spark.ui.killEnabled",
         "spark.ui.showConsoleProgress",
         "spark.worker.cleanup.enabled",

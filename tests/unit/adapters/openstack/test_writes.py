@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 from types import SimpleNamespace
 
 import pytest
@@ -86,7 +87,7 @@ def test_servers_are_created_one_by_one_or_all_at_once(cloud, compute, names, na
     ((_, sent),) = compute.calls
     assert sent["name"] == name
     assert {key: sent[key] for key in ("min_count", "max_count") if key in sent} == count
-    assert base64.b64decode(sent["user_data"]) == b"#cloud-config"
+    assert gzip.decompress(base64.b64decode(sent["user_data"])) == b"#cloud-config"
     assert sent["metadata"] == {resources.META_CLUSTER: "a", resources.META_ROLE: "worker", resources.META_SPEC: "s"}
     assert sent["config_drive"] is True
 

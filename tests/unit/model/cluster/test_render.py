@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import base64
 import dataclasses
+import gzip
 import json
 import os
+import random
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -115,7 +118,14 @@ def test_firewall_without_access_list_leaves_the_gate_to_the_security_groups() -
     assert "\n\t\tip saddr != 10.20.0.0/24 tcp dport { 22, 443, 8080, 18080, 4040-4050 } accept\n" in text
 
 
+def test_user_data_is_packed_the_same_each_time() -> None:
+    text = "#cloud-config\n" * 1000
+    assert render.packed(text) == render.packed(text)
+    assert len(render.packed(text)) < 200
+    assert gzip.decompress(base64.b64decode(render.packed(text))).decode() == text
+
+
 def test_too_much_user_data_is_refused() -> None:
-    secrets = dataclasses.replace(SECRETS, hub_cert="x" * 60_000)
+    secrets = dataclasses.replace(SECRETS, hub_cert=random.Random(1).randbytes(40_000).hex())
     with pytest.raises(UsageError, match="65535"):
         render.user_data(render.node_context(DEFAULT, SIZING, ADDRESSES, secrets, "master"))
