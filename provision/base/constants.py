@@ -59,6 +59,8 @@ class NodePaths:
     user_token: str = "/usr/local/lib/provision/user-token"  # noqa: S105 - a program
     kernel: str = "/usr/local/share/jupyter/kernels/pyspark/kernel.json"
     kernel_startup: str = "/usr/local/share/jupyter/kernels/pyspark/startup.py"
+    kernel_shares: str = "/usr/local/share/jupyter/kernels/pyspark/shares.py"
+    shares: str = "/run/spark/shares"
     firewall: str = "/etc/nftables.conf"
     smoke: str = "/usr/local/lib/provision/smoke.py"
 
