@@ -31,6 +31,8 @@ SIZE_AT_MOST = 4096
 """Bytes of a published file that are read."""
 
 
+ALL_CORES = 2**31 - 1
+"""No limit, as Spark writes a number of cores."""
 QUIET = ("ExecutorAllocationManager", "scheduler.TaskSchedulerImpl")
 """Spark's classes that would warn of cores that are waited for, over and over, and of executors that go."""
 
@@ -129,14 +131,21 @@ def who_holds(apps, cores, user):
     return ", ".join(parts) or f"nobody holds any of the {cores}"
 
 
-def apply_size(environment):
-    """Put the size that was chosen at the server's start (SPARK_SIZE_ARGS) before the other arguments of spark-submit.
+def size_settings(environment, shared=True):
+    """Return the Spark settings of the size that was chosen at the server's start (SPARK_SIZE), names to values.
 
-    Later arguments win: what the user sets stays.
+    `shared` says whether the kernel takes part in this (`watch`): then no number of cores but its share limits it.
+    Whatever else takes part in nothing has the cluster's default limit for a program (spark.deploy.defaultCores).
     """
-    size = environment.pop("SPARK_SIZE_ARGS", "")
-    if size:
-        environment["PYSPARK_SUBMIT_ARGS"] = f"{size} {environment.get('PYSPARK_SUBMIT_ARGS', 'pyspark-shell')}"
+    entries = (entry.partition("=") for entry in environment.get("SPARK_SIZE", "").split())
+    settings = {key: value for key, _, value in entries}
+    return {"spark.cores.max": str(ALL_CORES), **settings} if shared else settings
+
+
+def apply_size(environment):
+    """Put the settings of the size before the other arguments of spark-submit. Later ones win: what a user sets stays."""
+    size = " ".join(f"--conf {key}={value}" for key, value in size_settings(environment).items())
+    environment["PYSPARK_SUBMIT_ARGS"] = f"{size} {environment.get('PYSPARK_SUBMIT_ARGS', 'pyspark-shell')}"
 
 
 class Folder:
@@ -215,8 +224,8 @@ class Allocation:
         self.folder = Folder(conf.get("spark.provision.shares"))
         self.configured = int(conf.get("spark.provision.userCores", "0"))
         self.most = min(
-            int(conf.get("spark.cores.max", str(sys.maxsize))) // self.unit,
-            int(conf.get("spark.dynamicAllocation.maxExecutors", str(2**31 - 1))),
+            int(conf.get("spark.cores.max", str(ALL_CORES))) // self.unit,
+            int(conf.get("spark.dynamicAllocation.maxExecutors", str(ALL_CORES))),
         )
         self.idle = conf.get("spark.dynamicAllocation.executorIdleTimeout", "60s")
         manager = self.spark.executorAllocationManager()

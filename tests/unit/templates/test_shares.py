@@ -164,11 +164,16 @@ def test_who_holds_in_words():
 
 
 def test_a_size_comes_before_what_the_user_set():
-    environment = {"SPARK_SIZE_ARGS": "--driver-memory 1g", "PYSPARK_SUBMIT_ARGS": "--driver-memory 2g pyspark-shell"}
+    environment = {"SPARK_SIZE": "spark.driver.memory=1g spark.cores.max=2", "PYSPARK_SUBMIT_ARGS": "--name x pyspark-shell"}
     shares.apply_size(environment)
-    assert environment == {"PYSPARK_SUBMIT_ARGS": "--driver-memory 1g --driver-memory 2g pyspark-shell"}
-    shares.apply_size(environment)
-    assert environment == {"PYSPARK_SUBMIT_ARGS": "--driver-memory 1g --driver-memory 2g pyspark-shell"}
+    assert environment["PYSPARK_SUBMIT_ARGS"] == (
+        "--conf spark.cores.max=2 --conf spark.driver.memory=1g --name x pyspark-shell"
+    )
+
+
+def test_only_who_shares_has_no_limit_of_cores():
+    assert shares.size_settings({}) == {"spark.cores.max": "2147483647"}
+    assert shares.size_settings({"SPARK_SIZE": "spark.driver.memory=1g"}, shared=False) == {"spark.driver.memory": "1g"}
 
 
 def state(*apps, workers=((2, 0, 0), (2, 0, 0))):
