@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 import time
+from contextlib import suppress
 
 from pyspark.sql import SparkSession
 
@@ -35,9 +36,10 @@ spark = (
     .config("spark.eventLog.enabled", "false")
     .getOrCreate()
 )
-# Notebooks that hold more than their share give back what this job publishes that it wants (hub/shares.py).
+# Notebooks that hold more than their share give back what this job publishes that it wants (hub/shares.py). Without the
+# folder, on a node of an older image, there is nothing to agree on.
 wish = os.path.join(spark.conf.get("spark.provision.shares"), spark.sparkContext.applicationId)
-with open(wish, "w") as file:
+with suppress(OSError), open(wish, "w") as file:
     json.dump({"wants": WORKERS, "unit": 1, "leaving": 0, "elastic": False}, file)
 # The driver's block manager is one of them.
 registered = spark.sparkContext._jsc.sc().getExecutorMemoryStatus
@@ -55,4 +57,5 @@ print(
     flush=True,
 )
 spark.stop()
-os.remove(wish)
+with suppress(OSError):
+    os.remove(wish)
