@@ -21,10 +21,9 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provision.base.model import Addresses, ClusterSpec, Flavor, Secrets, WorkersSpec
+from provision.base.model import ClusterSpec, Flavor, WorkersSpec
 from provision.base.paths import TEMPLATES
-from provision.model.cluster import render
-from provision.model.cluster.sizing import size
+from provision.model.cluster.example import documents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,12 +93,12 @@ class Bed:
             process.wait(60)
 
     def _settings(self) -> str:
-        flavors = {"m1.small": Flavor("m1.small", 2, 2048, 8)}
         spec = ClusterSpec("a", workers=WorkersSpec(2))
-        secrets = Secrets("secret", "c\n", "k\n", "a\n", (("alice", "x"),))
-        made = render.documents(spec, size(spec, flavors), Addresses("127.0.0.1", "127.0.0.1"), secrets)
+        made = documents(spec, "cluster.yaml", (Flavor("m1.small", 2, 2048, 8),))
         own = {
             "spark.master": f"spark://127.0.0.1:{self.port}",
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.bindAddress": "127.0.0.1",
             "spark.driver.port": "0",
             "spark.driver.blockManager.port": "0",
             "spark.blockManager.port": "0",

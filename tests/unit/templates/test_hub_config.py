@@ -7,15 +7,10 @@ from typing import Any
 
 import pytest
 
-from provision.base.model import Addresses, ClusterSpec, Flavor, MasterSpec, Secrets, SparkSpec, WorkersSpec
-from provision.model.cluster import render
-from provision.model.cluster.sizing import size
+from provision.base.model import ClusterSpec, Flavor, MasterSpec, SparkSpec, WorkersSpec
+from provision.model.cluster.example import documents
 
-FLAVORS = {
-    "small": Flavor("small", 2, 2048, 8),
-    "large": Flavor("large", 4, 8192, 32),
-    "huge": Flavor("huge", 8, 32768, 64),
-}
+FLAVORS = (Flavor("small", 2, 2048, 8), Flavor("large", 4, 8192, 32))
 
 
 class Settings(dict[str, Any]):
@@ -31,9 +26,7 @@ class Settings(dict[str, Any]):
 def spawner_settings(master: str, tmp_path, workers: str = "small", **spark: Any) -> Settings:
     """Run the rendered configuration with its state in `tmp_path`; return the section Spawner."""
     spec = ClusterSpec("a", master=MasterSpec(master), workers=WorkersSpec(2, workers), spark=SparkSpec(**spark))
-    addresses = Addresses("10.20.0.10", "192.0.2.10")
-    secrets = Secrets(spark_secret="s", hub_cert="c\n", hub_key="k\n", authority="a\n", password_hashes=(("alice", "x"),))
-    text = render.documents(spec, size(spec, FLAVORS), addresses, secrets)["master/jupyterhub_config.py"]
+    text = documents(spec, "cluster.yaml", FLAVORS)["master/jupyterhub_config.py"]
     settings = Settings()
     text = text.replace('"/var/lib/jupyterhub"', repr(str(tmp_path)))
     exec(compile(text, "jupyterhub_config.py", "exec"), {"get_config": lambda: settings})
@@ -73,8 +66,9 @@ def test_sizes_are_a_form_whose_answer_is_checked(tmp_path):
 
 
 def test_larger_executors_are_fewer(tmp_path):
-    settings = spawner_settings("huge", tmp_path, workers="huge")
+    settings = spawner_settings("large", tmp_path, workers="large", defaults=(("spark.executor.cores", "1"),))
+    assert chosen(settings) == "spark.driver.memory=1024m spark.executor.memory=1843m spark.executor.cores=1"
     assert chosen(settings, size="large") == (
-        "spark.driver.memory=8192m spark.executor.memory=8192m spark.executor.cores=4 "
-        "spark.dynamicAllocation.initialExecutors=1"
+        "spark.driver.memory=2048m spark.executor.memory=3686m spark.executor.cores=2 "
+        "spark.dynamicAllocation.initialExecutors=2"
     )

@@ -7,6 +7,8 @@ gets no answer for some minutes forgets the cells that wait); the first cell wai
 
 def _start():
     import atexit
+    import importlib.util
+    import os
     import signal
     import threading
     import traceback
@@ -19,11 +21,21 @@ def _start():
     shell.push({"sc": None})
     made, trouble = {}, []
 
+    def load_shares():
+        path = os.path.join(os.path.dirname(os.environ["PYTHONSTARTUP"]), "shares.py")
+        spec = importlib.util.spec_from_file_location("shares", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
     def make():
         try:
+            shares = load_shares()
+            shares.apply_size(os.environ)
             from pyspark.sql import SparkSession
 
             spark = SparkSession.builder.getOrCreate()
+            shares.watch()
             made.update(spark=spark, sc=spark.sparkContext, sql=spark.sql)
             atexit.register(spark.stop)
         except Exception:
