@@ -61,6 +61,7 @@ class NodePaths:
     kernel_startup: str = "/usr/local/share/jupyter/kernels/pyspark/startup.py"
     kernel_modules: str = "/usr/local/share/jupyter/kernels/pyspark"
     kernel_connect: str = "/usr/local/share/jupyter/kernels/pyspark-connect/kernel.json"
+    shares: str = "/run/spark/shares"
     firewall: str = "/etc/nftables.conf"
     smoke: str = "/usr/local/lib/provision/smoke.py"
 

@@ -58,9 +58,12 @@ class WorkersSpec:
 
 @dataclass(frozen=True, slots=True)
 class SparkSpec:
-    """What one notebook may use. None means the default: 4 cores and 2048 MiB, or less if the workers have less."""
+    """What notebooks may use. None means what follows from the flavors (model/cluster/sizing.py)."""
 
     app_cores: int | None = None
+    """Cores of one notebook, at most."""
+    user_cores: int | None = None
+    """Cores of all notebooks of a user, at most."""
     executor_memory_mib: int | None = None
     defaults: tuple[tuple[str, str], ...] = ()
     """Other entries of spark-defaults.conf."""
@@ -102,14 +105,35 @@ class Flavor:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerSize:
+    """A choice at the start of a notebook server: memory in MiB."""
+
+    name: str
+    driver_memory: int
+    executor_memory: int
+    executor_cores: int
+    cores: int | None
+    """Cores that one notebook may take; None for its user's share."""
+    executors: int
+    """Executors that a notebook begins with."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sizing:
     """Cores, and memory in MiB, that Spark gets on the spec's flavors (model/cluster/sizing.py)."""
 
     worker_cores: int
     worker_memory: int
-    app_cores: int
+    app_cores: int | None
+    """Cores of one notebook, at most; None for its user's share."""
     executor_memory: int
     driver_memory: int
+    executor_cores: int
+    user_cores: int | None
+    """Cores of all notebooks of a user, at most; None for three quarters of the cluster's."""
+    initial_executors: int
+    sizes: tuple[ServerSize, ...] = ()
+    """What users choose from when they start a server, smallest first; `medium` is the default, and always there."""
 
 
 @dataclass(frozen=True, slots=True)

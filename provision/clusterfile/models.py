@@ -132,14 +132,16 @@ class SparkModel(_Model):
     """Spark's settings."""
 
     app_cores: StrictInt | None = None
+    user_cores: StrictInt | None = None
     executor_memory: Annotated[int, BeforeValidator(_memory)] | None = None
     defaults: dict[str, Any] = Field(default_factory=dict)
 
-    @field_validator("app_cores")
+    @field_validator("app_cores", "user_cores")
     @classmethod
-    def _some(cls, value: int | None) -> int | None:
+    def _some(cls, value: int | None, info: ValidationInfo) -> int | None:
         if value is not None and value < 1:
-            raise Wrong(f"a notebook with {value} cores cannot compute", "Ask for at least 1.")
+            who = "a notebook" if info.field_name == "app_cores" else "a user"
+            raise Wrong(f"{who} with {value} cores cannot compute", "Ask for at least 1.")
         return value
 
     @field_validator("executor_memory")
@@ -209,6 +211,7 @@ def to_spec(model: ClusterModel, tls: Tls | None) -> ClusterSpec:
         workers=WorkersSpec(count=model.workers.count, flavor=model.workers.flavor),
         spark=SparkSpec(
             app_cores=model.spark.app_cores,
+            user_cores=model.spark.user_cores,
             executor_memory_mib=model.spark.executor_memory,
             defaults=tuple(sorted((key, default_entry(key, value)) for key, value in model.spark.defaults.items())),
         ),

@@ -49,6 +49,7 @@ network:
 master: {flavor: m1.small}
 workers: {count: 2, flavor: m1.small}
 spark:
+  user_cores: 8
   app_cores: 4
   executor_memory: 2g
   defaults: {spark.sql.shuffle.partitions: "64"}
@@ -95,11 +96,14 @@ NOTES: Final[Mapping[str, Note]] = {
     "workers.count": Note("whole number", "How many workers there are.", "", (0, "two")),
     "workers.flavor": Note("text", "A flavor of the cloud with at least 1024 MiB of memory."),
     "spark.app_cores": Note(
-        "whole number", "`app_cores` is a number of cores.", "half of the cluster's cores, at most 4", (0, "4")
+        "whole number", "`app_cores` is a notebook's number of cores.", "`user_cores`", (0, "4")
+    ),
+    "spark.user_cores": Note(
+        "whole number", "`user_cores` is a user's number of cores.", "three quarters of the cluster's cores", (0, "4")
     ),
     "spark.executor_memory": Note(
-        "memory size: `512m`, `2g`", "`executor_memory` is the memory of one executor.",
-        "half of a worker's memory for Spark, at least 512m and at most 2g", ("2048", 2048, "256m"),
+        "memory size: `512m`, `2g`", "It is at least 512m. See [Sizing](sizing.md).",
+        "in proportion to its cores", ("2048", 2048, "256m"),
     ),
     "spark.defaults": Note(
         "map of Spark settings", "Some are pinned: see [Settings that are pinned](#settings-that-are-pinned).", "none",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from provision.base.constants import PORTS
@@ -112,7 +112,8 @@ def spec_hash(spec: ClusterSpec, sizing: Sizing, certificate: str = "") -> str:
     data = {
         "name": spec.name,
         "spark": asdict(spec.spark),
-        "sizing": asdict(sizing),
+        # The sizes of servers follow from the rest and from the master's flavor: another flavor is another master.
+        "sizing": asdict(replace(sizing, sizes=())),
         "access": [str(network) for network in spec.network.access or ()],
         "hub": [spec.hub.port, spec.hub.idle_timeout, [asdict(user) for user in spec.hub.users], certificate],
     }

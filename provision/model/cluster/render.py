@@ -65,7 +65,11 @@ def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role
         "spark": {
             "master_url": f"spark://{addresses.master}:{constants.PORTS.spark_master}",
             "app_cores": sizing.app_cores,
+            "user_cores": sizing.user_cores,
+            "executor_cores": sizing.executor_cores,
             "executor_memory": sizing.executor_memory,
+            "initial_executors": sizing.initial_executors,
+            "sizes": [asdict(each) for each in sizing.sizes],
             "driver_memory": sizing.driver_memory,
             "worker_cores": sizing.worker_cores,
             "worker_memory": sizing.worker_memory,

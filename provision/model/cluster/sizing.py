@@ -3,33 +3,42 @@
 The rules, in MiB:
 - A worker offers Spark its RAM less 512 or a tenth, whichever is more: that is for the system, the worker's own JVM
   and Python. Its cores are its vCPUs.
-- A notebook gets half of the cores, at most 4, and executors of half a worker's memory, at most 2048 MiB and at least
-  Spark's minimum, unless the spec says otherwise: so two users can always work at the same time.
+- An executor takes half of a worker's vCPUs, at most 4, and memory in proportion, at most 2048 for each core and at
+  most half of a worker's, unless the spec says otherwise: both are used up together, and a cluster has enough
+  executors to be shared. Where only fewer fit, by the memory that the spec asks for, they share a worker's cores.
+- A notebook begins with executors for as many cores as a worker has, at most 4 and at least 2, and takes what is free
+  of its user's share (templates/hub/shares.py). A program of spark-submit takes as many as a notebook begins with.
 - A notebook's driver, on the master, gets an eighth of the master's RAM, at least 512 and at most 4096.
-- A setting that no worker can satisfy is refused: Spark would accept the application and then wait for ever, with no
-  other message than "Initial job has not accepted any resources".
+- A setting that no worker can satisfy is refused: Spark would accept the application and then wait for ever.
+
+None of it follows from the number of workers: with one more, the others need no other settings, and no restart.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from provision.base.constants import SPARK_HEAP_LEAST
 from provision.base.errors import UsageError
-from provision.base.model import ClusterSpec, Flavor, Sizing
+from provision.base.model import ClusterSpec, Flavor, ServerSize, Sizing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-APP_CORES: Final = 4
-"""A notebook's cores, by default at most."""
-EXECUTOR_MEMORY: Final = 2048
-"""MiB of an executor, by default at most."""
+FIRST_CORES: Final = 4
+"""Cores that a notebook begins with, by default at most."""
+EXECUTOR_CORES: Final = 4
+"""An executor's cores, by default at most."""
+MEMORY_PER_CORE: Final = 2048
+"""MiB of an executor for each of its cores, by default at most."""
+DRIVER_AT_MOST: Final = 8192
+"""MiB of a driver of the size `large`."""
 SYSTEM_AT_LEAST: Final = 512
 """MiB of a node that are not for Spark, at least."""
 MASTER_AT_LEAST: Final = 1536
 """The Spark master, the Hub, its proxy, one notebook and a 512 MiB driver use about 850 MiB."""
-_SYMPTOM: Final = "notebooks would wait for ever with “Initial job has not accepted any resources”"
+_SYMPTOM: Final = "notebooks would wait for ever for an executor"
 
 
 def size(spec: ClusterSpec, flavors: Mapping[str, Flavor], source: str = "cluster.yaml") -> Sizing:
@@ -50,20 +59,28 @@ def size(spec: ClusterSpec, flavors: Mapping[str, Flavor], source: str = "cluste
             f"{max(worker_memory, 0)} that are left for Spark are too few: an executor needs {SPARK_HEAP_LEAST}",
             f"Choose a larger one: {_larger(flavors, needed)}.",
         )
-    executor_memory = _executor_memory(spec, worker, worker_memory, source)
-    return Sizing(
+    executor_cores = _executor_cores(spec, worker, worker_memory, source)
+    _refuse_limits(spec, worker, executor_cores, source)
+    most = spec.spark.app_cores or spec.spark.user_cores
+    first = max(min(FIRST_CORES, worker.vcpus), 2)
+    sizing = Sizing(
         worker_cores=worker.vcpus,
         worker_memory=worker_memory,
-        app_cores=_app_cores(spec, worker, source),
-        executor_memory=executor_memory,
+        app_cores=most,
+        executor_memory=_executor_memory(spec, worker, worker_memory, executor_cores, source),
         driver_memory=_driver_memory(spec, master, source),
+        executor_cores=executor_cores,
+        user_cores=spec.spark.user_cores,
+        initial_executors=max(min(first, most or first) // executor_cores, 1),
     )
+    return replace(sizing, sizes=_sizes(sizing, master))
 
 
-def _executor_memory(spec: ClusterSpec, worker: Flavor, worker_memory: int, source: str) -> int:
+def _executor_memory(spec: ClusterSpec, worker: Flavor, worker_memory: int, cores: int, source: str) -> int:
     memory = spec.spark.executor_memory_mib
     if memory is None:
-        return min(EXECUTOR_MEMORY, max(worker_memory // 2, SPARK_HEAP_LEAST))
+        share = min(MEMORY_PER_CORE * cores, worker_memory * cores // worker.vcpus, worker_memory // 2)
+        return max(share, SPARK_HEAP_LEAST)
     if memory > worker_memory:
         raise UsageError(
             f"{source}: spark.executor_memory: {memory} MiB is more than any worker can give: {worker.name} has "
@@ -73,38 +90,104 @@ def _executor_memory(spec: ClusterSpec, worker: Flavor, worker_memory: int, sour
     return memory
 
 
-def _app_cores(spec: ClusterSpec, worker: Flavor, source: str) -> int:
+def _executor_cores(spec: ClusterSpec, worker: Flavor, worker_memory: int, source: str) -> int:
+    asked = _cores(spec, "spark.executor.cores", worker, source)
+    task = _cores(spec, "spark.task.cpus", worker, source) or 1
+    if asked is not None:
+        if task > asked:
+            raise UsageError(
+                f"{source}: spark.defaults.spark.task.cpus: {task} is more than an executor has "
+                f"(spark.executor.cores {asked})",
+                f"Ask for {asked} or less, or raise spark.executor.cores.",
+            )
+        return asked
+    cores = max(min(EXECUTOR_CORES, worker.vcpus // 2), 1)
+    memory = spec.spark.executor_memory_mib
+    if memory is not None and memory <= worker_memory:
+        # Fewer executors than cores would allow: the cores must not be left over.
+        cores = max(cores, worker.vcpus // (worker_memory // memory))
+    limits = [limit for limit in (spec.spark.app_cores, spec.spark.user_cores) if limit is not None]
+    return max(min([cores, *limits]), task)
+
+
+def _cores(spec: ClusterSpec, key: str, worker: Flavor, source: str) -> int | None:
+    text = dict(spec.spark.defaults).get(key)
+    if text is None:
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise UsageError(
+            f"{source}: spark.defaults.{key}: {text!r} is not a number of cores",
+            f"Give a whole number up to {worker.vcpus}.",
+        )
+    if int(text) > worker.vcpus:
+        raise UsageError(
+            f"{source}: spark.defaults.{key}: {text} is more than any worker can give: "
+            f"{worker.name} has {worker.vcpus} vCPUs; {_SYMPTOM}",
+            f"Ask for {worker.vcpus} or less, or choose a larger workers.flavor.",
+        )
+    return int(text)
+
+
+def _refuse_limits(spec: ClusterSpec, worker: Flavor, executor_cores: int, source: str) -> None:
+    """Refuse limits that the cluster cannot reach, that no executor fits below, or that contradict each other."""
     total = worker.vcpus * spec.workers.count
-    per_executor = dict(spec.spark.defaults).get("spark.executor.cores")
-    if per_executor is not None:
-        if not per_executor.isdigit() or int(per_executor) < 1:
+    app, user = spec.spark.app_cores, spec.spark.user_cores
+    for field, cores in (("app_cores", app), ("user_cores", user)):
+        if cores is not None and cores > total:
             raise UsageError(
-                f"{source}: spark.defaults.spark.executor.cores: {per_executor!r} is not a number of cores",
-                f"Give a whole number up to {worker.vcpus}.",
+                f"{source}: spark.{field}: {cores} is more than the cluster has: {spec.workers.count} workers of "
+                f"{worker.name} make {total} cores",
+                f"Ask for {total} or less, more workers, or a larger workers.flavor.",
             )
-        if int(per_executor) > worker.vcpus:
+        if cores is not None and cores < executor_cores:
             raise UsageError(
-                f"{source}: spark.defaults.spark.executor.cores: {per_executor} is more than any worker can give: "
-                f"{worker.name} has {worker.vcpus} vCPUs; {_SYMPTOM}",
-                f"Ask for {worker.vcpus} or less, or choose a larger workers.flavor.",
+                f"{source}: spark.{field}: {cores} is less than one executor takes ({executor_cores}); {_SYMPTOM}",
+                f"Ask for {executor_cores} or more.",
             )
-    least = int(per_executor or 1)
-    cores = spec.spark.app_cores
-    if cores is None:
-        return min(max(APP_CORES, least), max(total // 2, least))
-    if cores > total:
+    if app is not None and user is not None and app > user:
         raise UsageError(
-            f"{source}: spark.app_cores: {cores} is more than the cluster has: {spec.workers.count} workers of "
-            f"{worker.name} make {total} cores",
-            f"Ask for {total} or less, more workers, or a larger workers.flavor.",
+            f"{source}: spark.app_cores: {app} is more than all notebooks of a user may take (spark.user_cores {user})",
+            f"Ask for {user} or less, or raise spark.user_cores.",
         )
-    if cores < least:
+    most = (app or user or total) // executor_cores
+    key = "spark.dynamicAllocation.minExecutors"
+    text = dict(spec.spark.defaults).get(key, "0")
+    if not text.isdigit():
         raise UsageError(
-            f"{source}: spark.app_cores: {cores} is less than one executor takes "
-            f"(spark.executor.cores {per_executor}); {_SYMPTOM}",
-            f"Ask for {per_executor} or more.",
+            f"{source}: spark.defaults.{key}: {text!r} is not a number of executors", "Give a whole number."
         )
-    return cores
+    if int(text) > most:
+        raise UsageError(
+            f"{source}: spark.defaults.{key}: {text} executors are more than a notebook may have ({most})",
+            f"Ask for {most} or less, or raise spark.app_cores.",
+        )
+
+
+def _sizes(sizing: Sizing, master: Flavor) -> tuple[ServerSize, ...]:
+    """List what users choose from when they start a server, smallest first; one alone is no choice.
+
+    Sizes differ by the driver's memory first of all: `medium` is the default, `small` has half of it, and no more cores
+    than a notebook begins with; `large` has twice as
+    much if that is at most a quarter of the master's RAM. A large one also has executors of twice the size, if a worker
+    has room for two: one alone would wait long for a worker that nobody else uses.
+    """
+    medium = ServerSize(
+        "medium", sizing.driver_memory, sizing.executor_memory, sizing.executor_cores, sizing.app_cores,
+        sizing.initial_executors,
+    )  # fmt: skip
+    sizes = [medium]
+    if sizing.driver_memory // 2 >= SPARK_HEAP_LEAST:
+        cores = sizing.initial_executors * sizing.executor_cores
+        sizes.insert(0, replace(medium, name="small", driver_memory=sizing.driver_memory // 2, cores=cores))
+    if sizing.driver_memory * 2 <= min(master.ram // 4, DRIVER_AT_MOST):
+        large = replace(medium, name="large", driver_memory=sizing.driver_memory * 2)
+        cores, memory = sizing.executor_cores * 2, sizing.executor_memory * 2
+        fits = cores * 2 <= sizing.worker_cores and memory * 2 <= sizing.worker_memory
+        if fits and cores <= (sizing.app_cores or cores):
+            first = max(sizing.initial_executors // 2, 1)
+            large = replace(large, executor_cores=cores, executor_memory=memory, executors=first)
+        sizes.append(large)
+    return tuple(sizes)
 
 
 def _driver_memory(spec: ClusterSpec, master: Flavor, source: str) -> int:

@@ -40,11 +40,16 @@ def test_every_field_is_explained(folder):
 def test_the_commented_examples_are_right(folder):
     run()
     file = folder / "cluster.yaml"
-    lines = file.read_text().replace("# app_cores", "app_cores").replace("# executor_memory", "executor_memory")
+    lines = (
+        file.read_text()
+        .replace("# app_cores", "app_cores")
+        .replace("# user_cores", "user_cores")
+        .replace("# executor_memory", "executor_memory")
+    )
     lines = lines.replace("# defaults:", "defaults:").replace("# access:", "access:").splitlines()
     file.write_text("\n".join(line for line in lines if line != "  users: [alice]").replace("# users:", "users:"))
     spec = load(None)
-    assert spec.spark.app_cores == 4
+    assert (spec.spark.app_cores, spec.spark.user_cores) == (4, 4)
     assert [user.name for user in spec.hub.users] == ["alice", "bob"]
 
 

@@ -23,6 +23,12 @@ BAD = {
     "count is a fraction": ("name: a\nworkers: {count: 2.5}", 2, ["workers.count", "whole number"], "point"),
     "count is true": ("name: a\nworkers: {count: yes}", 2, ["workers.count", "whole number"], "quotes"),
     "flavor is a list": ("name: a\nmaster: {flavor: [m1]}", 2, ["master.flavor", "a list"], "quotes"),
+    "zero cores of a user": (
+        "name: a\nspark: {user_cores: 0}",
+        2,
+        ["spark.user_cores", "a user with 0 cores"],
+        "at least 1",
+    ),
     "zero cores": ("name: a\nspark: {app_cores: 0}", 2, ["spark.app_cores", "0 cores"], "at least 1"),
     "memory without unit": ("name: a\nspark: {executor_memory: 2048}", 2, ["executor_memory", "no unit"], "2048m"),
     "memory too small": ("name: a\nspark: {executor_memory: 100m}", 2, ["100 MiB"], "512m"),

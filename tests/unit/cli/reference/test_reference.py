@@ -64,7 +64,7 @@ def test_meanings_come_from_the_file_that_init_writes():
     comments = comments_of((TEMPLATES / "spec" / "cluster.yaml.j2").read_text())
     assert comments["cloud"].startswith("An entry of clouds.yaml")
     assert comments["network.access"].startswith("Who may reach the Hub")
-    assert comments["spark.app_cores"] == comments["spark.executor_memory"]
+    assert comments["spark.app_cores"] == comments["spark.user_cores"]
     assert comments["spark.defaults"].startswith("Any other entry")
 
 

@@ -20,6 +20,7 @@ from provision.base.model import (
     HubSpec,
     NetworkSpec,
     Secrets,
+    ServerSize,
     Sizing,
     SparkSpec,
     User,
@@ -28,7 +29,17 @@ from provision.model.cluster import render
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 ADDRESSES = Addresses(master="10.20.0.10", floating="192.0.2.10")
-SIZING = Sizing(worker_cores=1, worker_memory=1024, app_cores=2, executor_memory=900, driver_memory=512)
+SIZING = Sizing(
+    worker_cores=1,
+    worker_memory=1024,
+    app_cores=2,
+    executor_memory=900,
+    driver_memory=512,
+    executor_cores=1,
+    user_cores=2,
+    initial_executors=1,
+    sizes=(ServerSize("medium", 512, 900, 1, 2, 1), ServerSize("large", 1024, 900, 1, None, 1)),
+)
 SECRETS = Secrets(
     spark_secret="0123456789abcdef",
     hub_cert="-----BEGIN CERTIFICATE-----\nHUB\n-----END CERTIFICATE-----\n",

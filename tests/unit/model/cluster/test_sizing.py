@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from provision.base.errors import UsageError
-from provision.base.model import ClusterSpec, Flavor, MasterSpec, Sizing, SparkSpec, WorkersSpec
+from provision.base.model import ClusterSpec, Flavor, MasterSpec, SparkSpec, WorkersSpec
 from provision.model.cluster.sizing import size
 
 FLAVORS = {
@@ -15,6 +15,7 @@ FLAVORS = {
         Flavor("least", 1, 1112, 4),
         Flavor("small", 1, 2048, 8),
         Flavor("medium", 2, 4096, 16),
+        Flavor("large", 4, 8192, 16),
         Flavor("huge", 16, 65536, 16),
     )
 }
@@ -24,30 +25,123 @@ def spec(master="small", workers="small", count=2, **spark):
     return ClusterSpec("a", master=MasterSpec(master), workers=WorkersSpec(count, workers), spark=SparkSpec(**spark))
 
 
+# A worker's cores and memory, the limits of a notebook and of a user, the driver's memory; an executor's cores and
+# memory, and how many executors a notebook begins with.
 GOOD = {
-    "default": (spec(), Sizing(1, 1536, 1, 768, 512)),
-    "one worker": (spec(count=1), Sizing(1, 1536, 1, 768, 512)),
-    "two side by side": (spec(workers="medium"), Sizing(2, 3584, 2, 1792, 512)),
-    "no less than Spark's least": (spec(workers="least"), Sizing(1, 600, 1, 512, 512)),
-    "no less than an executor": (
-        spec(workers="huge", count=1, defaults=(("spark.executor.cores", "12"),)),
-        Sizing(16, 58983, 12, 2048, 512),
+    "default": (spec(), (1, 1536, None, None, 512), (1, 768, 2)),
+    "as for one worker": (spec(count=1), (1, 1536, None, None, 512), (1, 768, 2)),
+    "as for many": (spec(count=99), (1, 1536, None, None, 512), (1, 768, 2)),
+    "two executors on a worker": (spec(workers="medium"), (2, 3584, None, None, 512), (1, 1792, 2)),
+    "of two cores": (spec(workers="large"), (4, 7373, None, None, 512), (2, 3686, 2)),
+    "no less than Spark's least": (spec(workers="least"), (1, 600, None, None, 512), (1, 512, 2)),
+    "as many cores as asked": (
+        spec(workers="huge", count=1, defaults=(("spark.executor.cores", "14"),)),
+        (16, 58983, None, None, 512),
+        (14, 28672, 1),
     ),
-    "a tenth of much": (spec(master="huge", workers="huge"), Sizing(16, 58983, 4, 2048, 4096)),
-    "asked": (spec(workers="medium", app_cores=3, executor_memory_mib=3584), Sizing(2, 3584, 3, 3584, 512)),
-    "driver's memory": (spec(defaults=(("spark.driver.memory", "1g"),)), Sizing(1, 1536, 1, 768, 1024)),
+    "no less than a task": (
+        spec(workers="large", count=1, defaults=(("spark.task.cpus", "3"),)),
+        (4, 7373, None, None, 512),
+        (3, 3686, 1),
+    ),
+    "a tenth of much": (spec(master="huge", workers="huge"), (16, 58983, None, None, 4096), (4, 8192, 1)),
+    "asked": (
+        spec(workers="medium", app_cores=3, user_cores=4, executor_memory_mib=1024),
+        (2, 3584, 3, 4, 512),
+        (1, 1024, 2),
+    ),
+    "a user's limit is a notebook's": (spec(workers="medium", user_cores=3), (2, 3584, 3, 3, 512), (1, 1792, 2)),
+    "a small limit makes small executors": (spec(workers="large", user_cores=1), (4, 7373, 1, 1, 512), (1, 1843, 1)),
+    "large executors take the cores that would be left over": (
+        spec(workers="large", executor_memory_mib=4096),
+        (4, 7373, None, None, 512),
+        (4, 4096, 1),
+    ),
+    "driver's memory": (spec(defaults=(("spark.driver.memory", "1g"),)), (1, 1536, None, None, 1024), (1, 768, 2)),
 }
 
 
 @pytest.mark.parametrize("case", GOOD)
 def test_size(case):
-    desired, sizing = GOOD[case]
-    assert size(desired, FLAVORS) == sizing
+    desired, cluster, executor = GOOD[case]
+    made = size(desired, FLAVORS)
+    assert (made.worker_cores, made.worker_memory, made.app_cores, made.user_cores, made.driver_memory) == cluster
+    assert (made.executor_cores, made.executor_memory, made.initial_executors) == executor
+
+
+@pytest.mark.parametrize("workers", ["small", "medium", "large", "huge"])
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_what_is_offered_can_be_had(workers, count):
+    made = size(spec(master="huge", workers=workers, count=count), FLAVORS)
+    assert made.worker_cores // made.executor_cores * made.executor_memory <= made.worker_memory
+    for each in made.sizes:
+        assert each.executor_cores <= made.worker_cores
+        assert each.executor_memory <= made.worker_memory
+        assert each.cores is None or each.executors * each.executor_cores <= each.cores
+
+
+SIZES = {
+    "one alone": ("small", "medium", {"medium": (512, 1, None, 2)}),
+    "no small one": ("medium", "medium", {"medium": (512, 1, None, 2), "large": (1024, 1, None, 2)}),
+    "three": ("large", "medium", {"small": (512, 1, 2, 2), "medium": (1024, 1, None, 2), "large": (2048, 1, None, 2)}),
+    "larger executors": (
+        "huge",
+        "huge",
+        {"small": (2048, 4, 4, 1), "medium": (4096, 4, None, 1), "large": (8192, 8, None, 1)},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SIZES)
+def test_sizes(case):
+    """Driver's memory, an executor's cores, a notebook's cores, and executors that it begins with."""
+    master, workers, expected = SIZES[case]
+    made = size(spec(master=master, workers=workers), FLAVORS).sizes
+    assert {
+        each.name: (each.driver_memory, each.executor_cores, each.cores, each.executors) for each in made
+    } == expected
+    assert [each.name for each in made] == [*expected]
 
 
 BAD = {
     "memory": (spec(executor_memory_mib=1537), "spark.executor_memory: 1537 MiB is more than any worker", "1536m"),
     "cores": (spec(app_cores=3), "spark.app_cores: 3 is more than the cluster has", "2 or less"),
+    "a user's cores": (spec(user_cores=3), "spark.user_cores: 3 is more than the cluster has", "2 or less"),
+    "a notebook's above a user's": (
+        spec(app_cores=2, user_cores=1),
+        "spark.app_cores: 2 is more than all notebooks of a user may take",
+        "1 or less",
+    ),
+    "a user's below an executor's": (
+        spec(workers="medium", user_cores=1, defaults=(("spark.executor.cores", "2"),)),
+        "spark.user_cores: 1 is less than one executor takes",
+        "2 or more",
+    ),
+    "a task's cores": (
+        spec(workers="medium", defaults=(("spark.executor.cores", "1"), ("spark.task.cpus", "2"))),
+        "spark.task.cpus: 2 is more than an executor has",
+        "1 or less",
+    ),
+    "a task's cores above a worker's": (
+        spec(defaults=(("spark.task.cpus", "2"),)),
+        "spark.task.cpus: 2 is more than any worker",
+        "1 or less",
+    ),
+    "a task's cores above the limit": (
+        spec(workers="large", app_cores=2, defaults=(("spark.task.cpus", "3"),)),
+        "spark.app_cores: 2 is less than one executor takes",
+        "3 or more",
+    ),
+    "executors that nobody gets": (
+        spec(defaults=(("spark.dynamicAllocation.minExecutors", "3"),)),
+        "spark.dynamicAllocation.minExecutors: 3 executors are more than a notebook may have (2)",
+        "2 or less",
+    ),
+    "executors, no number": (
+        spec(defaults=(("spark.dynamicAllocation.minExecutors", "x"),)),
+        "'x' is not a number of executors",
+        "whole number",
+    ),
     "executor's cores": (
         spec(defaults=(("spark.executor.cores", "2"),)),
         "spark.executor.cores: 2 is more than any worker",
@@ -66,9 +160,13 @@ BAD = {
     "driver too large": (spec(defaults=(("spark.driver.memory", "2g"),)), "spark.driver.memory: 2g", "1024m"),
     "driver too small": (spec(defaults=(("spark.driver.memory", "100m"),)), "spark.driver.memory: 100m", "512m"),
     "driver no size": (spec(defaults=(("spark.driver.memory", "much"),)), "not a memory size", "512m"),
-    "no flavor": (spec(workers="x"), "workers.flavor: the cloud has no flavor 'x'", "huge, least, medium, small, tiny"),
-    "small worker": (spec(workers="tiny"), "workers.flavor: tiny has 512 MiB", "small, medium, huge"),
-    "small master": (spec(master="tiny"), "master.flavor: tiny has 512 MiB", "small, medium, huge"),
+    "no flavor": (
+        spec(workers="x"),
+        "workers.flavor: the cloud has no flavor 'x'",
+        "huge, large, least, medium, small, tiny",
+    ),
+    "small worker": (spec(workers="tiny"), "workers.flavor: tiny has 512 MiB", "small, medium, large, huge"),
+    "small master": (spec(master="tiny"), "master.flavor: tiny has 512 MiB", "small, medium, large, huge"),
 }
 
 
@@ -81,4 +179,4 @@ def test_refused(case):
     assert message in caught.value.message
     assert hint in caught.value.hint
     if case in {"memory", "executor's cores"}:
-        assert "Initial job has not accepted any resources" in caught.value.message
+        assert "wait for ever" in caught.value.message

@@ -48,6 +48,56 @@ async def prove_user(spawner) -> None:
 
 
 c.Spawner.pre_spawn_hook = prove_user
+
+# What users choose from when they start a server: words, and settings that the kernels give to Spark (shares.py).
+# Without a limit of its own, a notebook has its user's share.
+sizes = {
+    "medium": (
+        "512 MB for a notebook, "
+        "up to 2 cores, "
+        "900 MB for an executor of 1",
+        "spark.driver.memory=512m spark.executor.memory=900m "
+        "spark.executor.cores=1"
+        " spark.cores.max=2"
+        "",
+    ),
+    "large": (
+        "1024 MB for a notebook, "
+        "your share of the cores, "
+        "900 MB for an executor of 1",
+        "spark.driver.memory=1024m spark.executor.memory=900m "
+        "spark.executor.cores=1"
+        "",
+    ),
+}
+
+
+def size_settings(spawner) -> str:
+    """Return the settings of the chosen size."""
+    return sizes.get(spawner.user_options.get("size"), sizes["medium"])[1]
+
+
+def read_form(form) -> dict[str, str]:
+    """Return the user's options from the form. Raises ValueError with words for the page."""
+    chosen = form.get("size", ["medium"])[0]
+    if chosen not in sizes:
+        raise ValueError(f"{chosen!r} is not a size: choose one of {', '.join(sizes)}.")
+    return {"size": chosen}
+
+
+c.Spawner.environment["SPARK_SIZE"] = size_settings
+c.Spawner.options_from_form = read_form
+c.Spawner.options_form = "\n".join(
+    [
+        '<label for="size">Size of each notebook</label>',
+        '<select id="size" name="size" class="form-control">',
+        *(
+            f'<option value="{name}"{" selected" if name == "medium" else ""}>{name}: {words}</option>'
+            for name, (words, _) in sizes.items()
+        ),
+        "</select>",
+    ]
+)
 c.Spawner.args = [
     # A kernel's own start takes half a minute where the processor is emulated.
     "--MappingKernelManager.kernel_info_timeout=600",

@@ -1,4 +1,4 @@
-"""How the driver's JVM is started: the cluster's settings, the user's own file over them, a cell's over both.
+"""How the driver's JVM is started: the cluster's settings, then the server's size, the user's own file, and a cell's.
 
 Settings such as `spark.jars` or `spark.driver.memory` have an effect only when the JVM starts. They are handed over in
 a file that only the user can read, and not as arguments, which every user of this machine sees.
@@ -63,9 +63,9 @@ def install():
     original = context.launch_gateway
 
     def launch_gateway(conf=None, popen_kwargs=None):
-        from provision_kernel import connect, session
+        from provision_kernel import connect, session, shares
 
-        settings = own_settings() | EXTRA
+        settings = shares.size_settings(os.environ) | own_settings() | EXTRA
         if session.CONNECT:
             settings |= connect.settings(settings)
         arguments = os.environ.get("PYSPARK_SUBMIT_ARGS", "pyspark-shell")

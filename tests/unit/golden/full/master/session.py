@@ -17,7 +17,7 @@ from IPython.display import clear_output
 
 from provision_kernel.words import Told
 
-HOOKS = ["tables.watch"]
+HOOKS = ["tables.watch", "shares.watch"]
 """What runs each time a session is made, as `module.function` of this package: it is given the classic SparkSession, in
 Connect's kernel too. A hook that fails is told about, and keeps nobody from working."""
 
