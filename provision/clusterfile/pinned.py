@@ -42,11 +42,13 @@ PREFIXES: Final = {
     "spark.master.ui.": _CLOSED,
     "spark.worker.ui.": _CLOSED,
     "spark.connect.grpc.binding.": _CLOSED,
+    "spark.provision.": "the notebooks share the cluster by it",
 }
 OWN_FIELDS: Final = {
     "spark.deploy.defaultCores": "spark.app_cores",
     "spark.cores.max": "spark.app_cores",
     "spark.executor.memory": "spark.executor_memory",
+    "spark.provision.userCores": "spark.user_cores",
 }
 
 

@@ -93,7 +93,19 @@ def test_every_entry_that_the_template_sets_is_pinned_or_free_on_purpose():
     keys = {line.split()[0] for line in text.splitlines() if line.startswith("spark.")}
     free = {key for key in keys - PINNED.keys() - OWN_FIELDS.keys() if not key.startswith(tuple(PREFIXES))}
     assert free == {
+        "spark.decommission.enabled",
+        "spark.deploy.retainedApplications",
         "spark.driver.memory",
+        "spark.dynamicAllocation.cachedExecutorIdleTimeout",
+        "spark.dynamicAllocation.enabled",
+        "spark.dynamicAllocation.executorIdleTimeout",
+        "spark.dynamicAllocation.initialExecutors",
+        "spark.dynamicAllocation.minExecutors",
+        "spark.dynamicAllocation.shuffleTracking.enabled",
+        "spark.dynamicAllocation.shuffleTracking.timeout",
+        "spark.executor.cores",
+        "spark.executor.decommission.forceKillTimeout",
+        "spark.storage.decommission.enabled",
         "spark.eventLog.rolling.enabled",
         "spark.history.fs.cleaner.enabled",
         "spark.network.auth.rpcTimeout",
