@@ -97,7 +97,8 @@ def test_the_jvm_gets_settings_in_a_file_that_only_the_user_reads(launch, kernel
     launch.install()
     with pytest.raises(OSError, match="no JVM"):
         context.launch_gateway()
-    assert seen["text"] == "spark.a own\nspark.b a\\\\b\n"
+    # Without a size of the server its share alone limits a notebook.
+    assert seen["text"] == "spark.cores.max 2147483647\nspark.a own\nspark.b a\\\\b\n"
     assert seen["mode"] == 0o600
     assert seen["option"] == "--properties-file"
     assert seen["rest"] == ["--load-spark-defaults", "--master", "spark://m:7077", "pyspark-shell"]
