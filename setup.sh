@@ -29,6 +29,7 @@ missing_packages() {
     have cloud-init || printf '%s\n' cloud-init
     have systemd-analyze || printf '%s\n' systemd
     have haproxy || printf '%s\n' haproxy
+    have restic || printf '%s\n' restic
   fi
 }
 

@@ -25,7 +25,18 @@ if TYPE_CHECKING:
     from provision.model.cluster.resources import ObservedCluster
     from provision.operations.cluster.up import Summary
 
-_SIGNS = {"create": "+", "delete": "-", "tag": "~", "attach": "~", "update": "~", "configure": "~", "start": "~"}
+_SIGNS = {
+    "create": "+",
+    "delete": "-",
+    "tag": "~",
+    "attach": "~",
+    "update": "~",
+    "configure": "~",
+    "start": "~",
+    "carry": "<",
+    "restore": ">",
+    "lose": "-",
+}
 
 
 @click.command()
@@ -53,8 +64,9 @@ def plan(file: Path | None, *, as_json: bool) -> None:
     show_default=True,
     help="Minutes to wait until the nodes are ready.",
 )
-@click.option("--replace", is_flag=True, help="Allow steps that lose what is on a node.")
-def up(file: Path | None, *, yes: bool, timeout: int, replace: bool) -> None:
+@click.option("--replace", is_flag=True, help="Allow steps that replace a node: people's files are carried over.")
+@click.option("--without-data", is_flag=True, help="With --replace: go on without the files on the old master.")
+def up(file: Path | None, *, yes: bool, timeout: int, replace: bool, without_data: bool) -> None:
     """Make the cluster, or what is missing of it.
 
     Waits until it works, and says where to log in.
@@ -79,7 +91,9 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool) -> None:
     ensure_cloud(spec, progress)
     cloud = connect(spec.cloud, source_of(file))
     helpers = helpers_for(cloud, spec, cluster_dir, progress, timeout=timeout * 60)
-    operation = Up(cloud, cluster_dir, progress, spec=spec, source=source_of(file), helpers=helpers)
+    operation = Up(
+        cloud, cluster_dir, progress, spec=spec, source=source_of(file), helpers=helpers, without_data=without_data
+    )
     show_summary(operation.run(confirm, replace=replace), progress)
 
 
@@ -145,8 +159,12 @@ def lines(plan: Plan) -> list[str]:
     text = [f"Cluster {plan.cluster}: {count}."]
     # What is done to several nodes for one reason is one line.
     alike = groupby(plan.steps, lambda step: (step.verb, step.kind, step.why, step.destructive))
-    for (verb, kind, why, destructive), steps in alike:
+    carried = {step.name for step in plan.of("carry")}
+    for (verb, kind, why, destructive), group in alike:
+        steps = list(group)
         lost = "  [loses what is on it: needs --replace]" if destructive else ""
+        if destructive and (kind == "data" or carried >= {step.name for step in steps}):
+            lost = "  [needs --without-data]" if kind == "data" else "  [needs --replace]"
         names = ", ".join(step.name for step in steps)
         text.append(f"{_SIGNS.get(verb, ' ')} {verb} {kind} {names}: {why}{lost}")
     return text + notes

@@ -21,6 +21,17 @@ COMMANDS: Final = {
     "down": ("provision.cli.cluster:down", "Remove the cluster: all that carries its mark, and nothing else."),
     "ssh": ("provision.cli.nodes:ssh", "Open a shell on a node, or run a command there."),
     "run": ("provision.cli.nodes:run", "Run a command on many nodes at once."),
+    "put": ("provision.cli.data:put", "Copy files and folders to the cluster."),
+    "get": ("provision.cli.data:get", "Copy files and folders from the cluster."),
+    "sync": (
+        "provision.cli.data:sync",
+        "Make a folder on one side equal to one on the other, by transferring what differs.",
+    ),
+    "backup": (
+        "provision.cli.data:backup",
+        "Back up people's data with restic: homes, /shared, passwords and the Hub's state.",
+    ),
+    "restore": ("provision.cli.data:restore", "Restore people's data from a backup that `backup` has made."),
     "verify": ("provision.cli.nodes:verify", "Test the live cluster with testinfra."),
     "render": ("provision.cli.spec:render", "Print a document that the cluster would get, offline."),
     "inventory": ("provision.cli.nodes:inventory", "Print Ansible's dynamic inventory, from the cloud's metadata."),

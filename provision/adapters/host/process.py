@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 import subprocess
+import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Final
 
 from provision.base.errors import ProvisionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+
+_LAST_ERRORS: Final = 8192
+"""Bytes of a program's stderr that are kept from its end."""
+_PATIENCE: Final = 10
+"""Seconds that a program has to end by itself when it is stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +114,71 @@ def stream(
         for text in process.stdout:
             line(text.rstrip("\n"))
     return process.returncode
+
+
+class Piped:
+    """A program that runs beside this one, with bytes going in (`feed`), coming out (`output`), or both.
+
+    It ends with this process, whatever ends that: a reader must not take a killed writer's last byte for the end.
+    """
+
+    def __init__(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> None:
+        """Start the program. Raises ProvisionError when it is not installed."""
+        self.argv = tuple(argv)
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the program
+        tie = ("setpriv", "--pdeathsig", "KILL", "--") if shutil.which("setpriv") else ()
+        if shutil.which(argv[0]) is None:
+            raise ProvisionError(f"{argv[0]} is not installed", f"Install {argv[0]}.")
+        self._process = subprocess.Popen(
+            [*tie, *argv],
+            env=None if env is None else {**os.environ, **env},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+        )
+
+    def __enter__(self) -> Piped:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def feed(self) -> IO[bytes]:
+        """What the program reads. Writing raises BrokenPipeError when it has ended."""
+        assert self._process.stdin is not None  # noqa: S101 - PIPE was asked for
+        return self._process.stdin
+
+    @property
+    def output(self) -> IO[bytes]:
+        """What the program writes to stdout."""
+        assert self._process.stdout is not None  # noqa: S101 - PIPE was asked for
+        return self._process.stdout
+
+    def finish(self) -> Result:
+        """Close what the program reads, and return its result with the rest of its stdout."""
+        with suppress(BrokenPipeError):
+            self.feed.close()
+        rest = b"" if self.output.closed else self.output.read()
+        return self._result(self._process.wait(), rest)
+
+    def stop(self) -> Result:
+        """End the program without letting it see the end of what it reads."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        code = self._process.wait()
+        with suppress(OSError):
+            self.feed.close()
+        self.output.close()
+        return self._result(code, b"")
+
+    def _result(self, code: int, output: bytes) -> Result:
+        errors = b""
+        if not self._errors.closed:
+            self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - _LAST_ERRORS))
+            errors = self._errors.read()
+        return Result(self.argv, code, output.decode(errors="replace"), errors.decode(errors="replace"))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from provision.base.model import ClusterSpec, Sizing
 
-Verb = Literal["wait", "delete", "create", "tag", "attach", "update", "start", "configure"]
+Verb = Literal["wait", "delete", "create", "tag", "attach", "update", "start", "configure", "carry", "lose", "restore"]
 _Any = TypeVar("_Any")
 
 STARTABLE: Final = {"SHUTOFF", "PAUSED", "SUSPENDED"}
@@ -47,7 +47,7 @@ class Step:
 
     verb: Verb
     kind: str
-    """What is changed: `server`, `security group`."""
+    """What is changed: `server`, `security group`; `data` for homes, /shared and the Hub's state."""
     name: str
     why: str
     """The reason, as people read it."""
@@ -69,6 +69,10 @@ class Plan:
     def __bool__(self) -> bool:
         return bool(self.steps)
 
+    def of(self, verb: Verb) -> tuple[Step, ...]:
+        """Return the steps of one kind."""
+        return tuple(step for step in self.steps if step.verb == verb)
+
     @property
     def destructive(self) -> tuple[Step, ...]:
         """The steps that need `--replace`."""
@@ -82,6 +86,16 @@ class Plan:
             "steps": [asdict(step) for step in self.steps],
             "notes": list(self.notes),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingData:
+    """Data of masters that were replaced, on this machine, and what is wished for that of the present one."""
+
+    servers: tuple[str, ...] = ()
+    """Ids of the servers whose data is complete here and was not restored, the oldest first."""
+    without: bool = False
+    """Whether a master may be replaced without its data (`--without-data`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,16 +159,55 @@ def wanted_rules(spec: ClusterSpec, access: Sequence[IPv4Network]) -> frozenset[
     return frozenset(rules | {Rule(first, last, str(peer)) for peer in access for first, last in people})
 
 
-def plan(desired: DesiredState, observed: ObservedCluster) -> Plan:
-    """Plan the steps from the observed to the desired state.
+def plan(desired: DesiredState, observed: ObservedCluster, data: WaitingData | None = None) -> Plan:
+    """Plan the steps from the observed to the desired state; `data` is what waits to be restored.
 
     Raises UsageError when the spec asks for a change that cannot be made in place, and ProvisionError when the cloud
     holds two of a resource that a cluster has one of.
     """
     servers = [*_plan_servers(desired, observed)]
-    steps = [*(step for step in servers if step.verb in ("wait", "delete")), *_plan_network(desired, observed)]
-    steps += [*_plan_access(desired, observed), *(step for step in servers if step.verb not in ("wait", "delete"))]
+    carrying, restoring = _plan_data(desired, observed, data or WaitingData())
+    steps = [*carrying, *(step for step in servers if step.verb in ("wait", "delete"))]
+    steps += [*_plan_network(desired, observed), *_plan_access(desired, observed)]
+    steps += [*(step for step in servers if step.verb not in ("wait", "delete")), *restoring]
     return Plan(desired.name, tuple(steps))
+
+
+def _plan_data(desired: DesiredState, observed: ObservedCluster, data: WaitingData) -> tuple[list[Step], list[Step]]:
+    """Return the steps for people's data: before a master is deleted, and when the new one is ready."""
+    name = master_name(desired.name)
+    master = _choose_servers((name,), observed.nodes)[0].get(name)
+    replaced = master is not None and _must_replace(desired, master, observed)[1]
+    # What was taken from a master that stays is on it still.
+    waiting = [server for server in data.servers if master is None or server != master.id]
+    carrying = []
+    if master is not None and replaced:
+        obstacle = _obstacle(master, observed)
+        if not data.without and not obstacle:
+            waiting.append(master.id)
+            why = "homes, /shared and the Hub's state go to the new master; notebooks end"
+            carrying.append(Step("carry", "data", name, why, (master.id,)))
+        elif master.id in data.servers:
+            # An earlier run has taken it.
+            waiting.append(master.id)
+        else:
+            why = "--without-data was given" if data.without else f"it cannot be read: {obstacle}"
+            carrying.append(Step("lose", "data", name, why, (master.id,), destructive=True))
+    if not waiting:
+        return carrying, []
+    return carrying, [Step("restore", "data", name, "from the master that was there before", tuple(waiting))]
+
+
+def _obstacle(master: Server, observed: ObservedCluster) -> str:
+    """Return why a master cannot be reached over SSH, as far as the cloud knows; empty if it can."""
+    if master.status != "ACTIVE":
+        return f"the master is {master.status}"
+    port = observed.master_port
+    if port is None:
+        return "the master's port was removed"
+    if not any(floating.port == port.id for floating in observed.floatings):
+        return "no floating IP leads to the master"
+    return ""
 
 
 def _only(kind: str, things: Sequence[_Any], cluster: str) -> _Any | None:

@@ -33,6 +33,8 @@ class Apply:
     """The spec that nodes are created from."""
     desired: DesiredState
     """The state that the plans lead to."""
+    observed: ObservedCluster
+    """What the cloud held at the beginning."""
 
     def __init__(
         self,
@@ -50,6 +52,7 @@ class Apply:
         self.progress = progress
         self.resolved = resolved
         self.desired = desired
+        self.observed = observed
         self._sleep = sleep
         self._ids: dict[str, str] = {}
         self._rules: tuple[tuple[resources.Rule | None, str], ...] = ()
@@ -93,7 +96,7 @@ class Apply:
         return self._secrets
 
     def run(self, plan: Plan) -> None:
-        """Carry out all steps except `configure`, which needs running nodes."""
+        """Carry out all steps except `configure` and those for people's data, which need running nodes."""
         actions: dict[tuple[str, str], Callable[[Step], None]] = {
             ("create", "network"): self._create_network,
             ("create", "subnet"): self._create_subnet,
@@ -112,7 +115,7 @@ class Apply:
             ("start", "server"): self._start_server,
         }
         for step in plan.steps:
-            if step.verb == "configure":
+            if step.verb == "configure" or step.kind == "data":
                 continue
             self.progress.update(f"{step.kind} {step.name}", f"{step.verb} …")
             if step.verb == "tag":

@@ -9,12 +9,13 @@ from provision.adapters.cluster_dir import ClusterDir
 from provision.adapters.openstack.cloud import connect
 from provision.base.constants import LOCAL_CLOUD
 from provision.base.errors import ProvisionError
-from provision.model.cluster.plan import Plan
+from provision.model.cluster.plan import Plan, WaitingData
 from provision.model.cluster.plan import plan as make_plan
 from provision.model.cluster.resources import ObservedCluster
 from provision.model.localcloud.settings import FLAVORS
 from provision.operations.cluster.resolve import GOLDEN, resolve, resolve_without_cloud, used_image
 from provision.operations.cluster.up import check_ownership
+from provision.operations.data.carry import waiting_data
 
 if TYPE_CHECKING:
     from provision.base.model import ClusterSpec
@@ -31,14 +32,16 @@ def preview(spec: ClusterSpec, source: str) -> Plan:
         note = f"the local cloud does not answer ({error.message}): `up` starts it first"
         return replace(make_plan(resolved.desired_state(), ObservedCluster()), notes=(note,))
     observed = cloud.observe(spec.name)
-    check_ownership(ClusterDir(spec.name), observed)
+    cluster_dir = ClusterDir(spec.name)
+    check_ownership(cluster_dir, observed)
+    data = WaitingData(waiting_data(cluster_dir.folder))
     resolved = resolve(cloud, spec, observed, source)
     if spec.image != GOLDEN:
-        return make_plan(resolved.desired_state(), observed)
+        return make_plan(resolved.desired_state(), observed, data)
     from provision.operations.image.bake import find_image  # it imports the Docker SDK, which takes 0.2 s
 
     image, used = find_image(cloud) or "", used_image(observed)
-    plan = make_plan(resolved.desired_state(used or image), observed)
+    plan = make_plan(resolved.desired_state(used or image), observed, data)
     if used and image not in ("", used):
         note = "a newer golden image is on the cloud: `up --replace` would move the nodes to it"
         return replace(plan, notes=(note,))

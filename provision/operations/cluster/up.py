@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from provision.adapters import net
 from provision.adapters.openstack.cloud import TransientError
 from provision.base.constants import LOCAL_CLOUD, PORTS
 from provision.base.errors import ProvisionError, UsageError
 from provision.model.cluster import resources
+from provision.model.cluster.plan import WaitingData
 from provision.model.cluster.plan import plan as make_plan
 from provision.operations.cluster.apply import Apply
 from provision.operations.cluster.configure import configure
-from provision.operations.cluster.nodes import make_live_cluster
+from provision.operations.cluster.nodes import make_live_cluster, with_host_keys
 from provision.operations.cluster.resolve import GOLDEN, ResolvedSpec, check_quota, resolve, used_image
 from provision.operations.cluster.smoke_test import smoke_test
 from provision.operations.cluster.status import hub_problem, hub_url
 from provision.operations.cluster.wait import TIMEOUT, ReadinessWait, UnbuiltError
+from provision.operations.data.carry import CarriedData
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from provision.adapters.cluster_dir import ClusterDir
@@ -53,6 +55,25 @@ class Summary:
     """The smoke test's result in one line; empty if it was not run."""
 
 
+class DataDoor(Protocol):
+    """People's data while a master is replaced (operations/data/carry.py)."""
+
+    def waiting(self) -> tuple[str, ...]:
+        """Return the ids of the servers whose data is here and was not restored yet, the oldest first."""
+
+    def carry(self, cluster: LiveCluster) -> None:
+        """Take over the data of a cluster's master; its Hub stays stopped."""
+
+    def restore(self, cluster: LiveCluster, servers: Sequence[str]) -> None:
+        """Put the data of servers onto a cluster's master, and remove it here."""
+
+    def resume(self, cluster: LiveCluster) -> None:
+        """Let a master go on that was to be replaced and is not."""
+
+    def discard(self, server: str) -> None:
+        """Remove the data of a server."""
+
+
 @dataclass(frozen=True, slots=True)
 class Helpers:
     """The parts of `up` that take minutes and need more than the cloud's API; unit tests replace them."""
@@ -67,6 +88,8 @@ class Helpers:
     """Runs a real job and describes its result in one line; raises ProvisionError when it fails."""
     works: Callable[[str], bool]
     """Whether the cluster at a floating IP works, checked once."""
+    data: DataDoor
+    """Carries people's data over to a new master."""
 
 
 class Up:
@@ -86,15 +109,20 @@ class Up:
         spec: ClusterSpec,
         source: str,
         helpers: Helpers,
+        without_data: bool = False,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        """`without_data`: a master may be replaced although its data cannot be carried over, or is not wanted."""
         self.cloud = cloud
         self.cluster_dir = cluster_dir
         self.progress = progress
         self.spec = spec
         self.source = source
         self.helpers = helpers
+        self.without_data = without_data
         self._sleep = sleep
+        self._carried: set[str] = set()
+        """Servers whose data this run has taken."""
 
     def run(self, confirm: Callable[[Plan], None], *, replace: bool = False) -> Summary:
         """Bring the cluster to the spec; `confirm` shows the plan before any change, and raises to stop it."""
@@ -102,19 +130,24 @@ class Up:
             observed, resolved = self.check(replace=replace)
             image = self.ensure_image(observed, replace=replace)
             desired = resolved.desired_state(image, refresh=replace)
-            plan = make_plan(desired, observed)
-            if not plan and self.already_works(observed, desired):
+            plan = self.plan(desired, observed)
+            stays = self.master_that_stays(plan, observed)
+            if not plan and not stays and self.already_works(observed, desired):
                 return self.summary(observed.floatings[0].address, changed=False)
-            refuse_losses(plan, replace=replace)
+            refuse_losses(plan, replace=replace, without_data=self.without_data)
             confirm(plan)
             apply = self.make_apply(resolved, desired, observed)
+            if stays:
+                self.resume(apply, stays)
+            self.carry(apply, plan)
             if plan:
                 with self.progress.phase("Create what is missing"):
                     apply = self.apply(apply, plan, replace=replace)
             with self.progress.phase("Wait until the cluster is ready"):
                 apply, nodes = self.wait(apply, replace=replace)
             cluster = make_live_cluster(resolved, self.cluster_dir, nodes, apply.addresses)
-            self.configure(cluster, desired, [step for step in plan.steps if step.verb == "configure"])
+            self.configure(cluster, desired, list(plan.of("configure")))
+            self.restore(cluster)
             with self.progress.phase("Run a job on every worker"):
                 job = self.smoke_test(cluster, desired)
             return self.summary(cluster.addresses.floating, changed=True, job=job)
@@ -125,8 +158,8 @@ class Up:
             observed = self.cloud.observe(self.spec.name)
             check_ownership(self.cluster_dir, observed)
             resolved = resolve(self.cloud, self.spec, observed, self.source)
-            plan = make_plan(resolved.desired_state(), observed)
-            refuse_losses(plan, replace=replace)
+            plan = self.plan(resolved.desired_state(), observed)
+            refuse_losses(plan, replace=replace, without_data=self.without_data)
             if plan:
                 check_quota(self.cloud, resolved, plan)
         return observed, resolved
@@ -181,9 +214,48 @@ class Up:
     def plan_again(self, apply: Apply, *, replace: bool) -> tuple[Apply, Plan]:
         """Look at the cloud again, and plan the steps that are left."""
         observed = self.cloud.observe(self.spec.name)
-        plan = make_plan(apply.desired, observed)
-        refuse_losses(plan, replace=replace)
-        return self.make_apply(apply.resolved, apply.desired, observed), plan
+        plan = self.plan(apply.desired, observed)
+        refuse_losses(plan, replace=replace, without_data=self.without_data)
+        apply = self.make_apply(apply.resolved, apply.desired, observed)
+        self.carry(apply, plan)
+        return apply, plan
+
+    def plan(self, desired: DesiredState, observed: ObservedCluster) -> Plan:
+        """Plan, with what waits on this machine to be restored."""
+        return make_plan(desired, observed, WaitingData(self.helpers.data.waiting(), self.without_data))
+
+    def master_that_stays(self, plan: Plan, observed: ObservedCluster) -> str:
+        """Return the id of a master whose data an earlier run has taken, and that is not replaced now; else nothing."""
+        deleted = {server for step in plan.of("delete") for server in step.ids}
+        masters = {server.id for server in observed.nodes if server.role == "master"} - deleted
+        return next((server for server in self.helpers.data.waiting() if server in masters), "")
+
+    def carry(self, apply: Apply, plan: Plan) -> None:
+        """Take the data of a master that the plan deletes, before anything is deleted."""
+        if any(step.ids[0] not in self._carried for step in plan.of("carry")):
+            with self.progress.phase("Carry people's data over"):
+                self.helpers.data.carry(self.present_cluster(apply))
+            self._carried.update(step.ids[0] for step in plan.of("carry"))
+
+    def resume(self, apply: Apply, master: str) -> None:
+        """Start the Hub that an earlier run has stopped, and forget the data that it has taken."""
+        if any(server.id == master and server.status == "ACTIVE" for server in apply.observed.nodes):
+            self.helpers.data.resume(self.present_cluster(apply))
+        else:
+            self.helpers.data.discard(master)
+
+    def restore(self, cluster: LiveCluster) -> None:
+        """Put the data of masters that were replaced onto the present one."""
+        waiting = [server for server in self.helpers.data.waiting() if server != cluster.master.id]
+        if waiting:
+            with self.progress.phase("Restore people's data"):
+                self.helpers.data.restore(cluster, waiting)
+
+    def present_cluster(self, apply: Apply) -> LiveCluster:
+        """Return the cluster as it is before the plan is applied."""
+        servers = [server for server in apply.observed.nodes if server.address]
+        nodes = with_host_keys(self.cloud, self.cluster_dir, servers)
+        return make_live_cluster(apply.resolved, self.cluster_dir, nodes, apply.addresses)
 
     def already_works(self, observed: ObservedCluster, desired: DesiredState) -> bool:
         """Whether the smoke test passed with this very spec, and the cluster still answers."""
@@ -233,14 +305,23 @@ def check_ownership(cluster_dir: ClusterDir, observed: ObservedCluster) -> None:
         )
 
 
-def refuse_losses(plan: Plan, *, replace: bool) -> None:
+def refuse_losses(plan: Plan, *, replace: bool, without_data: bool = False) -> None:
     """Raise UsageError for a plan that would lose somebody's work, unless that was asked for."""
-    if plan.destructive and not replace:
-        listed = "; ".join(f"{step.name}: {step.why}" for step in plan.destructive)
+    replaced = [step for step in plan.destructive if step.kind == "server"]
+    if replaced and not replace:
+        listed = "; ".join(f"{step.name}: {step.why}" for step in replaced)
+        losses = "people's files are carried over, and what else" if plan.of("carry") else "what"
         raise UsageError(
-            f"this would replace nodes, and what is on them would be lost: {listed}",
+            f"this would replace nodes, and {losses} is on them would be lost: {listed}",
             "Nothing was changed. Run it with --replace to do so, or change the spec back.",
         )
+    if not without_data:
+        for step in plan.of("lose"):
+            raise UsageError(
+                f"the data on {step.name} would be lost: {step.why}",
+                "Nothing was changed. Bring the master back (`openstack server start` or `reboot`) and run it again, "
+                "or give --without-data to go on without homes, /shared and the Hub's state.",
+            )
 
 
 def helpers_for(
@@ -274,6 +355,7 @@ def helpers_for(
         configure=lambda cluster: configure(cluster, progress),
         smoke_test=lambda cluster: smoke_test(cluster, progress),
         works=works,
+        data=CarriedData(cluster_dir.folder, progress),
     )
 
 

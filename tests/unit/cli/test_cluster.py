@@ -122,6 +122,24 @@ def test_render(tmp_path):
     assert "worker/user-data.yaml" in wrong.stderr
 
 
+def test_lines_of_a_master_whose_data_is_carried_over():
+    steps = (
+        Step("carry", "data", "a-master", "it moves", ("1",)),
+        Step("delete", "server", "a-master", "another flavor", ("1",), destructive=True),
+        Step("restore", "data", "a-master", "it comes back", ("1",)),
+    )
+    assert lines(Plan("a", steps))[1:] == [
+        "< carry data a-master: it moves",
+        "- delete server a-master: another flavor  [needs --replace]",
+        "> restore data a-master: it comes back",
+    ]
+    lost = Step("lose", "data", "a-master", "it cannot be read", ("1",), destructive=True)
+    assert lines(Plan("a", (lost, steps[1])))[1:] == [
+        "- lose data a-master: it cannot be read  [needs --without-data]",
+        "- delete server a-master: another flavor  [loses what is on it: needs --replace]",
+    ]
+
+
 def test_lines():
     made = Plan(
         "a",

@@ -416,6 +416,33 @@ def readiness(cloud, spec):
     )
 
 
+class FakeData:
+    """Stands for operations.data.carry.CarriedData: what is on masters' disks, by server, and on this machine."""
+
+    def __init__(self):
+        self.disks, self.here, self.resumed = {}, {}, []
+        self.unreachable = False
+
+    def waiting(self):
+        return tuple(self.here)
+
+    def carry(self, cluster):
+        if self.unreachable:
+            raise ProvisionError("the data cannot be carried over", "Mend it.")
+        self.here[cluster.master.id] = self.disks.get(cluster.master.id, "nothing")
+
+    def restore(self, cluster, servers):
+        for server in servers:
+            self.disks[cluster.master.id] = self.here.pop(server)
+
+    def resume(self, cluster):
+        self.resumed.append(cluster.master.id)
+        self.discard(cluster.master.id)
+
+    def discard(self, server):
+        del self.here[server]
+
+
 class Site:
     """One operator's machine before one fake cloud."""
 
@@ -423,8 +450,9 @@ class Site:
         self.cloud, self.spec = cloud, spec
         self.cluster_dir = ClusterDir(spec.name)
         self.plans, self.configured, self.jobs = [], [], []
+        self.data = FakeData()
 
-    def up(self, *, replace=False, spec=None):
+    def up(self, *, replace=False, without_data=False, spec=None):
         spec = spec or self.spec
 
         def configure(cluster):
@@ -444,6 +472,7 @@ class Site:
             configure=configure,
             smoke_test=smoke_test,
             works=works,
+            data=self.data,
         )
         operation = Up(
             self.cloud,
@@ -452,6 +481,7 @@ class Site:
             spec=spec,
             source="cluster.yaml",
             helpers=helpers,
+            without_data=without_data,
             sleep=lambda _: None,
         )
         return operation.run(self.plans.append, replace=replace)

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from provision.adapters.host.process import Process, run, run_checked, stream
+from provision.adapters.host.process import Piped, Process, run, run_checked, stream
 from provision.base.errors import ProvisionError
 
 
@@ -46,3 +46,32 @@ def test_a_program_beside_this_one():
 
 def test_a_program_beside_this_one_that_ends_by_itself():
     assert Process(["sh", "-c", "exit 3"]).wait(5) == 3
+
+
+def test_bytes_go_through_a_program():
+    with Piped(["tr", "a", "b"]) as piped:
+        piped.feed.write(b"aha")
+        result = piped.finish()
+    assert (result.code, result.stdout) == (0, "bhb")
+
+
+def test_a_program_that_is_stopped_does_not_see_the_end(tmp_path):
+    """It would take the end of half its input for the end."""
+    script = f"trap 'exit 3' INT; cat > /dev/null; touch {tmp_path}/ended"
+    with Piped(["bash", "-c", script]) as piped:
+        piped.feed.write(b"half")
+        piped.feed.flush()
+    assert not (tmp_path / "ended").exists()
+
+
+def test_errors_are_kept_from_their_end():
+    with Piped(["sh", "-c", "head -c 100000 /dev/zero | tr '\\0' x >&2; echo last >&2; exit 4"]) as piped:
+        result = piped.finish()
+    assert result.code == 4
+    assert result.stderr.endswith("last\n")
+    assert len(result.stderr) == 8192
+
+
+def test_a_program_that_is_not_there_is_named():
+    with pytest.raises(ProvisionError, match="no-such-program is not installed"):
+        Piped(["no-such-program"])

@@ -9,6 +9,8 @@ A case is a spec, what the cloud holds, and the steps that are expected, or the 
         routers: []
       golden: newer                   # the golden image's id; without it: the one that the nodes have
       replace: true                   # `up --replace`
+      waiting: [id-a-master]          # servers whose data is on this machine and was not restored
+      without_data: true              # `up --without-data`
       steps:
       - {verb: start, kind: server, name: a-worker-2, ids: [id-a-worker-2], why: it is SHUTOFF}
 
@@ -29,7 +31,7 @@ from provision.base.errors import ProvisionError
 from provision.base.model import ClusterSpec, Flavor, HubSpec, NetworkSpec, User
 from provision.clusterfile.models import ClusterModel, to_spec
 from provision.model.cluster import resources
-from provision.model.cluster.plan import Plan, Step, plan, spec_hash, wanted_rules
+from provision.model.cluster.plan import Plan, Step, WaitingData, plan, spec_hash, wanted_rules
 from provision.model.cluster.sizing import size
 from provision.operations.cluster.resolve import ResolvedSpec
 
@@ -145,13 +147,14 @@ def tables():
 def test_table(case):
     desired = desired_state(case.get("spec", {}), golden=case.get("golden", GOLDEN), refresh=case.get("replace", False))
     seen = observed(case.get("observed", {}))
+    data = WaitingData(tuple(case.get("waiting", ())), case.get("without_data", False))
     if "error" in case:
         with pytest.raises(ProvisionError) as caught:
-            plan(desired, seen)
+            plan(desired, seen, data)
         error = caught.value
         assert case["error"] == {"type": type(error).__name__, "message": error.message, "hint": error.hint}
         return
-    made = plan(desired, seen)
+    made = plan(desired, seen, data)
     assert [step_data(step) for step in made.steps] == case["steps"]
     assert made.cluster == "a"
     assert bool(made) is bool(case["steps"])

@@ -196,7 +196,11 @@ def test_a_working_node_in_error_is_replaced_only_when_asked(make_site):
         site.up()
     assert "--replace" in caught.value.hint
     assert len(site.cloud.writes) == writes
-    site.up(replace=True)
+    with pytest.raises(UsageError, match=r"data on analytics-master would be lost: .* is ERROR") as caught:
+        site.up(replace=True)
+    assert "--without-data" in caught.value.hint
+    assert len(site.cloud.writes) == writes
+    site.up(replace=True, without_data=True)
     site.assert_complete()
 
 
@@ -210,6 +214,76 @@ def test_another_flavor_is_refused_without_replace(make_site):
     assert len(site.cloud.writes) == writes
     site.up(replace=True)
     assert site.assert_complete().nodes[0].flavor == "m1.medium"
+
+
+def with_data(site):
+    """A cluster on whose master people have data; return what the disk of the present master holds."""
+    site.up()
+    site.data.disks[site.cloud.observe("analytics").nodes[0].id] = "homes"
+
+    def on_master():
+        return site.data.disks.get(site.cloud.observe("analytics").nodes[0].id)
+
+    return on_master
+
+
+def test_data_is_carried_over_to_a_new_master(make_site):
+    site = make_site()
+    on_master = with_data(site)
+    site.spec = replace(site.spec, master=MasterSpec("m1.medium"))
+    with pytest.raises(UsageError, match="people's files are carried over, and what else is on them would be lost"):
+        site.up()
+    site.up(replace=True)
+    assert site.assert_complete().nodes[0].flavor == "m1.medium"
+    assert on_master() == "homes"
+    assert site.data.here == {}
+    site.assert_nothing_to_do()
+
+
+def test_nothing_is_deleted_when_the_data_cannot_be_read(make_site):
+    site = make_site()
+    on_master = with_data(site)
+    site.data.unreachable = True
+    site.spec = replace(site.spec, master=MasterSpec("m1.medium"))
+    writes = len(site.cloud.writes)
+    with pytest.raises(ProvisionError, match="cannot be carried over"):
+        site.up(replace=True)
+    assert len(site.cloud.writes) == writes
+    assert on_master() == "homes"
+    site.up(replace=True, without_data=True)
+    site.assert_complete()
+    assert on_master() is None
+
+
+@pytest.mark.parametrize(("number", "late"), KILLS)
+def test_a_masters_replacement_killed_anywhere_keeps_the_data(make_site, number, late):
+    site = make_site()
+    on_master = with_data(site)
+    site.spec = replace(site.spec, master=MasterSpec("m1.medium"))
+    with site.killed_at(number, late=late):
+        site.up(replace=True)
+    site.up(replace=True)
+    site.assert_complete()
+    assert on_master() == "homes"
+    assert site.data.here == {}
+    site.assert_nothing_to_do()
+
+
+def test_a_master_that_stays_after_all_goes_on(make_site):
+    site = make_site()
+    on_master = with_data(site)
+    # Killed between taking the data and deleting the master.
+    master = site.cloud.observe("analytics").nodes[0].id
+    site.data.here[master] = "homes"
+    site.up()
+    assert site.data.resumed == [master]
+    assert site.data.here == {}
+    assert on_master() == "homes"
+    site.data.here[master] = "homes"
+    site.cloud.vms[master]["status"] = "SHUTOFF"
+    site.up()
+    assert site.data.resumed == [master], "its start starts the Hub"
+    assert site.data.here == {}
 
 
 def test_a_newer_golden_image_disturbs_nobody(make_site):

@@ -1,0 +1,61 @@
+"""`[USER:]PATH`: what is meant on the cluster, and as whom it is read or written."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from provision.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_PREFIX: Final = re.compile(r"([^/:]*):(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class UserPath:
+    """A path on the master, and the notebook user whose rights hold for it."""
+
+    user: str
+    path: str
+    """Relative to the user's home, or absolute; it ends with a slash where a folder was meant."""
+
+    def __str__(self) -> str:
+        return f"{self.user}:{self.path}"
+
+
+def is_remote(text: str) -> bool:
+    """Whether a word means a path on the cluster where both are possible: there is a colon before the first slash."""
+    return _PREFIX.fullmatch(text) is not None
+
+
+def place(text: str, users: Sequence[str], named: str = "") -> UserPath:
+    """Read `[USER:]PATH`; `users` are the cluster's, `named` is the one of `--as`.
+
+    The user is the one who is named, else whose home the path is in, else the only one. Raises UsageError.
+    """
+    match = _PREFIX.fullmatch(text)
+    prefix, path = match.groups() if match else ("", text)
+    if prefix and named and prefix != named:
+        raise UsageError(f"{text}: --as says {named}, and the path says {prefix}", "Name one user.")
+    path = "." if path in ("", "~") else path.removeprefix("~/")
+    user = prefix or named or _home_of(path) or (users[0] if len(users) == 1 else "")
+    if not user:
+        raise UsageError(
+            f"{text}: as which user? The cluster has {', '.join(users)}",
+            f"Write {users[0]}:{path}, or --as {users[0]}.",
+        )
+    if user not in users:
+        raise UsageError(f"{text}: the cluster has no user {user!r}", f"It has: {', '.join(users)}.")
+    # A slash at the end means a folder, which normpath does not keep.
+    slash = "/" if path.endswith(("/", "/.")) and path.strip("/") else ""
+    return UserPath(user, posixpath.normpath(path) + slash if path != "." else "./")
+
+
+def _home_of(path: str) -> str:
+    """Return the user in whose home an absolute path is."""
+    parts = posixpath.normpath(path).split("/")
+    return parts[2] if parts[:2] == ["", "home"] and len(parts) > 2 else ""
