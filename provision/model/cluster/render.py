@@ -68,6 +68,8 @@ def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role
             "worker_memory": sizing.worker_memory,
             "defaults": dict(spec.spark.defaults),
         },
+        # What is in it, packages.yml brings to the nodes.
+        "packages": {"jars": bool(spec.packages.jars)},
         "hub": {
             "port": spec.hub.port,
             "idle_timeout": spec.hub.idle_timeout,

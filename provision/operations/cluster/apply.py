@@ -93,7 +93,7 @@ class Apply:
         return self._secrets
 
     def run(self, plan: Plan) -> None:
-        """Carry out all steps except `configure`, which needs running nodes."""
+        """Carry out all steps except `configure` and `install`, which need running nodes."""
         actions: dict[tuple[str, str], Callable[[Step], None]] = {
             ("create", "network"): self._create_network,
             ("create", "subnet"): self._create_subnet,
@@ -112,7 +112,7 @@ class Apply:
             ("start", "server"): self._start_server,
         }
         for step in plan.steps:
-            if step.verb == "configure":
+            if step.verb in ("configure", "install"):
                 continue
             self.progress.update(f"{step.kind} {step.name}", f"{step.verb} …")
             if step.verb == "tag":
