@@ -64,6 +64,7 @@ class NodePaths:
     shares: str = "/run/spark/shares"
     firewall: str = "/etc/nftables.conf"
     smoke: str = "/usr/local/lib/provision/smoke.py"
+    packages: str = "/opt/packages"
 
 
 PORTS: Final = Ports()
@@ -85,6 +86,11 @@ HUB_GROUP: Final = "notebook"
 HUB_ADMIN_GROUP: Final = "notebook-admin"
 """Group whose members administer the Hub."""
 LOCAL_CLOUD: Final = "local"
+
+NODE_PYTHON: Final = "3.13"
+"""Version of the nodes' Python: Debian's own (templates/image/software.yaml, suite)."""
+NODE_PLATFORM: Final = "manylinux_2_40_x86_64"
+"""The newest platform tag of wheels that the nodes can load: Debian 13 has glibc 2.41."""
 
 CONSOLE_MARK: Final = "PROVISION"
 """Beginning of a node's reports on its console: `PROVISION {"phase": …}`. model/cluster/console.py reads them."""

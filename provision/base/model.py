@@ -7,6 +7,7 @@ from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 DEFAULT_CIDR = IPv4Network("10.20.0.0/24")
@@ -81,6 +82,34 @@ class HubSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalWheel:
+    """A wheel on the operator's machine."""
+
+    name: str
+    """The package's name as pip writes it; extras follow in brackets."""
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class PackagesSpec:
+    """What the nodes get beside the image's own libraries."""
+
+    requirements: tuple[str, ...] = ()
+    """pip requirement lines."""
+    wheels: tuple[LocalWheel, ...] = ()
+    jars: tuple[Path, ...] = ()
+    """Jars on the operator's machine, for the drivers and executors of every notebook."""
+
+    def __bool__(self) -> bool:
+        return bool(self.requirements or self.wheels or self.jars)
+
+    def files(self) -> Iterator[Path]:
+        """Yield the files on the operator's machine that it names."""
+        yield from (wheel.path for wheel in self.wheels)
+        yield from self.jars
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterSpec:
     """A cluster as the user asked for it, with all defaults filled in."""
 
@@ -92,6 +121,7 @@ class ClusterSpec:
     workers: WorkersSpec = field(default_factory=WorkersSpec)
     spark: SparkSpec = field(default_factory=SparkSpec)
     hub: HubSpec = field(default_factory=HubSpec)
+    packages: PackagesSpec = field(default_factory=PackagesSpec)
 
 
 @dataclass(frozen=True, slots=True)

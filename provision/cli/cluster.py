@@ -25,18 +25,9 @@ if TYPE_CHECKING:
     from provision.model.cluster.resources import ObservedCluster
     from provision.operations.cluster.up import Summary
 
-_SIGNS = {
-    "create": "+",
-    "delete": "-",
-    "tag": "~",
-    "attach": "~",
-    "update": "~",
-    "configure": "~",
-    "start": "~",
-    "carry": "<",
-    "restore": ">",
-    "lose": "-",
-}
+_SIGNS = {"create": "+", "delete": "-", "lose": "-", "carry": "<", "restore": ">"} | dict.fromkeys(
+    ("tag", "attach", "update", "configure", "install", "start"), "~"
+)
 
 
 @click.command()
@@ -74,6 +65,7 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool, without_dat
     from provision.adapters.cluster_dir import ClusterDir
     from provision.adapters.openstack.cloud import connect
     from provision.operations.cluster.up import Up, ensure_cloud, helpers_for
+    from provision.operations.packages.resolution import ensure_bundle
 
     spec = load_spec(file)
     # Before the minutes that starting the local cloud and baking the image take.
@@ -88,6 +80,8 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool, without_dat
         if made and not yes:
             ask("Do this?", default=True)
 
+    # What cannot be had is refused before anything is changed.
+    ensure_bundle(spec.packages, cluster_dir, source_of(file), progress)
     ensure_cloud(spec, progress)
     cloud = connect(spec.cloud, source_of(file))
     helpers = helpers_for(cloud, spec, cluster_dir, progress, timeout=timeout * 60)

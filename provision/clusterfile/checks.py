@@ -23,6 +23,8 @@ SPECIAL: Final = {
 OVERHEAD: Final = 6
 """Addresses of a subnet that nodes cannot have: network, broadcast, gateway, DHCP, metadata, one to replace a node."""
 
+CLASS_PATHS: Final = ("spark.driver.extraClassPath", "spark.executor.extraClassPath")
+
 
 def problems(model: ClusterModel) -> list[Problem]:
     """List the problems of a spec whose single fields are right."""
@@ -69,6 +71,9 @@ def _spark(spark: SparkModel) -> list[Problem]:
             default_entry(key, value)
         except Wrong as error:
             found.append(Problem(("spark", "defaults", key), error.wrong, error.fix))
+        if spark.packages and key in CLASS_PATHS:
+            wrong = "it cannot be set beside spark.packages, whose jars are on this class path"
+            found.append(Problem(("spark", "defaults", key), wrong, "Remove it, and name its jars in spark.packages."))
     return found
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
+    from provision.base.model import PackagesSpec
+
 FILE: Final = Path("cluster.yaml")
 DEFAULT_NAME: Final = "analytics"
 BYTES_AT_MOST: Final = 1 << 20
@@ -34,7 +36,8 @@ _MISSING: Final[dict[tuple[str | int, ...], str]] = {
 def load(path: Path | None, *, files: bool = True) -> ClusterSpec:
     """Read a spec; None means ./cluster.yaml, or the default cluster if there is none.
 
-    With `files=False` the certificate's files are not read: a cluster can be removed after they are gone.
+    With `files=False` no file that it names is read (certificate, wheels, jars): a cluster can be removed after they
+    are gone.
     Raises UsageError.
     """
     if path is None:
@@ -47,17 +50,20 @@ def load(path: Path | None, *, files: bool = True) -> ClusterSpec:
         problems = list(document.problems)
         model, wrong = _validate(document)
         problems += wrong
-        paths = None
+        paths, packages = None, None
         if model is not None:
             problems += checks.problems(model)
             paths = _tls(model, path)
             if paths and files:
                 problems += tls.problems(paths)
+            if model.packages or model.spark.packages:
+                packages, wrong = _packages(model, path, files=files)
+                problems += wrong
     except BadDocument as bad:
         raise _error(name, None, list(bad.problems)) from None
     if problems or model is None:
         raise _error(name, document, problems)
-    return to_spec(model, paths)
+    return to_spec(model, paths, packages)
 
 
 def with_line(message: str, path: Path) -> str:
@@ -104,6 +110,12 @@ def _tls(model: ClusterModel, path: Path) -> Tls | None:
         return None
     folder = path.resolve().parent
     return Tls(cert=folder / Path(model.hub.tls.cert).expanduser(), key=folder / Path(model.hub.tls.key).expanduser())
+
+
+def _packages(model: ClusterModel, path: Path, *, files: bool) -> tuple[PackagesSpec, list[Problem]]:
+    from provision.clusterfile import packages  # the library `packaging` takes 0.05 s, and few specs need it
+
+    return packages.read(model.packages, model.spark.packages, path.resolve().parent, files=files)
 
 
 def _validate(document: Document) -> tuple[ClusterModel | None, list[Problem]]:

@@ -17,7 +17,17 @@ from pydantic import (
 )
 
 from provision.base.constants import SPARK_HEAP_LEAST
-from provision.base.model import ClusterSpec, HubSpec, MasterSpec, NetworkSpec, SparkSpec, Tls, User, WorkersSpec
+from provision.base.model import (
+    ClusterSpec,
+    HubSpec,
+    MasterSpec,
+    NetworkSpec,
+    PackagesSpec,
+    SparkSpec,
+    Tls,
+    User,
+    WorkersSpec,
+)
 from provision.clusterfile import units
 from provision.clusterfile.pinned import default_entry
 from provision.clusterfile.units import Wrong
@@ -73,9 +83,15 @@ def _named(value: str) -> str:
     return value
 
 
+def _listed(value: object) -> object:
+    # `packages:` with nothing below it, as a commented file leaves it, is an empty list.
+    return [] if value is None else value
+
+
 ClusterName = Annotated[str, _text(units.cluster_name)]
 Named = Annotated[str, _text(_named)]
 Range = Annotated[IPv4Network, _text(units.network)]
+Listed = Annotated[list[Named], BeforeValidator(_listed)]
 
 
 class _Model(BaseModel):
@@ -135,6 +151,7 @@ class SparkModel(_Model):
     user_cores: StrictInt | None = None
     executor_memory: Annotated[int, BeforeValidator(_memory)] | None = None
     defaults: dict[str, Any] = Field(default_factory=dict)
+    packages: Listed = Field(default_factory=list)
 
     @field_validator("app_cores", "user_cores")
     @classmethod
@@ -182,6 +199,7 @@ class ClusterModel(_Model):
     workers: WorkersModel = Field(default_factory=WorkersModel)
     spark: SparkModel = Field(default_factory=SparkModel)
     hub: HubModel = Field(default_factory=HubModel)
+    packages: Listed = Field(default_factory=list)
 
     @field_validator("network", "master", "workers", "spark", "hub", mode="before")
     @classmethod
@@ -196,8 +214,8 @@ class ClusterModel(_Model):
         return value
 
 
-def to_spec(model: ClusterModel, tls: Tls | None) -> ClusterSpec:
-    """Return the checked fields as plain data (base/model.py); `tls` has the absolute paths, or is None."""
+def to_spec(model: ClusterModel, tls: Tls | None, packages: PackagesSpec | None = None) -> ClusterSpec:
+    """Return the checked fields as plain data (base/model.py); `tls` and `packages` have absolute paths."""
     return ClusterSpec(
         name=model.name,
         cloud=model.cloud,
@@ -221,4 +239,5 @@ def to_spec(model: ClusterModel, tls: Tls | None) -> ClusterSpec:
             tls=tls,
             users=tuple(User(user.name, user.admin) for user in model.hub.users),
         ),
+        packages=packages or PackagesSpec(),
     )

@@ -15,6 +15,7 @@ section files; stat --format '%n %a %U %G' $1
 section sums; sha256sum $1
 section packages; dpkg-query --show --showformat '${Package} ${Version}\n'
 section python; ls /opt/jupyter/lib/python3*/site-packages | sed -n 's/\.dist-info$//p'
+section own-packages; readlink /opt/packages/current; cat /opt/jupyter/lib/python3*/site-packages/zz-provision-packages.pth
 section proxy; cat /opt/chp/node_modules/configurable-http-proxy/package.json
 section java; readlink -f /usr/bin/java
 section processor; grep --max-count=1 --only-matching --word-regexp sse4_2 /proc/cpuinfo

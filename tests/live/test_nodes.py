@@ -70,6 +70,16 @@ def test_homes_and_shared_are_those_of_the_master(probe: Probe) -> None:
     )
 
 
+def test_own_packages_are_those_of_the_spec(cluster: Cluster, probe: Probe) -> None:
+    wanted, digest = cluster.data["packages"]["wanted"], cluster.data["packages"]["digest"]
+    assert digest or not wanted, "the spec's packages are not resolved on this machine: run `provision up`"
+    expected = [digest, f"/opt/packages/{digest}/python"] if wanted else []
+    assert probe["own-packages"] == expected, (
+        f"{probe.name}: its own packages are {probe['own-packages'] or 'none'}, and not {digest or 'none'}: "
+        "playbooks/packages.yml brings them"
+    )
+
+
 def test_java_is_21(probe: Probe) -> None:
     assert "java-21" in probe["java"][0], f"{probe.name}: /usr/bin/java is {probe['java'][0]}"
 

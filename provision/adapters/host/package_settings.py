@@ -1,4 +1,4 @@
-"""This machine's pip and npm settings for image builds: registries, proxies and trusted certificate authorities.
+"""This machine's pip and npm settings, for image builds and for uv: registries, proxies, certificate authorities.
 
 Only settings that say how to reach a registry are used; the lock files alone say what is installed.
 """
@@ -50,7 +50,44 @@ def read(authorities_path: str) -> PackageSettings:
     )
 
 
+def for_uv() -> dict[str, str]:
+    """Return the environment in which uv takes Python packages from where this machine's pip does.
+
+    uv does not read pip's configuration. What is set for uv itself wins.
+    """
+    pip = _pip_values()
+    found = {
+        "UV_DEFAULT_INDEX": pip.get("index-url", ""),
+        "UV_INDEX": " ".join(pip.get("extra-index-url", "").split()),
+        "UV_FIND_LINKS": ",".join(pip.get("find-links", "").split()),
+        "UV_INSECURE_HOST": " ".join(pip.get("trusted-host", "").split()),
+        "UV_HTTP_TIMEOUT": pip.get("timeout", ""),
+        "SSL_CERT_FILE": next((path for path in _authority_files(pip.get("cert", "")) if Path(path).is_file()), ""),
+        **dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY"), pip.get("proxy", "")),
+        **dict(_proxies()),
+    }
+    # pip takes the best release of all registries, uv by default those of the first one that has the package at all.
+    return (
+        {"UV_INDEX_STRATEGY": "unsafe-best-match"}
+        | {name: value for name, value in found.items() if value}
+        | os.environ
+    )
+
+
 def _pip() -> dict[str, str]:
+    found = _pip_values()
+    kept = {key: value for key, value in found.items() if key in _PIP_KEYS}
+    for key in ("index-url", "extra-index-url"):
+        # Folders of this machine do not exist in a build.
+        reachable = [url for url in kept.pop(key, "").split() if url.startswith(("http://", "https://"))]
+        if reachable:
+            kept[key] = " ".join(reachable)
+    if "trusted-host" in kept:
+        kept["trusted-host"] = " ".join(kept["trusted-host"].split())
+    return kept | ({"cert": found["cert"]} if found.get("cert") else {})
+
+
+def _pip_values() -> dict[str, str]:
     named = os.environ.get("PIP_CONFIG_FILE")
     home = Path.home()
     system = [Path(folder) / "pip/pip.conf" for folder in os.environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":")]
@@ -74,15 +111,7 @@ def _pip() -> dict[str, str]:
     found |= variables
     if "default-timeout" in found:
         found["timeout"] = found.pop("default-timeout")
-    kept = {key: value for key, value in found.items() if key in _PIP_KEYS}
-    for key in ("index-url", "extra-index-url"):
-        # Folders of this machine do not exist in a build.
-        reachable = [url for url in kept.pop(key, "").split() if url.startswith(("http://", "https://"))]
-        if reachable:
-            kept[key] = " ".join(reachable)
-    if "trusted-host" in kept:
-        kept["trusted-host"] = " ".join(kept["trusted-host"].split())
-    return kept | ({"cert": found["cert"]} if found.get("cert") else {})
+    return found
 
 
 def _npm() -> dict[str, str]:
@@ -105,11 +134,15 @@ def _npm() -> dict[str, str]:
 
 
 def _authorities(*named: str) -> str:
-    candidates = [*(os.environ.get(name, "") for name in _AUTHORITY_VARIABLES), *named]
-    for path in [*(Path(name) for name in candidates if name), *SYSTEM_AUTHORITIES]:
-        if path.is_file():
-            return path.read_text(errors="replace")
+    for name in [*_authority_files(*named), *map(str, SYSTEM_AUTHORITIES)]:
+        if Path(name).is_file():
+            return Path(name).read_text(errors="replace")
     return ""
+
+
+def _authority_files(*named: str) -> list[str]:
+    candidates = [*(os.environ.get(name, "") for name in _AUTHORITY_VARIABLES), *named]
+    return [name for name in candidates if name]
 
 
 def _proxies() -> tuple[tuple[str, str], ...]:

@@ -205,6 +205,7 @@ class Reads(Session):
             flavor=flavor,
             image=str((server.image or {}).get("id") or ""),
             spec=meta.get(resources.META_SPEC, ""),
+            packages=meta.get(resources.META_PACKAGES, ""),
             smoke_tested=meta.get(resources.META_SMOKE_TESTED, ""),
             floating=meta.get(resources.META_FLOATING, ""),
             fault=_one_line(str((server.fault or {}).get("message") or "")),

@@ -58,6 +58,7 @@ hub:
   idle_timeout: 1h
   tls: {cert: hub.pem, key: hub.key}
   users: [alice, {name: bob, admin: true}]
+packages: [polars==1.35.1]
 ```
 """
 
@@ -109,6 +110,11 @@ NOTES: Final[Mapping[str, Note]] = {
         "map of Spark settings", "Some are pinned: see [Settings that are pinned](#settings-that-are-pinned).", "none",
         ({"shuffle.partitions": "64"}, {"spark.master": "local[2]"}, {"spark.cores.max": "4"}),
     ),
+    "spark.packages": Note(
+        "list of paths",
+        "Spark's own classes win over theirs. Maven coordinates are refused: name the jar and those that it needs.",
+        "none", (["io.delta:delta-spark_4.1_2.13:4.1.0"], ["https://repo.example/tools.jar"], ["tools.zip"]),
+    ),
     "hub.port": Note("whole number", "The port of the Hub's HTTPS.", "", (22, 70000)),
     "hub.idle_timeout": Note("time: `90s`, `30m`, `1h30m`, `2d`, or `0`", refused=(3600, "30s", "soon")),
     "hub.tls": Note(
@@ -124,6 +130,12 @@ NOTES: Final[Mapping[str, Note]] = {
     ),
     "hub.users[].name": Note("text", "The account's name on the master.", "", ("Alice", "root")),
     "hub.users[].admin": Note("true or false", "Whether this user administers the Hub.", "", ("yes please",)),
+    "packages": Note(
+        "list of pip requirement lines and of paths",
+        "They are resolved once, on your machine and with its pip settings, to versions that fit the image's own "
+        "libraries; the nodes need no registry. Source packages are refused.",
+        "none", (["pandas<2"], ["-r requirements.txt"], ["./ours"], ["ours @ git+https://git.example/ours"]),
+    ),
 }  # fmt: skip
 
 

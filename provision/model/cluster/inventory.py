@@ -25,8 +25,12 @@ def inventory(
     ssh_config: Path,
     templates: Path,
     secrets: Mapping[str, Path],
+    packages: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return what `--list` prints, host variables (`_meta`) included; `contexts` come from render.public_context."""
+    """Return what `--list` prints, host variables (`_meta`) included; `contexts` come from render.public_context.
+
+    `packages` says which bundle the nodes have to have: `wanted`, `digest`, `archive` (a path on this machine).
+    """
     groups: dict[str, Any] = {}
     for role, names in GROUPS.items():
         for name in names:
@@ -40,6 +44,7 @@ def inventory(
         "ansible_python_interpreter": "/usr/bin/python3",
         "provision_templates": str(templates),
         "provision_secrets": {name: str(path) for name, path in secrets.items()},
+        "provision_packages": dict(packages),
     }
     hostvars = {
         node.name: {

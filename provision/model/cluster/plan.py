@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
     from provision.base.model import ClusterSpec, Sizing
 
-Verb = Literal["wait", "delete", "create", "tag", "attach", "update", "start", "configure", "carry", "lose", "restore"]
+Verb = Literal[
+    "wait", "delete", "create", "tag", "attach", "update", "start", "configure", "install", "carry", "lose", "restore"
+]
 _Any = TypeVar("_Any")
 
 STARTABLE: Final = {"SHUTOFF", "PAUSED", "SUSPENDED"}
@@ -115,15 +117,22 @@ class DesiredState:
     """The number of workers."""
     spec: str
     """Hash of the settings that nodes are configured with (spec_hash)."""
+    packages: str = ""
+    """Digest of the request for packages (model/packages.py); empty: the spec asks for none."""
     same_image: bool = False
     """Whether nodes of another image are replaced; a newer golden image alone is no reason, unless it is asked for."""
     source: str = field(default="cluster.yaml", compare=False)
     """The spec's file, as errors name it."""
 
+    @property
+    def tested(self) -> str:
+        """What the smoke test has to have passed with: the settings, and the packages if there are any."""
+        return f"{self.spec}+{self.packages}" if self.packages else self.spec
+
 
 def spec_hash(spec: ClusterSpec, sizing: Sizing, certificate: str = "") -> str:
     """Hash the settings that nodes are configured with; `certificate` is the user's own (PEM), if there is one."""
-    data = {
+    data: dict[str, object] = {
         "name": spec.name,
         "spark": asdict(spec.spark),
         # The sizes of servers follow from the rest and from the master's flavor: another flavor is another master.
@@ -131,6 +140,9 @@ def spec_hash(spec: ClusterSpec, sizing: Sizing, certificate: str = "") -> str:
         "access": [str(network) for network in spec.network.access or ()],
         "hub": [spec.hub.port, spec.hub.idle_timeout, [asdict(user) for user in spec.hub.users], certificate],
     }
+    if spec.packages.jars:
+        # Only whether there are any is in the nodes' settings; which ones is a matter of DesiredState.packages.
+        data["jars"] = True
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -323,6 +335,10 @@ def _plan_servers(desired: DesiredState, observed: ObservedCluster) -> Iterator[
             yield Step("configure", "server", server.name, _CHANGED, (server.id,))
         elif server.role == "master" and server.floating not in [floating.address for floating in observed.floatings]:
             yield Step("configure", "server", server.name, "its floating IP has changed", (server.id,))
+    for server in keep.values():
+        if server.name not in replaced and server.packages != desired.packages:
+            why = "they are not those of the spec" if desired.packages else "the spec has none any more"
+            yield Step("install", "packages", server.name, why, (server.id,))
 
 
 def _choose_servers(names: Sequence[str], servers: Sequence[Server]) -> tuple[dict[str, Server], list[Server]]:

@@ -78,6 +78,8 @@ def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role
             "pinned": dict(pinned.PINNED),
             "pinned_prefixes": dict(pinned.PREFIXES),
         },
+        # What is in it, packages.yml brings to the nodes.
+        "packages": {"jars": bool(spec.packages.jars)},
         "hub": {
             "port": spec.hub.port,
             "idle_timeout": spec.hub.idle_timeout,

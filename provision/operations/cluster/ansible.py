@@ -1,4 +1,4 @@
-"""Run playbooks/site.yml and users.yml with an inventory that was made for this run."""
+"""Run playbooks, as site.yml and users.yml, with an inventory that was made for this run."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from provision.base import paths
 from provision.base.errors import ProvisionError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from provision.base.progress import Progress
 
 PLAYBOOKS: Final = ("site.yml", "users.yml")
 _RECAP: Final = re.compile(r"^(\S+)\s*: .*?changed=(\d+)", re.MULTILINE)
 
 
-def run_playbooks(inventory: dict[str, Any], progress: Progress) -> int:
+def run_playbooks(inventory: dict[str, Any], progress: Progress, playbooks: Sequence[str] = PLAYBOOKS) -> int:
     """Run the playbooks on all nodes; return how many things they changed. Raises ProvisionError when one fails."""
     changed = 0
     with tempfile.TemporaryDirectory(prefix="provision-ansible-") as folder:
@@ -29,7 +31,7 @@ def run_playbooks(inventory: dict[str, Any], progress: Progress) -> int:
         script.with_suffix(".json").write_text(json.dumps(inventory))
         script.write_text(f"#!/bin/sh\nexec cat '{script}.json'\n")
         script.chmod(0o700)
-        for playbook in PLAYBOOKS:
+        for playbook in playbooks:
             changed += _run_playbook(script, playbook, progress)
     return changed
 

@@ -96,7 +96,7 @@ class Apply:
         return self._secrets
 
     def run(self, plan: Plan) -> None:
-        """Carry out all steps except `configure` and those for people's data, which need running nodes."""
+        """Carry out all steps except `configure`, `install` and those for people's data, which need running nodes."""
         actions: dict[tuple[str, str], Callable[[Step], None]] = {
             ("create", "network"): self._create_network,
             ("create", "subnet"): self._create_subnet,
@@ -115,7 +115,7 @@ class Apply:
             ("start", "server"): self._start_server,
         }
         for step in plan.steps:
-            if step.verb == "configure" or step.kind == "data":
+            if step.verb in ("configure", "install") or step.kind == "data":
                 continue
             self.progress.update(f"{step.kind} {step.name}", f"{step.verb} …")
             if step.verb == "tag":

@@ -15,6 +15,7 @@ from provision.model.cluster import console
 from provision.model.cluster.inventory import inventory
 from provision.model.cluster.render import ROLES, public_context
 from provision.operations.cluster.resolve import ResolvedSpec, resolve
+from provision.operations.packages.resolution import kept_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -68,8 +69,25 @@ class LiveCluster:
             "hub_key": tls.key if tls else folder / "hub.key",
         }
         return inventory(
-            self.nodes, self.contexts, ssh_config=self.ssh_config, templates=paths.TEMPLATES, secrets=secrets
+            self.nodes,
+            self.contexts,
+            ssh_config=self.ssh_config,
+            templates=paths.TEMPLATES,
+            secrets=secrets,
+            packages=self.packages(),
         )
+
+    def packages(self) -> dict[str, Any]:
+        """Return what packages.yml has to bring to the nodes.
+
+        `wanted`: whether the spec asks for any; `digest` and `archive` are empty while they are not resolved.
+        """
+        kept = kept_bundle(self.spec.packages, self.cluster_dir) if self.spec.packages else None
+        return {
+            "wanted": bool(self.spec.packages),
+            "digest": kept.bundle.digest if kept else "",
+            "archive": str(kept.archive) if kept else "",
+        }
 
 
 def make_live_cluster(

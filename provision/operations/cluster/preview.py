@@ -16,8 +16,10 @@ from provision.model.localcloud.settings import FLAVORS
 from provision.operations.cluster.resolve import GOLDEN, resolve, resolve_without_cloud, used_image
 from provision.operations.cluster.up import check_ownership
 from provision.operations.data.carry import waiting_data
+from provision.operations.packages.resolution import kept_bundle
 
 if TYPE_CHECKING:
+    from provision.adapters.openstack.cloud import Cloud
     from provision.base.model import ClusterSpec
 
 
@@ -30,8 +32,12 @@ def preview(spec: ClusterSpec, source: str) -> Plan:
             raise
         resolved = resolve_without_cloud(spec, source, FLAVORS)
         note = f"the local cloud does not answer ({error.message}): `up` starts it first"
-        return replace(make_plan(resolved.desired_state(), ObservedCluster()), notes=(note,))
+        return _with_packages(replace(make_plan(resolved.desired_state(), ObservedCluster()), notes=(note,)), spec)
     observed = cloud.observe(spec.name)
+    return _with_packages(_preview(spec, source, cloud, observed), spec)
+
+
+def _preview(spec: ClusterSpec, source: str, cloud: Cloud, observed: ObservedCluster) -> Plan:
     cluster_dir = ClusterDir(spec.name)
     check_ownership(cluster_dir, observed)
     data = WaitingData(waiting_data(cluster_dir.folder))
@@ -48,3 +54,11 @@ def preview(spec: ClusterSpec, source: str) -> Plan:
     if used or image:
         return plan
     return replace(plan, notes=("the golden image is not on the cloud: `up` bakes and uploads it first",))
+
+
+def _with_packages(plan: Plan, spec: ClusterSpec) -> Plan:
+    if not spec.packages or kept_bundle(spec.packages, ClusterDir(spec.name)):
+        return plan
+    return replace(
+        plan, notes=(*plan.notes, "the packages are not resolved yet: `up` does so before it changes anything")
+    )

@@ -14,6 +14,7 @@ from provision.model.cluster import plan as planning
 from provision.model.cluster.plan import DesiredState
 from provision.model.cluster.quota import shortage
 from provision.model.cluster.sizing import size
+from provision.operations.packages.resolution import request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -59,6 +60,7 @@ class ResolvedSpec:
             worker_flavor=spec.workers.flavor,
             count=spec.workers.count,
             spec=planning.spec_hash(spec, self.sizing, certificate),
+            packages=request(spec.packages),
             same_image=refresh or spec.image != GOLDEN,
             source=self.source,
         )

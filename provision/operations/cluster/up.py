@@ -21,6 +21,7 @@ from provision.operations.cluster.smoke_test import smoke_test
 from provision.operations.cluster.status import hub_problem, hub_url
 from provision.operations.cluster.wait import TIMEOUT, ReadinessWait, UnbuiltError
 from provision.operations.data.carry import CarriedData
+from provision.operations.packages.delivery import deliver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -84,6 +85,8 @@ class Helpers:
     """Makes the wait for the cluster at a floating IP."""
     configure: Callable[[LiveCluster], object]
     """Brings live nodes to the spec."""
+    deliver: Callable[[LiveCluster], object]
+    """Brings the spec's packages to all nodes."""
     smoke_test: Callable[[LiveCluster], str]
     """Runs a real job and describes its result in one line; raises ProvisionError when it fails."""
     works: Callable[[str], bool]
@@ -147,6 +150,7 @@ class Up:
                 apply, nodes = self.wait(apply, replace=replace)
             cluster = make_live_cluster(resolved, self.cluster_dir, nodes, apply.addresses)
             self.configure(cluster, desired, list(plan.of("configure")))
+            self.deliver(cluster, desired, plan, observed)
             self.restore(cluster)
             with self.progress.phase("Run a job on every worker"):
                 job = self.smoke_test(cluster, desired)
@@ -259,7 +263,7 @@ class Up:
 
     def already_works(self, observed: ObservedCluster, desired: DesiredState) -> bool:
         """Whether the smoke test passed with this very spec, and the cluster still answers."""
-        passed = any(server.role == "master" and server.smoke_tested == desired.spec for server in observed.nodes)
+        passed = any(server.role == "master" and server.smoke_tested == desired.tested for server in observed.nodes)
         return passed and self.helpers.works(observed.floatings[0].address)
 
     def configure(self, cluster: LiveCluster, desired: DesiredState, steps: list[Step]) -> None:
@@ -274,10 +278,21 @@ class Up:
                     metadata[resources.META_FLOATING] = cluster.addresses.floating
                 self.cloud.set_metadata(step.ids[0], **metadata)
 
+    def deliver(self, cluster: LiveCluster, desired: DesiredState, plan: Plan, observed: ObservedCluster) -> None:
+        """Bring the packages to new nodes, and to those that have others; note that in their metadata."""
+        if not desired.packages and not any(step.verb == "install" for step in plan.steps):
+            return
+        with self.progress.phase("Bring the packages to the nodes"):
+            self.helpers.deliver(cluster)
+            noted = {server.id for server in observed.nodes if server.packages == desired.packages}
+            for node in cluster.nodes:
+                if node.id not in noted:
+                    self.cloud.set_metadata(node.id, **{resources.META_PACKAGES: desired.packages})
+
     def smoke_test(self, cluster: LiveCluster, desired: DesiredState) -> str:
         """Run a real job, and note in the master's metadata that it passed."""
         job = self.helpers.smoke_test(cluster)
-        self.cloud.set_metadata(cluster.master.id, **{resources.META_SMOKE_TESTED: desired.spec})
+        self.cloud.set_metadata(cluster.master.id, **{resources.META_SMOKE_TESTED: desired.tested})
         return job
 
     def summary(self, address: str, *, changed: bool, job: str = "") -> Summary:
@@ -353,6 +368,7 @@ def helpers_for(
         ensure_image=lambda: bake.ensure_image(cloud, progress),
         readiness=readiness,
         configure=lambda cluster: configure(cluster, progress),
+        deliver=lambda cluster: deliver(cluster, progress),
         smoke_test=lambda cluster: smoke_test(cluster, progress),
         works=works,
         data=CarriedData(cluster_dir.folder, progress),

@@ -128,6 +128,7 @@ def description(cluster: LiveCluster) -> dict[str, Any]:
         "hub_url": hub_url(cluster.addresses.floating, cluster.spec.hub.port),
         "hub_pinned": cluster.spec.hub.tls is not None,
         "hub_ca": str(cluster.spec.hub.tls.cert if cluster.spec.hub.tls else cluster.cluster_dir.authority),
+        "packages": cluster.packages(),
         "software": {
             "packages": software["packages"],
             "python": software["python"]["requirements"],

@@ -192,6 +192,7 @@ class FakeCloud:
                     flavor=vm["flavor"],
                     image=vm["image"],
                     spec=vm["metadata"].get(resources.META_SPEC, ""),
+                    packages=vm["metadata"].get(resources.META_PACKAGES, ""),
                     smoke_tested=vm["metadata"].get(resources.META_SMOKE_TESTED, ""),
                     floating=vm["metadata"].get(resources.META_FLOATING, ""),
                     fault=vm.get("fault", ""),
@@ -449,7 +450,7 @@ class Site:
     def __init__(self, cloud, spec):
         self.cloud, self.spec = cloud, spec
         self.cluster_dir = ClusterDir(spec.name)
-        self.plans, self.configured, self.jobs = [], [], []
+        self.plans, self.configured, self.delivered, self.jobs = [], [], [], []
         self.data = FakeData()
 
     def up(self, *, replace=False, without_data=False, spec=None):
@@ -470,6 +471,7 @@ class Site:
             ensure_image=lambda: self.cloud.default_image,
             readiness=lambda address: readiness(self.cloud, spec),
             configure=configure,
+            deliver=self.delivered.append,
             smoke_test=smoke_test,
             works=works,
             data=self.data,
@@ -499,7 +501,9 @@ class Site:
         names = [resources.master_name(self.spec.name), *resources.worker_names(self.spec.name, workers)]
         assert [server.name for server in seen.nodes] == names
         assert {server.status for server in seen.nodes} == {"ACTIVE"}
-        assert seen.nodes[0].smoke_tested == seen.nodes[0].spec
+        request = seen.nodes[0].packages
+        assert seen.nodes[0].smoke_tested == seen.nodes[0].spec + (f"+{request}" if request else "")
+        assert {server.packages for server in seen.nodes} == {request}
         assert seen.nodes[0].floating == seen.floatings[0].address
         assert seen.floatings[0].port == seen.master_port.id
         assert seen.nodes[0].address == seen.master_port.address

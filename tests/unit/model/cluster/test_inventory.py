@@ -40,7 +40,14 @@ def made(tmp_path: Path, case: str) -> dict[str, object]:
     contexts = {
         role: render.public_context(cases.CASES[case], cases.SIZING, cases.ADDRESSES, role) for role in render.ROLES
     }
-    return inventory(NODES, contexts, ssh_config=tmp_path / "ssh_config", templates=paths.TEMPLATES, secrets=files)
+    return inventory(
+        NODES,
+        contexts,
+        ssh_config=tmp_path / "ssh_config",
+        templates=paths.TEMPLATES,
+        secrets=files,
+        packages={"wanted": False, "digest": "", "archive": ""},
+    )
 
 
 def test_groups_are_the_roles(tmp_path: Path) -> None:
@@ -84,7 +91,7 @@ def test_ansible_renders_the_same_bytes(tmp_path: Path) -> None:
         assert files == {file.path: file.content for file in render.node_files(context)}
 
 
-@pytest.mark.parametrize("playbook", ["site.yml", "users.yml"])
+@pytest.mark.parametrize("playbook", ["site.yml", "users.yml", "packages.yml"])
 @pytest.mark.parametrize(
     "script",
     ["echo 'no YAML' >&2; exit 2", """echo '{"_meta": {"hostvars": {}}, "spark_master": {"hosts": []}}'"""],

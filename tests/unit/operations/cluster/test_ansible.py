@@ -50,6 +50,13 @@ def test_both_playbooks_run_and_their_changes_are_counted(monkeypatch):
     assert progress.updates == [(name, "Inspect every file and unit") for name in ("site.yml", "users.yml")]
 
 
+def test_one_playbook_alone(monkeypatch):
+    ansible = Ansible(RECAP)
+    monkeypatch.setattr(process, "stream", ansible.stream)
+    assert run_playbooks(INVENTORY, Silent(), ("packages.yml",)) == 3
+    assert [argv[3] for argv in ansible.runs] == [str(paths.PLAYBOOKS / "packages.yml")]
+
+
 def test_a_failure_ends_it_with_ansibles_own_output(monkeypatch):
     ansible = Ansible("fatal: [a-master]: UNREACHABLE!", 4)
     monkeypatch.setattr(process, "stream", ansible.stream)

@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 import pytest
 
 from provision.base.errors import ProvisionError
-from provision.base.model import NetworkSpec
+from provision.base.model import NetworkSpec, PackagesSpec
 from provision.operations.cluster import preview as module
 from provision.operations.cluster.preview import preview
 
@@ -29,6 +29,15 @@ def test_nothing_is_changed(site):
     assert len(made.steps) == 11
     assert site.cloud.writes == []
     assert made.notes == ("the golden image is not on the cloud: `up` bakes and uploads it first",)
+
+
+def test_packages_that_are_not_resolved_yet(site):
+    site.golden = "img"
+    spec = replace(site.spec, packages=PackagesSpec(requirements=("polars>=1",)))
+    assert preview(spec, "cluster.yaml").notes == (
+        "the packages are not resolved yet: `up` does so before it changes anything",
+    )
+    assert not site.cluster_dir.folder.exists()
 
 
 def test_the_golden_image_is_there(site):

@@ -9,7 +9,7 @@ import pytest
 
 from provision.adapters.openstack.cloud import TransientError
 from provision.base.errors import ProvisionError, UsageError
-from provision.base.model import HubSpec, MasterSpec, NetworkSpec, SparkSpec, User, WorkersSpec
+from provision.base.model import HubSpec, MasterSpec, NetworkSpec, PackagesSpec, SparkSpec, User, WorkersSpec
 
 KILLS = [(number, late) for number in range(1, 60) for late in (False, True)]
 
@@ -307,6 +307,58 @@ def test_a_changed_setting_is_configured_not_rebuilt(make_site):
     site.assert_complete()
     assert len(site.configured) == 1
     assert {server.id for server in site.cloud.observe("analytics").nodes} == ids
+    site.assert_nothing_to_do()
+
+
+@pytest.fixture
+def with_packages():
+    return PackagesSpec(requirements=("polars>=1",))
+
+
+def test_packages_are_brought_to_live_nodes_and_taken_away(make_site, with_packages):
+    site = make_site()
+    site.up()
+    assert site.delivered == []
+    without = site.spec
+    site.spec = replace(site.spec, packages=with_packages)
+    site.up()
+    steps = [(step.verb, step.kind, step.why) for step in site.plans[-1].steps]
+    assert steps == [("install", "packages", "they are not those of the spec")] * 3
+    assert (len(site.delivered), len(site.configured)) == (1, 0)
+    assert site.assert_complete().nodes[0].packages
+    site.assert_nothing_to_do()
+    site.spec = without
+    site.up()
+    assert len(site.delivered) == 2
+    assert site.plans[-1].steps[0].why == "the spec has none any more"
+    assert not site.assert_complete().nodes[0].packages
+    site.assert_nothing_to_do()
+
+
+def test_a_new_worker_gets_the_packages(make_site, with_packages):
+    site = make_site()
+    site.spec = replace(site.spec, packages=with_packages)
+    site.up()
+    site.spec = replace(site.spec, workers=WorkersSpec(count=3))
+    site.up()
+    assert len(site.delivered) == 2
+    assert len(site.delivered[-1].nodes) == 4
+    site.assert_complete(3)
+
+
+@pytest.mark.parametrize(("number", "late"), [(number, late) for number in range(1, 30) for late in (False, True)])
+def test_a_worker_that_lacks_the_packages_is_found_after_a_kill(make_site, with_packages, number, late):
+    site = make_site()
+    site.spec = replace(site.spec, packages=with_packages)
+    site.up()
+    larger = replace(site.spec, workers=WorkersSpec(count=3))
+    delivered = len(site.delivered)
+    with site.killed_at(number, late=late):
+        site.up(spec=larger)
+    site.spec = larger
+    site.up()
+    site.assert_complete(3)
+    assert len(site.delivered) > delivered
     site.assert_nothing_to_do()
 
 
