@@ -117,4 +117,7 @@ def test_every_entry_that_the_template_sets_is_pinned_or_free_on_purpose():
         "spark.ui.showConsoleProgress",
         "spark.worker.cleanup.enabled",
         "spark.worker.timeout",
+        # Free without spark.packages alone (checks.py).
+        "spark.driver.extraClassPath",
+        "spark.executor.extraClassPath",
     }

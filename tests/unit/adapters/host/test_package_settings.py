@@ -85,3 +85,31 @@ def test_a_proxy_is_given_in_both_spellings(home, monkeypatch):
 def test_a_broken_file_is_left_to_pip(home, text):
     (home / "pip.conf").write_text(text, encoding="latin-1")
     assert package_settings.read("/ca.pem").pip_conf == "[global]\n"
+
+
+def test_uv_takes_packages_from_where_pip_does(home, monkeypatch):
+    for name in list(os.environ):
+        if name.startswith("UV_"):
+            monkeypatch.delenv(name)
+    authority = home / "ca.pem"
+    authority.write_text("PEM")
+    (home / "pip.conf").write_text(
+        "[global]\nindex-url = https://mirror.example/simple\nextra-index-url = file:///opt/one\n https://two.example/s\n"
+        "find-links = /opt/a /opt/b\ntrusted-host = mirror.example\nproxy = http://proxy.example:3128\n"
+        f"cert = {authority}\n"
+    )
+    monkeypatch.setenv("UV_HTTP_TIMEOUT", "7")
+    monkeypatch.setenv("PIP_DEFAULT_TIMEOUT", "180")
+    found = package_settings.for_uv()
+    assert found["UV_DEFAULT_INDEX"] == "https://mirror.example/simple"
+    assert found["UV_INDEX"] == "file:///opt/one https://two.example/s"
+    assert found["UV_FIND_LINKS"] == "/opt/a,/opt/b"
+    assert found["UV_INSECURE_HOST"] == "mirror.example"
+    assert found["HTTPS_PROXY"] == "http://proxy.example:3128"
+    assert found["SSL_CERT_FILE"] == str(authority)
+    assert found["UV_INDEX_STRATEGY"] == "unsafe-best-match"
+    assert found["UV_HTTP_TIMEOUT"] == "7", "what is set for uv itself wins"
+
+
+def test_uv_without_pips_settings_has_its_own(home):
+    assert not {"UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS"} & package_settings.for_uv().keys() - os.environ.keys()

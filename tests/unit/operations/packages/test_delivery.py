@@ -1,0 +1,100 @@
+"""playbooks/packages.yml itself, on a folder that stands for a node: brought, changed, taken away, idle in between."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from provision.adapters.host import bundle, process
+from provision.base import paths
+
+ANSIBLE = Path(sys.executable).parent / "ansible-playbook"
+
+
+class FakeNode:
+    """A node's file system below one folder."""
+
+    def __init__(self, root):
+        self.root = root
+        self.packages, self.venv, self.scripts = root / "opt/packages", root / "venv", root / "bin"
+        self.site = self.venv / "lib/python3.13/site-packages"
+        for folder in (self.site, self.venv / "bin", self.scripts):
+            folder.mkdir(parents=True)
+        (self.venv / "bin/python").symlink_to(sys.executable)
+
+    def make_bundle(self, name):
+        """Pack a package of this name with a command, one that the system has too, and a jar."""
+        content = self.root / name
+        (content / "python/bin").mkdir(parents=True)
+        (content / "jars").mkdir()
+        (content / "jars/x.jar").write_text(name)
+        (content / f"python/{name}.py").write_text("def main():\n    pass\n")
+        for command in (f"{name}-run", "ls"):
+            (content / "python/bin" / command).write_text("#!/bin/sh\n")
+            (content / "python/bin" / command).chmod(0o755)
+        return bundle.pack(content, self.root / f"{name}.tar.gz")[:16], self.root / f"{name}.tar.gz"
+
+    def run(self, digest="", archive="", *, wanted=True):
+        """Run the playbook; return how much it changed, or None when it failed, and its output."""
+        variables = {
+            "ansible_connection": "local",
+            "ansible_become": False,
+            "ansible_python_interpreter": sys.executable,
+            "node": {"packages": str(self.packages), "venv": str(self.venv)},
+            "provision_packages": {"wanted": wanted, "digest": digest, "archive": str(archive)},
+        }
+        made = {"_meta": {"hostvars": {"a-master": variables}}, "spark_master": {"hosts": ["a-master"]}}
+        script = self.root / "inventory"
+        script.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(made)}\nEND\n")
+        script.chmod(0o755)
+        extra = json.dumps({"packages_scripts": str(self.scripts)})
+        argv = [str(ANSIBLE), "-i", str(script), "-e", extra, str(paths.PLAYBOOKS / "packages.yml")]
+        result = process.run(argv, cwd=self.root, env=os.environ | {"ANSIBLE_NOCOLOR": "1"})
+        recap = result.stdout.rpartition("PLAY RECAP")[2]
+        changed = [int(line.split("changed=")[1].split()[0]) for line in recap.splitlines() if "a-master" in line]
+        return (sum(changed) if result.ok else None), result.stdout + result.stderr
+
+    @property
+    def path_entry(self):
+        file = self.site / "zz-provision-packages.pth"
+        return file.read_text().strip() if file.exists() else ""
+
+
+@pytest.fixture
+def node(tmp_path):
+    return FakeNode(tmp_path)
+
+
+def test_brought_changed_and_taken_away(node):
+    (first, one), (second, two), (third, three) = (node.make_bundle(name) for name in ("one", "two", "three"))
+    assert node.run(first, one)[0]
+    assert node.run(first, one)[0] == 0
+    assert node.path_entry == f"{node.packages}/{first}/python"
+    assert (node.packages / "current/jars/x.jar").read_text() == "one"
+    assert [path.name for path in node.scripts.iterdir()] == ["one-run"], "and no `ls` before the system's"
+    assert list((node.packages / first / "python/__pycache__").iterdir()), "users cannot write there: compiled at once"
+    assert sorted(path.name for path in node.packages.iterdir()) == sorted([first, "current"])
+
+    assert node.run(second, two)[0]
+    assert node.path_entry == f"{node.packages}/{second}/python"
+    assert (node.packages / first).is_dir(), "kernels that run go on with it"
+    assert [path.name for path in node.scripts.iterdir()] == ["two-run"]
+
+    assert node.run(third, three)[0]
+    assert not (node.packages / first).exists()
+
+    assert node.run(wanted=False)[0] == 1
+    assert node.run(wanted=False)[0] == 0
+    assert node.path_entry == ""
+    assert not (node.packages / "current").exists()
+    assert list(node.scripts.iterdir()) == []
+
+
+def test_packages_that_are_not_resolved_are_not_taken_for_none(node):
+    changed, output = node.run()
+    assert changed is None
+    assert "not resolved yet" in output
