@@ -10,6 +10,8 @@ import json
 import os
 import re
 import subprocess
+import time
+import zipfile
 from pathlib import Path
 
 import openstack
@@ -285,6 +287,65 @@ def test_users_yml_adds_a_user_who_logs_in(product, hub_url, tmp_path) -> None:
     assert product.run("ssh", "--", "id carol", code=None).code != 0
 
 
+def test_files_go_in_and_out(product) -> None:
+    (product.folder / "table.csv").write_text("1\n2\n")
+    product.run("put", "table.csv", "/shared/")
+    product.run("put", "table.csv", "alice:")
+    assert "2001 644" in product.run("ssh", "--", "stat -c '%u %a' /shared/table.csv").stdout
+    (product.folder / "table.csv").unlink()
+    product.run("get", "alice:table.csv", ".")
+    assert (product.folder / "table.csv").read_text() == "1\n2\n"
+    assert product.run("get", "alice:nothing.csv", ".", code=2)
+
+
+MODULE = """\
+import socket
+def host(_):
+    import ours
+    return socket.gethostname(), ours.ANSWER
+"""
+ASK_EXECUTORS = f"""\
+{MODULE}
+from pyspark.sql import SparkSession
+sc = SparkSession.builder.getOrCreate().sparkContext
+print("answers", sorted(set(sc.parallelize(range(8), 8).map(host).collect())), host(0)[1])
+"""
+
+
+def wheel(folder: Path) -> Path:
+    """Make a small wheel: what a team has of its own."""
+    path = folder / "ours-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as made:
+        made.writestr("ours.py", "ANSWER = 42\n")
+        made.writestr("ours-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: ours\nVersion: 1.0\n")
+        made.writestr(
+            "ours-1.0.dist-info/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+        made.writestr(
+            "ours-1.0.dist-info/RECORD", "ours.py,,\nours-1.0.dist-info/METADATA,,\nours-1.0.dist-info/WHEEL,,\n"
+        )
+    return path
+
+
+@pytest.mark.acceptance
+def test_packages_come_to_live_nodes_and_go(product) -> None:
+    spec = product.folder / "cluster.yaml"
+    boots = product.run("run", "--role", "all", "--", "cat /proc/sys/kernel/random/boot_id").stdout
+    spec.write_text("name: analytics\npackages: [no-such-package-of-anybody==1]\n")
+    assert "no-such-package-of-anybody" in product.run("up", "--yes", code=2).output
+    spec.write_text(f"name: analytics\npackages: [{wheel(product.folder).name}]\n")
+    product.run("up", "--yes")
+    (product.folder / "ask.py").write_text(ASK_EXECUTORS)
+    product.run("put", "ask.py", "alice:")
+    done = product.run("ssh", "--", "sudo -iu alice sh -c 'spark-submit ask.py'")
+    assert re.search(r"answers \[\(.*worker-1.*, 42\), \(.*worker-2.*, 42\)\] 42", done.output)
+    spec.unlink()
+    product.run("up", "--yes")
+    assert product.run("ssh", "--", "/opt/jupyter/bin/python -c 'import ours'", code=None).code != 0
+    assert product.run("run", "--role", "all", "--", "cat /proc/sys/kernel/random/boot_id").stdout == boots
+
+
 def test_verify_names_the_worker_and_the_unit_that_is_down(product) -> None:
     product.run("ssh", "analytics-worker-2", "--", "sudo systemctl stop spark-worker")
     failed = product.run("verify", "-k", "unit", code=1)
@@ -299,6 +360,42 @@ def test_horizon_shows_the_instances_of_the_project(product, tmp_path) -> None:
         browser.log_in_to_horizon(page, login["username"], login["password"])
         assert browser.instances(page) == {"analytics-master", "analytics-worker-1", "analytics-worker-2"}
     product.run("cloud", "scale", "horizon=0")
+
+
+OWNERS_AND_SUMS = "cd / && sudo find home/alice shared -type f -printf '%u %m %p ' -exec sha256sum {} \\; | sort"
+LARGE = "sudo -u alice dd if=/dev/urandom of=/home/alice/large bs=1M count=1024 status=none"
+
+
+@pytest.mark.acceptance
+def test_what_people_have_survives_a_new_master_and_a_reboot(product) -> None:
+    before = product.run("ssh", "--", OWNERS_AND_SUMS).stdout
+    (product.folder / "cluster.yaml").write_text("name: analytics\nmaster: {flavor: m1.medium}\n")
+    assert "lost" not in product.run("plan", code=None).output
+    product.run("up", "--yes", "--replace")
+    assert product.run("ssh", "--", OWNERS_AND_SUMS).stdout == before
+    seen = product.run(
+        "run", "--role", "workers", "--", "sudo cat /shared/numbers/_SUCCESS && findmnt -no FSTYPE /shared"
+    )
+    assert seen.output.count("nfs4") == 2
+    product.run("run", "--role", "all", "--", "sudo systemd-run --on-active=2 systemctl reboot")
+    time.sleep(60)
+    product.run("verify", code=None)
+    assert product.run("ssh", "--", OWNERS_AND_SUMS).stdout == before
+    seen = product.run(
+        "run", "--role", "workers", "--", "sudo cat /shared/numbers/_SUCCESS && findmnt -no FSTYPE /shared"
+    )
+    assert seen.output.count("nfs4") == 2
+
+
+@pytest.mark.acceptance
+def test_a_gigabyte_comes_back_into_a_new_cluster(product) -> None:
+    product.run("ssh", "--", LARGE)
+    before = product.run("ssh", "--", OWNERS_AND_SUMS).stdout
+    product.run("backup", str(product.home / "backups"))
+    product.run("down", "--yes")
+    product.run("up", "--yes")
+    product.run("restore", "--yes", str(product.home / "backups"))
+    assert product.run("ssh", "--", OWNERS_AND_SUMS).stdout == before
 
 
 def test_down_leaves_the_cloud_as_it_was(product) -> None:
