@@ -385,6 +385,7 @@ def test_what_people_have_survives_a_new_master_and_a_reboot(product) -> None:
         "run", "--role", "workers", "--", "sudo cat /shared/numbers/_SUCCESS && findmnt -no FSTYPE /shared"
     )
     assert seen.output.count("nfs4") == 2
+    (product.folder / "cluster.yaml").unlink()
 
 
 @pytest.mark.acceptance
