@@ -392,6 +392,7 @@ def test_what_people_have_survives_a_new_master_and_a_reboot(product) -> None:
 def test_a_gigabyte_comes_back_into_a_new_cluster(product) -> None:
     product.run("ssh", "--", LARGE)
     before = product.run("ssh", "--", OWNERS_AND_SUMS).stdout
+    product.env["RESTIC_PASSWORD"] = "of this test"
     product.run("backup", str(product.home / "backups"))
     product.run("down", "--yes")
     product.run("up", "--yes")
