@@ -62,6 +62,7 @@ class NodePaths:
     kernel_modules: str = "/usr/local/share/jupyter/kernels/pyspark"
     kernel_connect: str = "/usr/local/share/jupyter/kernels/pyspark-connect/kernel.json"
     shares: str = "/run/spark/shares"
+    classes: str = "/usr/local/lib/provision/classes"
     firewall: str = "/etc/nftables.conf"
     smoke: str = "/usr/local/lib/provision/smoke.py"
     packages: str = "/opt/packages"

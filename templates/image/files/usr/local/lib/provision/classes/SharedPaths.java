@@ -16,8 +16,8 @@ import org.apache.hadoop.util.Progressable;
  * (the workers' parts of the rows would be lost), and to plan a read of what only this machine has.
  *
  * Spark's driver makes the output folder and lists the input of every job, from each of its APIs: here is the one place
- * that all of them pass. The executors have Hadoop's own class. guard.py compiles this with Janino, which Spark has
- * for its generated code, so it keeps to what Janino knows: no lambdas, no annotations that matter.
+ * that all of them pass. The executors have Hadoop's own class. guard.py puts it in place. The bake compiles it with
+ * Janino, which Spark has for its generated code, so it keeps to what Janino knows: no lambdas, no annotations that matter.
  */
 public class SharedPaths extends LocalFileSystem {
   private String[] shared;
