@@ -7,7 +7,7 @@ The rules, in MiB:
   most half of a worker's, unless the spec says otherwise: both are used up together, and a cluster has enough
   executors to be shared. Where only fewer fit, by the memory that the spec asks for, they share a worker's cores.
 - A notebook begins with executors for as many cores as a worker has, at most 4 and at least 2, and takes what is free
-  of its user's share (templates/hub/shares.py). A program of spark-submit takes as many as a notebook begins with.
+  of its user's share (templates/hub/kernel/shares.py). A program of spark-submit takes as many as it begins with.
 - A notebook's driver, on the master, gets an eighth of the master's RAM, at least 512 and at most 4096.
 - A setting that no worker can satisfy is refused: Spark would accept the application and then wait for ever.
 

@@ -62,6 +62,18 @@ SHARES = {
         [App("a", "alice", 2, 2, elastic=False), App("a2", "alice", 0, 9), App("b", "bob", 0, 9)],
         {"a": 2, "a2": 0, "b": 2},
     ),
+    "who takes no part has what he wants": (
+        4,
+        3,
+        [App("a", "alice", 2, 9), App("b", "bob", 2, 9), App("s", "spark", 0, 2, elastic=False)],
+        {"a": 1, "b": 1, "s": 2},
+    ),
+    "but no more than there is": (
+        4,
+        3,
+        [App("a", "alice", 3, 9), App("s", "spark", 1, 9, elastic=False)],
+        {"a": 0, "s": 4},
+    ),
     "whole executors": (7, 6, [App("a", "alice", 0, 9, unit=2), App("b", "bob", 0, 9, unit=2)], {"a": 4, "b": 2}),
     "a first executor, whatever the limit": (8, 1, [App("a", "alice", 0, 9, unit=4)], {"a": 4}),
 }
@@ -243,7 +255,7 @@ class Cluster:
             executors=lambda: (set(self.ids), set()),
             user_cores=lambda cores: cores - 1,
             grow_to=self.limits.append,
-            give_back=self.given.append,
+            give_back=lambda count, turn: self.given.append((count, turn)),
         )
         monkeypatch.setattr(shares, "ask", lambda master: self.state)
 
@@ -306,7 +318,7 @@ def test_it_gives_back_what_others_wait_for_when_it_has_seen_it_twice(cluster, t
     cluster.look()
     assert (cluster.limits[-1], cluster.given) == (2, [])
     cluster.look()
-    assert cluster.given == [2]
+    assert cluster.given == [(2, 0)]
 
 
 def test_an_idle_notebook_keeps_its_executors_for_a_moment_only(cluster, tmp_path):

@@ -11,6 +11,7 @@ This is cooperation, not enforcement: the users of one cluster trust each other.
 """
 
 import atexit
+import collections
 import json
 import os
 import stat
@@ -57,15 +58,21 @@ def fair_shares(apps, cores, user_cores):
 
     Executors are dealt one by one to the user with the fewest cores who can use one more, so nobody gets more while
     somebody else could use it; an odd one stays with who has it. `cores` is the cluster's number, `user_cores` a user's
-    limit; a user's first executor may exceed the limit, so that nobody is locked out.
+    limit; a user's first executor may exceed the limit, so that nobody is locked out. Before all others come programs that
+    give nothing back: they keep what they hold, and have what they want, for they may not run with less.
     """
     shares = {app.id: 0 if app.elastic else app.holds for app in apps}
+    left = cores - sum(shares.values())
+    for app in apps:
+        if not app.elastic:
+            more = max(min(app.wants - app.holds, left), 0)
+            shares[app.id] += more
+            left -= more
     holds = dict.fromkeys((app.user for app in apps), 0)
     dealt = dict(holds)
     for app in apps:
         holds[app.user] += app.holds
         dealt[app.user] += shares[app.id]
-    left = cores - sum(shares.values())
     while True:
         takers = [
             app
@@ -265,15 +272,20 @@ class Allocation:
             targets.put(0, count)
             self.spark.requestTotalExecutors(count, 0, self.context._jvm.PythonUtils.toScalaMap({}))
 
-    def give_back(self, count):
-        """Decommission `count` executors: idle ones first, and from the hosts that have the most of them."""
+    def give_back(self, count, turn):
+        """Decommission `count` executors: idle ones first, and from the hosts that have the most of them.
+
+        `turn` is the place of the host to begin with, where they are equal.
+        """
         staying, _ = self.executors()
         found = [each for each in _each(self.spark.statusStore().executorList(True)) if each.id() in staying]
         hosts = [each.hostPort().rpartition(":")[0] for each in found]
+        places = {host: (place - turn) % len(set(hosts)) for place, host in enumerate(sorted(set(hosts)))}
         rows = [(each.activeTasks() > 0, each.memoryUsed(), host, each.id()) for each, host in zip(found, hosts)]
         chosen = []
         while rows and len(chosen) < count:
-            rows.sort(key=lambda row: (row[0], -sum(other[2] == row[2] for other in rows), row[1], row[3]))
+            many = collections.Counter(row[2] for row in rows)
+            rows.sort(key=lambda row: (row[0], -many[row[2]], places[row[2]], row[1], row[3]))
             chosen.append(rows.pop(0)[3])
         jvm, gateway = self.context._jvm, self.context._gateway
         pairs = gateway.new_array(jvm.scala.Tuple2, len(chosen))
@@ -343,7 +355,9 @@ class Watcher:
         count = to_give_back(me, apps, cores, user_cores)
         # Twice in a row: the others may have told of their needs a moment ago, or be about to end.
         if count and self.gave:
-            mine.give_back(min(count, self.gave))
+            # Each notebook begins with another host: what is given back is to be all over the cluster.
+            turn = sorted(app.id for app in apps).index(me.id)
+            mine.give_back(min(count, self.gave), turn)
             count = 0
         self.gave = count
 

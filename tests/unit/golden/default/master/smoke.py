@@ -36,7 +36,7 @@ spark = (
     .config("spark.eventLog.enabled", "false")
     .getOrCreate()
 )
-# Notebooks that hold more than their share give back what this job publishes that it wants (hub/shares.py). Without the
+# Notebooks that hold more than their share give back what this job publishes that it wants (hub/kernel/shares.py). Without the
 # folder, on a node of an older image, there is nothing to agree on.
 wish = os.path.join(spark.conf.get("spark.provision.shares"), spark.sparkContext.applicationId)
 with suppress(OSError), open(wish, "w") as file:
