@@ -1,15 +1,11 @@
 """Paths that only one machine sees: the driver refuses them in words (SharedPaths.java), in each of Spark's APIs.
 
 A job's output folder is made, and its input listed, by Hadoop's file system object in the driver's JVM. There is one
-for file:, kept in Hadoop's own cache: it is replaced by ours before the first SparkContext. The class is compiled by
-Janino, which Spark brings for its generated code, and kept in the user's cache.
+for file:, kept in Hadoop's own cache: it is replaced by ours before the first SparkContext. The image has the class.
 """
 
-import hashlib
-import os
 from pathlib import Path
 
-SOURCE = "SharedPaths.java"
 CLASS = "provision.SharedPaths"
 LOCAL = ["/tmp", "/var/tmp", "/dev/shm", "/run"]
 """Where users can leave files that the workers do not have. Reading elsewhere, as from /opt, is the same on all nodes."""
@@ -47,7 +43,7 @@ def put_in_place(jvm):
     cluster = launch.facts()
     hadoop = jvm.org.apache.hadoop
     conf = hadoop.conf.Configuration()
-    conf.setClassLoader(class_loader(jvm))
+    conf.setClassLoader(class_loader(jvm, cluster["classes"]))
     conf.set("fs.file.impl", CLASS)
     conf.set("provision.paths.shared", ",".join([cluster["shared"], HOMES, cluster["events"]]))
     conf.set("provision.paths.local", ",".join(LOCAL))
@@ -56,26 +52,12 @@ def put_in_place(jvm):
     hadoop.fs.FileSystem.get(jvm.java.net.URI("file:///"), conf)
 
 
-def class_loader(jvm):
-    """Return a class loader that has our class: from the user's cache, or compiled now and put there."""
-    text = (Path(__file__).parent / SOURCE).read_text()
+def class_loader(jvm, folder):
+    """Return a class loader that has our class too. Raises FileNotFoundError on a node whose image lacks it."""
+    if not Path(folder, *CLASS.split(".")).with_suffix(".class").exists():
+        raise FileNotFoundError(f"{folder} has no {CLASS}: the node's image is older than this kernel")
     parent = jvm.java.lang.Thread.currentThread().getContextClassLoader()
-    folder = Path("~/.cache/provision").expanduser() / hashlib.sha256(text.encode()).hexdigest()[:16]
-    path = folder / f"{CLASS.replace('.', '/')}.class"
-    if path.exists():
-        place = jvm.java.io.File(str(folder)).toURI().toURL()
-        places = jvm.java.lang.reflect.Array.newInstance(place.getClass(), 1)
-        jvm.java.lang.reflect.Array.set(places, 0, place)
-        return jvm.java.net.URLClassLoader(places, parent)
-    compiler = jvm.org.codehaus.janino.SimpleCompiler()
-    compiler.setParentClassLoader(parent)
-    compiler.cook(text)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_suffix(f".{os.getpid()}")
-        new.write_bytes(compiler.getBytecodes()[CLASS])
-        new.replace(path)
-    except OSError:
-        # A full or read-only home: it is compiled again the next time.
-        pass
-    return compiler.getClassLoader()
+    place = jvm.java.io.File(folder).toURI().toURL()
+    places = jvm.java.lang.reflect.Array.newInstance(place.getClass(), 1)
+    jvm.java.lang.reflect.Array.set(places, 0, place)
+    return jvm.java.net.URLClassLoader(places, parent)

@@ -1,6 +1,6 @@
 """Fair shares of the cluster between notebooks: a thread in every kernel with Spark (a hook of session.py).
 
-Standalone Spark knows no users: whoever registers first gets what he asks for. So the kernels share among themselves.
+Standalone Spark knows no users: whoever registers first gets what they ask for. So the kernels share among themselves.
 Each one publishes what it could use, as a small file on the master, where all of them run; the Spark master says who holds
 what. From that each kernel works out the same shares (`fair_shares`), lets its dynamic allocation grow to its own share
 only, and gives executors back while others wait for theirs. They are decommissioned: tasks in flight end, shuffle data
@@ -108,7 +108,7 @@ def to_give_back(me, apps, cores, user_cores):
     stays = {app.id: app.holds - app.leaving for app in apps}
     donors = sorted((app for app in apps if surplus.get(app.id, 0) >= app.unit), key=lambda a: (-surplus[a.id], a.id))
     own = [app for app in apps if app.user == me.user]
-    # What the cluster lacks, from everybody; what the user's limit lacks, from his own.
+    # What the cluster lacks, from everybody; what the user's limit lacks, from their own.
     lacking = sum(missing.values()) + sum(stays.values()) - cores
     over = sum(missing[app.id] + stays[app.id] for app in own) - max(user_cores, me.unit)
     return max(_part(me, donors, surplus, lacking), _part(me, [app for app in donors if app in own], surplus, over))
@@ -425,6 +425,7 @@ def _watch():
     atexit.register(watcher.follow, None)
     trouble = ""
     while True:
+        began = time.monotonic()
         try:
             watcher.follow(SparkContext._active_spark_context or _Given.context)
             watcher.look()
@@ -433,7 +434,8 @@ def _watch():
             if trouble != repr(error):
                 trouble = repr(error)
                 print(f"shares: {trouble}", file=sys.__stderr__, flush=True)
-        time.sleep(PERIOD)
+        # Of a slow processor this takes a tenth at most.
+        time.sleep(max(PERIOD, 9 * (time.monotonic() - began)))
 
 
 def _say(line):
