@@ -126,7 +126,7 @@ class Bed:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.page}/json/", timeout=60) as answer:
                 state: dict[str, Any] = json.load(answer)
-        except OSError:
+        except (OSError, ValueError):
             return {"aliveworkers": 0, "activeapps": [], "coresused": 0}
         return state
 
