@@ -16,7 +16,7 @@ from provision.base.paths import TEMPLATES
 
 FILES = TEMPLATES / "image/files"
 UNITS = sorted(path.name for path in (FILES / "etc/systemd/system").glob("*.*") if path.is_file())
-SCRIPTS = sorted(path for path in (FILES / "usr/local/lib/provision").rglob("*") if path.is_file())
+SCRIPTS = sorted(path for path in (FILES / "usr/local/lib/provision").rglob("*") if path.is_file() and path.suffix != ".java")
 # What ours refer to and Debian's packages bring.
 FOREIGN = (
     "systemd-networkd-wait-online.service",
