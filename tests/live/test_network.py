@@ -29,6 +29,7 @@ def _allowed(cluster: Cluster, role: str) -> tuple[set[int], set[int]]:
 
     if role == "master":
         must = {ports["ssh"], ports["spark_master"], ports["spark_master_ui"], ports["spark_history"], hub}
+        must.add(ports["nfs"])
         return must, span(ports["driver"]) | span(ports["driver_block_manager"]) | span(ports["app_ui"])
     return {ports["ssh"], ports["spark_worker"], ports["spark_worker_ui"]}, span(ports["block_manager"])
 
