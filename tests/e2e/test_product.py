@@ -363,7 +363,10 @@ def test_horizon_shows_the_instances_of_the_project(product, tmp_path) -> None:
 
 
 # Without what a notebook server keeps of itself while it runs.
-OWNERS_AND_SUMS = "cd / && sudo find home/alice shared -type f -not -path '*/runtime/*' -printf '%u %m %p ' -exec sha256sum {} \\; | sort"
+OWNERS_AND_SUMS = (
+    "cd / && sudo find home/alice shared -type f -not -path '*/runtime/*' -printf '%u %m %p ' "
+    "-exec sha256sum {} \\; | sort"
+)
 LARGE = "sudo -u alice dd if=/dev/urandom of=/home/alice/large bs=1M count=1024 status=none"
 
 
