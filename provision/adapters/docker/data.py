@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 from docker.errors import NotFound
 
 from provision.adapters.docker.client import OWN_LABELS, connect, engine_errors, ignore_missing
+from provision.adapters.docker.programs import Program, run_program
 from provision.base.errors import ProvisionError
 from provision.model.localcloud.backup import user_id
 from provision.model.localcloud.settings import LABEL
@@ -44,8 +45,10 @@ class ContainerData:
 
     def query(self, container: str, sql: str) -> list[list[str]]:
         """Run a query in a database container; return its rows. Raises ProvisionError when it fails."""
-        out = b"".join(self._run(container, ["mariadb", "-NBe", sql]))
-        return [line.split("\t") for line in out.decode().splitlines()]
+        with engine_errors():
+            done = run_program(self._client.api, container, ["mariadb", "-NBe", sql])
+        _judge(container, "mariadb", done.code, done.err)
+        return [line.split("\t") for line in done.out.decode().splitlines()]
 
     def dump(self, container: str, databases: Sequence[str]) -> Iterator[bytes]:
         """Yield SQL that recreates these databases as they are now; raises ProvisionError, perhaps only at the end."""
@@ -55,10 +58,10 @@ class ContainerData:
         """Run `size` bytes of SQL in a database container; raises ProvisionError with its first error."""
         self.put(container, Place("/run", _LOADED, "root"), sql, size)
         try:
-            for _ in self._run(container, ["sh", "-c", f"mariadb --binary-mode </run/{_LOADED}"]):
+            for _ in self._run(container, ["sh", "-c", f"mariadb --binary-mode </run/{_LOADED}"], printed=False):
                 pass
         finally:
-            for _ in self._run(container, ["rm", "-f", f"/run/{_LOADED}"]):
+            for _ in self._run(container, ["rm", "-f", f"/run/{_LOADED}"], printed=False):
                 pass
 
     def files(self, container: str, folder: str) -> Iterator[tuple[str, IO[bytes], int]]:
@@ -110,22 +113,28 @@ class ContainerData:
         with engine_errors():
             ignore_missing(lambda: self._client.volumes.get(name).remove(force=True))
 
-    def _run(self, container: str, argv: Sequence[str]) -> Iterator[bytes]:
-        """Run a program in a container and yield its output; raises ProvisionError with its errors when it fails."""
-        api, errors = self._client.api, b""
+    def _run(self, container: str, argv: Sequence[str], *, printed: bool = True) -> Iterator[bytes]:
+        """Run a program in a container and yield its output; raises ProvisionError with its errors when it fails.
+
+        Also when Docker loses the end of what it printed; with `printed=False` that does not matter.
+        """
         with engine_errors():
-            id_ = api.exec_create(container, list(argv))["Id"]
-            for out, err in cast("Iterable[tuple[bytes, bytes]]", api.exec_start(id_, stream=True, demux=True)):
-                errors += err or b""
-                if out:
-                    yield out
-            code = api.exec_inspect(id_)["ExitCode"]
-        if code:
+            program = Program(self._client.api, container, argv)
+            yield from program.output()
+        _judge(container, argv[0], program.code, program.errors)
+        if printed and not program.complete:
             raise ProvisionError(
-                f"{argv[0]} in {container} ended with code {code}",
-                f"See `docker logs {container}`.",
-                errors.decode(errors="replace"),
+                f"Docker lost a part of what {argv[0]} in {container} printed", "Run the command again."
             )
+
+
+def _judge(container: str, program: str, code: int, errors: bytes) -> None:
+    if code:
+        raise ProvisionError(
+            f"{program} in {container} ended with code {code}",
+            f"See `docker logs {container}`.",
+            errors.decode(errors="replace"),
+        )
 
 
 def _tar(place: Place, owner: tuple[int, int], content: Iterable[bytes], size: int) -> Iterator[bytes]:

@@ -7,7 +7,7 @@ import tarfile
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import requests
 from docker.errors import APIError, ImageNotFound, NotFound
@@ -22,6 +22,7 @@ from provision.adapters.docker.client import (
     ignore_missing,
     long_running,
 )
+from provision.adapters.docker.programs import run_program
 from provision.adapters.host.process import run
 from provision.base.errors import ProvisionError
 from provision.model.localcloud.host import ServiceState
@@ -212,10 +213,10 @@ class Engine:
     def execute(self, container: str, argv: list[str]) -> tuple[int, str]:
         """Run a program in a container; return its exit code (1 when the container is not running) and its output."""
         try:
-            code, output = self._client.containers.get(container).exec_run(argv)
-        except (APIError, NotFound) as error:
+            done = run_program(self._client.api, container, argv)
+        except APIError as error:
             return 1, str(error)
-        return code or 0, cast("bytes", output).decode(errors="replace")
+        return done.code, (done.out + done.err).decode(errors="replace")
 
     def wait_and_remove(self, container: str, timeout: float) -> None:
         """Wait until a one-shot container that an interrupted command left behind has ended, then remove it.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from docker.errors import NotFound
 
 from provision.adapters.docker.client import connect, engine_errors, host_name, long_running
+from provision.adapters.docker.programs import run_program
 from provision.base.errors import ProvisionError
 from provision.model.localcloud.doctor.observed import Clock, Unit, read_moment, read_unit
 from provision.model.localcloud.settings import LABEL, PROJECT
@@ -70,14 +71,12 @@ class Inspector:
         """Run a program in a container and return its output; raises ProvisionError when it fails or takes longer."""
         with engine_errors():
             try:
-                container = self._client.containers.get(unit.known_as)
+                done = run_program(self._client.api, unit.known_as, ["timeout", str(seconds), *argv])
             except NotFound:
                 raise ProvisionError(f"{unit.name} is gone") from None
-            done = container.exec_run(["timeout", str(seconds), *argv], demux=True)
-        streams = cast("tuple[bytes | None, bytes | None]", done.output)
-        out, err = ((part or b"").decode(errors="replace") for part in streams)
-        if done.exit_code:
-            late = done.exit_code == _TIMED_OUT
+        out, err = (part.decode(errors="replace") for part in (done.out, done.err))
+        if done.code:
+            late = done.code == _TIMED_OUT
             reason = f"no answer within {seconds} s" if late else (err or out).strip().partition("\n")[0]
-            raise ProvisionError(f"{argv[0]} in {unit.name}: {reason or f'code {done.exit_code}'}")
+            raise ProvisionError(f"{argv[0]} in {unit.name}: {reason or f'code {done.code}'}")
         return out

@@ -13,6 +13,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 
 from provision.adapters.docker import engine as module
 from provision.adapters.docker.engine import Engine
+from provision.adapters.docker.programs import Output
 from provision.adapters.host.process import Result
 from provision.base.errors import ProvisionError
 
@@ -112,10 +113,11 @@ def test_a_leftover_run_is_waited_for(client, engine):
     engine.wait_and_remove("c", 5)
 
 
-def test_a_program_in_a_container(client, engine):
-    client.containers.get.return_value.exec_run.return_value = (None, b"out")
-    assert engine.execute("c", ["true"]) == (0, "out")
-    client.containers.get.side_effect = conflict("not running")
+def test_a_program_in_a_container(client, engine, monkeypatch):
+    monkeypatch.setattr(module, "run_program", lambda _api, *_asked: Output(0, b"out", b"err"))
+    assert engine.execute("c", ["true"]) == (0, "outerr")
+    monkeypatch.undo()
+    client.api.exec_create.side_effect = conflict("not running")
     assert engine.execute("c", ["true"])[0] == 1
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from types import SimpleNamespace
 
 import pytest
 from docker.errors import NotFound
 
+from provision.adapters.docker import inspect
 from provision.adapters.docker.inspect import Inspector
+from provision.adapters.docker.programs import Output
 from provision.base.errors import ProvisionError
 from provision.model.localcloud.doctor.observed import Unit
 
@@ -47,34 +48,45 @@ def test_the_engines_clock(client, inspector):
     assert 59.5 <= clock.ahead <= 60.5
 
 
-def answering(client, code, out=None, err=None):
-    done = SimpleNamespace(exit_code=code, output=(out, err))
-    client.containers.get.return_value.exec_run.return_value = done
+@pytest.fixture
+def answering(monkeypatch):
+    """Let programs in containers end as given; returns what was run."""
+    asked = []
+
+    def answer(code, out=b"", err=b""):
+        def run(_api, container, argv):
+            asked.append((container, argv))
+            return Output(code, out, err)
+
+        monkeypatch.setattr(inspect, "run_program", run)
+        return asked
+
+    return answer
 
 
-def test_the_output_of_a_program(client, inspector):
-    answering(client, 0, b"fine\n")
+def test_the_output_of_a_program(inspector, answering):
+    asked = answering(0, b"fine\n")
     assert inspector.output_of(UNIT, ["df"], seconds=3) == "fine\n"
-    client.containers.get.return_value.exec_run.assert_called_once_with(["timeout", "3", "df"], demux=True)
+    assert asked == [(UNIT.known_as, ["timeout", "3", "df"])]
 
 
 @pytest.mark.parametrize(
     ("code", "output", "reason"),
     [
         (1, (b"out", b"bad\nworse"), "bad"),
-        (1, (b"out", None), "out"),
-        (2, (None, None), "code 2"),
-        (124, (None, b""), "no answer within 20 s"),
+        (1, (b"out", b""), "out"),
+        (2, (b"", b""), "code 2"),
+        (124, (b"", b""), "no answer within 20 s"),
     ],
 )
-def test_a_program_that_fails(client, inspector, code, output, reason):
-    answering(client, code, *output)
+def test_a_program_that_fails(inspector, answering, code, output, reason):
+    answering(code, *output)
     with pytest.raises(ProvisionError) as caught:
         inspector.output_of(UNIT, ["df"])
     assert caught.value.message == f"df in api-1: {reason}"
 
 
 def test_a_container_that_is_gone(client, inspector):
-    client.containers.get.side_effect = NotFound("gone")
+    client.api.exec_create.side_effect = NotFound("gone")
     with pytest.raises(ProvisionError, match="api-1 is gone"):
         inspector.output_of(UNIT, ["df"])
