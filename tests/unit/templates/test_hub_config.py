@@ -153,6 +153,8 @@ def test_each_user_has_a_unit_with_limits(tmp_path):
     limits = all_settings("small", tmp_path).SystemdSpawner
     assert (limits.mem_limit, limits.unit_extra_properties["TasksMax"]) == ("1280M", "2048")
     assert "cpu_limit" not in limits
+    # The kernels' programs, and spark-submit, are found from notebooks.
+    assert spawner_settings("small", tmp_path).environment["PATH"].startswith("/opt/jupyter/bin:/usr/local/bin:")
     hub = HubSpec(limits=Limits(1536, 2, 600), users=(User("alice"), User("bob")))
     limits = all_settings("large", tmp_path, hub=hub).SystemdSpawner
     assert (limits.mem_limit, limits.cpu_limit, limits.unit_extra_properties["TasksMax"]) == ("1536M", 2, "600")

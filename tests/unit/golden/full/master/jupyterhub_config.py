@@ -86,6 +86,8 @@ c.Spawner.default_url = "/lab"
 c.Spawner.start_timeout = 600
 c.Spawner.http_timeout = 600
 c.Spawner.environment = {
+    # systemdspawner gives none of the Hub's own.
+    "PATH": "/opt/jupyter/bin:/usr/local/bin:/usr/bin:/bin",
     "SPARK_HOME": "/opt/spark",
     "SPARK_CONF_DIR": "/etc/spark",
     "PYSPARK_PYTHON": "/opt/jupyter/bin/python",
