@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from provision.adapters.openstack.reads import External, Reads
+from provision.adapters.openstack.reads import External, Image, Reads
 from provision.adapters.openstack.session import UP_HINT, BusyError, TransientError
 from provision.adapters.openstack.writes import Writes
 from provision.base import paths
@@ -14,7 +14,7 @@ from provision.base.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["BusyError", "Cloud", "External", "TransientError", "connect"]
+__all__ = ["BusyError", "Cloud", "External", "Image", "TransientError", "connect"]
 
 
 class Cloud(Reads, Writes):

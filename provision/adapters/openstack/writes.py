@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from provision.adapters.openstack.session import Session
+from provision.adapters.openstack.tags import Tags
 from provision.model.cluster import resources
 from provision.model.cluster.render import packed
 from provision.model.cluster.resources import NODES
@@ -25,7 +25,7 @@ _COLLECTIONS: Final[dict[str, str]] = {
 }
 
 
-class Writes(Session):
+class Writes(Tags):
     """Changes to the cloud."""
 
     def create_network(self, name: str) -> str:
@@ -117,13 +117,15 @@ class Writes(Session):
             self.connection.network.update_ip(floating, port_id=port)
 
     def tag(self, kind: Kind, id: str, name: str) -> None:  # noqa: A002 - the cloud's own word
-        """Set the cluster's tags."""
+        """Set the cluster's tags, where Neutron has tags: its mark is in the description anyway."""
         from openstack import exceptions as sdk
 
         with self.asking(f"tagging the {kind}"):
             answer = self.connection.network.put(
                 f"/{_COLLECTIONS[kind]}/{id}/tags", json={"tags": [*resources.tags(name)]}
             )
+            if answer.status_code == 404 and kind not in self.kinds_with_tags():
+                return
             sdk.raise_from_response(answer)
 
     def create_key(self, name: str, public_key: str) -> None:
@@ -171,9 +173,14 @@ class Writes(Session):
             self.connection.compute.set_server_metadata(server, **metadata)
 
     def start_server(self, server: str, status: str) -> None:
-        """Start a VM that is SHUTOFF, PAUSED or SUSPENDED."""
+        """Start a VM that has one of the statuses STARTABLE (model/cluster/plan.py)."""
         compute = self.connection.compute
-        act = {"PAUSED": compute.unpause_server, "SUSPENDED": compute.resume_server}.get(status, compute.start_server)
+        act = {
+            "PAUSED": compute.unpause_server,
+            "SUSPENDED": compute.resume_server,
+            "SHELVED": compute.unshelve_server,
+            "SHELVED_OFFLOADED": compute.unshelve_server,
+        }.get(status, compute.start_server)
         with self.asking("starting a server"):
             act(server)
 

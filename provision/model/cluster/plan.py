@@ -35,12 +35,18 @@ Verb = Literal[
 ]
 _Any = TypeVar("_Any")
 
-STARTABLE: Final = {"SHUTOFF", "PAUSED", "SUSPENDED"}
+STARTABLE: Final = {"SHUTOFF", "PAUSED", "SUSPENDED", "SHELVED", "SHELVED_OFFLOADED"}
 """Server statuses that a step `start` ends."""
 _CHANGED: Final = "the spec's users, Hub, access, Spark settings or flavors have changed"
 """Nodes carry only the hash of the spec that they were set up with: it tells that something changed, not what."""
-BUILDING: Final = {"BUILD", "REBUILD", "REBOOT", "HARD_REBOOT"}
+BUILDING: Final = {"BUILD", "REBUILD", "REBOOT", "HARD_REBOOT", "MIGRATING", "RESIZE", "REVERT_RESIZE", "PASSWORD"}
 """Server statuses that pass by themselves."""
+_STUCK: Final = {
+    "RESCUE": "Somebody repairs it. End that with `openstack server unrescue {id}`, and run it again.",
+    "VERIFY_RESIZE": "Decide with `openstack server resize confirm {id}` or `… resize revert {id}`, and run it again.",
+    "UNKNOWN": "The cloud has lost its hypervisor. Ask the cloud's administrator, and run it again.",
+}
+"""Server statuses that somebody else has to end, and how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +335,7 @@ def _plan_servers(desired: DesiredState, observed: ObservedCluster) -> Iterator[
     for server in keep.values():
         if server.name in replaced:
             continue
+        _refuse_stuck(server)
         if server.status in STARTABLE:
             yield Step("start", "server", server.name, f"it is {server.status}", (server.id,))
         if server.spec != desired.spec:
@@ -339,6 +346,14 @@ def _plan_servers(desired: DesiredState, observed: ObservedCluster) -> Iterator[
         if server.name not in replaced and server.packages != desired.packages:
             why = "they are not those of the spec" if desired.packages else "the spec has none any more"
             yield Step("install", "packages", server.name, why, (server.id,))
+
+
+def _refuse_stuck(server: Server) -> None:
+    """Refuse a server in a status that neither passes by itself nor can be ended by starting it."""
+    if server.status in {"ACTIVE", "ERROR", *STARTABLE, *BUILDING}:
+        return
+    hint = _STUCK.get(server.status, "See `openstack server show {id}`; run it again once it is ACTIVE or SHUTOFF.")
+    raise UsageError(f"server {server.label} is {server.status}, and `up` cannot end that", hint.format(id=server.id))
 
 
 def _choose_servers(names: Sequence[str], servers: Sequence[Server]) -> tuple[dict[str, Server], list[Server]]:

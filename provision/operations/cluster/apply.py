@@ -131,7 +131,16 @@ class Apply:
         self.cloud.tag(kind, id, self.desired.name)
 
     def _create_network(self, _: Step) -> None:
-        self._record("network", self.cloud.create_network(self.desired.name))
+        name = self.desired.name
+        network = self.cloud.create_network(name)
+        if set(self.cloud.networks(name)) - {network}:
+            # Two that begin at once see each other's network, and both may stop: that leaves nothing behind.
+            self.cloud.delete("network", network)
+            raise ProvisionError(
+                f"another `provision up` of cluster {name} is at work on this cloud",
+                "Run it again when that one has ended: it goes on from what is there.",
+            )
+        self._record("network", network)
 
     def _create_subnet(self, _: Step) -> None:
         name = self.desired.name
@@ -181,7 +190,8 @@ class Apply:
         role: Role = "master" if master else "worker"
         spec, sizing = self.resolved.spec, self.resolved.sizing
         text = user_data(node_context(spec, sizing, self.addresses, self.secrets, role))
-        metadata = {resources.META_SPEC: self.desired.spec}
+        key = resources.fingerprint(self.secrets.operator_public_key)
+        metadata = {resources.META_SPEC: self.desired.spec, resources.META_KEY: key}
         if master:
             metadata[resources.META_FLOATING] = self.addresses.floating
         flavor = self.desired.master_flavor if master else self.desired.worker_flavor

@@ -9,14 +9,21 @@ from typing import TYPE_CHECKING, Final, Protocol
 from provision.adapters import net
 from provision.adapters.openstack.cloud import TransientError
 from provision.base.constants import LOCAL_CLOUD, PORTS
-from provision.base.errors import ProvisionError, UsageError
+from provision.base.errors import UsageError
 from provision.model.cluster import resources
 from provision.model.cluster.plan import WaitingData
 from provision.model.cluster.plan import plan as make_plan
 from provision.operations.cluster.apply import Apply
 from provision.operations.cluster.configure import configure
 from provision.operations.cluster.nodes import make_live_cluster, with_host_keys
-from provision.operations.cluster.resolve import GOLDEN, ResolvedSpec, check_quota, resolve, used_image
+from provision.operations.cluster.resolve import (
+    GOLDEN,
+    ResolvedSpec,
+    check_ownership,
+    check_quota,
+    resolve,
+    used_image,
+)
 from provision.operations.cluster.smoke_test import smoke_test
 from provision.operations.cluster.status import hub_problem, hub_url
 from provision.operations.cluster.wait import TIMEOUT, ReadinessWait, UnbuiltError
@@ -139,6 +146,9 @@ class Up:
                 return self.summary(observed.floatings[0].address, changed=False)
             refuse_losses(plan, replace=replace, without_data=self.without_data)
             confirm(plan)
+            # Whose it is can be told from now on, whatever interrupts this.
+            self.cluster_dir.claim(self.cloud.place())
+            self.cluster_dir.ensure_key()
             apply = self.make_apply(resolved, desired, observed)
             if stays:
                 self.resume(apply, stays)
@@ -160,12 +170,12 @@ class Up:
         """Check everything that can be checked before anything is changed."""
         with self.progress.phase("Check the spec against the cloud"):
             observed = self.cloud.observe(self.spec.name)
-            check_ownership(self.cluster_dir, observed)
+            check_ownership(self.cluster_dir, observed, self.cloud.place())
             resolved = resolve(self.cloud, self.spec, observed, self.source)
             plan = self.plan(resolved.desired_state(), observed)
             refuse_losses(plan, replace=replace, without_data=self.without_data)
             if plan:
-                check_quota(self.cloud, resolved, plan)
+                check_quota(self.cloud, resolved, plan, observed)
         return observed, resolved
 
     def ensure_image(self, observed: ObservedCluster, *, replace: bool) -> str:
@@ -305,18 +315,6 @@ class Up:
             passwords=self.cluster_dir.passwords,
             authority=None if self.spec.hub.tls else self.cluster_dir.authority,
             job=job,
-        )
-
-
-def check_ownership(cluster_dir: ClusterDir, observed: ObservedCluster) -> None:
-    """Raise ProvisionError when the cluster on the cloud was created with keys that this machine does not have."""
-    own_key = cluster_dir.public_key()
-    foreign = [key for key in observed.keys if key.public_key != own_key]
-    if foreign or (observed.servers and not own_key):
-        raise ProvisionError(
-            f"cluster {cluster_dir.name} is on the cloud, but its keys are not in {cluster_dir.folder}",
-            "It was made on another machine or by another user: copy that folder here, or remove the cluster with "
-            "`provision down`, or give yours another name.",
         )
 
 

@@ -10,6 +10,7 @@ import pytest
 from provision.adapters.openstack.cloud import TransientError
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import HubSpec, MasterSpec, NetworkSpec, PackagesSpec, SparkSpec, User, WorkersSpec
+from provision.model.cluster import resources
 
 KILLS = [(number, late) for number in range(1, 60) for late in (False, True)]
 
@@ -401,6 +402,29 @@ def test_another_machine_is_stopped(make_site, monkeypatch, tmp_path):
         other.up()
     assert "copy that folder here" in caught.value.hint
     assert len(site.cloud.writes) == writes
+
+
+def test_a_second_up_that_begins_at_the_same_time_stops(make_site):
+    site = make_site()
+    create = site.cloud.create_network
+    site.cloud.create_network = lambda name: (site.cloud.add("network", name, resources.mark(name)), create(name))[1]
+    with pytest.raises(ProvisionError, match="another `provision up` of cluster analytics is at work"):
+        site.up()
+    assert len(site.cloud.observe("analytics").networks) == 1
+    assert not site.cloud.observe("analytics").subnets
+    site.cloud.create_network = create
+    site.up()
+    site.assert_complete()
+
+
+def test_renamed_nodes_are_the_same_nodes(make_site):
+    site = make_site()
+    site.up()
+    nodes = site.cloud.observe("analytics").nodes
+    for server in nodes[:2]:
+        site.cloud.vms[server.id]["name"] = "renamed in Horizon"
+    site.assert_nothing_to_do()
+    assert [server.id for server in site.assert_complete().nodes] == [server.id for server in nodes]
 
 
 def test_two_at_once_on_one_machine(make_site):
