@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from provision.model.cluster.resources import ObservedCluster
     from provision.operations.cluster.up import Summary
 
-_SIGNS = {"create": "+", "delete": "-", "lose": "-", "carry": "<", "restore": ">"} | dict.fromkeys(
+_SIGNS = {"create": "+", "delete": "-", "remove": "-", "lose": "-", "carry": "<", "restore": ">"} | dict.fromkeys(
     ("tag", "attach", "update", "configure", "install", "start"), "~"
 )
 
@@ -56,8 +56,9 @@ def plan(file: Path | None, *, as_json: bool) -> None:
     help="Minutes to wait until the nodes are ready.",
 )
 @click.option("--replace", is_flag=True, help="Allow steps that replace a node: people's files are carried over.")
+@click.option("--remove", is_flag=True, help="With --yes: remove workers and users that the spec does not name.")
 @click.option("--without-data", is_flag=True, help="With --replace: go on without the files on the old master.")
-def up(file: Path | None, *, yes: bool, timeout: int, replace: bool, without_data: bool) -> None:
+def up(file: Path | None, *, yes: bool, timeout: int, replace: bool, remove: bool, without_data: bool) -> None:
     """Make the cluster, or what is missing of it.
 
     Waits until it works, and says where to log in.
@@ -77,7 +78,7 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool, without_dat
         for line in lines(made) if made else untested:
             STDERR.print(line, markup=False, soft_wrap=True)
         if made and not yes:
-            ask("Do this?", default=True)
+            ask("Do this?", default=not made.of("remove"))
 
     ensure_cloud(spec, progress)
     cloud = connect(spec.cloud, source_of(file))
@@ -86,7 +87,15 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool, without_dat
     ensure_bundle(spec.packages, cluster_dir, source_of(file), progress)
     helpers = helpers_for(cloud, spec, cluster_dir, progress, timeout=timeout * 60)
     operation = Up(
-        cloud, cluster_dir, progress, spec=spec, source=source_of(file), helpers=helpers, without_data=without_data
+        cloud,
+        cluster_dir,
+        progress,
+        spec=spec,
+        source=source_of(file),
+        helpers=helpers,
+        without_data=without_data,
+        # Without --yes the question is asked below what goes.
+        remove=remove or not yes,
     )
     show_summary(operation.run(confirm, replace=replace), progress)
 
@@ -165,6 +174,8 @@ def lines(plan: Plan) -> list[str]:
         lost = "  [loses what is on it: needs --replace]" if destructive else ""
         if destructive and (kind == "data" or carried >= {step.name for step in steps}):
             lost = "  [needs --without-data]" if kind == "data" else "  [needs --replace]"
+        if verb == "remove":
+            lost = "  [with --yes: needs --remove]"
         names = ", ".join(step.name for step in steps)
         text.append(f"{_SIGNS.get(verb, ' ')} {verb} {kind} {names}: {why}{lost}")
     return text + notes

@@ -9,7 +9,7 @@ from provision.adapters.cluster_dir import ClusterDir
 from provision.adapters.openstack.cloud import connect
 from provision.base.constants import LOCAL_CLOUD
 from provision.base.errors import ProvisionError
-from provision.model.cluster.plan import Plan, WaitingData
+from provision.model.cluster.plan import Plan, WaitingData, made_from_another
 from provision.model.cluster.plan import plan as make_plan
 from provision.model.cluster.resources import ObservedCluster
 from provision.model.localcloud.settings import FLAVORS
@@ -41,11 +41,15 @@ def preview(spec: ClusterSpec, source: str) -> Plan:
         made = replace(make_plan(resolved.desired_state(), ObservedCluster()), notes=(note,))
         return _with_packages(made, spec, ClusterDir(spec.name))
     cluster_dir = find_cluster_dir(cloud, spec.name)
-    return _with_packages(_preview(spec, source, cloud, cluster_dir), spec, cluster_dir)
-
-
-def _preview(spec: ClusterSpec, source: str, cloud: Cloud, cluster_dir: ClusterDir) -> Plan:
     observed = cloud.observe(spec.name)
+    made = _preview(spec, source, cloud, cluster_dir, observed)
+    if file := made_from_another(resolve(cloud, spec, observed, source).desired_state(), observed):
+        note = f"the cluster was made from {file}, and this is {source}: `up` refuses it"
+        made = replace(made, notes=(*made.notes, note))
+    return _with_packages(made, spec, cluster_dir)
+
+
+def _preview(spec: ClusterSpec, source: str, cloud: Cloud, cluster_dir: ClusterDir, observed: ObservedCluster) -> Plan:
     check_ownership(cluster_dir, observed, cloud.place())
     data = WaitingData(waiting_data(cluster_dir.folder))
     resolved = resolve(cloud, spec, observed, source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from provision.adapters import net
@@ -64,6 +65,8 @@ class ResolvedSpec:
             spec=planning.spec_hash(spec, self.sizing, certificate),
             packages=request(spec.packages),
             same_image=refresh or spec.image != GOLDEN,
+            users=tuple(user.name for user in spec.hub.users),
+            origin=Path(self.source).name if "(there is no" not in self.source else "",
             source=self.source,
         )
 

@@ -11,9 +11,9 @@ from provision.adapters.openstack.cloud import TransientError
 from provision.base.constants import LOCAL_CLOUD, PORTS
 from provision.base.errors import UsageError
 from provision.model.cluster import resources
-from provision.model.cluster.plan import WaitingData
+from provision.model.cluster.plan import WaitingData, made_from_another
 from provision.model.cluster.plan import plan as make_plan
-from provision.operations.cluster.apply import Apply
+from provision.operations.cluster.apply import Apply, made_from
 from provision.operations.cluster.configure import configure
 from provision.operations.cluster.nodes import make_live_cluster, with_host_keys
 from provision.operations.cluster.resolve import (
@@ -120,9 +120,13 @@ class Up:
         source: str,
         helpers: Helpers,
         without_data: bool = False,
+        remove: bool = False,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`without_data`: a master may be replaced although its data cannot be carried over, or is not wanted."""
+        """`remove`: workers and users that the spec does not name may go.
+
+        `without_data`: a master may be replaced although its data cannot be carried over, or is not wanted.
+        """
         self.cloud = cloud
         self.cluster_dir = cluster_dir
         self.progress = progress
@@ -130,6 +134,7 @@ class Up:
         self.source = source
         self.helpers = helpers
         self.without_data = without_data
+        self.remove = remove
         self._sleep = sleep
         self._carried: set[str] = set()
         """Servers whose data this run has taken."""
@@ -144,7 +149,7 @@ class Up:
             stays = self.master_that_stays(plan, observed)
             if not plan and not stays and self.already_works(observed, desired):
                 return self.summary(observed.floatings[0].address, changed=False)
-            refuse_losses(plan, replace=replace, without_data=self.without_data)
+            refuse_losses(plan, replace=replace, remove=self.remove, without_data=self.without_data)
             confirm(plan)
             # Whose it is can be told from now on, whatever interrupts this.
             self.cluster_dir.claim(self.cloud.place())
@@ -172,8 +177,14 @@ class Up:
             observed = self.cloud.observe(self.spec.name)
             check_ownership(self.cluster_dir, observed, self.cloud.place())
             resolved = resolve(self.cloud, self.spec, observed, self.source)
-            plan = self.plan(resolved.desired_state(), observed)
-            refuse_losses(plan, replace=replace, without_data=self.without_data)
+            desired = resolved.desired_state()
+            plan = self.plan(desired, observed)
+            if plan and (made := made_from_another(desired, observed)):
+                raise UsageError(
+                    f"cluster {self.spec.name} was made from {made}, and this is {self.source}",
+                    "Nothing was changed. Run it where that file is, or name it with -f.",
+                )
+            refuse_losses(plan, replace=replace, remove=self.remove, without_data=self.without_data)
             if plan:
                 check_quota(self.cloud, resolved, plan, observed)
         return observed, resolved
@@ -229,7 +240,7 @@ class Up:
         """Look at the cloud again, and plan the steps that are left."""
         observed = self.cloud.observe(self.spec.name)
         plan = self.plan(apply.desired, observed)
-        refuse_losses(plan, replace=replace, without_data=self.without_data)
+        refuse_losses(plan, replace=replace, remove=self.remove, without_data=self.without_data)
         apply = self.make_apply(apply.resolved, apply.desired, observed)
         self.carry(apply, plan)
         return apply, plan
@@ -285,7 +296,7 @@ class Up:
             for step in steps:
                 metadata = {resources.META_SPEC: desired.spec}
                 if step.ids[0] == cluster.master.id:
-                    metadata[resources.META_FLOATING] = cluster.addresses.floating
+                    metadata |= {resources.META_FLOATING: cluster.addresses.floating, **made_from(desired)}
                 self.cloud.set_metadata(step.ids[0], **metadata)
 
     def deliver(self, cluster: LiveCluster, desired: DesiredState, plan: Plan, observed: ObservedCluster) -> None:
@@ -302,7 +313,8 @@ class Up:
     def smoke_test(self, cluster: LiveCluster, desired: DesiredState) -> str:
         """Run a real job, and note in the master's metadata that it passed."""
         job = self.helpers.smoke_test(cluster)
-        self.cloud.set_metadata(cluster.master.id, **{resources.META_SMOKE_TESTED: desired.tested})
+        metadata = {resources.META_SMOKE_TESTED: desired.tested, **made_from(desired)}
+        self.cloud.set_metadata(cluster.master.id, **metadata)
         return job
 
     def summary(self, address: str, *, changed: bool, job: str = "") -> Summary:
@@ -318,9 +330,16 @@ class Up:
         )
 
 
-def refuse_losses(plan: Plan, *, replace: bool, without_data: bool = False) -> None:
+def refuse_losses(plan: Plan, *, replace: bool, remove: bool = False, without_data: bool = False) -> None:
     """Raise UsageError for a plan that would lose somebody's work, unless that was asked for."""
-    replaced = [step for step in plan.destructive if step.kind == "server"]
+    removed = [step for step in plan.of("remove") if step.destructive]
+    if removed and not remove:
+        listed = "; ".join(f"{step.kind} {step.name}: {step.why}" for step in removed)
+        raise UsageError(
+            f"this would remove workers or users: {listed}",
+            "Nothing was changed. Run it with --remove to do so, or name the right spec with -f.",
+        )
+    replaced = [step for step in plan.destructive if step.kind == "server" and step.verb != "remove"]
     if replaced and not replace:
         listed = "; ".join(f"{step.name}: {step.why}" for step in replaced)
         losses = "people's files are carried over, and what else" if plan.of("carry") else "what"

@@ -468,7 +468,7 @@ class Site:
         self.plans, self.configured, self.delivered, self.jobs = [], [], [], []
         self.data = FakeData()
 
-    def up(self, *, replace=False, without_data=False, spec=None):
+    def up(self, *, replace=False, without_data=False, spec=None, remove=False, source="cluster.yaml"):
         spec = spec or self.spec
 
         def configure(cluster):
@@ -496,7 +496,8 @@ class Site:
             self.cluster_dir,
             Silent(),
             spec=spec,
-            source="cluster.yaml",
+            source=source,
+            remove=remove,
             helpers=helpers,
             without_data=without_data,
             sleep=lambda _: None,

@@ -156,8 +156,31 @@ def test_fewer_workers(make_site):
     site = make_site(workers=4)
     site.up()
     site.spec = replace(site.spec, workers=WorkersSpec(count=2))
-    site.up()
+    with pytest.raises(UsageError, match="would remove workers or users: server analytics-worker-3"):
+        site.up()
+    site.up(remove=True)
     site.assert_complete(2)
+
+
+def test_a_removed_user_is_named(make_site):
+    site = make_site()
+    with_two = replace(site.spec, hub=HubSpec(users=(User("alice"), User("bob"))))
+    site.up(spec=with_two)
+    with pytest.raises(UsageError, match="would remove workers or users: user bob"):
+        site.up()
+    site.up(remove=True)
+    site.assert_nothing_to_do()
+
+
+def test_the_default_spec_is_refused_for_a_cluster_from_a_file(make_site):
+    site = make_site(workers=5)
+    site.up()
+    writes = len(site.cloud.writes)
+    default = replace(site.spec, workers=WorkersSpec(count=2))
+    with pytest.raises(UsageError, match=r"analytics was made from cluster\.yaml") as caught:
+        site.up(spec=default, remove=True, source="the default cluster (there is no cluster.yaml here)")
+    assert "with -f" in caught.value.hint
+    assert len(site.cloud.writes) == writes
 
 
 def test_a_lost_worker_is_made_again(make_site):
