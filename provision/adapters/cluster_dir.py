@@ -26,7 +26,7 @@ from provision.adapters.host.files import ensure_private
 from provision.base import paths
 from provision.base.constants import FIRST_UID
 from provision.base.errors import ProvisionError, UsageError
-from provision.base.model import Place, Secrets
+from provision.base.model import CloudProject, Secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ class ClusterDir:
         self.folder: Path = folder or paths.cluster_dir(name)
 
     @classmethod
-    def at(cls, name: str, place: Place, key: str) -> ClusterDir:
+    def at(cls, name: str, place: CloudProject, key: str) -> ClusterDir:
         """Return the folder, which need not exist, of the cluster in a project that holds the public key `key`."""
         first = cls(name)
         others = [cls(name, folder) for folder in sorted(first.folder.parent.glob(f"{name}@*"))]
@@ -62,12 +62,12 @@ class ClusterDir:
         names = itertools.chain([f"{name}@{cloud}"], (f"{name}@{cloud}-{number}" for number in itertools.count(2)))
         return next(cls(name, folder) for each in names if not (folder := first.folder.with_name(each)).exists())
 
-    def place(self) -> Place | None:
+    def place(self) -> CloudProject | None:
         """Return the project that the folder belongs to; None if it does not say."""
         kept = self._json("cloud.json")
-        return Place(**{field: kept.get(field, "") for field in _PLACE}) if kept else None
+        return CloudProject(**{field: kept.get(field, "") for field in _PLACE}) if kept else None
 
-    def claim(self, place: Place) -> None:
+    def claim(self, place: CloudProject) -> None:
         """Note the project that the folder belongs to, before the first key. Raises ProvisionError for another."""
         kept = self.place()
         if kept and not kept.same(place):
@@ -76,7 +76,7 @@ class ClusterDir:
             )
         self._note(place, removing=False)
 
-    def begin_removal(self, place: Place) -> None:
+    def begin_removal(self, place: CloudProject) -> None:
         """Note that the cluster is being removed: once the cloud shows nothing of it, the folder may go."""
         self._note(place, removing=True)
 
@@ -85,7 +85,7 @@ class ClusterDir:
         """Whether a removal has begun, and no `up` has followed."""
         return bool(self._json("cloud.json").get("removing"))
 
-    def _note(self, place: Place, *, removing: bool) -> None:
+    def _note(self, place: CloudProject, *, removing: bool) -> None:
         data = asdict(place) | ({"removing": True} if removing else {})
         ensure_private(self.folder / "cloud.json", json.dumps(data, indent=2) + "\n")
 

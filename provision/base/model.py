@@ -193,7 +193,7 @@ class Addresses:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CloudProject:
     """A project of a cloud, in one region: where a cluster is. Project and region stay when clouds.yaml changes."""
 
     cloud: str
@@ -203,7 +203,7 @@ class Place:
     """The project's id."""
     region: str = ""
 
-    def same(self, other: Place) -> bool:
+    def same(self, other: CloudProject) -> bool:
         """Whether it is the same project, whatever it is called."""
         regions = {self.region, other.region} - {""}
         return self.project == other.project and len(regions) < 2

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from provision.adapters.openstack.session import retry_transient
 from provision.adapters.openstack.tags import Tags
 from provision.base.errors import UsageError
-from provision.base.model import Flavor, Place
+from provision.base.model import CloudProject, Flavor
 from provision.model.cluster import resources
 from provision.model.cluster.resources import NODES, ObservedCluster, Rule
 
@@ -116,10 +116,10 @@ class Reads(Tags):
         with self.asking("listing external networks"):
             return tuple(str(found.name) for found in self.connection.network.networks(is_router_external=True))
 
-    def place(self) -> Place:
+    def place(self) -> CloudProject:
         """Say which project of which cloud this is."""
         config = self.connection.config
-        return Place(
+        return CloudProject(
             cloud=self.name,
             auth_url=str(config.get_auth_args().get("auth_url", "")),
             project=str(self.connection.current_project_id or ""),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Network
 
     from provision.adapters.openstack.cloud import Cloud
-    from provision.base.model import ClusterSpec, Flavor, Place, Sizing
+    from provision.base.model import CloudProject, ClusterSpec, Flavor, Sizing
     from provision.model.cluster.plan import Plan
     from provision.model.cluster.resources import ObservedCluster
 
@@ -76,7 +76,7 @@ def find_cluster_dir(cloud: Cloud, name: str) -> ClusterDir:
     return ClusterDir.at(name, cloud.place(), cloud.key(name))
 
 
-def check_ownership(cluster_dir: ClusterDir, observed: ObservedCluster, place: Place) -> None:
+def check_ownership(cluster_dir: ClusterDir, observed: ObservedCluster, place: CloudProject) -> None:
     """Raise UsageError when the cluster on the cloud was created with keys that this machine does not have."""
     own = cluster_dir.public_key()
     print_of_own = fingerprint(own)

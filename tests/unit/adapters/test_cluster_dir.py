@@ -13,7 +13,7 @@ from cryptography import x509
 
 from provision.adapters.cluster_dir import ClusterDir
 from provision.base.errors import ProvisionError, UsageError
-from provision.base.model import Addresses, ClusterSpec, HubSpec, Place, Tls, User
+from provision.base.model import Addresses, CloudProject, ClusterSpec, HubSpec, Tls, User
 
 SPEC = ClusterSpec("analytics", hub=HubSpec(users=(User("alice"), User("bob", admin=True))))
 HERE = Addresses("10.20.0.10", "172.29.0.100")
@@ -167,7 +167,7 @@ def test_a_folder_of_an_earlier_version_gets_the_missing_secrets(cluster_dir):
 
 
 def test_each_project_has_its_folder_whatever_the_cloud_is_called(cluster_dir):
-    here = Place("company", "https://a.example.org", "1234", "RegionOne")
+    here = CloudProject("company", "https://a.example.org", "1234", "RegionOne")
     found = ClusterDir.at("analytics", here, "")
     assert found.folder == cluster_dir.folder
     found.claim(here)
@@ -185,6 +185,6 @@ def test_each_project_has_its_folder_whatever_the_cloud_is_called(cluster_dir):
 
 def test_a_folder_of_an_older_release_belongs_to_the_project_that_has_its_key(cluster_dir):
     key = cluster_dir.ensure_key()
-    here = Place("company", "", "1234")
+    here = CloudProject("company", "", "1234")
     assert ClusterDir.at("analytics", here, key).folder == cluster_dir.folder
     assert ClusterDir.at("analytics", here, "").folder.name == "analytics@company"

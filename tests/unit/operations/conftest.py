@@ -16,7 +16,7 @@ from provision.adapters import net
 from provision.adapters.cluster_dir import ClusterDir
 from provision.adapters.openstack.cloud import BusyError, External, Image
 from provision.base.errors import ProvisionError
-from provision.base.model import ClusterSpec, Flavor, Place, WorkersSpec
+from provision.base.model import CloudProject, ClusterSpec, Flavor, WorkersSpec
 from provision.base.progress import Silent
 from provision.model.cluster import resources
 from provision.operations.cluster.down import down
@@ -141,7 +141,7 @@ class FakeCloud:
         return "cloud.example.org"
 
     def place(self):
-        return Place("fake", "https://cloud.example.org", self.project)
+        return CloudProject("fake", "https://cloud.example.org", self.project)
 
     def key(self, name):
         return self.keys.get(resources.key_name(name), "")
