@@ -43,7 +43,6 @@ def restic(home, monkeypatch):
         asked.append(options)
         return REPORT
 
-    live = SimpleNamespace(cluster_dir=ClusterDir("analytics"))
     monkeypatch.setattr(
         "provision.operations.cluster.nodes.find_live_cluster",
         lambda *_: SimpleNamespace(cluster_dir=ClusterDir("analytics")),
