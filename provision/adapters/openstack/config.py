@@ -132,7 +132,7 @@ def check_scope(name: str, region: CloudRegion, connection: Connection, file: Pa
         found = access.service_catalog.get_endpoints_data(
             service_type=service, interface=region.get_interface(service) or "public"
         )
-        regions = sorted({str(each.region_id) for endpoints in found.values() for each in endpoints if each.region_id})
+        regions = sorted({str(each.region_name) for endpoints in found.values() for each in endpoints if each.region_name})
         if not any(found.values()):
             raise ProvisionError(
                 f"cloud {name!r} offers no {service} service",

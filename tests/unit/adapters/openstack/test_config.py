@@ -93,7 +93,7 @@ def test_without_verification_no_authority_is_needed(home):
 
 def scope(project="p", regions=("one",), services=("compute", "network", "image")):
     def endpoints(*, service_type, interface):
-        return {"": [SimpleNamespace(region_id=region) for region in regions]} if service_type in services else {}
+        return {"": [SimpleNamespace(region_name=region) for region in regions]} if service_type in services else {}
 
     catalogue = SimpleNamespace(get_endpoints_data=endpoints)
     access = SimpleNamespace(project_id=project, service_catalog=catalogue)
