@@ -71,12 +71,24 @@ class SparkSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What each user may take of the master. None means what follows from its flavor (model/cluster/sizing.py)."""
+
+    memory_mib: int | None = None
+    cores: int | None = None
+    """None: what is free, and an equal share of it when others want it too."""
+    tasks: int = 2048
+    """Processes and threads."""
+
+
+@dataclass(frozen=True, slots=True)
 class HubSpec:
     """The JupyterHub."""
 
     port: int = 443
     idle_timeout: int = 3600
     """Seconds after which an idle notebook is stopped; 0 means never."""
+    limits: Limits = field(default_factory=Limits)
     tls: Tls | None = None
     users: tuple[User, ...] = (User("alice"),)
 
@@ -162,6 +174,10 @@ class Sizing:
     user_cores: int | None
     """Cores of all notebooks of a user, at most; None for three quarters of the cluster's."""
     initial_executors: int
+    user_memory: int
+    """Memory of all that one user runs on the master."""
+    users_memory: int
+    """Memory of all users together there."""
     sizes: tuple[ServerSize, ...] = ()
     """What users choose from when they start a server, smallest first; `medium` is the default, and always there."""
 

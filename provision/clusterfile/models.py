@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import (
     BaseModel,
@@ -20,6 +20,7 @@ from provision.base.constants import SPARK_HEAP_LEAST
 from provision.base.model import (
     ClusterSpec,
     HubSpec,
+    Limits,
     MasterSpec,
     NetworkSpec,
     PackagesSpec,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _DEFAULT = ClusterSpec("analytics")
+LEAST_TASKS: Final = 512
+"""Processes and threads: JupyterLab, two kernels and a driver's JVM have about 250."""
 
 
 def _text(parse: Callable[[str], object]) -> BeforeValidator:
@@ -172,11 +175,37 @@ class SparkModel(_Model):
         return value
 
 
+class LimitsModel(_Model):
+    """What each user may take of the master."""
+
+    memory: Annotated[int, BeforeValidator(_memory)] | None = None
+    cores: StrictInt | None = None
+    tasks: StrictInt = _DEFAULT.hub.limits.tasks
+
+    @field_validator("cores")
+    @classmethod
+    def _some(cls, value: int | None) -> int | None:
+        if value is not None and value < 1:
+            raise Wrong(f"a user with {value} cores cannot compute", "Ask for at least 1.")
+        return value
+
+    @field_validator("tasks")
+    @classmethod
+    def _enough(cls, value: int) -> int:
+        if value < LEAST_TASKS:
+            raise Wrong(
+                f"{value} processes and threads are too few for a notebook and its driver",
+                f"Ask for at least {LEAST_TASKS}.",
+            )
+        return value
+
+
 class HubModel(_Model):
     """The JupyterHub."""
 
     port: StrictInt = _DEFAULT.hub.port
     idle_timeout: Annotated[int, BeforeValidator(_duration)] = _DEFAULT.hub.idle_timeout
+    limits: LimitsModel = Field(default_factory=LimitsModel)
     tls: TlsModel | None = None
     users: list[Annotated[UserModel, BeforeValidator(_user)]] = Field(
         default_factory=lambda: [UserModel(name=user.name, admin=user.admin) for user in _DEFAULT.hub.users]
@@ -236,6 +265,7 @@ def to_spec(model: ClusterModel, tls: Tls | None, packages: PackagesSpec | None 
         hub=HubSpec(
             port=model.hub.port,
             idle_timeout=model.hub.idle_timeout,
+            limits=Limits(model.hub.limits.memory, model.hub.limits.cores, model.hub.limits.tasks),
             tls=tls,
             users=tuple(User(user.name, user.admin) for user in model.hub.users),
         ),

@@ -20,6 +20,7 @@ from provision.model.cluster.resources import NODES, ObservedCluster, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from openstack.connection import Connection
 
@@ -51,8 +52,8 @@ class Image:
 class Reads(Tags):
     """Questions to the cloud."""
 
-    def __init__(self, name: str, connection: Connection) -> None:
-        super().__init__(name, connection)
+    def __init__(self, name: str, connection: Connection, file: Path | None = None) -> None:
+        super().__init__(name, connection, file)
         self._flavors: dict[str, Flavor] = {}
 
     # --- what the cloud offers ---
@@ -99,16 +100,23 @@ class Reads(Tags):
 
     @retry_transient
     def external(self, name: str) -> External | None:
-        """Find an external network by name or id."""
+        """Find an external network by name or id. Raises UsageError when the name fits several."""
         network = self.connection.network
         with self.asking("looking for the external network"):
-            for found in network.networks(is_router_external=True):
-                if name in (found.name, found.id):
-                    subnets = [subnet for subnet in network.subnets(network_id=found.id) if subnet.ip_version == 4]
-                    ranges = tuple(IPv4Network(subnet.cidr) for subnet in subnets)
-                    gateway = next((str(subnet.gateway_ip) for subnet in subnets if subnet.gateway_ip), "")
-                    return External(str(found.id), ranges, gateway)
-        return None
+            listed = list(network.networks(is_router_external=True))
+            found = [each for each in listed if each.id == name] or [each for each in listed if each.name == name]
+            if not found:
+                return None
+            if len(found) > 1:
+                ids = ", ".join(sorted(str(each.id) for each in found))
+                raise UsageError(
+                    f"network.external: {len(found)} external networks are called {name!r}",
+                    f"Give the id of one instead of the name: {ids}.",
+                )
+            subnets = [subnet for subnet in network.subnets(network_id=found[0].id) if subnet.ip_version == 4]
+            ranges = tuple(IPv4Network(subnet.cidr) for subnet in subnets)
+            gateway = next((str(subnet.gateway_ip) for subnet in subnets if subnet.gateway_ip), "")
+            return External(str(found[0].id), ranges, gateway)
 
     @retry_transient
     def externals(self) -> tuple[str, ...]:

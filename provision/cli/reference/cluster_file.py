@@ -56,6 +56,7 @@ spark:
 hub:
   port: 443
   idle_timeout: 1h
+  limits: {memory: 1g, cores: 2}
   tls: {cert: hub.pem, key: hub.key}
   users: [alice, {name: bob, admin: true}]
 packages: [polars==1.35.1]
@@ -117,6 +118,16 @@ NOTES: Final[Mapping[str, Note]] = {
     ),
     "hub.port": Note("whole number", "The port of the Hub's HTTPS.", "", (22, 70000)),
     "hub.idle_timeout": Note("time: `90s`, `30m`, `1h30m`, `2d`, or `0`", refused=(3600, "30s", "soon")),
+    "hub.limits": Note("map", "Each user's notebooks, kernels, drivers and terminals count together."),
+    "hub.limits.memory": Note(
+        "memory size: `512m`, `2g`",
+        "What takes more is ended by the kernel, the largest first: a notebook says that its kernel died.",
+        "see [Sizing](sizing.md)", ("2048", 2048),
+    ),
+    "hub.limits.cores": Note(
+        "whole number", "Cores of the master.", "what is free, and an equal share of it when others want it too", (0,)
+    ),
+    "hub.limits.tasks": Note("whole number", "Processes and threads, at least 512.", "", (100,)),
     "hub.tls": Note(
         "map with `cert` and `key`",
         "A file that cannot be read, an expired certificate, a key with a passphrase, and a key that is not the "

@@ -164,10 +164,16 @@ def spec_hash(spec: ClusterSpec, sizing: Sizing, certificate: str = "") -> str:
     data: dict[str, object] = {
         "name": spec.name,
         "spark": asdict(spec.spark),
-        # The sizes of servers follow from the rest and from the master's flavor: another flavor is another master.
-        "sizing": asdict(replace(sizing, sizes=())),
+        # What follows from the master's flavor: another flavor is another master.
+        "sizing": asdict(replace(sizing, sizes=(), user_memory=0, users_memory=0)),
         "access": [str(network) for network in spec.network.access or ()],
-        "hub": [spec.hub.port, spec.hub.idle_timeout, [asdict(user) for user in spec.hub.users], certificate],
+        "hub": [
+            spec.hub.port,
+            spec.hub.idle_timeout,
+            asdict(spec.hub.limits),
+            [asdict(user) for user in spec.hub.users],
+            certificate,
+        ],
     }
     if spec.packages.jars:
         # Only whether there are any is in the nodes' settings; which ones is a matter of DesiredState.packages.

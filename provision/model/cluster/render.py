@@ -83,6 +83,12 @@ def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role
         "hub": {
             "port": spec.hub.port,
             "idle_timeout": spec.hub.idle_timeout,
+            "limits": {
+                "memory": sizing.user_memory,
+                "all_memory": sizing.users_memory,
+                "cores": spec.hub.limits.cores,
+                "tasks": spec.hub.limits.tasks,
+            },
             "users": [{"name": user.name, "admin": user.admin} for user in spec.hub.users],
         },
         "ports": asdict(constants.PORTS),

@@ -9,6 +9,9 @@ The rules, in MiB:
 - A notebook begins with executors for as many cores as a worker has, at most 4 and at least 2, and takes what is free
   of its user's share (templates/hub/kernel/shares.py). A program of spark-submit takes as many as it begins with.
 - A notebook's driver, on the master, gets an eighth of the master's RAM, at least 512 and at most 4096.
+- The master keeps 768 MiB or a tenth, whichever is more, for the system, the Hub and Spark. Of the rest a user may take
+  half, for all notebooks, drivers and terminals; all of it where there is one user, and always as much as one notebook
+  of the largest size needs.
 - A setting that no worker can satisfy is refused: Spark would accept the application and then wait for ever.
 
 None of it follows from the number of workers: with one more, the others need no other settings, and no restart.
@@ -38,6 +41,10 @@ SYSTEM_AT_LEAST: Final = 512
 """MiB of a node that are not for Spark, at least."""
 MASTER_AT_LEAST: Final = 1536
 """The Spark master, the Hub, its proxy, one notebook and a 512 MiB driver use about 850 MiB."""
+MASTER_KEEPS: Final = 768
+"""MiB of the master that are not for notebooks, at least."""
+NOTEBOOK: Final = 512
+"""MiB of a notebook beside its driver's heap: JupyterLab, Python, and what a JVM takes outside of its heap."""
 _SYMPTOM: Final = "notebooks would wait for ever for an executor"
 
 
@@ -72,8 +79,27 @@ def size(spec: ClusterSpec, flavors: Mapping[str, Flavor], source: str = "cluste
         executor_cores=executor_cores,
         user_cores=spec.spark.user_cores,
         initial_executors=max(min(first, most or first) // executor_cores, 1),
+        user_memory=0,
+        users_memory=master.ram - max(MASTER_KEEPS, master.ram // 10),
     )
-    return replace(sizing, sizes=_sizes(sizing, master))
+    sizing = replace(sizing, sizes=_sizes(sizing, master))
+    return replace(sizing, user_memory=_user_memory(spec, sizing, master, source))
+
+
+def _user_memory(spec: ClusterSpec, sizing: Sizing, master: Flavor, source: str) -> int:
+    together = sizing.users_memory
+    memory = spec.hub.limits.memory_mib
+    if memory is None:
+        largest = sizing.sizes[-1].driver_memory + NOTEBOOK
+        return together if len(spec.hub.users) == 1 else min(max(together // 2, largest), together)
+    least = sizing.driver_memory + NOTEBOOK
+    if not least <= memory <= together:
+        raise UsageError(
+            f"{source}: hub.limits.memory: {memory} MiB is too {'little' if memory < least else 'much'}: a notebook "
+            f"and its driver need {least}, and {master.name} has {together} for all users",
+            f"Ask for {least}m to {together}m, or choose another master.flavor.",
+        )
+    return memory
 
 
 def _executor_memory(spec: ClusterSpec, worker: Flavor, worker_memory: int, cores: int, source: str) -> int:

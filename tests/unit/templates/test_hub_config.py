@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import asyncio
+import grp
+import os
+import pwd
+import subprocess
+import sys
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
-from provision.base.model import ClusterSpec, Flavor, MasterSpec, SparkSpec, WorkersSpec
+from provision.base.model import ClusterSpec, Flavor, HubSpec, Limits, MasterSpec, SparkSpec, User, WorkersSpec
 from provision.model.cluster.example import documents
 
+DEFAULT_HUB = HubSpec()
 FLAVORS = (Flavor("small", 2, 2048, 8), Flavor("large", 4, 8192, 32))
 
 
@@ -23,14 +30,35 @@ class Settings(dict[str, Any]):
         self[name] = value
 
 
-def spawner_settings(master: str, tmp_path, workers: str = "small", **spark: Any) -> Settings:
-    """Run the rendered configuration with its state in `tmp_path`; return the section Spawner."""
-    spec = ClusterSpec("a", master=MasterSpec(master), workers=WorkersSpec(2, workers), spark=SparkSpec(**spark))
+class PAMAuthenticator:
+    """JupyterHub's, as far as ours builds on it."""
+
+    def validate_username(self, username: str) -> bool:
+        return "/" not in username
+
+
+@pytest.fixture(autouse=True)
+def _jupyterhub(monkeypatch):
+    """Stand for the package, which only nodes have."""
+    for name in ("jupyterhub", "jupyterhub.auth"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setattr(sys.modules["jupyterhub.auth"], "PAMAuthenticator", PAMAuthenticator, raising=False)
+
+
+def all_settings(master: str, tmp_path, workers: str = "small", hub: HubSpec = DEFAULT_HUB, **spark: Any) -> Settings:
+    """Run the rendered configuration with its state in `tmp_path`; return all of it."""
+    spec = ClusterSpec(
+        "a", master=MasterSpec(master), workers=WorkersSpec(2, workers), spark=SparkSpec(**spark), hub=hub
+    )
     text = documents(spec, "cluster.yaml", FLAVORS)["master/jupyterhub_config.py"]
     settings = Settings()
     text = text.replace('"/var/lib/jupyterhub"', repr(str(tmp_path)))
     exec(compile(text, "jupyterhub_config.py", "exec"), {"get_config": lambda: settings})
-    return settings.Spawner
+    return settings
+
+
+def spawner_settings(*arguments: Any, **options: Any) -> Settings:
+    return all_settings(*arguments, **options).Spawner
 
 
 def chosen(settings: Settings, **options: str) -> str:
@@ -72,3 +100,59 @@ def test_larger_executors_are_fewer(tmp_path):
         "spark.driver.memory=2048m spark.executor.memory=3686m spark.executor.cores=2 "
         "spark.dynamicAllocation.initialExecutors=2"
     )
+
+
+# Group 900 is `notebook`, 901 `notebook-admin`.
+ACCOUNTS = {"alice": (2001, [2001, 900]), "ada": (2002, [2002, 900, 901]), "root": (0, [0, 900]), "provision": (1000, [1000])}
+
+
+@pytest.fixture
+def accounts(monkeypatch):
+    """Give the node some accounts; a test may change their groups."""
+    there = {name: (uid, list(groups)) for name, (uid, groups) in ACCOUNTS.items()}
+    monkeypatch.setattr(
+        pwd, "getpwnam", lambda name: SimpleNamespace(pw_uid=there[name][0], pw_gid=there[name][1][0])
+    )
+    groups = {"notebook": 900, "notebook-admin": 901}
+    monkeypatch.setattr(grp, "getgrnam", lambda name: SimpleNamespace(gr_gid=groups[name]))
+    monkeypatch.setattr(os, "getgrouplist", lambda name, _gid: there[name][1])
+    return there
+
+
+@pytest.mark.parametrize(
+    ("name", "accepted"), [("alice", True), ("ada", True), ("root", False), ("provision", False), ("nobody-here", False)]
+)
+def test_the_hub_knows_accounts_of_its_group_alone(tmp_path, accounts, name, accepted, monkeypatch):
+    settings = all_settings("small", tmp_path)
+    assert settings.JupyterHub.authenticator_class().validate_username(name) is accepted
+    asked = []
+    monkeypatch.setattr(subprocess, "run", lambda argv, **_options: asked.append(argv))
+    start = settings.Spawner.pre_spawn_hook(SimpleNamespace(user=SimpleNamespace(name=name)))
+    if accepted:
+        asyncio.run(start)
+        assert asked == [["systemctl", "set-property", "--runtime", "notebooks.slice", "MemoryMax=1280M"]]
+    else:
+        with pytest.raises(PermissionError, match=f"{name} is not a notebook user"):
+            asyncio.run(start)
+
+
+def test_a_group_that_a_user_has_left_counts_no_longer(tmp_path, accounts):
+    login = all_settings("small", tmp_path).JupyterHub.authenticator_class()
+
+    def now(name):
+        return asyncio.run(login.refresh_user(SimpleNamespace(name=name)))
+
+    assert now("ada") == {"name": "ada", "admin": True}
+    accounts["ada"][1].remove(901)
+    assert now("ada") == {"name": "ada", "admin": False}
+    accounts["ada"][1].remove(900)
+    assert now("ada") is False
+
+
+def test_each_user_has_a_unit_with_limits(tmp_path):
+    limits = all_settings("small", tmp_path).SystemdSpawner
+    assert (limits.mem_limit, limits.unit_extra_properties["TasksMax"]) == ("1280M", "2048")
+    assert "cpu_limit" not in limits
+    hub = HubSpec(limits=Limits(1536, 2, 600), users=(User("alice"), User("bob")))
+    limits = all_settings("large", tmp_path, hub=hub).SystemdSpawner
+    assert (limits.mem_limit, limits.cpu_limit, limits.unit_extra_properties["TasksMax"]) == ("1536M", 2, "600")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 import pytest
@@ -43,3 +44,20 @@ def class_path(tmp_path):
 )
 def test_class_path(class_path, given, expected):
     assert class_path(given) == expected
+
+
+def test_a_drivers_scratch_is_its_users_alone(tmp_path):
+    text = SCRIPT.read_text().replace("/var/lib/spark/scratch", str(tmp_path))
+    text = text.replace("exec /usr/bin/java", "echo $SPARK_LOCAL_DIRS;:")
+
+    def scratch():
+        argv = ["bash", "-c", text, "java", "-cp", "x", "org.apache.spark.deploy.SparkSubmit", "p.py"]
+        return subprocess.run(argv, capture_output=True, text=True, check=True, env={"PATH": os.defpath}).stdout.strip()
+
+    made = tmp_path / f"user-{os.geteuid()}"
+    assert [scratch(), scratch()] == [str(made)] * 2
+    assert made.stat().st_mode & 0o777 == 0o700
+    made.rmdir()
+    # Another user's trap in its place is not taken.
+    made.symlink_to("/nonexistent")
+    assert scratch() == ""

@@ -288,3 +288,17 @@ def test_a_question_is_repeated_while_the_cloud_fails_and_a_refusal_is_not(cloud
     with pytest.raises(TransientError, match="overloaded"):
         cloud.flavors()
     assert len(errors) == 1
+
+
+def test_of_two_external_networks_of_one_name_none_is_taken_in_silence(cloud):
+    network = cloud.connection.network
+    network.networks = lambda **query: [
+        SimpleNamespace(id="e1", name="public"),
+        SimpleNamespace(id="e2", name="public"),
+    ]
+    network.subnets = lambda **query: []
+    with pytest.raises(UsageError, match="2 external networks") as caught:
+        cloud.external("public")
+    assert "e1, e2" in caught.value.hint
+    assert cloud.external("e2") == External("e2")
+    assert cloud.external("other") is None

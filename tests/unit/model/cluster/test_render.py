@@ -38,6 +38,8 @@ SIZING = Sizing(
     executor_cores=1,
     user_cores=2,
     initial_executors=1,
+    user_memory=1280,
+    users_memory=1280,
     sizes=(ServerSize("medium", 512, 900, 1, 2, 1), ServerSize("large", 1024, 900, 1, None, 1)),
 )
 SECRETS = Secrets(

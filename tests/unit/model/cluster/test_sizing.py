@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from provision.base.errors import UsageError
-from provision.base.model import ClusterSpec, Flavor, MasterSpec, SparkSpec, WorkersSpec
-from provision.model.cluster.sizing import size
+from provision.base.model import ClusterSpec, Flavor, HubSpec, Limits, MasterSpec, SparkSpec, User, WorkersSpec
+from provision.model.cluster.sizing import NOTEBOOK, size
 
 FLAVORS = {
     flavor.name: flavor
@@ -104,6 +106,16 @@ def test_sizes(case):
 
 
 BAD = {
+    "too little for a notebook": (
+        replace(spec(), hub=HubSpec(limits=Limits(600))),
+        "hub.limits.memory: 600 MiB is too little: a notebook and its driver need 1024",
+        "1024m to 1280m",
+    ),
+    "more than there is": (
+        replace(spec(), hub=HubSpec(limits=Limits(1281))),
+        "hub.limits.memory: 1281 MiB is too much",
+        "1024m to 1280m",
+    ),
     "memory": (spec(executor_memory_mib=1537), "spark.executor_memory: 1537 MiB is more than any worker", "1536m"),
     "cores": (spec(app_cores=3), "spark.app_cores: 3 is more than the cluster has", "2 or less"),
     "a user's cores": (spec(user_cores=3), "spark.user_cores: 3 is more than the cluster has", "2 or less"),
@@ -168,6 +180,27 @@ BAD = {
     "small worker": (spec(workers="tiny"), "workers.flavor: tiny has 512 MiB", "small, medium, large, huge"),
     "small master": (spec(master="tiny"), "master.flavor: tiny has 512 MiB", "small, medium, large, huge"),
 }
+
+
+# RAM of the master in MiB, its users, and what one of them and all of them may take.
+SHARES = {
+    "one user has all": ("small", ("alice",), (1280, 1280)),
+    "two have half each, if that is enough for a notebook": ("small", ("alice", "bob"), (1024, 1280)),
+    "more have half too": ("large", ("alice", "bob", "carol"), (3686, 7373)),
+}
+
+
+@pytest.mark.parametrize("case", SHARES)
+def test_memory_of_users(case):
+    master, names, expected = SHARES[case]
+    desired = replace(spec(master), hub=HubSpec(users=tuple(User(name) for name in names)))
+    sizing = size(desired, FLAVORS, "c.yaml")
+    assert (sizing.user_memory, sizing.users_memory) == expected
+    assert sizing.user_memory >= sizing.sizes[-1].driver_memory + NOTEBOOK
+
+
+def test_memory_of_a_user_as_asked():
+    assert size(replace(spec(), hub=HubSpec(limits=Limits(1100))), FLAVORS, "c.yaml").user_memory == 1100
 
 
 @pytest.mark.parametrize("case", BAD)

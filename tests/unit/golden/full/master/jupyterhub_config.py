@@ -1,11 +1,16 @@
 """JupyterHub on cluster analytics. Made by provision; playbooks/site.yml restores it."""
 
 import asyncio
+import grp
+import importlib.util
 import os
+import pwd
 import secrets
 import subprocess
 import sys
 from pathlib import Path
+
+from jupyterhub.auth import PAMAuthenticator
 
 c = get_config()  # noqa: F821 - JupyterHub gives it
 
@@ -23,10 +28,57 @@ c.JupyterHub.cookie_secret_file = str(state / "cookie_secret")
 c.ConfigurableHTTPProxy.pid_file = str(state / "proxy.pid")
 
 # Who may log in is a matter of accounts, so that users come and go without a restart.
-c.JupyterHub.authenticator_class = "pam"
+users, admins = "notebook", "notebook-admin"
+
+
+def belongs(name: str, group: str) -> bool:
+    """Return whether an account exists and is of a group, as things are now."""
+    try:
+        account = pwd.getpwnam(name)
+        return account.pw_uid >= 1000 and grp.getgrnam(group).gr_gid in os.getgrouplist(name, account.pw_gid)
+    except KeyError:
+        return False
+
+
+class NotebookUsers(PAMAuthenticator):
+    """Accounts of one group alone: the Hub runs as root, and would start a server for whatever account it is given."""
+
+    def validate_username(self, username: str) -> bool:
+        """Return whether the Hub may know this user, be it by a login or by an administrator's request."""
+        return super().validate_username(username) and belongs(username, users)
+
+    async def refresh_user(self, user, handler=None, **kwargs):
+        """Say what a user may do now: whoever is taken out of a group has its rights no longer, tokens included."""
+        if not belongs(user.name, users):
+            return False
+        return {"name": user.name, "admin": belongs(user.name, admins)}
+
+
+c.JupyterHub.authenticator_class = NotebookUsers
 c.PAMAuthenticator.open_sessions = False
-c.PAMAuthenticator.allowed_groups = { "notebook" }
-c.PAMAuthenticator.admin_groups = { "notebook-admin" }
+c.PAMAuthenticator.allowed_groups = {users}
+c.PAMAuthenticator.admin_groups = {admins}
+c.Authenticator.auth_refresh_age = 1
+c.Authenticator.auth_refresh_strict = True
+
+if importlib.util.find_spec("systemdspawner"):  # images of version 0.1 lack it
+    # A unit of its own for each user's server: what one user takes is not the others', nor the Hub's and Spark's.
+    c.JupyterHub.spawner_class = "systemd"
+    # They go on while the Hub starts again.
+    c.JupyterHub.cleanup_servers = False
+c.SystemdSpawner.unit_name_template = "notebook-{USERNAME}"
+c.SystemdSpawner.slice = "notebooks.slice"
+c.SystemdSpawner.mem_limit = "1280M"
+c.SystemdSpawner.isolate_tmp = True
+# Users change their passwords in a terminal of the Hub's (passwd is setuid).
+c.SystemdSpawner.disable_user_sudo = False
+c.SystemdSpawner.unit_extra_properties = {
+    "TasksMax": "2048",
+    "LimitNOFILE": "65536",
+    # When the node's memory runs out all the same, a notebook ends before a daemon does.
+    "OOMScoreAdjust": "300",
+    "UMask": "0022",
+}
 
 # Python, JupyterLab and Spark take their time on emulated or busy machines.
 c.Spawner.cmd = ["/opt/jupyter/bin/jupyterhub-singleuser"]
@@ -40,14 +92,21 @@ c.Spawner.environment = {
 }
 
 
-async def prove_user(spawner) -> None:
-    """Let the user's drivers prove to the workers whose executors they ask for."""
+async def prepare(spawner) -> None:
+    """Before a server starts: all of them have a limit, and a user's drivers can prove to workers whose they are.
+
+    Raises PermissionError for an account that is not a notebook user's.
+    """
+    if not belongs(spawner.user.name, users):
+        raise PermissionError(f"{spawner.user.name} is not a notebook user of this cluster")
+    together = ["systemctl", "set-property", "--runtime", c.SystemdSpawner.slice, "MemoryMax=1280M"]
+    await asyncio.to_thread(subprocess.run, together, check=True)
     program = "/usr/local/lib/provision/user-token"
     if os.path.exists(program):  # images of version 0.1 lack it
         await asyncio.to_thread(subprocess.run, [program, spawner.user.name], check=True)
 
 
-c.Spawner.pre_spawn_hook = prove_user
+c.Spawner.pre_spawn_hook = prepare
 
 # What users choose from when they start a server: words, and settings that the kernels give to Spark (shares.py).
 # Without a limit of its own, a notebook has its user's share.
