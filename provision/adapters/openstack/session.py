@@ -64,9 +64,9 @@ class Session:
             yield
         except (sdk.SDKException, keystone.ClientException, OSError) as error:
             # OSError: requests' own errors, as for an answer that ends early, and files of certificates that are gone.
-            raise self._ours(what, error) from error
+            raise self._own_error(what, error) from error
 
-    def _ours(self, what: str, error: Exception) -> ProvisionError:  # noqa: PLR0911 - one for each kind of failure
+    def _own_error(self, what: str, error: Exception) -> ProvisionError:  # noqa: PLR0911 - one for each kind of failure
         import requests
         from keystoneauth1 import exceptions as keystone
         from openstack import exceptions as sdk
