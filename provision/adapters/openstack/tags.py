@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 from provision.adapters.openstack.session import Session
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from openstack.connection import Connection
 
 _EXTENSIONS: Final = {
@@ -20,8 +22,8 @@ _EXTENSIONS: Final = {
 class Tags(Session):
     """A project whose Neutron may lack tags. Our marks are descriptions: tags are for people to search with."""
 
-    def __init__(self, name: str, connection: Connection) -> None:
-        super().__init__(name, connection)
+    def __init__(self, name: str, connection: Connection, file: Path | None = None) -> None:
+        super().__init__(name, connection, file)
         self._tagged_kinds: frozenset[str] | None = None
 
     def kinds_with_tags(self) -> frozenset[str]:
