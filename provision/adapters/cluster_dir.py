@@ -1,17 +1,24 @@
 """A cluster's folder on this machine: keys, certificate authority and first passwords, readable by the owner only.
 
 Files that exist are kept, missing ones are made: after an interruption, `up` continues with the same secrets.
+
+A folder belongs to the project that its `cloud.json` names. The first cluster of a name has `clusters/NAME`, one of the
+same name in another project `clusters/NAME@CLOUD`. A folder of an older release, which names none, belongs to the
+project that holds its key pair.
 """
 
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import secrets as entropy
 import shutil
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from provision.adapters.host import process
 from provision.adapters.host.certificates import ensure_certificate
@@ -19,7 +26,7 @@ from provision.adapters.host.files import ensure_private
 from provision.base import paths
 from provision.base.constants import FIRST_UID
 from provision.base.errors import ProvisionError, UsageError
-from provision.base.model import Secrets
+from provision.base.model import CloudProject, Secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,14 +37,57 @@ if TYPE_CHECKING:
 PASSWORD_LETTERS: Final = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # noqa: S105 - an alphabet
 """Without 0, O, 1 and l: passwords are read from a screen and typed."""
 PASSWORD_LENGTH: Final = 16
+_PLACE: Final = ("cloud", "auth_url", "project", "region")
 
 
 class ClusterDir:
     """One cluster's folder."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, folder: Path | None = None) -> None:
+        """Use the folder of the first cluster of this name unless `folder` is given."""
         self.name = name
-        self.folder: Path = paths.cluster_dir(name)
+        self.folder: Path = folder or paths.cluster_dir(name)
+
+    @classmethod
+    def at(cls, name: str, place: CloudProject, key: str) -> ClusterDir:
+        """Return the folder, which need not exist, of the cluster in a project that holds the public key `key`."""
+        first = cls(name)
+        others = [cls(name, folder) for folder in sorted(first.folder.parent.glob(f"{name}@*"))]
+        for made in (first, *others):
+            if (kept := made.place()) and kept.same(place):
+                return made
+        if first.place() is None and (not first.private_key.exists() or first.public_key() == key):
+            return first
+        cloud = quote(place.cloud, safe="")
+        names = itertools.chain([f"{name}@{cloud}"], (f"{name}@{cloud}-{number}" for number in itertools.count(2)))
+        return next(cls(name, folder) for each in names if not (folder := first.folder.with_name(each)).exists())
+
+    def place(self) -> CloudProject | None:
+        """Return the project that the folder belongs to; None if it does not say."""
+        kept = self._json("cloud.json")
+        return CloudProject(**{field: kept.get(field, "") for field in _PLACE}) if kept else None
+
+    def claim(self, place: CloudProject) -> None:
+        """Note the project that the folder belongs to, before the first key. Raises ProvisionError for another."""
+        kept = self.place()
+        if kept and not kept.same(place):
+            raise ProvisionError(
+                f"{self.folder} belongs to cloud {kept.cloud!r} (project {kept.project})", "Run the same command again."
+            )
+        self._note(place, removing=False)
+
+    def begin_removal(self, place: CloudProject) -> None:
+        """Note that the cluster is being removed: once the cloud shows nothing of it, the folder may go."""
+        self._note(place, removing=True)
+
+    @property
+    def removing(self) -> bool:
+        """Whether a removal has begun, and no `up` has followed."""
+        return bool(self._json("cloud.json").get("removing"))
+
+    def _note(self, place: CloudProject, *, removing: bool) -> None:
+        data = asdict(place) | ({"removing": True} if removing else {})
+        ensure_private(self.folder / "cloud.json", json.dumps(data, indent=2) + "\n")
 
     @property
     def private_key(self) -> Path:
@@ -59,7 +109,7 @@ class ClusterDir:
         """Lock the cluster for this command. Raises ProvisionError while another one on this machine has the lock."""
         self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Beside the folder: `down` removes the folder while it holds the lock.
-        handle = os.open(self.folder.parent / f".{self.name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        handle = os.open(self.folder.parent / f".{self.folder.name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -103,7 +153,7 @@ class ClusterDir:
     def ensure_secrets(self, spec: ClusterSpec, addresses: Addresses) -> Secrets:
         """Return the cluster's secrets, with a Hub certificate for these addresses; what is missing is made."""
         public = self.ensure_key()
-        kept = self._kept()
+        kept = self._json("secrets.json")
         spark = kept.get("spark_secret") or entropy.token_hex(32)
         executors = kept.get("executor_key") or entropy.token_hex(32)
         hashes = self._users(spec, dict(kept.get("password_hashes", {})))
@@ -130,8 +180,8 @@ class ClusterDir:
         """Remove the folder and everything in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _kept(self) -> dict[str, Any]:
-        file = self.folder / "secrets.json"
+    def _json(self, name: str) -> dict[str, Any]:
+        file = self.folder / name
         try:
             kept: dict[str, Any] = json.loads(file.read_text())
         except FileNotFoundError:

@@ -59,7 +59,10 @@ def spark_master(address: str, timeout: float = 5) -> SparkMaster | None:
     import requests
 
     try:
-        answer = requests.get(f"http://{address}:{PORTS.spark_master_ui}/json/", timeout=timeout)
+        with requests.Session() as session:
+            # A proxy named in the environment does not reach the nodes.
+            session.trust_env = False
+            answer = session.get(f"http://{address}:{PORTS.spark_master_ui}/json/", timeout=timeout)
         answer.raise_for_status()
         state = answer.json()
         alive = [worker for worker in state["workers"] if worker["state"] == "ALIVE"]
@@ -83,12 +86,11 @@ def hub_answers(address: str, port: int, certificate: Path, *, authority: bool, 
 
     url = f"https://{address}:{port}/hub/health"
     try:
-        if authority:
-            answer = requests.get(url, timeout=timeout, verify=str(certificate))
-        else:
-            with requests.Session() as session:
+        with requests.Session() as session:
+            session.trust_env = False
+            if not authority:
                 session.mount("https://", _pinned(certificate))
-                answer = session.get(url, timeout=timeout)
+            answer = session.get(url, timeout=timeout, verify=str(certificate) if authority else True)
         answer.raise_for_status()
     except requests.exceptions.SSLError as error:
         return f"its certificate is not the cluster's: {error}"

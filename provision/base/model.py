@@ -209,6 +209,23 @@ class Addresses:
 
 
 @dataclass(frozen=True, slots=True)
+class CloudProject:
+    """A project of a cloud, in one region: where a cluster is. Project and region stay when clouds.yaml changes."""
+
+    cloud: str
+    """The name that it has in clouds.yaml."""
+    auth_url: str = ""
+    project: str = ""
+    """The project's id."""
+    region: str = ""
+
+    def same(self, other: CloudProject) -> bool:
+        """Whether it is the same project, whatever it is called."""
+        regions = {self.region, other.region} - {""}
+        return self.project == other.project and len(regions) < 2
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """A live node."""
 

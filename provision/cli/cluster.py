@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from provision.model.cluster.resources import ObservedCluster
     from provision.operations.cluster.up import Summary
 
-_SIGNS = {"create": "+", "delete": "-", "lose": "-", "carry": "<", "restore": ">"} | dict.fromkeys(
+_SIGNS = {"create": "+", "delete": "-", "remove": "-", "lose": "-", "carry": "<", "restore": ">"} | dict.fromkeys(
     ("tag", "attach", "update", "configure", "install", "start"), "~"
 )
 
@@ -56,14 +56,15 @@ def plan(file: Path | None, *, as_json: bool) -> None:
     help="Minutes to wait until the nodes are ready.",
 )
 @click.option("--replace", is_flag=True, help="Allow steps that replace a node: people's files are carried over.")
+@click.option("--remove", is_flag=True, help="With --yes: remove workers and users that the spec does not name.")
 @click.option("--without-data", is_flag=True, help="With --replace: go on without the files on the old master.")
-def up(file: Path | None, *, yes: bool, timeout: int, replace: bool, without_data: bool) -> None:
+def up(file: Path | None, *, yes: bool, timeout: int, replace: bool, remove: bool, without_data: bool) -> None:
     """Make the cluster, or what is missing of it.
 
     Waits until it works, and says where to log in.
     """
-    from provision.adapters.cluster_dir import ClusterDir
     from provision.adapters.openstack.cloud import connect
+    from provision.operations.cluster.resolve import find_cluster_dir
     from provision.operations.cluster.up import Up, ensure_cloud, helpers_for
     from provision.operations.packages.resolution import ensure_bundle
 
@@ -71,22 +72,30 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool, without_dat
     # Before the minutes that starting the local cloud and baking the image take.
     require_consent(f"this creates or changes cluster {spec.name}, and there is no terminal to ask on", yes=yes)
     progress = TerminalProgress()
-    cluster_dir = ClusterDir(spec.name)
 
     def confirm(made: Plan) -> None:
         untested = [f"Cluster {made.cluster}: everything exists; the smoke test has not passed yet."]
         for line in lines(made) if made else untested:
             STDERR.print(line, markup=False, soft_wrap=True)
         if made and not yes:
-            ask("Do this?", default=True)
+            ask("Do this?", default=not made.of("remove"))
 
-    # What cannot be had is refused before anything is changed.
-    ensure_bundle(spec.packages, cluster_dir, source_of(file), progress)
     ensure_cloud(spec, progress)
     cloud = connect(spec.cloud, source_of(file))
+    cluster_dir = find_cluster_dir(cloud, spec.name)
+    # What cannot be had is refused before anything of the cluster is changed.
+    ensure_bundle(spec.packages, cluster_dir, source_of(file), progress)
     helpers = helpers_for(cloud, spec, cluster_dir, progress, timeout=timeout * 60)
     operation = Up(
-        cloud, cluster_dir, progress, spec=spec, source=source_of(file), helpers=helpers, without_data=without_data
+        cloud,
+        cluster_dir,
+        progress,
+        spec=spec,
+        source=source_of(file),
+        helpers=helpers,
+        without_data=without_data,
+        # Without --yes the question is asked below what goes.
+        remove=remove or not yes,
     )
     show_summary(operation.run(confirm, replace=replace), progress)
 
@@ -99,14 +108,15 @@ def status(file: Path | None, *, as_json: bool) -> int:
 
     Exits with 1 when it does not work.
     """
-    from provision.adapters.cluster_dir import ClusterDir
     from provision.adapters.openstack.cloud import connect
+    from provision.operations.cluster.resolve import find_cluster_dir
     from provision.operations.cluster.status import status as read_status
 
     # A certificate that has expired since must not hide the state of what runs.
     spec = load_spec(file, files=False)
-    cluster_dir = ClusterDir(spec.name)
-    state = read_status(connect(spec.cloud, source_of(file)), spec, cluster_dir)
+    cloud = connect(spec.cloud, source_of(file))
+    cluster_dir = find_cluster_dir(cloud, spec.name)
+    state = read_status(cloud, spec, cluster_dir)
     if as_json:
         print_json(state)
     else:
@@ -117,31 +127,36 @@ def status(file: Path | None, *, as_json: bool) -> int:
 @click.command()
 @file_option
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
-def down(file: Path | None, *, yes: bool) -> None:
+@click.option("--foreign", is_flag=True, help="Also a cluster whose keys are not on this machine, a colleague's say.")
+def down(file: Path | None, *, yes: bool, foreign: bool) -> None:
     """Remove the cluster: all that carries its mark, and nothing else.
 
-    Works on a half-made cluster too.
+    Works on a half-made cluster too. A cluster that was made with other keys is left alone.
     """
-    from provision.adapters.cluster_dir import ClusterDir
     from provision.adapters.openstack.cloud import connect
     from provision.operations.cluster.down import down as remove
+    from provision.operations.cluster.resolve import find_cluster_dir
 
     spec = load_spec(file, files=False)
     progress = TerminalProgress()
-    cluster_dir = ClusterDir(spec.name)
+    cloud = connect(spec.cloud, source_of(file))
+    cluster_dir = find_cluster_dir(cloud, spec.name)
+    whose = "somebody else's cluster" if foreign else "cluster"
 
     def confirm(observed: ObservedCluster) -> None:
         for kind, name in observed.listed():
             STDERR.print(f"- {kind} {name}", markup=False)
-        STDERR.print(f"- folder {cluster_dir.folder}", markup=False, soft_wrap=True)
+        if not foreign:
+            STDERR.print(f"- folder {cluster_dir.folder}", markup=False, soft_wrap=True)
         if not yes:
-            require_consent(f"this removes cluster {spec.name} and everything that its users made on it", yes=yes)
-            ask(f"Remove cluster {spec.name} and everything that its users made on it?")
+            require_consent(f"this removes {whose} {spec.name} and everything that its users made on it", yes=yes)
+            ask(f"Remove {whose} {spec.name} and everything that its users made on it?")
 
-    cloud = connect(spec.cloud, source_of(file))
     with progress.phase(f"Remove cluster {spec.name}"):
-        removed = remove(cloud, cluster_dir, progress, confirm)
+        removed = remove(cloud, cluster_dir, progress, confirm, foreign=foreign)
     click.echo(f"Removed cluster {spec.name}." if removed else f"Nothing to remove: there is no cluster {spec.name}.")
+    if not removed and cluster_dir.folder.exists():
+        click.echo(f"Its keys stay in {cluster_dir.folder}: remove the folder when nothing needs them.", err=True)
 
 
 def lines(plan: Plan) -> list[str]:
@@ -159,6 +174,8 @@ def lines(plan: Plan) -> list[str]:
         lost = "  [loses what is on it: needs --replace]" if destructive else ""
         if destructive and (kind == "data" or carried >= {step.name for step in steps}):
             lost = "  [needs --without-data]" if kind == "data" else "  [needs --replace]"
+        if verb == "remove":
+            lost = "  [with --yes: needs --remove]"
         names = ", ".join(step.name for step in steps)
         text.append(f"{_SIGNS.get(verb, ' ')} {verb} {kind} {names}: {why}{lost}")
     return text + notes

@@ -185,7 +185,6 @@ def backup(
     environment. It is made if it is not there. The backup is encrypted, and what was in an earlier one takes no room
     again. The cluster goes on meanwhile.
     """
-    from provision.adapters.cluster_dir import ClusterDir
     from provision.operations.cluster.nodes import find_live_cluster
     from provision.operations.data import backup as operation
     from provision.operations.data.streams import archives_of, size
@@ -197,7 +196,7 @@ def backup(
         _show_backups(operation.list_backups(opened), as_json=as_json)
         return
     cluster = find_live_cluster(spec, source_of(file))
-    with ClusterDir(spec.name).locked(), progress.phase(f"Back up cluster {spec.name}"):
+    with cluster.cluster_dir.locked(), progress.phase(f"Back up cluster {spec.name}"):
         opened = operation.open_repository(repository, spec.name, password_file, progress, create=True)
         made = operation.backup(archives_of(cluster), spec.name, opened, progress, users)
     if as_json:
@@ -244,7 +243,6 @@ def restore(
     Users who are not in hub.users are left out and named. The Hub is stopped while files are put in their places, and
     with it every notebook; before that nothing is changed.
     """
-    from provision.adapters.cluster_dir import ClusterDir
     from provision.operations.cluster.nodes import find_live_cluster
     from provision.operations.data import backup as operation
     from provision.operations.data.streams import archives_of
@@ -260,7 +258,7 @@ def restore(
 
     opened = operation.open_repository(repository, spec.name, password_file, progress)
     cluster = find_live_cluster(spec, source_of(file))
-    with ClusterDir(spec.name).locked():
+    with cluster.cluster_dir.locked():
         report = operation.restore(
             archives_of(cluster),
             spec.name,

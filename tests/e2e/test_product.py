@@ -340,8 +340,10 @@ def test_packages_come_to_live_nodes_and_go(product) -> None:
     product.run("put", "ask.py", "alice:")
     done = product.run("ssh", "--", "sudo -iu alice sh -c 'spark-submit ask.py'")
     assert re.search(r"answers \[\(.*worker-1.*, 42\), \(.*worker-2.*, 42\)\] 42", done.output)
-    spec.unlink()
+    # Without any spec `up` would be refused: the cluster was made from a file.
+    spec.write_text("name: analytics\n")
     product.run("up", "--yes")
+    spec.unlink()
     assert product.run("ssh", "--", "/opt/jupyter/bin/python -c 'import ours'", code=None).code != 0
     assert product.run("run", "--role", "all", "--", "cat /proc/sys/kernel/random/boot_id").stdout == boots
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import requests
 
+from provision.adapters.openstack.session import use_no_proxy
 from provision.base.errors import ProvisionError
 from provision.model.localcloud.doctor.observed import Clock, Endpoint, Worker, read_time
 from provision.model.localcloud.replicas import names
@@ -42,7 +43,9 @@ class Admin:
         """The SDK's connection."""
         import openstack
 
-        return openstack.connect(load_yaml_config=False, load_envvars=False, **self._login)
+        connection: Connection = openstack.connect(load_yaml_config=False, load_envvars=False, **self._login)
+        use_no_proxy(connection)
+        return connection
 
     def renew(self) -> None:
         """Log in again at the next question: a token carries the service catalogue of its time."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import openstack.exceptions
 
 from provision.base.errors import ProvisionError
-from provision.model.image.recipe import GLANCE_PROPERTIES, HASH_PROPERTY, IMAGE_NAME
+from provision.model.image.recipe import GLANCE_PROPERTIES, HASH_PROPERTY, IMAGE_NAME, UPLOADER_PROPERTY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +25,8 @@ class CloudImage:
     inputs: str
     size: int
     created: str
+    uploader: str = ""
+    """The machine that has uploaded it (UPLOADER_PROPERTY)."""
 
 
 def golden_images(cloud: Session) -> list[CloudImage]:
@@ -39,18 +41,23 @@ def golden_images(cloud: Session) -> list[CloudImage]:
                 inputs=str(image.properties.get(HASH_PROPERTY, "") if image.properties else ""),
                 size=int(image.size or 0),
                 created=str(image.created_at or ""),
+                uploader=str(image.properties.get(UPLOADER_PROPERTY, "") if image.properties else ""),
             )
             # Others may share images of that name with us: only our own project's are ours to use and to delete.
             for image in connection.image.images(name=IMAGE_NAME, owner=project)
+            if image.owner_id == project
         ]
     except openstack.exceptions.SDKException as error:
         raise _failed("list the images", error) from error
     return sorted(found, key=lambda image: image.created, reverse=True)
 
 
-def upload(cloud: Session, path: Path, inputs: str) -> str:
-    """Upload a qcow2 made from `inputs` for this project alone and return its id once it is active."""
-    properties: dict[str, Any] = {**GLANCE_PROPERTIES, HASH_PROPERTY: inputs}
+def upload(cloud: Session, path: Path, inputs: str, uploader: str) -> str:
+    """Upload a qcow2 made from `inputs` for this project alone; return its id once it is active.
+
+    `uploader` is the id of this machine.
+    """
+    properties: dict[str, Any] = {**GLANCE_PROPERTIES, HASH_PROPERTY: inputs, UPLOADER_PROPERTY: uploader}
     glance = cloud.connection.image
     try:
         # The SDK deletes the incomplete image itself when the upload fails.

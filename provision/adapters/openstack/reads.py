@@ -1,25 +1,34 @@
-"""Questions to a cloud: what it offers, and what it holds of a cluster."""
+"""Questions to a cloud: what it offers, and what it holds of a cluster.
+
+What belongs to a cluster is looked for in the current project alone: an administrator's role shows those of others.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from provision.adapters.openstack.session import Session, retry_transient
+from provision.adapters.openstack.session import retry_transient
+from provision.adapters.openstack.tags import Tags
 from provision.base.errors import UsageError
-from provision.base.model import Flavor
+from provision.base.model import CloudProject, Flavor
 from provision.model.cluster import resources
 from provision.model.cluster.resources import NODES, ObservedCluster, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from openstack.connection import Connection
 
     from provision.base.model import Role
+
+
+_PAGE: Final = 1000
+"""Servers in one answer; Nova's own limit may be lower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +40,20 @@ class External:
     gateway: str = ""
 
 
-class Reads(Session):
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image on the cloud; `min_disk` in GiB and `size` in bytes are what a flavor's disk has to hold."""
+
+    id: str
+    min_disk: int = 0
+    size: int = 0
+
+
+class Reads(Tags):
     """Questions to the cloud."""
 
-    def __init__(self, name: str, connection: Connection) -> None:
-        super().__init__(name, connection)
+    def __init__(self, name: str, connection: Connection, file: Path | None = None) -> None:
+        super().__init__(name, connection, file)
         self._flavors: dict[str, Flavor] = {}
 
     # --- what the cloud offers ---
@@ -57,35 +75,64 @@ class Reads(Session):
         return {flavor.name: flavor for flavor in self._flavors.values()}
 
     @retry_transient
-    def image(self, name: str) -> str | None:
-        """Find an image by name or id; None when there is none. Raises UsageError when the name fits several."""
+    def image(self, name: str) -> Image | None:
+        """Find an image by id or name; None when there is none. Raises UsageError when the name fits several."""
         from openstack import exceptions as sdk
 
+        images = self.connection.image
         with self.asking("looking for the image"):
-            try:
-                found = self.connection.image.find_image(name, ignore_missing=True)
-            except sdk.DuplicateResource:
-                raise UsageError(f"image: several images are called {name!r}", "Give the id instead.") from None
-        return None if found is None else str(found.id)
+            # A private image of another project, which an administrator sees, is not meant for this one.
+            found = [item for item in images.images(name=name) if item.visibility != "private" or self._ours(item)]
+            if not found:
+                try:
+                    found = [images.get_image(name)]
+                except (sdk.NotFoundException, sdk.BadRequestException):
+                    return None
+        if len(found) > 1:
+            raise UsageError(f"image: several images are called {name!r}", "Give the id instead.")
+        item = found[0]
+        return Image(str(item.id), int(item.min_disk or 0), int(item.virtual_size or item.size or 0))
+
+    def _ours(self, item: Any) -> bool:  # noqa: ANN401 - the SDK's resources have no common typed shape
+        """Whether a resource is the current project's. Clouds ignore filters that they do not know."""
+        owner = getattr(item, "project_id", None) or getattr(item, "owner_id", None)
+        return not owner or owner == self.connection.current_project_id
 
     @retry_transient
     def external(self, name: str) -> External | None:
-        """Find an external network by name or id."""
+        """Find an external network by name or id. Raises UsageError when the name fits several."""
         network = self.connection.network
         with self.asking("looking for the external network"):
-            for found in network.networks(is_router_external=True):
-                if name in (found.name, found.id):
-                    subnets = [subnet for subnet in network.subnets(network_id=found.id) if subnet.ip_version == 4]
-                    ranges = tuple(IPv4Network(subnet.cidr) for subnet in subnets)
-                    gateway = next((str(subnet.gateway_ip) for subnet in subnets if subnet.gateway_ip), "")
-                    return External(str(found.id), ranges, gateway)
-        return None
+            listed = list(network.networks(is_router_external=True))
+            found = [each for each in listed if each.id == name] or [each for each in listed if each.name == name]
+            if not found:
+                return None
+            if len(found) > 1:
+                ids = ", ".join(sorted(str(each.id) for each in found))
+                raise UsageError(
+                    f"network.external: {len(found)} external networks are called {name!r}",
+                    f"Give the id of one instead of the name: {ids}.",
+                )
+            subnets = [subnet for subnet in network.subnets(network_id=found[0].id) if subnet.ip_version == 4]
+            ranges = tuple(IPv4Network(subnet.cidr) for subnet in subnets)
+            gateway = next((str(subnet.gateway_ip) for subnet in subnets if subnet.gateway_ip), "")
+            return External(str(found[0].id), ranges, gateway)
 
     @retry_transient
     def externals(self) -> tuple[str, ...]:
         """Name the external networks."""
         with self.asking("listing external networks"):
             return tuple(str(found.name) for found in self.connection.network.networks(is_router_external=True))
+
+    def place(self) -> CloudProject:
+        """Say which project of which cloud this is."""
+        config = self.connection.config
+        return CloudProject(
+            cloud=self.name,
+            auth_url=str(config.get_auth_args().get("auth_url", "")),
+            project=str(self.connection.current_project_id or ""),
+            region=str(config.get_region_name("network") or ""),
+        )
 
     def host(self) -> str:
         """Return the host name or address of the cloud's own API."""
@@ -130,53 +177,79 @@ class Reads(Session):
     @retry_transient
     def observe(self, name: str) -> ObservedCluster:
         """Find everything that belongs to the cluster `name`, in a constant number of requests."""
-        from openstack import exceptions as sdk
-
         mark = resources.mark(name)
         tags = set(resources.tags(name))
-        network, compute = self.connection.network, self.connection.compute
+        network = self.connection.network
+        query = {"description": mark, "project_id": self.connection.current_project_id}
 
-        def base(item: Any) -> dict[str, Any]:  # noqa: ANN401 - the SDK's resources have no common typed shape
-            return {"id": item.id, "name": item.name or "", "tagged": tags <= set(item.tags or [])}
+        def base(kind: str, item: Any) -> dict[str, Any]:  # noqa: ANN401
+            tagged = tags <= set(item.tags or []) or kind not in self.kinds_with_tags()
+            return {"id": item.id, "name": item.name or "", "tagged": tagged}
 
         def ours(items: Iterable[Any]) -> list[Any]:
-            # A cloud that ignores the filter returns everybody's resources: they must not be taken for ours.
-            return [item for item in items if item.description == mark]
+            return [item for item in items if item.description == mark and self._ours(item)]
 
         with self.asking("looking at what is there"):
-            networks = ours(network.networks(description=mark))
-            subnets = ours(network.subnets(description=mark))
-            routers = ours(network.routers(description=mark))
-            groups = ours(network.security_groups(description=mark))
-            floatings = ours(network.ips(description=mark))
+            networks = ours(network.networks(**query))
+            subnets = ours(network.subnets(**query))
+            routers = ours(network.routers(**query))
+            groups = ours(network.security_groups(**query))
+            floatings = ours(network.ips(**query))
             ports = [port for network_ in networks for port in network.ports(network_id=network_.id)]
             servers = self._servers(name)
-            try:
-                key = compute.find_keypair(resources.key_name(name), ignore_missing=True)
-            except sdk.NotFoundException:
-                key = None
-        return ObservedCluster(
-            networks=tuple(resources.Network(**base(item)) for item in networks),
-            subnets=tuple(resources.Subnet(**base(item), cidr=item.cidr, network=item.network_id) for item in subnets),
-            routers=tuple(
-                resources.Router(**base(item), external=(item.external_gateway_info or {}).get("network_id", ""))
-                for item in routers
-            ),
-            groups=tuple(resources.Group(**base(item), rules=_rules(item)) for item in groups),
-            ports=tuple(_port(item, base(item), marked=item.description == mark) for item in ports),
-            floatings=tuple(
-                resources.Floating(**base(item), address=item.floating_ip_address, port=item.port_id or "")
-                for item in floatings
-            ),
-            keys=() if key is None else (resources.KeyPair(key.name, " ".join(key.public_key.split()[:2])),),
-            servers=servers,
-        )
+            key = self._key(name)
+            return ObservedCluster(
+                networks=tuple(resources.Network(**base("network", item)) for item in networks),
+                subnets=tuple(
+                    resources.Subnet(**base("subnet", item), cidr=item.cidr, network=item.network_id)
+                    for item in subnets
+                ),
+                routers=tuple(
+                    resources.Router(
+                        **base("router", item), external=(item.external_gateway_info or {}).get("network_id", "")
+                    )
+                    for item in routers
+                ),
+                groups=tuple(resources.Group(**base("security group", item), rules=_rules(item)) for item in groups),
+                ports=tuple(_port(item, base("port", item), marked=bool(ours([item]))) for item in ports),
+                floatings=tuple(
+                    resources.Floating(
+                        **base("floating IP", item), address=item.floating_ip_address, port=item.port_id or ""
+                    )
+                    for item in floatings
+                ),
+                keys=(resources.KeyPair(resources.key_name(name), key),) if key else (),
+                servers=servers,
+            )
+
+    @retry_transient
+    def key(self, name: str) -> str:
+        """Return the public key of the cluster's key pair; empty if this user has none."""
+        with self.asking("looking for the key pair"):
+            return self._key(name)
+
+    def _key(self, name: str) -> str:
+        from openstack import exceptions as sdk
+
+        try:
+            found = self.connection.compute.find_keypair(resources.key_name(name), ignore_missing=True)
+        except sdk.NotFoundException:
+            return ""
+        return " ".join(found.public_key.split()[:2]) if found else ""
+
+    def networks(self, name: str) -> tuple[str, ...]:
+        """Return the ids of the cluster's networks: two have been made if two `up`s are at work."""
+        mark, project = resources.mark(name), self.connection.current_project_id
+        with self.asking("looking for networks"):
+            found = self.connection.network.networks(description=mark, project_id=project)
+            return tuple(item.id for item in found if item.description == mark and self._ours(item))
 
     def _servers(self, name: str) -> tuple[resources.Server, ...]:
-        # Nova takes a regular expression here, but escapes groups and alternatives in it: so it is only a prefix.
-        found = self.connection.compute.servers(details=True, name=f"^{name}-")
-        mine = [server for server in found if (server.metadata or {}).get(resources.META_CLUSTER) == name]
-        return tuple(self._server(server) for server in mine)
+        # All of the project's: people rename servers, and Nova has no filter for metadata. The SDK follows the pages.
+        found = filter(self._ours, self.connection.compute.servers(details=True, limit=_PAGE))
+        mine = [item for item in found if (item.metadata or {}).get(resources.META_CLUSTER) == name]
+        hostnames = {item.id: getattr(item, "hostname", None) or "" for item in mine}
+        return resources.with_own_names(name, [self._server(item) for item in mine], hostnames)
 
     def _server(self, server: Any) -> resources.Server:  # noqa: ANN401
         meta: dict[str, str] = server.metadata or {}
@@ -209,6 +282,10 @@ class Reads(Session):
             smoke_tested=meta.get(resources.META_SMOKE_TESTED, ""),
             floating=meta.get(resources.META_FLOATING, ""),
             fault=_one_line(str((server.fault or {}).get("message") or "")),
+            key=meta.get(resources.META_KEY, ""),
+            origin=meta.get(resources.META_ORIGIN, ""),
+            users=resources.read_users(meta) if role == "master" else None,
+            certificate=meta.get(resources.META_CERTIFICATE, ""),
         )
 
     @retry_transient
@@ -218,10 +295,10 @@ class Reads(Session):
             return self._servers(name)
 
     @retry_transient
-    def building(self, name: str) -> frozenset[str]:
-        """Return the ids of the cluster's VMs that are still being built: the cheapest question that shows progress."""
+    def building(self) -> frozenset[str]:
+        """Return the ids of the project's VMs that are still being built: the cheapest question that shows progress."""
         with self.asking("listing servers that are being built"):
-            found = self.connection.compute.servers(details=False, name=f"^{name}-", status="BUILD", limit=1000)
+            found = self.connection.compute.servers(details=False, status="BUILD", limit=_PAGE)
             return frozenset(server.id for server in found)
 
     @retry_transient

@@ -1,11 +1,11 @@
-"""The basis of reads and writes: the connection, our errors for the SDK's, and questions that are repeated."""
+"""The basis of reads and writes: the connection, our errors for the SDK's, and requests that are repeated."""
 
 from __future__ import annotations
 
 import time
 from contextlib import contextmanager
 from functools import wraps
-from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
 from provision.base import paths
 from provision.base.constants import LOCAL_CLOUD
@@ -13,12 +13,18 @@ from provision.base.errors import ProvisionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from openstack.connection import Connection
 
 UP_HINT: Final = "Is the local cloud running? `provision cloud status` tells, `provision cloud up` starts it."
+AGAIN_HINT: Final = "Run the same command again: it goes on where it stopped."
 READY_TIMEOUT: Final = 90
-"""Seconds for which a question is repeated while the cloud is overloaded, or one of its services restarts."""
+"""Seconds for which a request is repeated while the cloud is overloaded, or one of its services restarts."""
+PAUSE: Final = 3
+"""Seconds between two tries, where the cloud does not say how long to wait."""
+LONGEST_PAUSE: Final = 60
+"""Seconds that a cloud may ask to wait (Retry-After): some name an hour, and no command should sleep that long."""
 
 _P = ParamSpec("_P")
 _Answer = TypeVar("_Answer")
@@ -28,17 +34,25 @@ _Self = TypeVar("_Self")
 class TransientError(ProvisionError):
     """The cloud failed to answer, perhaps for a moment. Whether it made a change is unknown: look before a retry."""
 
+    pause: float = PAUSE
+    """Seconds to wait before the next request."""
+
+
+class UnreachableError(TransientError):
+    """No connection could be made at all: nothing listens there, or there is no way to it."""
+
 
 class BusyError(ProvisionError):
     """The cloud refused because the resource is still in use: worth trying again."""
 
 
 class Session:
-    """One project of one cloud."""
+    """One project of one cloud; `file` is the clouds.yaml that its login comes from."""
 
-    def __init__(self, name: str, connection: Connection) -> None:
+    def __init__(self, name: str, connection: Connection, file: Path | None = None) -> None:
         self.name = name
         self.connection = connection
+        self.file = file
 
     @contextmanager
     def asking(self, what: str) -> Iterator[None]:
@@ -48,44 +62,113 @@ class Session:
 
         try:
             yield
-        except sdk.ConflictException as error:
-            raise BusyError(f"{what}: the cloud said: {_message(error)}") from error
-        except (keystone.Unauthorized, keystone.NotFound) as error:
-            hint = f"Check the user, password and auth_url of {self.name!r} in {paths.clouds_yaml()}."
-            raise ProvisionError(f"{what}: cloud {self.name!r} refused the login: {error}", hint) from error
-        except keystone.ConnectFailure as error:
-            hint = UP_HINT if self.name == LOCAL_CLOUD else f"Check auth_url in {paths.clouds_yaml()}, and the network."
-            raise TransientError(f"{what}: cloud {self.name!r} cannot be reached", hint, str(error)) from error
-        except (sdk.SDKException, keystone.ClientException) as error:
-            if _is_server_error(error):
-                hint = "Run the same command again: it goes on where it stopped."
-                raise TransientError(f"{what}: the cloud failed: {_message(error)}", hint) from error
-            raise ProvisionError(f"{what}: the cloud said: {_message(error)}") from error
+        except (sdk.SDKException, keystone.ClientException, OSError) as error:
+            # OSError: requests' own errors, as for an answer that ends early, and files of certificates that are gone.
+            raise self._own_error(what, error) from error
+
+    def _own_error(self, what: str, error: Exception) -> ProvisionError:  # noqa: PLR0911 - one for each kind of failure
+        import requests
+        from keystoneauth1 import exceptions as keystone
+        from openstack import exceptions as sdk
+
+        if isinstance(error, keystone.DiscoveryFailure) and isinstance(error.__context__, keystone.ClientException):
+            error = error.__context__
+        entry = f"{self.name!r} in {self.file or paths.clouds_yaml()}"
+        if isinstance(error, sdk.ConflictException):
+            return BusyError(f"{what}: the cloud said: {_message(error)}")
+        if isinstance(error, keystone.Unauthorized | keystone.NotFound):
+            hint = f"Check auth_url, the user or application credential, and the project of {entry}."
+            return ProvisionError(f"{what}: cloud {self.name!r} refused the login: {_message(error)}", hint)
+        if isinstance(error, keystone.SSLError):
+            hint = f"If a private authority signed it, name that authority's certificate as `cacert` of {entry}."
+            return ProvisionError(f"{what}: the certificate of cloud {self.name!r} is not trusted", hint, str(error))
+        if isinstance(error, keystone.ConnectFailure) and _never_connected(error):
+            hint = UP_HINT if self.name == LOCAL_CLOUD else f"Check auth_url of {entry}, and the network."
+            return UnreachableError(f"{what}: cloud {self.name!r} cannot be reached", hint, str(error))
+        if isinstance(error, keystone.ConnectionError):
+            return TransientError(f"{what}: cloud {self.name!r} broke the connection off", AGAIN_HINT, str(error))
+        if _is_transient(error):
+            failure = TransientError(f"{what}: the cloud failed: {_message(error)}", AGAIN_HINT)
+            failure.pause = _retry_after(error)
+            return failure
+        if isinstance(error, sdk.SDKException | keystone.ClientException):
+            return ProvisionError(f"{what}: the cloud said: {_message(error)}")
+        if isinstance(error, requests.RequestException):
+            # The answer ended early, or is no JSON: a proxy's page, for example.
+            return TransientError(f"{what}: the answer of cloud {self.name!r} cannot be read", AGAIN_HINT, str(error))
+        return ProvisionError(f"{what}: {_message(error)}", f"Check {entry}.")
 
 
 def retry_transient(
-    question: Callable[Concatenate[_Self, _P], _Answer],
+    request: Callable[Concatenate[_Self, _P], _Answer],
 ) -> Callable[Concatenate[_Self, _P], _Answer]:
-    """Decorate a question: it is repeated while the cloud fails to answer, for READY_TIMEOUT seconds."""
+    """Decorate a request that may be sent twice, as a question or a deletion: it is repeated while the cloud fails.
 
-    @wraps(question)
+    For READY_TIMEOUT seconds, and after the pauses that the cloud asks for.
+    """
+
+    @wraps(request)
     def ask(self: _Self, /, *arguments: _P.args, **options: _P.kwargs) -> _Answer:
-        deadline = time.monotonic() + READY_TIMEOUT
-        while True:
-            try:
-                return question(self, *arguments, **options)
-            except TransientError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(3)
+        return repeat(lambda: request(self, *arguments, **options))
 
     return ask
 
 
-def _is_server_error(error: Exception) -> bool:
-    """Return whether the server failed (HTTP 500 and above) rather than refused."""
-    status = getattr(error, "status_code", None) or getattr(error, "http_status", None) or 0
-    return int(status) >= 500
+def repeat(request: Callable[[], _Answer], *, unreachable: bool = True) -> _Answer:
+    """Repeat a request while the cloud fails to answer; `unreachable`: also while no connection can be made."""
+    deadline = time.monotonic() + READY_TIMEOUT
+    while True:
+        try:
+            return request()
+        except TransientError as error:
+            if time.monotonic() > deadline or (isinstance(error, UnreachableError) and not unreachable):
+                raise
+            time.sleep(error.pause)
+
+
+def use_no_proxy(connection: Connection) -> None:
+    """Send a connection's requests straight to the cloud, whatever proxy the environment names."""
+    connection.session.session.trust_env = False
+
+
+def _never_connected(error: Exception) -> bool:
+    """Whether a failure came before a connection was made, rather than from a reset or a late answer."""
+    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
+
+    cause = error.__context__
+    if cause is None:
+        return True
+    reasons = [cause, *cause.args, *(getattr(part, "reason", None) for part in cause.args)]
+    # A connection that is refused or finds no way; time-outs of the answer and resets are others.
+    return any(isinstance(reason, NewConnectionError | ConnectTimeoutError | ProxyError) for reason in reasons)
+
+
+def _is_transient(error: Exception) -> bool:
+    """Return whether the server failed, or has too much to do, rather than refused."""
+    status = _status(error)
+    # 413 is a limit on the rate where it says when to come back (RFC 9110), and else one on the size.
+    return status in (408, 425, 429) or status >= 500 or (status == 413 and bool(_headers(error).get("Retry-After")))
+
+
+def _status(error: Exception) -> int:
+    return int(getattr(error, "status_code", None) or getattr(error, "http_status", None) or 0)
+
+
+def _headers(error: Exception) -> Any:  # noqa: ANN401 - requests' own mapping
+    response = getattr(error, "response", None)
+    return {} if response is None else response.headers
+
+
+def _retry_after(error: Exception) -> float:
+    """Return the seconds that the cloud asks to wait, up to LONGEST_PAUSE; they come as a number or a date."""
+    from email.utils import parsedate_to_datetime
+
+    text = str(_headers(error).get("Retry-After") or "").strip()
+    try:
+        seconds = float(text) if text.isdigit() else parsedate_to_datetime(text).timestamp() - time.time()
+    except ValueError:
+        return PAUSE
+    return min(max(seconds, 0), LONGEST_PAUSE)
 
 
 def _message(error: Exception) -> str:

@@ -1,10 +1,15 @@
-"""Changes to a cloud: every method is one request, and marks what it creates in that same request."""
+"""Changes to a cloud: every method is one request, and marks what it creates in that same request.
+
+Those that may be sent twice are repeated while the cloud fails to answer. Those that create raise TransientError then:
+the caller looks first at what is there.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from provision.adapters.openstack.session import Session
+from provision.adapters.openstack.session import repeat, retry_transient
+from provision.adapters.openstack.tags import Tags
 from provision.model.cluster import resources
 from provision.model.cluster.render import packed
 from provision.model.cluster.resources import NODES
@@ -25,7 +30,7 @@ _COLLECTIONS: Final[dict[str, str]] = {
 }
 
 
-class Writes(Session):
+class Writes(Tags):
     """Changes to the cloud."""
 
     def create_network(self, name: str) -> str:
@@ -54,6 +59,7 @@ class Writes(Session):
             )
         return str(made.id)
 
+    @retry_transient
     def set_gateway(self, router: str, external: str) -> None:
         """Move a router's gateway to another external network."""
         with self.asking("moving the router's gateway"):
@@ -86,6 +92,7 @@ class Writes(Session):
         with self.asking("opening ports"):
             list(self.connection.network.create_security_group_rules(data))
 
+    @retry_transient
     def delete_rule(self, rule: str) -> None:
         """Delete a rule of a security group."""
         with self.asking("closing ports"):
@@ -111,19 +118,23 @@ class Writes(Session):
             )
         return str(made.id), str(made.floating_ip_address)
 
+    @retry_transient
     def attach_floating(self, floating: str, port: str) -> None:
         """Attach the floating IP to a port."""
         with self.asking("attaching the floating IP"):
             self.connection.network.update_ip(floating, port_id=port)
 
+    @retry_transient
     def tag(self, kind: Kind, id: str, name: str) -> None:  # noqa: A002 - the cloud's own word
-        """Set the cluster's tags."""
+        """Set the cluster's tags, where Neutron has tags: its mark is in the description anyway."""
         from openstack import exceptions as sdk
 
         with self.asking(f"tagging the {kind}"):
             answer = self.connection.network.put(
                 f"/{_COLLECTIONS[kind]}/{id}/tags", json={"tags": [*resources.tags(name)]}
             )
+            if answer.status_code == 404 and kind not in self.kinds_with_tags():
+                return
             sdk.raise_from_response(answer)
 
     def create_key(self, name: str, public_key: str) -> None:
@@ -167,26 +178,38 @@ class Writes(Session):
 
     def set_metadata(self, server: str, **metadata: str) -> None:
         """Change some of a VM's metadata."""
-        with self.asking("changing a server's metadata"):
-            self.connection.compute.set_server_metadata(server, **metadata)
+
+        def change() -> None:
+            with self.asking("changing a server's metadata"):
+                self.connection.compute.set_server_metadata(server, **metadata)
+
+        repeat(change)
 
     def start_server(self, server: str, status: str) -> None:
-        """Start a VM that is SHUTOFF, PAUSED or SUSPENDED."""
+        """Start a VM that has one of the statuses STARTABLE (model/cluster/plan.py)."""
         compute = self.connection.compute
-        act = {"PAUSED": compute.unpause_server, "SUSPENDED": compute.resume_server}.get(status, compute.start_server)
+        act = {
+            "PAUSED": compute.unpause_server,
+            "SUSPENDED": compute.resume_server,
+            "SHELVED": compute.unshelve_server,
+            "SHELVED_OFFLOADED": compute.unshelve_server,
+        }.get(status, compute.start_server)
         with self.asking("starting a server"):
             act(server)
 
+    @retry_transient
     def delete_server(self, server: str) -> None:
         """Request a VM's deletion, without waiting for it."""
         with self.asking("deleting a server"):
             self.connection.compute.delete_server(server, ignore_missing=True)
 
+    @retry_transient
     def delete_key(self, name: str) -> None:
         """Delete the key pair."""
         with self.asking("deleting the key pair"):
             self.connection.compute.delete_keypair(resources.key_name(name), ignore_missing=True)
 
+    @retry_transient
     def remove_interface(self, router: str, port: str) -> None:
         """Detach a router from the network: `port` is its port there."""
         from openstack import exceptions as sdk
@@ -197,6 +220,7 @@ class Writes(Session):
             except sdk.NotFoundException:
                 return
 
+    @retry_transient
     def delete(self, kind: Kind, id: str) -> None:  # noqa: A002
         """Delete a Neutron resource; one that is gone already is no error. Raises BusyError for one in use."""
         network = self.connection.network

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 from provision.base.constants import PORTS
 from provision.base.errors import ProvisionError, UsageError
 from provision.model.cluster.resources import (
+    DEFAULT_ORIGIN,
     NODES,
     ObservedCluster,
     Owned,
@@ -31,16 +32,34 @@ if TYPE_CHECKING:
     from provision.base.model import ClusterSpec, Sizing
 
 Verb = Literal[
-    "wait", "delete", "create", "tag", "attach", "update", "start", "configure", "install", "carry", "lose", "restore"
+    "wait",
+    "delete",
+    "remove",
+    "create",
+    "tag",
+    "attach",
+    "update",
+    "start",
+    "configure",
+    "install",
+    "carry",
+    "lose",
+    "restore",
 ]
 _Any = TypeVar("_Any")
 
-STARTABLE: Final = {"SHUTOFF", "PAUSED", "SUSPENDED"}
+STARTABLE: Final = {"SHUTOFF", "PAUSED", "SUSPENDED", "SHELVED", "SHELVED_OFFLOADED"}
 """Server statuses that a step `start` ends."""
 _CHANGED: Final = "the spec's users, Hub, access, Spark settings or flavors have changed"
 """Nodes carry only the hash of the spec that they were set up with: it tells that something changed, not what."""
-BUILDING: Final = {"BUILD", "REBUILD", "REBOOT", "HARD_REBOOT"}
+BUILDING: Final = {"BUILD", "REBUILD", "REBOOT", "HARD_REBOOT", "MIGRATING", "RESIZE", "REVERT_RESIZE", "PASSWORD"}
 """Server statuses that pass by themselves."""
+_STUCK: Final = {
+    "RESCUE": "Somebody repairs it. End that with `openstack server unrescue {id}`, and run it again.",
+    "VERIFY_RESIZE": "Decide with `openstack server resize confirm {id}` or `… resize revert {id}`, and run it again.",
+    "UNKNOWN": "The cloud has lost its hypervisor. Ask the cloud's administrator, and run it again.",
+}
+"""Server statuses that somebody else has to end, and how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +75,7 @@ class Step:
     ids: tuple[str, ...] = ()
     """Ids of the resources; of servers to be created, their names."""
     destructive: bool = False
-    """Whether somebody's work may be lost: then the step needs `--replace`."""
+    """Whether somebody's work may be lost: then the step needs consent of its own (`--replace`, `--remove`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +140,10 @@ class DesiredState:
     """Digest of the request for packages (model/packages.py); empty: the spec asks for none."""
     same_image: bool = False
     """Whether nodes of another image are replaced; a newer golden image alone is no reason, unless it is asked for."""
+    users: tuple[str, ...] = ()
+    """The notebook users' names."""
+    origin: str = ""
+    """The name of the spec's file; empty for the default spec."""
     source: str = field(default="cluster.yaml", compare=False)
     """The spec's file, as errors name it."""
 
@@ -128,6 +151,12 @@ class DesiredState:
     def tested(self) -> str:
         """What the smoke test has to have passed with: the settings, and the packages if there are any."""
         return f"{self.spec}+{self.packages}" if self.packages else self.spec
+
+
+def made_from_another(desired: DesiredState, observed: ObservedCluster) -> str:
+    """Return the file that a live cluster was made from if the desired state is the default spec; else nothing."""
+    made = next((server.origin for server in observed.nodes if server.role == "master"), "")
+    return made if made != DEFAULT_ORIGIN and not desired.origin else ""
 
 
 def spec_hash(spec: ClusterSpec, sizing: Sizing, certificate: str = "") -> str:
@@ -185,9 +214,9 @@ def plan(desired: DesiredState, observed: ObservedCluster, data: WaitingData | N
     """
     servers = [*_plan_servers(desired, observed)]
     carrying, restoring = _plan_data(desired, observed, data or WaitingData())
-    steps = [*carrying, *(step for step in servers if step.verb in ("wait", "delete"))]
+    steps = [*carrying, *(step for step in servers if step.verb in ("wait", "delete", "remove"))]
     steps += [*_plan_network(desired, observed), *_plan_access(desired, observed)]
-    steps += [*(step for step in servers if step.verb not in ("wait", "delete")), *restoring]
+    steps += [*(step for step in servers if step.verb not in ("wait", "delete", "remove")), *restoring]
     return Plan(desired.name, tuple(steps))
 
 
@@ -320,10 +349,7 @@ def _plan_servers(desired: DesiredState, observed: ObservedCluster) -> Iterator[
             yield Step("wait", "server", server.name, "it is being deleted", (server.id,))
     names = (master_name(desired.name), *worker_names(desired.name, desired.count))
     keep, surplus = _choose_servers(names, observed.nodes)
-    workers = f"{desired.count} worker{'s' if desired.count != 1 else ''}"
-    for server in surplus:
-        why = "there are two with this name" if server.name in keep else f"the spec asks for {workers}"
-        yield Step("delete", "server", server.name, why, (server.id,))
+    yield from _remove(desired, keep, surplus)
     replaced = set()
     for server in keep.values():
         why, destructive = _must_replace(desired, server, observed)
@@ -335,6 +361,7 @@ def _plan_servers(desired: DesiredState, observed: ObservedCluster) -> Iterator[
     for server in keep.values():
         if server.name in replaced:
             continue
+        _refuse_stuck(server)
         if server.status in STARTABLE:
             yield Step("start", "server", server.name, f"it is {server.status}", (server.id,))
         if server.spec != desired.spec:
@@ -345,6 +372,31 @@ def _plan_servers(desired: DesiredState, observed: ObservedCluster) -> Iterator[
         if server.name not in replaced and server.packages != desired.packages:
             why = "they are not those of the spec" if desired.packages else "the spec has none any more"
             yield Step("install", "packages", server.name, why, (server.id,))
+
+
+def _remove(desired: DesiredState, keep: dict[str, Server], surplus: Sequence[Server]) -> Iterator[Step]:
+    """Plan what the spec does not name: servers that are too many, and users."""
+    workers = f"{desired.count} worker{'s' if desired.count != 1 else ''}"
+    for server in surplus:
+        if server.name in keep:
+            # A second master that has run may hold people's files.
+            loses = server.role == "master" and server.launched and server.status not in BUILDING
+            yield Step("delete", "server", server.name, "there are two with this name", (server.id,), destructive=loses)
+        else:
+            yield Step("remove", "server", server.name, f"the spec asks for {workers}", (server.id,), destructive=True)
+    master = keep.get(master_name(desired.name))
+    for user in (master.users or ()) if master else ():
+        if user not in desired.users:
+            why = "hub.users does not name this user; the home goes to /var/backups/notebooks"
+            yield Step("remove", "user", user, why, destructive=True)
+
+
+def _refuse_stuck(server: Server) -> None:
+    """Refuse a server in a status that neither passes by itself nor can be ended by starting it."""
+    if server.status in {"ACTIVE", "ERROR", *STARTABLE, *BUILDING}:
+        return
+    hint = _STUCK.get(server.status, "See `openstack server show {id}`; run it again once it is ACTIVE or SHUTOFF.")
+    raise UsageError(f"server {server.label} is {server.status}, and `up` cannot end that", hint.format(id=server.id))
 
 
 def _choose_servers(names: Sequence[str], servers: Sequence[Server]) -> tuple[dict[str, Server], list[Server]]:

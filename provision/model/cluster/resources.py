@@ -7,12 +7,14 @@ else is.
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from provision.base.model import Role
 
@@ -32,6 +34,18 @@ META_PACKAGES: Final = "provision_packages"
 """Digest of the request for packages that was brought to the server (model/packages.py); empty: none."""
 META_SMOKE_TESTED: Final = "provision_proved"
 """On the master: the META_SPEC with which the smoke test has passed."""
+META_KEY: Final = "provision_key"
+"""Fingerprint of the key pair that a server was made with: key pairs are their user's, and others do not see them."""
+META_ORIGIN: Final = "provision_origin"
+"""On the master: the name of the spec's file, or DEFAULT_ORIGIN."""
+META_USERS: Final = "provision_users"
+"""On the master: the notebook users, in as many values as they need (user_metadata)."""
+META_CERTIFICATE: Final = "provision_certificate"
+"""On the master: the day on which the certificate ends that its Hub was given (2027-01-31)."""
+DEFAULT_ORIGIN: Final = "default"
+"""The META_ORIGIN of a cluster that was made without a cluster.yaml."""
+VALUE_AT_MOST: Final = 255
+"""Letters in a value of a server's metadata."""
 
 
 def mark(name: str) -> str:
@@ -57,6 +71,47 @@ def master_name(name: str) -> str:
 def worker_names(name: str, count: int) -> tuple[str, ...]:
     """Return the names of the workers' servers, as Nova numbers servers of one request."""
     return tuple(f"{name}-worker-{number}" for number in range(1, count + 1))
+
+
+def fingerprint(public_key: str) -> str:
+    """Return the META_KEY of a public key (`ssh-ed25519 AAAA…`); empty without one."""
+    return hashlib.sha256(public_key.encode()).hexdigest()[:16] if public_key else ""
+
+
+def origin(file: str) -> str:
+    """Return the META_ORIGIN of a spec's file; an empty name stands for the default spec."""
+    return file[-VALUE_AT_MOST:] or DEFAULT_ORIGIN
+
+
+def user_metadata(users: Iterable[str]) -> dict[str, str]:
+    """Return the metadata that names the users: `provision_users`, `provision_users_2`…, the last one empty.
+
+    The empty one ends the list, so that a shorter one leaves nothing of a longer one that was there before.
+    """
+    parts = [""]
+    for user in users:
+        grown = f"{parts[-1]},{user}" if parts[-1] else user
+        if len(grown) <= VALUE_AT_MOST:
+            parts[-1] = grown
+        else:
+            parts.append(user)
+    return {_user_key(number): part for number, part in enumerate([*filter(None, parts), ""], start=1)}
+
+
+def read_users(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Return the users that a master's metadata names; None where it does not say (a cluster of an older release)."""
+    if META_USERS not in metadata:
+        return None
+    found: list[str] = []
+    number = 1
+    while part := metadata.get(_user_key(number), ""):
+        found += part.split(",")
+        number += 1
+    return tuple(found)
+
+
+def _user_key(number: int) -> str:
+    return META_USERS if number == 1 else f"{META_USERS}_{number}"
 
 
 def natural(text: str) -> list[tuple[int, str]]:
@@ -183,6 +238,47 @@ class Server:
     """The floating IP that a master was configured for."""
     fault: str = ""
     """The cloud's reason for status ERROR."""
+    key: str = ""
+    """Its META_KEY."""
+    origin: str = ""
+    """A master's META_ORIGIN."""
+    users: tuple[str, ...] | None = None
+    """A master's users; None if it does not say."""
+    certificate: str = ""
+    """A master's META_CERTIFICATE."""
+    renamed: str = ""
+    """The name that somebody has given it since; `name` is the one that it was created with."""
+
+    @property
+    def label(self) -> str:
+        """Its name, and the one that the cloud shows if that is another."""
+        return f"{self.name} (renamed to {self.renamed})" if self.renamed else self.name
+
+
+def with_own_names(name: str, servers: Iterable[Server], hostnames: Mapping[str, str]) -> tuple[Server, ...]:
+    """Give servers that were renamed the names that they were created with: the nodes themselves still have them.
+
+    `hostnames`: what the cloud says of them, by server id; an older cloud says nothing. Then a worker gets the lowest
+    number that is free.
+    """
+    servers = tuple(servers)
+    pattern = re.compile(rf"{re.escape(name)}-(master|worker-[1-9]\d*)")
+
+    def created_as(server: Server) -> str:
+        if server.role == "master":
+            return master_name(name)
+        hostname = hostnames.get(server.id, "").partition(".")[0]
+        return next((known for known in (server.name, hostname) if pattern.fullmatch(known)), "")
+
+    own = {server.id: created_as(server) for server in servers}
+    taken = {known for known in own.values() if known}
+    free = (worker for number in itertools.count(1) if (worker := f"{name}-worker-{number}") not in taken)
+    for server in sorted(servers, key=lambda server: server.id):
+        own[server.id] = own[server.id] or next(free)
+    return tuple(
+        server if own[server.id] == server.name else replace(server, name=own[server.id], renamed=server.name)
+        for server in servers
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +300,7 @@ class ObservedCluster:
     def listed(self) -> Iterator[tuple[str, str]]:
         """Yield the kind and name of every resource."""
         for server in self.servers:
-            yield "server", server.name
+            yield "server", server.label
         for floating in self.floatings:
             yield "floating IP", floating.address
         for port in self.ports:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 IMAGE_NAME = "provision-golden"
 HASH_PROPERTY = "provision_inputs"
 """Glance property that holds the hash of an image's inputs."""
+UPLOADER_PROPERTY = "provision_uploader"
+"""Glance property that says which machine uploads an image: what broke off is removed by that machine alone."""
 
 GLANCE_PROPERTIES = {
     "os_distro": "debian",

@@ -26,6 +26,11 @@ DELETION_TIMEOUT: Final = 300
 """Seconds that the cloud may take to delete a server."""
 
 
+def made_from(desired: DesiredState) -> dict[str, str]:
+    """Return the master's metadata that says which spec it has: its file and its users."""
+    return {resources.META_ORIGIN: resources.origin(desired.origin), **resources.user_metadata(desired.users)}
+
+
 class Apply:
     """Carries out plans for one cluster, and keeps the ids and addresses of what exists and of what it creates."""
 
@@ -111,11 +116,12 @@ class Apply:
             ("create", "key pair"): self._create_key,
             ("create", "server"): self._create_servers,
             ("delete", "server"): self._delete_server,
+            ("remove", "server"): self._delete_server,
             ("wait", "server"): self._note_deletion,
             ("start", "server"): self._start_server,
         }
         for step in plan.steps:
-            if step.verb in ("configure", "install") or step.kind == "data":
+            if step.verb in ("configure", "install") or step.kind in ("data", "user"):
                 continue
             self.progress.update(f"{step.kind} {step.name}", f"{step.verb} …")
             if step.verb == "tag":
@@ -131,7 +137,16 @@ class Apply:
         self.cloud.tag(kind, id, self.desired.name)
 
     def _create_network(self, _: Step) -> None:
-        self._record("network", self.cloud.create_network(self.desired.name))
+        name = self.desired.name
+        network = self.cloud.create_network(name)
+        if set(self.cloud.networks(name)) - {network}:
+            # Two that begin at once see each other's network, and both may stop: that leaves nothing behind.
+            self.cloud.delete("network", network)
+            raise ProvisionError(
+                f"another `provision up` of cluster {name} is at work on this cloud",
+                "Run it again when that one has ended: it goes on from what is there.",
+            )
+        self._record("network", network)
 
     def _create_subnet(self, _: Step) -> None:
         name = self.desired.name
@@ -181,9 +196,11 @@ class Apply:
         role: Role = "master" if master else "worker"
         spec, sizing = self.resolved.spec, self.resolved.sizing
         text = user_data(node_context(spec, sizing, self.addresses, self.secrets, role))
-        metadata = {resources.META_SPEC: self.desired.spec}
+        key = resources.fingerprint(self.secrets.operator_public_key)
+        metadata = {resources.META_SPEC: self.desired.spec, resources.META_KEY: key}
         if master:
             metadata[resources.META_FLOATING] = self.addresses.floating
+            metadata |= made_from(self.desired)
         flavor = self.desired.master_flavor if master else self.desired.worker_flavor
         self.cloud.create_servers(
             self.desired.name,

@@ -10,6 +10,7 @@ from provision.adapters.openstack.cloud import BusyError, TransientError
 from provision.base.errors import ProvisionError
 from provision.base.poll import Pending, until
 from provision.operations.cluster.apply import await_deletion
+from provision.operations.cluster.resolve import check_ownership
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,15 +32,27 @@ def down(
     progress: Progress,
     confirm: Callable[[ObservedCluster], None],
     *,
+    foreign: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> bool:
-    """Remove the cluster; return whether there was one. `confirm` shows what will be removed, and raises to stop it."""
-    name = cluster_dir.name
+    """Remove the cluster; return whether there was one. `confirm` shows what will be removed, and raises to stop it.
+
+    `foreign`: also one whose keys are not here; then this machine's folder stays. It also stays where the cloud shows
+    nothing, unless an earlier removal has seen to that. Raises UsageError for a cluster of somebody else.
+    """
+    name, place = cluster_dir.name, cloud.place()
     with cluster_dir.locked():
         observed = cloud.observe(name)
-        if not observed and not cluster_dir.folder.exists():
+        if not observed:
+            kept = cluster_dir.place()
+            if kept and kept.same(place) and cluster_dir.removing:
+                cluster_dir.remove()
             return False
+        if not foreign:
+            check_ownership(cluster_dir, observed, place)
         confirm(observed)
+        if not foreign:
+            cluster_dir.begin_removal(place)
         rounds = 0
         while observed:
             # A second round finds what a request that was under way during the first one has created.
@@ -49,7 +62,8 @@ def down(
                 raise ProvisionError(f"these come back each time they are removed: {left}", "Is another `up` running?")
             remove_all(cloud, name, observed, progress, sleep)
             observed = cloud.observe(name)
-        cluster_dir.remove()
+        if not foreign:
+            cluster_dir.remove()
     return True
 
 
@@ -72,9 +86,9 @@ def remove_all(
     await_deletion(cloud, name, [server.id for server in observed.servers], progress, sleep)
     for server in observed.servers:
         progress.update(f"server {server.name}", "removed")
-    groups = {group.id for group in observed.groups}
+    groups, routers = {group.id for group in observed.groups}, {router.id for router in observed.routers}
     for port in observed.ports:
-        if port.on_router:
+        if port.on_router and port.device in routers:
             remove("router interface", port.address, partial(cloud.remove_interface, port.device, port.id))
         elif port.marked or (groups and groups & set(port.groups)):
             # Unmarked ports with our security group are Nova's, left behind by a server that failed while it was built.

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from provision.adapters import ssh
-from provision.adapters.cluster_dir import ClusterDir
 from provision.adapters.openstack.cloud import connect
 from provision.base import paths
 from provision.base.errors import ProvisionError
@@ -14,13 +13,14 @@ from provision.base.model import Addresses, Node
 from provision.model.cluster import console
 from provision.model.cluster.inventory import inventory
 from provision.model.cluster.render import ROLES, public_context
-from provision.operations.cluster.resolve import ResolvedSpec, resolve
+from provision.operations.cluster.resolve import ResolvedSpec, find_cluster_dir, resolve
 from provision.operations.packages.resolution import kept_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from provision.adapters.cluster_dir import ClusterDir
     from provision.adapters.openstack.cloud import Cloud
     from provision.base.model import ClusterSpec, Role
     from provision.model.cluster.resources import Server
@@ -121,7 +121,7 @@ def find_live_cluster(spec: ClusterSpec, source: str, cloud: Cloud | None = None
     Raises ProvisionError when there is no cluster, or this machine has no key for it.
     """
     cloud = cloud or connect(spec.cloud, source)
-    cluster_dir = ClusterDir(spec.name)
+    cluster_dir = find_cluster_dir(cloud, spec.name)
     observed = cloud.observe(spec.name)
     servers = [server for server in observed.nodes if server.address]
     has_master = any(server.role == "master" for server in servers)

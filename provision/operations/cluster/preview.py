@@ -9,12 +9,18 @@ from provision.adapters.cluster_dir import ClusterDir
 from provision.adapters.openstack.cloud import connect
 from provision.base.constants import LOCAL_CLOUD
 from provision.base.errors import ProvisionError
-from provision.model.cluster.plan import Plan, WaitingData
+from provision.model.cluster.plan import Plan, WaitingData, made_from_another
 from provision.model.cluster.plan import plan as make_plan
 from provision.model.cluster.resources import ObservedCluster
 from provision.model.localcloud.settings import FLAVORS
-from provision.operations.cluster.resolve import GOLDEN, resolve, resolve_without_cloud, used_image
-from provision.operations.cluster.up import check_ownership
+from provision.operations.cluster.resolve import (
+    GOLDEN,
+    check_ownership,
+    find_cluster_dir,
+    resolve,
+    resolve_without_cloud,
+    used_image,
+)
 from provision.operations.data.carry import waiting_data
 from provision.operations.packages.resolution import kept_bundle
 
@@ -32,14 +38,19 @@ def preview(spec: ClusterSpec, source: str) -> Plan:
             raise
         resolved = resolve_without_cloud(spec, source, FLAVORS)
         note = f"the local cloud does not answer ({error.message}): `up` starts it first"
-        return _with_packages(replace(make_plan(resolved.desired_state(), ObservedCluster()), notes=(note,)), spec)
+        made = replace(make_plan(resolved.desired_state(), ObservedCluster()), notes=(note,))
+        return _with_packages(made, spec, ClusterDir(spec.name))
+    cluster_dir = find_cluster_dir(cloud, spec.name)
     observed = cloud.observe(spec.name)
-    return _with_packages(_preview(spec, source, cloud, observed), spec)
+    made = _preview(spec, source, cloud, cluster_dir, observed)
+    if file := made_from_another(resolve(cloud, spec, observed, source).desired_state(), observed):
+        note = f"the cluster was made from {file}, and this is {source}: `up` refuses it"
+        made = replace(made, notes=(*made.notes, note))
+    return _with_packages(made, spec, cluster_dir)
 
 
-def _preview(spec: ClusterSpec, source: str, cloud: Cloud, observed: ObservedCluster) -> Plan:
-    cluster_dir = ClusterDir(spec.name)
-    check_ownership(cluster_dir, observed)
+def _preview(spec: ClusterSpec, source: str, cloud: Cloud, cluster_dir: ClusterDir, observed: ObservedCluster) -> Plan:
+    check_ownership(cluster_dir, observed, cloud.place())
     data = WaitingData(waiting_data(cluster_dir.folder))
     resolved = resolve(cloud, spec, observed, source)
     if spec.image != GOLDEN:
@@ -56,8 +67,8 @@ def _preview(spec: ClusterSpec, source: str, cloud: Cloud, observed: ObservedClu
     return replace(plan, notes=("the golden image is not on the cloud: `up` bakes and uploads it first",))
 
 
-def _with_packages(plan: Plan, spec: ClusterSpec) -> Plan:
-    if not spec.packages or kept_bundle(spec.packages, ClusterDir(spec.name)):
+def _with_packages(plan: Plan, spec: ClusterSpec, cluster_dir: ClusterDir) -> Plan:
+    if not spec.packages or kept_bundle(spec.packages, cluster_dir):
         return plan
     return replace(
         plan, notes=(*plan.notes, "the packages are not resolved yet: `up` does so before it changes anything")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from provision.adapters import net
-from provision.adapters.openstack.cloud import External
+from provision.adapters.cluster_dir import ClusterDir
+from provision.adapters.openstack.cloud import External, Image
 from provision.base.errors import UsageError
 from provision.model.cluster import example
 from provision.model.cluster import plan as planning
 from provision.model.cluster.plan import DesiredState
 from provision.model.cluster.quota import shortage
+from provision.model.cluster.resources import fingerprint
 from provision.model.cluster.sizing import size
 from provision.operations.packages.resolution import request
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Network
 
     from provision.adapters.openstack.cloud import Cloud
-    from provision.base.model import ClusterSpec, Flavor, Sizing
+    from provision.base.model import CloudProject, ClusterSpec, Flavor, Sizing
     from provision.model.cluster.plan import Plan
     from provision.model.cluster.resources import ObservedCluster
 
@@ -62,7 +65,30 @@ class ResolvedSpec:
             spec=planning.spec_hash(spec, self.sizing, certificate),
             packages=request(spec.packages),
             same_image=refresh or spec.image != GOLDEN,
+            users=tuple(user.name for user in spec.hub.users),
+            origin=Path(self.source).name if "(there is no" not in self.source else "",
             source=self.source,
+        )
+
+
+def find_cluster_dir(cloud: Cloud, name: str) -> ClusterDir:
+    """Return the cluster's folder on this machine, which need not exist."""
+    return ClusterDir.at(name, cloud.place(), cloud.key(name))
+
+
+def check_ownership(cluster_dir: ClusterDir, observed: ObservedCluster, place: CloudProject) -> None:
+    """Raise UsageError when the cluster on the cloud was created with keys that this machine does not have."""
+    own = cluster_dir.public_key()
+    print_of_own = fingerprint(own)
+    foreign = any(key.public_key != own for key in observed.keys)
+    # Nova shows a user's own key pairs only, so servers carry a fingerprint.
+    foreign = foreign or any(server.key not in ("", print_of_own) for server in observed.servers)
+    kept = cluster_dir.place()
+    if observed and (foreign or not own or (kept and not kept.same(place))):
+        raise UsageError(
+            f"cluster {cluster_dir.name} is on the cloud, but its keys are not in {cluster_dir.folder}",
+            "It was made on another machine or by another user: copy that folder here, or give yours another name. "
+            "`provision down --foreign` removes it all the same.",
         )
 
 
@@ -89,9 +115,10 @@ def resolve(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster, source: 
                 f"{spec.network.external!r}: nodes could not reach it",
                 "Choose another range for the cluster.",
             )
-    image = "" if spec.image == GOLDEN else _find_image(cloud, spec, source)
+    image = Image("") if spec.image == GOLDEN else _find_image(cloud, spec, source)
+    _refuse_small_disks(spec, flavors, image, source)
     access = _find_access(cloud, spec, external, observed, source)
-    return ResolvedSpec(spec, source, flavors, sizing, external, access, image)
+    return ResolvedSpec(spec, source, flavors, sizing, external, access, image.id)
 
 
 def resolve_without_cloud(spec: ClusterSpec, source: str, flavors: Iterable[Flavor]) -> ResolvedSpec:
@@ -107,9 +134,9 @@ def resolve_without_cloud(spec: ClusterSpec, source: str, flavors: Iterable[Flav
     )
 
 
-def check_quota(cloud: Cloud, resolved: ResolvedSpec, plan: Plan) -> None:
+def check_quota(cloud: Cloud, resolved: ResolvedSpec, plan: Plan, observed: ObservedCluster) -> None:
     """Raise UsageError when the project's quotas are too small for a plan."""
-    short = shortage(plan, resolved.spec, resolved.flavors, cloud.room())
+    short = shortage(plan, resolved.spec, resolved.flavors, cloud.room(), observed)
     if short:
         raise UsageError(
             f"{resolved.source}: workers.count: the quota of this project is too small: {'; '.join(short)}",
@@ -117,7 +144,7 @@ def check_quota(cloud: Cloud, resolved: ResolvedSpec, plan: Plan) -> None:
         )
 
 
-def _find_image(cloud: Cloud, spec: ClusterSpec, source: str) -> str:
+def _find_image(cloud: Cloud, spec: ClusterSpec, source: str) -> Image:
     image = cloud.image(spec.image)
     if image is None:
         raise UsageError(
@@ -125,6 +152,21 @@ def _find_image(cloud: Cloud, spec: ClusterSpec, source: str) -> str:
             "Use `image: golden`, or a name or id that `openstack image list` shows.",
         )
     return image
+
+
+def _refuse_small_disks(spec: ClusterSpec, flavors: Mapping[str, Flavor], image: Image, source: str) -> None:
+    """Refuse a flavor without a disk of its own, or with one that the image does not fit on."""
+    needed = max(image.min_disk, -(-image.size // (1 << 30)), 1)
+    for field, name in (("master.flavor", spec.master.flavor), ("workers.flavor", spec.workers.flavor)):
+        disk = flavors[name].disk
+        if disk >= needed:
+            continue
+        larger = ", ".join(sorted(flavor.name for flavor in flavors.values() if flavor.disk >= needed)[:5])
+        has = f"a disk of {disk} GiB, and image {spec.image!r} needs {needed}" if disk else "no disk of its own"
+        raise UsageError(
+            f"{source}: {field}: {name} has {has}; nodes do not boot from volumes",
+            f"Choose one with a larger disk: {larger or f'the cloud has none with {needed} GiB'}.",
+        )
 
 
 def _target(cloud: Cloud, external: External, observed: ObservedCluster) -> str:

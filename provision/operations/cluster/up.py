@@ -9,14 +9,21 @@ from typing import TYPE_CHECKING, Final, Protocol
 from provision.adapters import net
 from provision.adapters.openstack.cloud import TransientError
 from provision.base.constants import LOCAL_CLOUD, PORTS
-from provision.base.errors import ProvisionError, UsageError
+from provision.base.errors import UsageError
 from provision.model.cluster import resources
-from provision.model.cluster.plan import WaitingData
+from provision.model.cluster.plan import WaitingData, made_from_another
 from provision.model.cluster.plan import plan as make_plan
-from provision.operations.cluster.apply import Apply
+from provision.operations.cluster.apply import Apply, made_from
 from provision.operations.cluster.configure import configure
 from provision.operations.cluster.nodes import make_live_cluster, with_host_keys
-from provision.operations.cluster.resolve import GOLDEN, ResolvedSpec, check_quota, resolve, used_image
+from provision.operations.cluster.resolve import (
+    GOLDEN,
+    ResolvedSpec,
+    check_ownership,
+    check_quota,
+    resolve,
+    used_image,
+)
 from provision.operations.cluster.smoke_test import smoke_test
 from provision.operations.cluster.status import hub_problem, hub_url
 from provision.operations.cluster.wait import TIMEOUT, ReadinessWait, UnbuiltError
@@ -113,9 +120,13 @@ class Up:
         source: str,
         helpers: Helpers,
         without_data: bool = False,
+        remove: bool = False,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`without_data`: a master may be replaced although its data cannot be carried over, or is not wanted."""
+        """`remove`: workers and users that the spec does not name may go.
+
+        `without_data`: a master may be replaced although its data cannot be carried over, or is not wanted.
+        """
         self.cloud = cloud
         self.cluster_dir = cluster_dir
         self.progress = progress
@@ -123,6 +134,7 @@ class Up:
         self.source = source
         self.helpers = helpers
         self.without_data = without_data
+        self.remove = remove
         self._sleep = sleep
         self._carried: set[str] = set()
         """Servers whose data this run has taken."""
@@ -137,8 +149,11 @@ class Up:
             stays = self.master_that_stays(plan, observed)
             if not plan and not stays and self.already_works(observed, desired):
                 return self.summary(observed.floatings[0].address, changed=False)
-            refuse_losses(plan, replace=replace, without_data=self.without_data)
+            refuse_losses(plan, replace=replace, remove=self.remove, without_data=self.without_data)
             confirm(plan)
+            # Whose it is can be told from now on, whatever interrupts this.
+            self.cluster_dir.claim(self.cloud.place())
+            self.cluster_dir.ensure_key()
             apply = self.make_apply(resolved, desired, observed)
             if stays:
                 self.resume(apply, stays)
@@ -160,12 +175,18 @@ class Up:
         """Check everything that can be checked before anything is changed."""
         with self.progress.phase("Check the spec against the cloud"):
             observed = self.cloud.observe(self.spec.name)
-            check_ownership(self.cluster_dir, observed)
+            check_ownership(self.cluster_dir, observed, self.cloud.place())
             resolved = resolve(self.cloud, self.spec, observed, self.source)
-            plan = self.plan(resolved.desired_state(), observed)
-            refuse_losses(plan, replace=replace, without_data=self.without_data)
+            desired = resolved.desired_state()
+            plan = self.plan(desired, observed)
+            if plan and (made := made_from_another(desired, observed)):
+                raise UsageError(
+                    f"cluster {self.spec.name} was made from {made}, and this is {self.source}",
+                    "Nothing was changed. Run it where that file is, or name it with -f.",
+                )
+            refuse_losses(plan, replace=replace, remove=self.remove, without_data=self.without_data)
             if plan:
-                check_quota(self.cloud, resolved, plan)
+                check_quota(self.cloud, resolved, plan, observed)
         return observed, resolved
 
     def ensure_image(self, observed: ObservedCluster, *, replace: bool) -> str:
@@ -219,7 +240,7 @@ class Up:
         """Look at the cloud again, and plan the steps that are left."""
         observed = self.cloud.observe(self.spec.name)
         plan = self.plan(apply.desired, observed)
-        refuse_losses(plan, replace=replace, without_data=self.without_data)
+        refuse_losses(plan, replace=replace, remove=self.remove, without_data=self.without_data)
         apply = self.make_apply(apply.resolved, apply.desired, observed)
         self.carry(apply, plan)
         return apply, plan
@@ -275,7 +296,7 @@ class Up:
             for step in steps:
                 metadata = {resources.META_SPEC: desired.spec}
                 if step.ids[0] == cluster.master.id:
-                    metadata[resources.META_FLOATING] = cluster.addresses.floating
+                    metadata |= {resources.META_FLOATING: cluster.addresses.floating, **made_from(desired)}
                 self.cloud.set_metadata(step.ids[0], **metadata)
 
     def deliver(self, cluster: LiveCluster, desired: DesiredState, plan: Plan, observed: ObservedCluster) -> None:
@@ -292,7 +313,8 @@ class Up:
     def smoke_test(self, cluster: LiveCluster, desired: DesiredState) -> str:
         """Run a real job, and note in the master's metadata that it passed."""
         job = self.helpers.smoke_test(cluster)
-        self.cloud.set_metadata(cluster.master.id, **{resources.META_SMOKE_TESTED: desired.tested})
+        metadata = {resources.META_SMOKE_TESTED: desired.tested, **made_from(desired)}
+        self.cloud.set_metadata(cluster.master.id, **metadata)
         return job
 
     def summary(self, address: str, *, changed: bool, job: str = "") -> Summary:
@@ -308,21 +330,16 @@ class Up:
         )
 
 
-def check_ownership(cluster_dir: ClusterDir, observed: ObservedCluster) -> None:
-    """Raise ProvisionError when the cluster on the cloud was created with keys that this machine does not have."""
-    own_key = cluster_dir.public_key()
-    foreign = [key for key in observed.keys if key.public_key != own_key]
-    if foreign or (observed.servers and not own_key):
-        raise ProvisionError(
-            f"cluster {cluster_dir.name} is on the cloud, but its keys are not in {cluster_dir.folder}",
-            "It was made on another machine or by another user: copy that folder here, or remove the cluster with "
-            "`provision down`, or give yours another name.",
-        )
-
-
-def refuse_losses(plan: Plan, *, replace: bool, without_data: bool = False) -> None:
+def refuse_losses(plan: Plan, *, replace: bool, remove: bool = False, without_data: bool = False) -> None:
     """Raise UsageError for a plan that would lose somebody's work, unless that was asked for."""
-    replaced = [step for step in plan.destructive if step.kind == "server"]
+    removed = [step for step in plan.of("remove") if step.destructive]
+    if removed and not remove:
+        listed = "; ".join(f"{step.kind} {step.name}: {step.why}" for step in removed)
+        raise UsageError(
+            f"this would remove workers or users: {listed}",
+            "Nothing was changed. Run it with --remove to do so, or name the right spec with -f.",
+        )
+    replaced = [step for step in plan.destructive if step.kind == "server" and step.verb != "remove"]
     if replaced and not replace:
         listed = "; ".join(f"{step.name}: {step.why}" for step in replaced)
         losses = "people's files are carried over, and what else" if plan.of("carry") else "what"

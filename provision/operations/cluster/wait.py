@@ -114,8 +114,8 @@ class ReadinessWait:
     def _refresh_servers(self) -> None:
         """List the servers again if they may have changed; while some are built, a cheaper request finds that out."""
         if self._building:
-            # Other clusters' names may begin like ours: only ours count.
-            building = self.cloud.building(self.name) & {server.id for server in self._servers}
+            # The project's other servers do not count.
+            building = self.cloud.building() & {server.id for server in self._servers}
             if building == self._building and len(self._servers) >= self._count:
                 return
         elif self._ready():

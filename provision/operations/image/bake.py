@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import time
+import uuid
 from typing import TYPE_CHECKING
 
 from provision.adapters.docker import image_builder
 from provision.adapters.docker.engine import Engine
-from provision.adapters.host.files import exclusive_lock
+from provision.adapters.host.files import ensure_private, exclusive_lock
 from provision.base import paths
 from provision.model.image.recipe import ImagePaths, ListedImage, Recipe, image_paths, make_recipe, read_software
 from provision.model.localcloud.image_families import image_name
@@ -48,21 +49,36 @@ def ensure_image(cloud: Cloud, progress: Progress) -> str:
     from provision.adapters.openstack import images  # it imports the SDK: 0.4 s that a bake need not pay
 
     recipe = make_recipe(image_builder.inputs())
-    existing = images.golden_images(cloud)
-    for image in existing:
-        if image.inputs == recipe.image and image.status == "active":
-            progress.update(ITEM, "on the cloud already")
-            return image.id
+    if found := find_image(cloud):
+        progress.update(ITEM, "on the cloud already")
+        return found
     path = bake(progress)
-    for image in existing:
-        # Left by an interrupted upload: it never becomes active, and keeps its name and quota.
-        if image.status in {"queued", "saving"}:
-            images.delete(cloud, image.id)
-    began = time.monotonic()
-    progress.update(ITEM, f"uploading {path.stat().st_size / 1e6:.0f} MB")
-    image_id = images.upload(cloud, path, recipe.image)
+    lock = paths.cache_dir() / "upload.lock"
+    with exclusive_lock(lock, lambda: progress.update(ITEM, "another upload is running: waiting for it")):
+        if found := find_image(cloud):  # the other upload may have been this very image
+            return found
+        uploader = _uploader()
+        for image in images.golden_images(cloud):
+            if image.status not in {"queued", "saving"}:
+                continue
+            if image.uploader == uploader:
+                # Left by an interrupted upload of this machine: it never becomes active, and keeps its name and quota.
+                images.delete(cloud, image.id)
+            else:
+                progress.note(f"Image {image.id} is being uploaded by another machine since {image.created}; it stays.")
+        began = time.monotonic()
+        progress.update(ITEM, f"uploading {path.stat().st_size / 1e6:.0f} MB")
+        image_id = images.upload(cloud, path, recipe.image, uploader)
     progress.update(ITEM, f"uploaded in {time.monotonic() - began:.0f} s")
     return image_id
+
+
+def _uploader() -> str:
+    """Return the id that this machine's uploads carry, made once."""
+    file = paths.cache_dir() / "uploader"
+    if not file.exists():
+        ensure_private(file, uuid.uuid4().hex)
+    return file.read_text()
 
 
 def find_image(cloud: Cloud) -> str | None:

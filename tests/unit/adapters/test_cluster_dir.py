@@ -13,7 +13,7 @@ from cryptography import x509
 
 from provision.adapters.cluster_dir import ClusterDir
 from provision.base.errors import ProvisionError, UsageError
-from provision.base.model import Addresses, ClusterSpec, HubSpec, Tls, User
+from provision.base.model import Addresses, CloudProject, ClusterSpec, HubSpec, Tls, User
 
 SPEC = ClusterSpec("analytics", hub=HubSpec(users=(User("alice"), User("bob", admin=True))))
 HERE = Addresses("10.20.0.10", "172.29.0.100")
@@ -164,3 +164,27 @@ def test_a_folder_of_an_earlier_version_gets_the_missing_secrets(cluster_dir):
     assert two.spark_secret == one.spark_secret
     assert len(two.executor_key) == 64
     assert dict(two.uids).keys() == dict(one.uids).keys()
+
+
+def test_each_project_has_its_folder_whatever_the_cloud_is_called(cluster_dir):
+    here = CloudProject("company", "https://a.example.org", "1234", "RegionOne")
+    found = ClusterDir.at("analytics", here, "")
+    assert found.folder == cluster_dir.folder
+    found.claim(here)
+    renamed = replace(here, cloud="firm", auth_url="https://b.example.org", region="")
+    assert ClusterDir.at("analytics", renamed, "").folder == found.folder
+    for other in (replace(here, project="5678"), replace(here, region="RegionTwo")):
+        second = ClusterDir.at("analytics", other, "")
+        assert second.folder.name == "analytics@company"
+        with pytest.raises(ProvisionError, match="belongs to cloud 'company'"):
+            found.claim(other)
+    second.claim(other)
+    assert ClusterDir.at("analytics", replace(here, project="9"), "").folder.name == "analytics@company-2"
+    assert ClusterDir.at("analytics", other, "").folder == second.folder
+
+
+def test_a_folder_of_an_older_release_belongs_to_the_project_that_has_its_key(cluster_dir):
+    key = cluster_dir.ensure_key()
+    here = CloudProject("company", "", "1234")
+    assert ClusterDir.at("analytics", here, key).folder == cluster_dir.folder
+    assert ClusterDir.at("analytics", here, "").folder.name == "analytics@company"

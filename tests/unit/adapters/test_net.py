@@ -132,3 +132,16 @@ def test_the_certificate_that_a_server_presents(cluster_dir):
     with serving(tls=tls) as port:
         assert net.served_certificate("127.0.0.1", port) == net.leaf(tls[0].read_text())
     assert net.served_certificate("127.0.0.1", port) is None
+
+
+def test_no_proxy_is_asked_for_a_node(monkeypatch, cluster_dir):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    said = {"workers": [], "cores": 2, "memory": 3072, "activeapps": []}
+    assert ask(monkeypatch, body=json.dumps(said)) == net.SparkMaster((), 2, 3072, 0)
+    tls = (cluster_dir.folder / "hub.pem", cluster_dir.folder / "hub.key")
+    for certificate, authority in ((cluster_dir.authority, True), (tls[0], False)):
+        with serving(tls=tls) as port:
+            assert net.hub_answers("127.0.0.1", port, certificate, authority=authority) == ""

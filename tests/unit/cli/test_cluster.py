@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from provision.adapters.cluster_dir import ClusterDir
 from provision.cli.cluster import lines, show_summary, status
 from provision.cli.main import main
 from provision.cli.terminal import TerminalProgress
@@ -67,13 +68,14 @@ def test_down_removes_nothing_unless_somebody_says_so(terminal, code, said, *, t
     """Neither without a terminal nor after a no."""
     removed = []
 
-    def remove(cloud, cluster_dir, progress, agree):
+    def remove(cloud, cluster_dir, progress, agree, *, foreign):
         agree(ObservedCluster())
         removed.append(cluster_dir.name)
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("provision.adapters.openstack.cloud.connect", lambda name, source: None)
     monkeypatch.setattr("provision.operations.cluster.down.down", remove)
+    monkeypatch.setattr("provision.operations.cluster.resolve.find_cluster_dir", lambda cloud, name: ClusterDir(name))
     answers = io.StringIO("n\n")
     monkeypatch.setattr(answers, "isatty", lambda: terminal, raising=False)
     monkeypatch.setattr(sys, "stdin", answers)
@@ -206,6 +208,7 @@ def state(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("provision.adapters.openstack.cloud.connect", lambda name, source: None)
+    monkeypatch.setattr("provision.operations.cluster.resolve.find_cluster_dir", lambda cloud, name: ClusterDir(name))
     monkeypatch.setattr("provision.operations.cluster.status.status", lambda cloud, spec, cluster_dir: made)
     return made
 

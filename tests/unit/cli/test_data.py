@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
+from provision.adapters.cluster_dir import ClusterDir
 from provision.adapters.remote import Remote
 from provision.base.errors import UsageError
 from provision.cli import data as module
@@ -42,7 +43,10 @@ def restic(home, monkeypatch):
         asked.append(options)
         return REPORT
 
-    monkeypatch.setattr("provision.operations.cluster.nodes.find_live_cluster", lambda *_: SimpleNamespace())
+    monkeypatch.setattr(
+        "provision.operations.cluster.nodes.find_live_cluster",
+        lambda *_: SimpleNamespace(cluster_dir=ClusterDir("analytics")),
+    )
     monkeypatch.setattr("provision.operations.data.streams.archives_of", lambda cluster: None)
     monkeypatch.setattr(operation, "open_repository", lambda *_, **__: None)
     monkeypatch.setattr(operation, "list_backups", lambda _: SNAPSHOTS)

@@ -14,9 +14,9 @@ import pytest
 
 from provision.adapters import net
 from provision.adapters.cluster_dir import ClusterDir
-from provision.adapters.openstack.cloud import BusyError, External
+from provision.adapters.openstack.cloud import BusyError, External, Image
 from provision.base.errors import ProvisionError
-from provision.base.model import ClusterSpec, Flavor, WorkersSpec
+from provision.base.model import CloudProject, ClusterSpec, Flavor, WorkersSpec
 from provision.base.progress import Silent
 from provision.model.cluster import resources
 from provision.operations.cluster.down import down
@@ -69,6 +69,7 @@ class FakeCloud:
     """One project. `things` are Neutron's, `vms` Nova's; a deleted VM is gone after it was looked at once more."""
 
     name = "fake"
+    project = "p"
     death: BaseException = Killed()
     unbuildable = 0
 
@@ -126,7 +127,7 @@ class FakeCloud:
 
     @request
     def image(self, name):
-        return "img-other" if name == "other" else None
+        return Image("img-other", 4) if name == "other" else None
 
     @request
     def external(self, name):
@@ -138,6 +139,16 @@ class FakeCloud:
 
     def host(self):
         return "cloud.example.org"
+
+    def place(self):
+        return CloudProject("fake", "https://cloud.example.org", self.project)
+
+    def key(self, name):
+        return self.keys.get(resources.key_name(name), "")
+
+    @request
+    def networks(self, name):
+        return tuple(one.id for one in self.of("network") if one.description == resources.mark(name))
 
     @request
     def room(self):
@@ -196,6 +207,10 @@ class FakeCloud:
                     smoke_tested=vm["metadata"].get(resources.META_SMOKE_TESTED, ""),
                     floating=vm["metadata"].get(resources.META_FLOATING, ""),
                     fault=vm.get("fault", ""),
+                    key=vm["metadata"].get(resources.META_KEY, ""),
+                    origin=vm["metadata"].get(resources.META_ORIGIN, ""),
+                    users=resources.read_users(vm["metadata"]),
+                    certificate=vm["metadata"].get(resources.META_CERTIFICATE, ""),
                 )
             )
             if vm["deleting"]:
@@ -205,7 +220,7 @@ class FakeCloud:
                 vm.update(status="ERROR", fault="No valid host was found.")
             elif vm["status"] == "BUILD":
                 vm["status"], vm["launched"] = "ACTIVE", True
-        return tuple(found)
+        return resources.with_own_names(name, found, {})
 
     def _vanish(self, id):
         del self.vms[id]
@@ -221,8 +236,8 @@ class FakeCloud:
         return self._servers(name)
 
     @request
-    def building(self, name):
-        return frozenset(server.id for server in self._servers(name) if server.status == "BUILD")
+    def building(self):
+        return frozenset(id for id, vm in self.vms.items() if vm["status"] == "BUILD")
 
     @request
     def console(self, server):
@@ -453,7 +468,7 @@ class Site:
         self.plans, self.configured, self.delivered, self.jobs = [], [], [], []
         self.data = FakeData()
 
-    def up(self, *, replace=False, without_data=False, spec=None):
+    def up(self, *, replace=False, without_data=False, spec=None, remove=False, source="cluster.yaml"):
         spec = spec or self.spec
 
         def configure(cluster):
@@ -481,7 +496,8 @@ class Site:
             self.cluster_dir,
             Silent(),
             spec=spec,
-            source="cluster.yaml",
+            source=source,
+            remove=remove,
             helpers=helpers,
             without_data=without_data,
             sleep=lambda _: None,

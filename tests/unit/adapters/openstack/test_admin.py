@@ -61,11 +61,14 @@ class Neutron:
 @pytest.fixture(name="admin")
 def _admin(monkeypatch):
     def log_in(nova=None, neutron=None, **services):
-        cloud = SimpleNamespace(compute=nova or Nova(), network=neutron or Neutron(), **services)
+        session = SimpleNamespace(session=SimpleNamespace(trust_env=True), auth=services.pop("auth", None))
+        cloud = SimpleNamespace(compute=nova or Nova(), network=neutron or Neutron(), session=session, **services)
+        log_in.clouds.append(cloud)
         monkeypatch.setattr(openstack, "connect", lambda **login: logins.append(login) or cloud)
         return Admin({"region_name": "RegionOne"}, timeout=20)
 
     logins = log_in.logins = []
+    log_in.clouds = []
     return log_in
 
 
@@ -153,7 +156,7 @@ def test_keystones_clock_is_compared_with_ours(admin):
         def get_access(self, session):
             return SimpleNamespace(issued=datetime.fromtimestamp(time.time() + 60, UTC))
 
-    clock = admin(session=SimpleNamespace(auth=Auth())).clock()
+    clock = admin(auth=Auth()).clock()
     assert clock.whose == "Keystone's host"
     assert 60 <= clock.ahead <= 61
 
@@ -166,6 +169,7 @@ def test_it_logs_in_once_and_again_after_renew(admin):
     assert admin.logins == [
         {"load_yaml_config": False, "load_envvars": False, "region_name": "RegionOne", "api_timeout": 20}
     ]
+    assert not admin.clouds[0].session.session.trust_env, "a proxy must not be asked for this machine's own cloud"
     reader.renew()
     reader.compute_services()
     assert len(admin.logins) == 2

@@ -109,7 +109,8 @@ class Compute:
 
 @pytest.fixture(name="cloud")
 def _cloud(monkeypatch):
-    cloud = SimpleNamespace(identity=Identity(), network=Network(), compute=Compute())
+    session = SimpleNamespace(session=SimpleNamespace(trust_env=True))
+    cloud = SimpleNamespace(identity=Identity(), network=Network(), compute=Compute(), session=session)
     monkeypatch.setattr(openstack, "connect", lambda **_: cloud)
     return cloud
 

@@ -51,12 +51,16 @@ def _cloud(glance):
     return Session("test", SimpleNamespace(image=glance, current_project_id="p"))
 
 
-def listed(id_, created, properties):
-    return SimpleNamespace(id=id_, status="active", properties=properties, size=None, created_at=created)
+def listed(id_, created, properties, owner="p"):
+    return SimpleNamespace(
+        owner_id=owner, id=id_, status="active", properties=properties, size=None, created_at=created
+    )
 
 
 def test_the_newest_of_this_project_come_first(cloud, glance):
     glance.listed = [listed("a", "2026-01-01", {HASH_PROPERTY: "x"}), listed("b", "2026-02-01", None)]
+    # A cloud that ignores the filter.
+    glance.listed.append(listed("c", "2026-03-01", None, owner="another project"))
     assert images.golden_images(cloud) == [
         images.CloudImage("b", "active", "", 0, "2026-02-01"),
         images.CloudImage("a", "active", "x", 0, "2026-01-01"),
@@ -65,7 +69,7 @@ def test_the_newest_of_this_project_come_first(cloud, glance):
 
 
 def test_an_upload_carries_the_hash_of_its_inputs(cloud, glance, tmp_path):
-    assert images.upload(cloud, tmp_path / "a.qcow2", "x") == "new"
+    assert images.upload(cloud, tmp_path / "a.qcow2", "x", "me") == "new"
     ((name, options),) = glance.calls
     assert name == IMAGE_NAME
     assert options[HASH_PROPERTY] == "x"
@@ -75,7 +79,7 @@ def test_an_upload_carries_the_hash_of_its_inputs(cloud, glance, tmp_path):
 def test_an_upload_that_does_not_become_active_fails(cloud, glance, tmp_path):
     glance.status = "killed"
     with pytest.raises(ProvisionError, match="`killed` after its upload"):
-        images.upload(cloud, tmp_path / "a.qcow2", "x")
+        images.upload(cloud, tmp_path / "a.qcow2", "x", "me")
 
 
 def test_an_image_that_is_gone_can_be_deleted(cloud, glance):
@@ -87,7 +91,7 @@ def test_a_refusal_is_ours(cloud, glance, tmp_path):
     glance.error = SDKException("no")
     for attempt in (
         lambda: images.golden_images(cloud),
-        lambda: images.upload(cloud, tmp_path / "a.qcow2", "x"),
+        lambda: images.upload(cloud, tmp_path / "a.qcow2", "x", "me"),
         lambda: images.delete(cloud, "a"),
     ):
         with pytest.raises(ProvisionError, match="the cloud's image service could not") as caught:

@@ -12,7 +12,7 @@ import requests
 from openstack import exceptions as sdk
 
 from provision.adapters.openstack import session
-from provision.adapters.openstack.cloud import Cloud, External, TransientError
+from provision.adapters.openstack.cloud import Cloud, External, Image, TransientError
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import Flavor
 from provision.model.cluster import resources
@@ -20,7 +20,7 @@ from provision.model.cluster import resources
 
 def thing(**fields):
     return SimpleNamespace(
-        **{"name": "a", "tags": [*resources.tags("a")], "description": resources.mark("a"), **fields}
+        **{"name": "a", "project_id": "p", "tags": [*resources.tags("a")], "description": resources.mark("a"), **fields}
     )
 
 
@@ -51,7 +51,7 @@ RULES = {
 
 @pytest.fixture
 def answers():
-    return {"servers": [], "groups": []}
+    return {"servers": [], "groups": [], "extensions": ["standard-attr-tag"]}
 
 
 @pytest.fixture
@@ -81,12 +81,17 @@ def cloud(answers):
         ]
 
     network = SimpleNamespace(
-        # A cloud that ignores the filter: somebody else's network comes along.
-        networks=listing(thing(id="n"), thing(id="x", description="theirs")),
-        subnets=listing(thing(id="s", cidr="10.20.0.0/24", network_id="n")),
-        routers=listing(thing(id="r", external_gateway_info={"network_id": "ext"}, tags=[])),
+        # A cloud that ignores the filters: other networks come along, one of the same name in another project.
+        networks=listing(thing(id="n"), thing(id="x", description="theirs"), thing(id="y", project_id="other")),
+        subnets=listing(thing(id="s", cidr="10.20.0.0/24", network_id="n"), thing(id="y", project_id="other")),
+        routers=listing(
+            thing(id="r", external_gateway_info={"network_id": "ext"}, tags=[]), thing(id="y", project_id="other")
+        ),
+        extensions=lambda: [SimpleNamespace(alias=alias) for alias in answers["extensions"]],
         security_groups=lambda **query: answers["groups"],
-        ips=listing(thing(id="f", name=None, floating_ip_address="172.29.0.9", port_id="p")),
+        ips=listing(
+            thing(id="y", project_id="other"), thing(id="f", name=None, floating_ip_address="172.29.0.9", port_id="p")
+        ),
         ports=ports,
     )
     compute = SimpleNamespace(
@@ -94,7 +99,7 @@ def cloud(answers):
         find_keypair=lambda name, ignore_missing: SimpleNamespace(name=name, public_key="ssh-ed25519 AAAA me@here"),
         flavors=lambda details: [SimpleNamespace(id="1", name="small", vcpus=1, ram=2048, disk=8)],
     )
-    return Cloud("test", SimpleNamespace(network=network, compute=compute))
+    return Cloud("test", SimpleNamespace(network=network, compute=compute, current_project_id="p"))
 
 
 def server(**fields):
@@ -183,17 +188,47 @@ def test_flavors_are_listed_once(cloud):
 
 
 def test_an_image_is_found_by_name_unless_the_name_fits_several(cloud):
-    images = cloud.connection.image = SimpleNamespace(find_image=lambda name, ignore_missing: None)
-    assert cloud.image("debian") is None
-    images.find_image = lambda name, ignore_missing: SimpleNamespace(id="i")
-    assert cloud.image("debian") == "i"
+    mine = SimpleNamespace(id="i", visibility="private", owner_id="p", min_disk=None, virtual_size=None, size=5)
+    public = SimpleNamespace(id="j", visibility="public", owner_id="other", min_disk=4, virtual_size=3 << 30, size=5)
+    theirs = SimpleNamespace(id="k", visibility="private", owner_id="other")
 
-    def several(name, ignore_missing):
-        raise sdk.DuplicateResource("two")
+    def absent(name):
+        raise sdk.NotFoundException("no")
 
-    images.find_image = several
+    images = cloud.connection.image = SimpleNamespace(images=lambda name: [theirs], get_image=absent)
+    assert cloud.image("debian") is None, "an administrator sees other projects' private images"
+    images.images = lambda name: [theirs, mine]
+    assert cloud.image("debian") == Image("i", 0, 5)
+    images.images, images.get_image = lambda name: [], lambda name: public
+    assert cloud.image("j") == Image("j", 4, 3 << 30)
+    images.images = lambda name: [mine, public]
     with pytest.raises(UsageError, match="several images are called 'debian'"):
         cloud.image("debian")
+
+
+@pytest.mark.parametrize(("extensions", "tagged"), [(["standard-attr-tag"], False), (["tag"], True), ([], True)])
+def test_where_there_are_no_tags_none_are_missing(cloud, answers, extensions, tagged):
+    answers["extensions"] = extensions
+    assert cloud.observe("a").routers[0].tagged is tagged
+
+
+def test_other_projects_resources_are_not_the_clusters(cloud, answers):
+    answers["groups"] = [thing(id="g", project_id="other", security_group_rules=[])]
+    answers["servers"] = [server(project_id="other"), server(id="w", project_id="p")]
+    seen = cloud.observe("a")
+    everything = (*seen.networks, *seen.subnets, *seen.routers, *seen.groups, *seen.floatings, *seen.servers)
+    assert sorted(one.id for one in everything) == ["f", "n", "r", "s", "w"]
+    assert cloud.networks("a") == ("n",)
+
+
+def test_a_renamed_server_is_found_by_its_metadata(cloud, answers):
+    asked = []
+    cloud.connection.compute.servers = lambda **query: asked.append(query) or answers["servers"]
+    master = {resources.META_CLUSTER: "a", resources.META_ROLE: "master"}
+    answers["servers"] = [server(name="big one"), server(id="m", name="spark", metadata=master)]
+    found = [(one.id, one.name, one.renamed) for one in cloud.servers("a")]
+    assert found == [("v", "a-worker-1", "big one"), ("m", "a-master", "spark")]
+    assert "name" not in asked[0]
 
 
 def response(status, document):
@@ -219,7 +254,7 @@ def test_room_is_what_quotas_leave(cloud):
 
 def test_servers_that_are_being_built(cloud, answers):
     answers["servers"] = [server(), server(id="w")]
-    assert cloud.building("a") == {"v", "w"}
+    assert cloud.building() == {"v", "w"}
 
 
 def test_a_console_is_empty_until_there_is_one(cloud):
@@ -253,3 +288,17 @@ def test_a_question_is_repeated_while_the_cloud_fails_and_a_refusal_is_not(cloud
     with pytest.raises(TransientError, match="overloaded"):
         cloud.flavors()
     assert len(errors) == 1
+
+
+def test_of_two_external_networks_of_one_name_none_is_taken_in_silence(cloud):
+    network = cloud.connection.network
+    network.networks = lambda **query: [
+        SimpleNamespace(id="e1", name="public"),
+        SimpleNamespace(id="e2", name="public"),
+    ]
+    network.subnets = lambda **query: []
+    with pytest.raises(UsageError, match="2 external networks") as caught:
+        cloud.external("public")
+    assert "e1, e2" in caught.value.hint
+    assert cloud.external("e2") == External("e2")
+    assert cloud.external("other") is None

@@ -94,7 +94,12 @@ def test_servers_are_created_one_by_one_or_all_at_once(cloud, compute, names, na
 
 @pytest.mark.parametrize(
     ("status", "method"),
-    [("SHUTOFF", "start_server"), ("PAUSED", "unpause_server"), ("SUSPENDED", "resume_server")],
+    [
+        ("SHUTOFF", "start_server"),
+        ("PAUSED", "unpause_server"),
+        ("SUSPENDED", "resume_server"),
+        ("SHELVED_OFFLOADED", "unshelve_server"),
+    ],
 )
 def test_a_server_is_started_from_the_state_it_is_in(cloud, compute, status, method):
     cloud.start_server("v", status)
@@ -104,6 +109,13 @@ def test_a_server_is_started_from_the_state_it_is_in(cloud, compute, status, met
 def test_tags_are_set_all_at_once(cloud, network):
     cloud.tag("security group", "g", "a")
     assert network.calls == [("put", "/security-groups/g/tags", {"json": {"tags": [*resources.tags("a")]}})]
+
+
+def test_a_cloud_without_tags_has_none(cloud, network):
+    network.result = SimpleNamespace(status_code=404)
+    network.extensions = list
+    cloud.tag("network", "n", "a")
+    network.extensions = lambda: [SimpleNamespace(alias="standard-attr-tag")]
 
 
 def test_what_is_gone_already_can_be_deleted(cloud, network, compute):

@@ -9,6 +9,7 @@ import pytest
 from provision.base.model import ClusterSpec, Flavor, MasterSpec, WorkersSpec
 from provision.model.cluster.plan import Plan, Step
 from provision.model.cluster.quota import shortage
+from provision.model.cluster.resources import ObservedCluster, Server
 
 FLAVORS = {"small": Flavor("small", 1, 2048, 8), "large": Flavor("large", 4, 8192, 8)}
 SPEC = ClusterSpec("a", master=MasterSpec("large"), workers=WorkersSpec(4, "small"))
@@ -50,8 +51,13 @@ def test_a_new_cluster(room, expected):
 
 
 def test_a_deleted_server_makes_room_for_another():
-    steps = (Step("delete", "server", "a-worker-1", ""), Step("create", "server", "a-worker-1", "", ("a-worker-1",)))
-    assert shortage(Plan("a", steps), SPEC, FLAVORS, {"instances": 0}) == []
+    steps = (
+        Step("delete", "server", "a-worker-1", "", ("id",)),
+        Step("create", "server", "a-worker-1", "", ("a-worker-1",)),
+    )
+    seen = ObservedCluster(servers=(Server("id", "a-worker-1", "worker", flavor=SPEC.workers.flavor),))
+    nothing = dict.fromkeys(("instances", "cores", "RAM (MiB)", "ports"), 0)
+    assert shortage(Plan("a", steps), SPEC, FLAVORS, nothing, seen) == []
     assert shortage(Plan("a", steps[1:]), SPEC, FLAVORS, {"instances": 0}) == ["1 instances, 0 left"]
 
 

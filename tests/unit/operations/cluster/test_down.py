@@ -9,6 +9,7 @@ from provision.base.errors import ProvisionError, UsageError
 from provision.base.progress import Silent
 from provision.model.cluster import resources
 from provision.operations.cluster.down import down
+from provision.operations.cluster.resolve import find_cluster_dir
 
 KILLS = [(number, late) for number in range(1, 60) for late in (False, True)]
 
@@ -137,3 +138,76 @@ def test_things_of_others_are_never_touched(make_site):
     site.down()
     assert site.cloud.lists() == before
     assert resources.mark("analytics") not in [thing.description for thing in site.cloud.things.values()]
+
+
+def elsewhere(site, project):
+    """The same spec on the same machine, on a cloud of another project."""
+    other = type(site.cloud)()
+    other.project = project
+    made = type(site)(other, site.spec)
+    made.cluster_dir = find_cluster_dir(other, site.spec.name)
+    return made
+
+
+def test_where_the_cloud_shows_nothing_another_clouds_keys_stay(make_site):
+    site = make_site()
+    site.up()
+    files = {path.name: path.read_bytes() for path in site.cluster_dir.folder.iterdir()}
+    other = elsewhere(site, "another")
+    assert other.down() is False
+    # As it was with one folder for both.
+    assert down(other.cloud, site.cluster_dir, Silent(), lambda observed: None) is False
+    assert {path.name: path.read_bytes() for path in site.cluster_dir.folder.iterdir()} == files
+    other.up()
+    other.down()
+    assert {path.name: path.read_bytes() for path in site.cluster_dir.folder.iterdir()} == files
+    site.assert_complete()
+
+
+def test_a_folder_of_an_older_release_stays_where_nothing_proves_it(make_site):
+    site = make_site()
+    site.up()
+    (site.cluster_dir.folder / "cloud.json").unlink()
+    assert elsewhere(site, "another").down() is False
+    assert site.cluster_dir.private_key.exists()
+    assert find_cluster_dir(site.cloud, "analytics").folder == site.cluster_dir.folder
+    assert site.down()
+    assert not site.cluster_dir.folder.exists()
+
+
+def test_a_colleagues_cluster_is_refused_unless_that_is_meant(make_site, monkeypatch, tmp_path):
+    site = make_site()
+    before = site.cloud.lists()
+    site.up()
+    complete = site.cloud.lists()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
+    # Nova shows a user's own key pairs only.
+    site.cloud.keys.pop("provision-analytics")
+    theirs = type(site)(site.cloud, site.spec)
+    for keys in ("none", "others"):
+        if keys == "others":
+            theirs.cluster_dir.ensure_key()
+        with pytest.raises(UsageError, match="its keys are not in") as caught:
+            theirs.down()
+        assert "--foreign" in caught.value.hint
+    assert site.cloud.lists()[:2] == complete[:2]
+    shown = []
+    removed = down(
+        theirs.cloud, theirs.cluster_dir, Silent(), lambda seen: shown.extend(seen.listed()), foreign=True,
+        sleep=lambda _: None,
+    )  # fmt: skip
+    assert removed
+    assert ("server", "analytics-master") in shown
+    assert theirs.cluster_dir.private_key.exists()
+    assert site.cloud.lists() == before
+
+
+def test_a_renamed_server_is_removed(make_site):
+    site = make_site()
+    before = site.cloud.lists()
+    site.up()
+    for vm in site.cloud.vms.values():
+        if vm["metadata"][resources.META_CLUSTER] == "analytics":
+            vm["name"] = "renamed in Horizon"
+    site.down()
+    assert site.cloud.lists() == before

@@ -131,7 +131,7 @@ def test_a_quota_that_is_too_small(make_site):
     site = make_site()
     resolved = resolve(site.cloud, site.spec, ObservedCluster(), "c.yaml")
     plan = make_plan(resolved.desired_state(), ObservedCluster())
-    check_quota(site.cloud, resolved, plan)
+    check_quota(site.cloud, resolved, plan, ObservedCluster())
     site.cloud.limits = {"instances": 2}
     with pytest.raises(UsageError, match="quota of this project is too small: 3 instances, 2 left"):
-        check_quota(site.cloud, resolved, plan)
+        check_quota(site.cloud, resolved, plan, ObservedCluster())

@@ -10,6 +10,7 @@ import pytest
 from provision.adapters.openstack.cloud import TransientError
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import HubSpec, MasterSpec, NetworkSpec, PackagesSpec, SparkSpec, User, WorkersSpec
+from provision.model.cluster import resources
 
 KILLS = [(number, late) for number in range(1, 60) for late in (False, True)]
 
@@ -155,8 +156,31 @@ def test_fewer_workers(make_site):
     site = make_site(workers=4)
     site.up()
     site.spec = replace(site.spec, workers=WorkersSpec(count=2))
-    site.up()
+    with pytest.raises(UsageError, match="would remove workers or users: server analytics-worker-3"):
+        site.up()
+    site.up(remove=True)
     site.assert_complete(2)
+
+
+def test_a_removed_user_is_named(make_site):
+    site = make_site()
+    with_two = replace(site.spec, hub=HubSpec(users=(User("alice"), User("bob"))))
+    site.up(spec=with_two)
+    with pytest.raises(UsageError, match="would remove workers or users: user bob"):
+        site.up()
+    site.up(remove=True)
+    site.assert_nothing_to_do()
+
+
+def test_the_default_spec_is_refused_for_a_cluster_from_a_file(make_site):
+    site = make_site(workers=5)
+    site.up()
+    writes = len(site.cloud.writes)
+    default = replace(site.spec, workers=WorkersSpec(count=2))
+    with pytest.raises(UsageError, match=r"analytics was made from cluster\.yaml") as caught:
+        site.up(spec=default, remove=True, source="the default cluster (there is no cluster.yaml here)")
+    assert "with -f" in caught.value.hint
+    assert len(site.cloud.writes) == writes
 
 
 def test_a_lost_worker_is_made_again(make_site):
@@ -401,6 +425,29 @@ def test_another_machine_is_stopped(make_site, monkeypatch, tmp_path):
         other.up()
     assert "copy that folder here" in caught.value.hint
     assert len(site.cloud.writes) == writes
+
+
+def test_a_second_up_that_begins_at_the_same_time_stops(make_site):
+    site = make_site()
+    create = site.cloud.create_network
+    site.cloud.create_network = lambda name: (site.cloud.add("network", name, resources.mark(name)), create(name))[1]
+    with pytest.raises(ProvisionError, match="another `provision up` of cluster analytics is at work"):
+        site.up()
+    assert len(site.cloud.observe("analytics").networks) == 1
+    assert not site.cloud.observe("analytics").subnets
+    site.cloud.create_network = create
+    site.up()
+    site.assert_complete()
+
+
+def test_renamed_nodes_are_the_same_nodes(make_site):
+    site = make_site()
+    site.up()
+    nodes = site.cloud.observe("analytics").nodes
+    for server in nodes[:2]:
+        site.cloud.vms[server.id]["name"] = "renamed in Horizon"
+    site.assert_nothing_to_do()
+    assert [server.id for server in site.assert_complete().nodes] == [server.id for server in nodes]
 
 
 def test_two_at_once_on_one_machine(make_site):

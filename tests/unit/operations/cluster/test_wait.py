@@ -37,8 +37,8 @@ class Script:
                 found.append(Server(one, one, "master" if "master" in one else "worker", status, address=address))
         return tuple(found)
 
-    def building(self, name):
-        return frozenset(server.id for server in self.servers(name) if server.status == "BUILD")
+    def building(self):
+        return frozenset(server.id for server in self.servers(None) if server.status == "BUILD")
 
     def console(self, server):
         self.console_reads += 1

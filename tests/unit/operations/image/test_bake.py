@@ -22,7 +22,7 @@ class Cloud:
     def golden_images(self, cloud):
         return self.here
 
-    def upload(self, cloud, path, inputs):
+    def upload(self, cloud, path, inputs, uploader):
         self.done.append(("upload", inputs))
         return "new"
 
@@ -30,8 +30,8 @@ class Cloud:
         self.done.append(("remove", image_id))
 
 
-def image(name, status="active", inputs=NOW.image):
-    return CloudImage(name, status, inputs, 1, "2026-01-01")
+def image(name, status="active", inputs=NOW.image, uploader="this machine"):
+    return CloudImage(name, status, inputs, 1, "2026-01-01", uploader)
 
 
 @pytest.fixture
@@ -55,6 +55,8 @@ def cached(tmp_path, monkeypatch):
             "new",
             [("remove", "b"), ("remove", "c"), ("upload", NOW.image)],
         ),
+        # An upload of a colleague, or of a release that did not say whose it is.
+        ([image("b", "saving", uploader="other"), image("c", "queued", uploader="")], "new", [("upload", NOW.image)]),
         ([image("d", "deactivated")], "new", [("upload", NOW.image)]),
     ],
 )
@@ -62,6 +64,7 @@ def test_uploads_only_what_is_not_there_and_removes_what_broke_off(cached, monke
     cloud = Cloud(*here)
     for name in ("golden_images", "upload", "delete"):
         monkeypatch.setattr(images, name, getattr(cloud, name))
+    (cached.parents[1] / "uploader").write_text("this machine")
     assert bake.ensure_image(None, Silent()) == result
     assert cloud.done == done
 
