@@ -56,11 +56,16 @@ class ClusterDir:
         for made in (first, *others):
             if (kept := made.place()) and kept.same(place):
                 return made
-        if first.place() is None and (not first.private_key.exists() or first.public_key() == key):
+        if first.unclaimed or (first.place() is None and first.public_key() == key):
             return first
         cloud = quote(place.cloud, safe="")
         names = itertools.chain([f"{name}@{cloud}"], (f"{name}@{cloud}-{number}" for number in itertools.count(2)))
         return next(cls(name, folder) for each in names if not (folder := first.folder.with_name(each)).exists())
+
+    @property
+    def unclaimed(self) -> bool:
+        """Whether no project has the folder yet: it goes to the first one that asks."""
+        return self.place() is None and not self.private_key.exists()
 
     def place(self) -> CloudProject | None:
         """Return the project that the folder belongs to; None if it does not say."""

@@ -63,6 +63,7 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool, remove: boo
 
     Waits until it works, and says where to log in.
     """
+    from provision.adapters.cluster_dir import ClusterDir
     from provision.adapters.openstack.cloud import connect
     from provision.operations.cluster.resolve import find_cluster_dir
     from provision.operations.cluster.up import Up, ensure_cloud, helpers_for
@@ -80,6 +81,10 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool, remove: boo
         if made and not yes:
             ask("Do this?", default=not made.of("remove"))
 
+    first = ClusterDir(spec.name)
+    if first.unclaimed:
+        # Nothing tells which project's folder this is going to be: a package that cannot be had starts no cloud.
+        ensure_bundle(spec.packages, first, source_of(file), progress)
     ensure_cloud(spec, progress)
     cloud = connect(spec.cloud, source_of(file))
     cluster_dir = find_cluster_dir(cloud, spec.name)

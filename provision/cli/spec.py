@@ -52,11 +52,11 @@ def load_spec(file: Path | None, *, files: bool = True) -> ClusterSpec:
 
 def source_of(file: Path | None) -> str:
     """Return what errors call the spec: its file, or the default cluster."""
-    from provision.clusterfile.loading import FILE
+    from provision.clusterfile.loading import DEFAULT_SOURCE, FILE
 
     if file is not None:
         return str(file)
-    return str(FILE) if FILE.exists() else "the default cluster (there is no cluster.yaml here)"
+    return str(FILE) if FILE.exists() else DEFAULT_SOURCE
 
 
 @click.command()

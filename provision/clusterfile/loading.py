@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from provision.base.model import PackagesSpec
 
 FILE: Final = Path("cluster.yaml")
+DEFAULT_SOURCE: Final = "the default cluster (there is no cluster.yaml here)"
+"""What stands for the file of the default spec, in errors too."""
 DEFAULT_NAME: Final = "analytics"
 BYTES_AT_MOST: Final = 1 << 20
 _MISSING: Final[dict[tuple[str | int, ...], str]] = {

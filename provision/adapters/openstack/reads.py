@@ -285,7 +285,6 @@ class Reads(Tags):
             key=meta.get(resources.META_KEY, ""),
             origin=meta.get(resources.META_ORIGIN, ""),
             users=resources.read_users(meta) if role == "master" else None,
-            certificate=meta.get(resources.META_CERTIFICATE, ""),
         )
 
     @retry_transient

@@ -197,19 +197,16 @@ class Writes(Tags):
         with self.asking("starting a server"):
             act(server)
 
-    @retry_transient
     def delete_server(self, server: str) -> None:
         """Request a VM's deletion, without waiting for it."""
         with self.asking("deleting a server"):
             self.connection.compute.delete_server(server, ignore_missing=True)
 
-    @retry_transient
     def delete_key(self, name: str) -> None:
         """Delete the key pair."""
         with self.asking("deleting the key pair"):
             self.connection.compute.delete_keypair(resources.key_name(name), ignore_missing=True)
 
-    @retry_transient
     def remove_interface(self, router: str, port: str) -> None:
         """Detach a router from the network: `port` is its port there."""
         from openstack import exceptions as sdk
@@ -220,7 +217,6 @@ class Writes(Tags):
             except sdk.NotFoundException:
                 return
 
-    @retry_transient
     def delete(self, kind: Kind, id: str) -> None:  # noqa: A002
         """Delete a Neutron resource; one that is gone already is no error. Raises BusyError for one in use."""
         network = self.connection.network

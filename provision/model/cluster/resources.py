@@ -40,8 +40,6 @@ META_ORIGIN: Final = "provision_origin"
 """On the master: the name of the spec's file, or DEFAULT_ORIGIN."""
 META_USERS: Final = "provision_users"
 """On the master: the notebook users, in as many values as they need (user_metadata)."""
-META_CERTIFICATE: Final = "provision_certificate"
-"""On the master: the day on which the certificate ends that its Hub was given (2027-01-31)."""
 DEFAULT_ORIGIN: Final = "default"
 """The META_ORIGIN of a cluster that was made without a cluster.yaml."""
 VALUE_AT_MOST: Final = 255
@@ -244,8 +242,6 @@ class Server:
     """A master's META_ORIGIN."""
     users: tuple[str, ...] | None = None
     """A master's users; None if it does not say."""
-    certificate: str = ""
-    """A master's META_CERTIFICATE."""
     renamed: str = ""
     """The name that somebody has given it since; `name` is the one that it was created with."""
 

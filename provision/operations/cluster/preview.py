@@ -15,6 +15,7 @@ from provision.model.cluster.resources import ObservedCluster
 from provision.model.localcloud.settings import FLAVORS
 from provision.operations.cluster.resolve import (
     GOLDEN,
+    ResolvedSpec,
     check_ownership,
     find_cluster_dir,
     resolve,
@@ -42,18 +43,17 @@ def preview(spec: ClusterSpec, source: str) -> Plan:
         return _with_packages(made, spec, ClusterDir(spec.name))
     cluster_dir = find_cluster_dir(cloud, spec.name)
     observed = cloud.observe(spec.name)
-    made = _preview(spec, source, cloud, cluster_dir, observed)
-    if file := made_from_another(resolve(cloud, spec, observed, source).desired_state(), observed):
+    check_ownership(cluster_dir, observed, cloud.place())
+    resolved = resolve(cloud, spec, observed, source)
+    made = _preview(resolved, cloud, observed, WaitingData(waiting_data(cluster_dir.folder)))
+    if file := made_from_another(resolved.desired_state(), observed):
         note = f"the cluster was made from {file}, and this is {source}: `up` refuses it"
         made = replace(made, notes=(*made.notes, note))
     return _with_packages(made, spec, cluster_dir)
 
 
-def _preview(spec: ClusterSpec, source: str, cloud: Cloud, cluster_dir: ClusterDir, observed: ObservedCluster) -> Plan:
-    check_ownership(cluster_dir, observed, cloud.place())
-    data = WaitingData(waiting_data(cluster_dir.folder))
-    resolved = resolve(cloud, spec, observed, source)
-    if spec.image != GOLDEN:
+def _preview(resolved: ResolvedSpec, cloud: Cloud, observed: ObservedCluster, data: WaitingData) -> Plan:
+    if resolved.spec.image != GOLDEN:
         return make_plan(resolved.desired_state(), observed, data)
     from provision.operations.image.bake import find_image  # it imports the Docker SDK, which takes 0.2 s
 

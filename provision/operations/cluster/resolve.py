@@ -11,6 +11,7 @@ from provision.adapters import net
 from provision.adapters.cluster_dir import ClusterDir
 from provision.adapters.openstack.cloud import External, Image
 from provision.base.errors import UsageError
+from provision.clusterfile.loading import DEFAULT_SOURCE
 from provision.model.cluster import example
 from provision.model.cluster import plan as planning
 from provision.model.cluster.plan import DesiredState
@@ -66,7 +67,7 @@ class ResolvedSpec:
             packages=request(spec.packages),
             same_image=refresh or spec.image != GOLDEN,
             users=tuple(user.name for user in spec.hub.users),
-            origin=Path(self.source).name if "(there is no" not in self.source else "",
+            origin=Path(self.source).name if self.source != DEFAULT_SOURCE else "",
             source=self.source,
         )
 

@@ -14,12 +14,15 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from provision.adapters.cluster_dir import ClusterDir
-from provision.cli.cluster import lines, show_summary, status
+from provision.base.errors import UsageError
+from provision.cli.cluster import lines, show_summary, status, up
 from provision.cli.main import main
 from provision.cli.terminal import TerminalProgress
 from provision.model.cluster.plan import Plan, Step
 from provision.model.cluster.resources import ObservedCluster
+from provision.operations.cluster import up as operation
 from provision.operations.cluster.up import Summary
+from provision.operations.packages import resolution
 
 
 def run(*arguments, cwd, **environment):
@@ -279,3 +282,17 @@ def test_a_mistyped_command(tmp_path, typed, said):
     done = run(typed, cwd=tmp_path)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def test_a_package_that_cannot_be_had_starts_no_cloud(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    Path("cluster.yaml").write_text("name: analytics\npackages: [nonesuch==1]\n")
+
+    def refuse(*_arguments):
+        raise UsageError("packages: nonesuch cannot be had", "Correct it.")
+
+    monkeypatch.setattr(resolution, "ensure_bundle", refuse)
+    monkeypatch.setattr(operation, "ensure_cloud", lambda *_arguments: pytest.fail("the cloud was started"))
+    with pytest.raises(UsageError, match="nonesuch cannot be had"):
+        up.callback(file=None, yes=True, timeout=1, replace=False, remove=False, without_data=False)

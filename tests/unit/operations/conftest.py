@@ -210,7 +210,6 @@ class FakeCloud:
                     key=vm["metadata"].get(resources.META_KEY, ""),
                     origin=vm["metadata"].get(resources.META_ORIGIN, ""),
                     users=resources.read_users(vm["metadata"]),
-                    certificate=vm["metadata"].get(resources.META_CERTIFICATE, ""),
                 )
             )
             if vm["deleting"]:

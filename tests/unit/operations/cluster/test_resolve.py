@@ -8,9 +8,9 @@ from ipaddress import IPv4Network
 import pytest
 
 from provision.adapters import net
-from provision.adapters.openstack.cloud import External
+from provision.adapters.openstack.cloud import External, Image
 from provision.base.errors import UsageError
-from provision.base.model import ClusterSpec, Flavor, HubSpec, NetworkSpec, Tls
+from provision.base.model import ClusterSpec, Flavor, HubSpec, MasterSpec, NetworkSpec, Tls, WorkersSpec
 from provision.model.cluster.plan import plan as make_plan
 from provision.model.cluster.resources import Floating, ObservedCluster, Rule, Server
 from provision.operations.cluster.resolve import check_quota, resolve, resolve_without_cloud, used_image
@@ -125,6 +125,26 @@ def test_new_nodes_get_the_image_of_the_others():
     servers = (Server("2", "a-worker-1", "worker", image="img-2"), Server("1", "a-master", "master", image="img-1"))
     assert used_image(ObservedCluster(servers=servers)) == "img-1"
     assert used_image(ObservedCluster()) == ""
+
+
+@pytest.mark.parametrize(
+    ("disk", "image", "said"),
+    [
+        (0, Image("i"), "small has no disk of its own"),
+        (4, Image("i", min_disk=5), "small has a disk of 4 GiB, and image 'other' needs 5"),
+        (4, Image("i", size=(4 << 30) + 1), "small has a disk of 4 GiB, and image 'other' needs 5"),
+    ],
+)
+def test_a_flavor_whose_disk_cannot_hold_the_image(make_site, monkeypatch, disk, image, said):
+    site = make_site()
+    flavors = {"small": Flavor("small", 1, 2048, disk), "large": Flavor("large", 1, 2048, 5)}
+    spec = ClusterSpec("a", image="other", master=MasterSpec("large"), workers=WorkersSpec(1, "small"))
+    monkeypatch.setattr(site.cloud, "flavors", lambda: flavors)
+    monkeypatch.setattr(site.cloud, "image", lambda _name: image)
+    with pytest.raises(UsageError) as caught:
+        resolve(site.cloud, spec, ObservedCluster(), "c.yaml")
+    assert caught.value.message.startswith(f"c.yaml: workers.flavor: {said}")
+    assert caught.value.hint == "Choose one with a larger disk: large."
 
 
 def test_a_quota_that_is_too_small(make_site):

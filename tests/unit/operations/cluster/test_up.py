@@ -10,6 +10,7 @@ import pytest
 from provision.adapters.openstack.cloud import TransientError
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import HubSpec, MasterSpec, NetworkSpec, PackagesSpec, SparkSpec, User, WorkersSpec
+from provision.clusterfile.loading import DEFAULT_SOURCE
 from provision.model.cluster import resources
 
 KILLS = [(number, late) for number in range(1, 60) for late in (False, True)]
@@ -178,7 +179,7 @@ def test_the_default_spec_is_refused_for_a_cluster_from_a_file(make_site):
     writes = len(site.cloud.writes)
     default = replace(site.spec, workers=WorkersSpec(count=2))
     with pytest.raises(UsageError, match=r"analytics was made from cluster\.yaml") as caught:
-        site.up(spec=default, remove=True, source="the default cluster (there is no cluster.yaml here)")
+        site.up(spec=default, remove=True, source=DEFAULT_SOURCE)
     assert "with -f" in caught.value.hint
     assert len(site.cloud.writes) == writes
 
