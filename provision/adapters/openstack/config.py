@@ -185,7 +185,9 @@ def _where_to_add(name: str, file: Path | None) -> str:
                     f"{other} has it, and is not read because {file} is there: move the entry, or set "
                     f"OS_CLIENT_CONFIG_FILE={other}."
                 )
-    return f"Add it to {file or _first_file()}, or name another one in the spec (field `cloud`)."
+    # One that OS_CLIENT_CONFIG_FILE names is meant, also where openstacksdk has passed it over in silence.
+    wanted = os.environ.get("OS_CLIENT_CONFIG_FILE") or file or _first_file()
+    return f"Add it to {wanted}, or name another one in the spec (field `cloud`)."
 
 
 def _first_file() -> Path:

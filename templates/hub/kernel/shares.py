@@ -316,8 +316,8 @@ class Watcher:
             self.allocation.folder.remove(self.allocation.app_id)
         self.allocation = None
         self.busy_at, self.gave, self.waits_since, self.told = None, 0, None, False
-        # Not one that computes on the master alone (local[2]).
-        if context is not None and context.master.startswith("spark://"):
+        # Not one that is being made or stopped, nor one that computes on the master alone (local[2]).
+        if getattr(context, "_jsc", None) and context.master.startswith("spark://"):
             self.allocation = Allocation(context)
 
     def look(self):

@@ -336,3 +336,11 @@ def test_a_notebook_that_does_nothing_asks_nobody(cluster, monkeypatch):
     monkeypatch.delattr(shares, "ask")
     cluster.look()
     assert cluster.limits == []
+
+
+@pytest.mark.parametrize("context", [None, SimpleNamespace(), SimpleNamespace(_jsc=None)], ids=["none", "new", "stopped"])
+def test_a_context_that_is_being_made_or_stopped_is_not_followed(context):
+    watcher = shares.Watcher(print)
+    watcher.follow(context)
+    watcher.look()
+    assert watcher.allocation is None
