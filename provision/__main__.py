@@ -1,5 +1,5 @@
 """`python -m provision` is `provision`."""
 
-from provision.cli.main import main
+from provision.cli.entry import main
 
 main()

@@ -7,6 +7,7 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from provision.adapters.host.certificates import signed_by
 from provision.base.constants import PORTS
 
 if TYPE_CHECKING:
@@ -76,29 +77,46 @@ def spark_master(address: str, timeout: float = 5) -> SparkMaster | None:
         return None
 
 
-def hub_answers(address: str, port: int, certificate: Path, *, authority: bool, timeout: float = 8) -> str:
+def hub_answers(
+    address: str, port: int, certificate: Path, *, authority: bool, expired: bool = False, timeout: float = 8
+) -> str:
     """Ask the Hub for its health over HTTPS; return what is wrong, empty when it is well.
 
     `certificate` is a PEM file: of the authority that must have signed the Hub's certificate, or (with `authority`
-    False) of the very certificate that the Hub must present.
+    False) of the very certificate that the Hub must present. `expired`: one that the authority signed counts although
+    its time is over.
     """
     import requests
 
-    url = f"https://{address}:{port}/hub/health"
     try:
-        with requests.Session() as session:
-            session.trust_env = False
-            if not authority:
-                session.mount("https://", _pinned(certificate))
-            answer = session.get(url, timeout=timeout, verify=str(certificate) if authority else True)
-        answer.raise_for_status()
-    except requests.exceptions.SSLError as error:
-        return f"its certificate is not the cluster's: {error}"
+        pem = certificate.read_text()
+        try:
+            _ask_hub(address, port, timeout, authority=certificate if authority else None, pinned=leaf(pem))
+        except requests.exceptions.SSLError as error:
+            if "certificate has expired" not in str(error):
+                return f"its certificate is not the cluster's: {error}"
+            served = served_certificate(address, port)
+            if not (expired and served and signed_by(served, pem)):
+                return "its certificate has expired"
+            _ask_hub(address, port, timeout, authority=None, pinned=served)
     except requests.RequestException as error:
         return f"it does not answer yet ({type(error).__name__})"
-    except OSError as error:
+    except (OSError, ValueError) as error:
         return f"{certificate} cannot be read: {error}"
     return ""
+
+
+def _ask_hub(address: str, port: int, timeout: float, *, authority: Path | None, pinned: bytes) -> None:
+    import requests
+
+    with requests.Session() as session:
+        session.trust_env = False
+        if not authority:
+            session.mount("https://", _pinned(pinned))
+        answer = session.get(
+            f"https://{address}:{port}/hub/health", timeout=timeout, verify=str(authority) if authority else True
+        )
+    answer.raise_for_status()
 
 
 def leaf(pem: str) -> bytes:
@@ -114,13 +132,13 @@ def served_certificate(address: str, port: int, timeout: float = 5) -> bytes | N
         return None
 
 
-def _pinned(certificate: Path) -> BaseAdapter:
-    """Return a transport that accepts this certificate alone, whatever host name it is for."""
+def _pinned(certificate: bytes) -> BaseAdapter:
+    """Return a transport that accepts this certificate (DER) alone, whatever host name it is for."""
     import hashlib
 
     from requests.adapters import HTTPAdapter
 
-    fingerprint = hashlib.sha256(leaf(certificate.read_text())).hexdigest()
+    fingerprint = hashlib.sha256(certificate).hexdigest()
 
     class Pinned(HTTPAdapter):
         def init_poolmanager(self, *args: object, **kwargs: object) -> None:

@@ -219,6 +219,9 @@ def _show_status(state: dict[str, Any], spec: ClusterSpec, cluster_dir: ClusterD
     out.print(table)
     hub, spark = state["hub"], state["spark"]
     out.print(f"Hub:        {hub['url'] or 'none'} ({'healthy' if hub['well'] else hub['problem']})", markup=False)
+    if hub["certificate_ends_soon"]:
+        renew = "Give hub.tls a new one" if spec.hub.tls else "`provision up` renews it"
+        out.print(f"            its certificate ends on {hub['certificate_ends']}. {renew}.", markup=False)
     alive = f"{spark['workers_alive']} of {spark['workers_wanted']} workers alive, {spark['cores']} cores"
     out.print(f"Spark UI:   {spark['ui'] or 'none'} ({alive if spark['answers'] else 'does not answer'})", markup=False)
     if cluster_dir.passwords.exists():

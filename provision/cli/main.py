@@ -1,15 +1,13 @@
-"""The `provision` command: its sub-commands, and the exit code of each kind of error."""
+"""The `provision` command: its sub-commands."""
 
 from __future__ import annotations
 
 import importlib
-import sys
 from typing import Final
 
 import click
 
 from provision import __version__
-from provision.base.errors import ProvisionError
 
 # Where each command is, and the first sentence of its help: `provision --help` imports none and stays under 0.3 s.
 # tests/unit/cli/test_main.py compares the sentence with the command's own.
@@ -85,23 +83,3 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="provision")
 def cli() -> None:
     """Spark for a team on any OpenStack, and the OpenStack itself, in one command."""
-
-
-def main() -> None:
-    """Run the command line; every expected error is one message, a hint and a fixed exit code."""
-    try:
-        code = cli.main(standalone_mode=False, prog_name="provision")
-        sys.exit(code if isinstance(code, int) else 0)
-    except ProvisionError as error:
-        from provision.cli.terminal import show_error
-
-        show_error(error)
-        sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo(
-            "Stopped. Run the same command again to go on, or `provision down` to remove what was made.", err=True
-        )
-        sys.exit(130)

@@ -41,11 +41,19 @@ if TYPE_CHECKING:
 @click.option(
     "--network", default="", help="Network whose addresses are registered; a SERVICE_NETWORK label overrides it."
 )
-@click.option("--address", default="", help="This host's address for published ports (default: the Consul agent's).")
+@click.option(
+    "--address",
+    default="",
+    help="This host's address, for published ports (default: the Consul agent's) and containers on its own network.",
+)
 @click.option("--host-id", default="", help="First part of every service id (default: the Docker host's name).")
 @click.option(
     "--resync", type=click.FloatRange(min=0.5), default=10, show_default=True, help="Seconds between full syncs."
 )
+@click.option("--reserve", default="", help="Names, separated by commas, that only the installation's containers get.")
+@click.option("--reserve-for", default="", help="The label KEY=VALUE that tells the installation's containers.")
+@click.option("--explicit", is_flag=True, help="Register only what a SERVICE_NAME key names.")
+@click.option("--tags", default="", help="Tags, separated by commas, that every service gets besides its own.")
 @click.option("--token", default="", envvar="CONSUL_HTTP_TOKEN", help="Consul ACL token.", show_default=False)
 @click.option(
     "--consul-token-file",
@@ -63,6 +71,10 @@ def registrator(
     address: str,
     host_id: str,
     resync: float,
+    reserve: str,
+    reserve_for: str,
+    explicit: bool,
+    tags: str,
     token: str,
     token_file: Path | None,
 ) -> None:
@@ -72,16 +84,31 @@ def registrator(
     """
     from provision.adapters.consul.catalogue import Catalogue
     from provision.adapters.docker.events import DockerEvents
+    from provision.model.registrator.keys import split_tags
     from provision.model.registrator.services import RegistratorSettings, token_hash
     from provision.operations.registrator import Registrator
 
     if not consul_url.startswith(("http://", "https://")):
         raise UsageError(f"--consul: {consul_url!r} is not a URL", "Write it as http://HOST:8500.")
+    reserved = frozenset(name.strip().lower() for name in reserve.split(",") if name.strip())
+    if bool(reserved) != ("=" in reserve_for):
+        raise UsageError("--reserve and --reserve-for belong together", "Write --reserve-for as KEY=VALUE.")
     token = _token(token_file) if token_file else token
     engine = DockerEvents(docker_url)
     # A check fails only after several missed resyncs, since a restart of the Registrator takes a while.
     ttl = max(60, round(6 * resync))
-    settings = RegistratorSettings(host_id or _host_name(engine), internal, network, address, ttl, token_hash(token))
+    settings = RegistratorSettings(
+        host_id or _host_name(engine),
+        internal,
+        network,
+        address,
+        ttl,
+        token_hash(token),
+        reserved,
+        reserve_for,
+        explicit,
+        tuple(split_tags(tags)),
+    )
     worker = Registrator(engine, Catalogue(consul_url, token), settings, log, resync)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import unicodedata
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,13 +28,17 @@ STDERR = Console(stderr=True, highlight=False)
 
 def show_error(error: ProvisionError) -> None:
     """Print an error: what is wrong, the last lines of output, and what to do."""
-    STDERR.print(f"[bold red]Error:[/] {escape(error.message)}", soft_wrap=True)
+    STDERR.print(f"[bold red]Error:[/] {escape(visible(error.message))}", soft_wrap=True)
     if error.detail:
-        STDERR.print(
-            "\n".join("  " + line for line in error.detail.rstrip().splitlines()[-10:]), markup=False, soft_wrap=True
-        )
+        lines = visible(error.detail.rstrip()).splitlines()[-10:]
+        STDERR.print("\n".join("  " + line for line in lines), markup=False, soft_wrap=True)
     if error.hint:
-        STDERR.print(f"[bold]What to do:[/] {escape(error.hint)}", soft_wrap=True)
+        STDERR.print(f"[bold]What to do:[/] {escape(visible(error.hint))}", soft_wrap=True)
+
+
+def visible(text: str) -> str:
+    """Spell out control characters, so that a value in a message does not steer the terminal that shows it."""
+    return "".join(each if each in "\n\t" or unicodedata.category(each) != "Cc" else ascii(each)[1:-1] for each in text)
 
 
 def duration(seconds: float) -> str:

@@ -62,6 +62,31 @@ def ensure_certificate(
     return Issued(cert_file.read_text(), key_file.read_text(), authority_pem)
 
 
+def last_day(pem: str) -> str:
+    """Return the day (ISO 8601, UTC) on which the first certificate of a PEM text ends."""
+    from cryptography.x509 import load_pem_x509_certificate
+
+    return load_pem_x509_certificate(pem.encode()).not_valid_after_utc.date().isoformat()
+
+
+def valid_until() -> str:
+    """Return the day (ISO 8601, UTC) until which a certificate has to be valid today, so that it is not renewed."""
+    return (datetime.now(UTC) + timedelta(days=RENEW_DAYS)).date().isoformat()
+
+
+def signed_by(certificate: bytes, authority: str) -> bool:
+    """Return whether a certificate (DER) was signed by an authority (PEM), whether or not it is still valid."""
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        signer = x509.load_pem_x509_certificate(authority.encode())
+        x509.load_der_x509_certificate(certificate).verify_directly_issued_by(signer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
 def _key() -> tuple[EllipticCurvePrivateKey, str]:
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat

@@ -281,6 +281,7 @@ class Reads(Tags):
             packages=meta.get(resources.META_PACKAGES, ""),
             smoke_tested=meta.get(resources.META_SMOKE_TESTED, ""),
             floating=meta.get(resources.META_FLOATING, ""),
+            certificate=meta.get(resources.META_CERTIFICATE, ""),
             fault=_one_line(str((server.fault or {}).get("message") or "")),
             key=meta.get(resources.META_KEY, ""),
             origin=meta.get(resources.META_ORIGIN, ""),

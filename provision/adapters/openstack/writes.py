@@ -186,7 +186,7 @@ class Writes(Tags):
         repeat(change)
 
     def start_server(self, server: str, status: str) -> None:
-        """Start a VM that has one of the statuses STARTABLE (model/cluster/plan.py)."""
+        """Start a VM that has one of the statuses STARTABLE (model/cluster/statuses.py)."""
         compute = self.connection.compute
         act = {
             "PAUSED": compute.unpause_server,

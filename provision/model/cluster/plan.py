@@ -24,6 +24,7 @@ from provision.model.cluster.resources import (
     natural,
     worker_names,
 )
+from provision.model.cluster.statuses import BUILDING, STARTABLE, refuse_stuck
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,18 +49,8 @@ Verb = Literal[
 ]
 _Any = TypeVar("_Any")
 
-STARTABLE: Final = {"SHUTOFF", "PAUSED", "SUSPENDED", "SHELVED", "SHELVED_OFFLOADED"}
-"""Server statuses that a step `start` ends."""
 _CHANGED: Final = "the spec's users, Hub, access, Spark settings or flavors have changed"
 """Nodes carry only the hash of the spec that they were set up with: it tells that something changed, not what."""
-BUILDING: Final = {"BUILD", "REBUILD", "REBOOT", "HARD_REBOOT", "MIGRATING", "RESIZE", "REVERT_RESIZE", "PASSWORD"}
-"""Server statuses that pass by themselves."""
-_STUCK: Final = {
-    "RESCUE": "Somebody repairs it. End that with `openstack server unrescue {id}`, and run it again.",
-    "VERIFY_RESIZE": "Decide with `openstack server resize confirm {id}` or `… resize revert {id}`, and run it again.",
-    "UNKNOWN": "The cloud has lost its hypervisor. Ask the cloud's administrator, and run it again.",
-}
-"""Server statuses that somebody else has to end, and how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +135,8 @@ class DesiredState:
     """The notebook users' names."""
     origin: str = ""
     """The name of the spec's file; empty for the default spec."""
+    certificate: str = ""
+    """The day (ISO 8601) until which the Hub's certificate has to be valid; empty if it is the user's own."""
     source: str = field(default="cluster.yaml", compare=False)
     """The spec's file, as errors name it."""
 
@@ -361,13 +354,11 @@ def _plan_servers(desired: DesiredState, observed: ObservedCluster) -> Iterator[
     for server in keep.values():
         if server.name in replaced:
             continue
-        _refuse_stuck(server)
+        refuse_stuck(server)
         if server.status in STARTABLE:
             yield Step("start", "server", server.name, f"it is {server.status}", (server.id,))
-        if server.spec != desired.spec:
-            yield Step("configure", "server", server.name, _CHANGED, (server.id,))
-        elif server.role == "master" and server.floating not in [floating.address for floating in observed.floatings]:
-            yield Step("configure", "server", server.name, "its floating IP has changed", (server.id,))
+        if why := _must_configure(desired, server, observed):
+            yield Step("configure", "server", server.name, why, (server.id,))
     for server in keep.values():
         if server.name not in replaced and server.packages != desired.packages:
             why = "they are not those of the spec" if desired.packages else "the spec has none any more"
@@ -389,14 +380,6 @@ def _remove(desired: DesiredState, keep: dict[str, Server], surplus: Sequence[Se
         if user not in desired.users:
             why = "hub.users does not name this user; the home goes to /var/backups/notebooks"
             yield Step("remove", "user", user, why, destructive=True)
-
-
-def _refuse_stuck(server: Server) -> None:
-    """Refuse a server in a status that neither passes by itself nor can be ended by starting it."""
-    if server.status in {"ACTIVE", "ERROR", *STARTABLE, *BUILDING}:
-        return
-    hint = _STUCK.get(server.status, "See `openstack server show {id}`; run it again once it is ACTIVE or SHUTOFF.")
-    raise UsageError(f"server {server.label} is {server.status}, and `up` cannot end that", hint.format(id=server.id))
 
 
 def _choose_servers(names: Sequence[str], servers: Sequence[Server]) -> tuple[dict[str, Server], list[Server]]:
@@ -428,6 +411,19 @@ def _must_replace(desired: DesiredState, server: Server, observed: ObservedClust
     if desired.same_image and desired.image and server.image != desired.image:
         return "it was created from another image", True
     return "", False
+
+
+def _must_configure(desired: DesiredState, server: Server, observed: ObservedCluster) -> str:
+    """Return why a server's settings must be brought to the spec; empty if they need not."""
+    if server.spec != desired.spec:
+        return _CHANGED
+    if server.role != "master":
+        return ""
+    if server.floating not in [floating.address for floating in observed.floatings]:
+        return "its floating IP has changed"
+    if server.certificate < desired.certificate:
+        return f"the Hub's certificate is valid until {server.certificate or 'a day that is not noted'}"
+    return ""
 
 
 def _create_servers(desired: DesiredState, missing: Sequence[str], replaced: set[str]) -> Iterator[Step]:

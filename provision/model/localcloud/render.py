@@ -10,6 +10,7 @@ from provision.model.localcloud import ovn
 from provision.model.localcloud.replicas import MAX_REPLICAS, SCALABLE_NAMES, replicas_variable, variable_name
 from provision.model.localcloud.settings import (
     CONSUL_CLIENTS,
+    LABEL,
     MEMBERS,
     MIGRATED,
     PHYSICAL_NETWORK,
@@ -18,6 +19,7 @@ from provision.model.localcloud.settings import (
     apis,
     members,
     peer,
+    reserved_names,
     tls_port,
 )
 from provision.model.templating import render
@@ -183,6 +185,8 @@ def environment(
         "PROVIDER_NETWORK": str(settings.provider),
         "TUNNEL_NETWORK": str(settings.tunnel),
         "PHYSICAL_NETWORK": PHYSICAL_NETWORK,
+        "LOCALCLOUD_LABEL": LABEL,
+        "RESERVED_NAMES": ",".join(reserved_names()),
         "PEER_CONSUL": peer("consul"),
         "PEER_MARIADB": peer("mariadb"),
         "PEER_RABBITMQ": peer("rabbitmq"),

@@ -212,6 +212,13 @@ def apis(settings: Settings) -> tuple[Api, ...]:
     )
 
 
+def reserved_names() -> tuple[str, ...]:
+    """List the names of services in Consul that are this local cloud's own, whether it runs them now or not."""
+    numbered = (f"{service}-{number}" for service in CLUSTERED for number in range(1, MEMBERS + 1))
+    names = {*INFRASTRUCTURE, "consul-ui", "registry", *numbered, *(api.name for api in apis(Settings()))}
+    return tuple(sorted(names))
+
+
 def tls_port(port: int) -> int:
     """Return the port inside HAProxy's container that serves, with TLS, what this machine publishes on `port`."""
     return port + 10_000

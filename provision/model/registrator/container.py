@@ -13,6 +13,7 @@ COMPOSE_SERVICE: Final = "com.docker.compose.service"
 COMPOSE_ONEOFF: Final = "com.docker.compose.oneoff"
 PREFIX: Final = "SERVICE_"
 """Prefix of the labels and environment variables that are meant for the Registrator."""
+PROTOCOLS: Final = ("tcp", "udp", "sctp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """The relevant part of `docker inspect`; `env` and `labels` hold the SERVICE_* keys only."""
+    """The relevant part of `docker inspect`; `env` and `labels` hold the SERVICE_* keys, `marks` all other labels."""
 
     id: str
     name: str
@@ -59,6 +60,8 @@ class Container:
     """Whether it is running, and neither paused nor restarting."""
     env: tuple[tuple[str, str], ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
+    marks: frozenset[str] = frozenset()
+    """Labels that are not for the Registrator, as `key=value`."""
     swarm: bool = False
     """Whether it is a replica of a Swarm service, which can expose no ports except its image's."""
     project: str = ""
@@ -84,11 +87,17 @@ def parse_container(inspect: Mapping[str, Any]) -> Container:
     labels = config.get("Labels") or {}
     health = state.get("Health") or {}
     log = health.get("Log") or []
-    exposed = {_port(text) for text in (config.get("ExposedPorts") or {})}
+    exposed = {port for text in (config.get("ExposedPorts") or {}) for port in _ports(text)}
     bindings = []
     for text, places in (settings.get("Ports") or {}).items():
-        exposed.add(_port(text))
-        bindings += [Binding(_port(text), place["HostIp"], int(place["HostPort"])) for place in places or ()]
+        ports = _ports(text)
+        exposed.update(ports)
+        bindings += [
+            Binding(port, place.get("HostIp") or "", int(place["HostPort"]))
+            for port in ports
+            for place in places or ()
+            if place.get("HostPort", "").isdecimal()
+        ]
     return Container(
         id=inspect["Id"],
         name=inspect["Name"].lstrip("/"),
@@ -97,6 +106,7 @@ def parse_container(inspect: Mapping[str, Any]) -> Container:
         serving=bool(state["Running"]) and not state.get("Paused") and not state.get("Restarting"),
         env=tuple(_pair(text) for text in config.get("Env") or () if text.startswith(PREFIX)),
         labels=tuple((key, value) for key, value in sorted(labels.items()) if key.startswith(PREFIX)),
+        marks=frozenset(f"{key}={value}" for key, value in labels.items() if not key.startswith(PREFIX)),
         swarm="com.docker.swarm.service.id" in labels,
         project=labels.get(COMPOSE_PROJECT) or labels.get("com.docker.stack.namespace") or "",
         network_mode=(inspect.get("HostConfig") or {}).get("NetworkMode") or "default",
@@ -113,9 +123,13 @@ def parse_container(inspect: Mapping[str, Any]) -> Container:
     )
 
 
-def _port(text: str) -> ContainerPort:
-    number, _, protocol = text.partition("/")
-    return ContainerPort(int(number), protocol or "tcp")
+def _ports(text: str) -> list[ContainerPort]:
+    """Read `80/tcp`, or a range: not every builder takes those apart. Text that is no port is none."""
+    numbers, _, protocol = text.partition("/")
+    first, _, last = numbers.partition("-")
+    if not (first.isdecimal() and (last or first).isdecimal()):
+        return []
+    return [ContainerPort(number, protocol or "tcp") for number in range(int(first), int(last or first) + 1)]
 
 
 def _pair(text: str) -> tuple[str, str]:

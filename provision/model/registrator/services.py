@@ -11,10 +11,12 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from provision.model.registrator.container import PREFIX, Container, ContainerNetwork, ContainerPort
+from provision.model.registrator.keys import base_name, keys_for, named_ports, split_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from provision.model.registrator.container import Container, ContainerNetwork, ContainerPort
 
 OWNER_KEY: Final = "registrator"
 """Metadata key: the id of the host whose Registrator registered the service."""
@@ -49,6 +51,18 @@ class RegistratorSettings:
     """Seconds after which a HEALTHCHECK that is no longer reported counts as failed."""
     token_hash: str = ""
     """Hash of our Consul token, if there is one. Consul keeps with each service the token that registered it."""
+    reserved: frozenset[str] = frozenset()
+    """Names of services, in lower case, that only containers with the label `reserved_for` may have."""
+    reserved_for: str = ""
+    """`key=value`; containers with this label also come first where two claim one service id."""
+    explicit: bool = False
+    """Whether only services are registered that a SERVICE_NAME key names."""
+    tags: tuple[str, ...] = ()
+    """Tags that every service gets besides its own."""
+
+    def owns(self, container: Container) -> bool:
+        """Whether a container is one of those that reserved names are for."""
+        return bool(self.reserved_for) and self.reserved_for in container.marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +110,7 @@ class Changes:
 
 def wanted_services(containers: Iterable[Container], settings: RegistratorSettings) -> WantedServices:
     """Return every service that these containers should have on this host."""
-    by_age = sorted(containers, key=lambda each: (each.created, each.id))
+    by_age = sorted(containers, key=lambda each: (not settings.owns(each), each.created, each.id))
     known = {each.id: each for each in by_age} | {each.name: each for each in by_age}
     services: dict[str, Service] = {}
     problems: list[str] = []
@@ -106,10 +120,11 @@ def wanted_services(containers: Iterable[Container], settings: RegistratorSettin
         found, trouble = _services_of(container, known, settings)
         problems += trouble
         for service in found:
-            if service.id in services:
-                problems.append(f"{container.name}: another container already has the service id {service.id}")
-            else:
-                services[service.id] = service
+            holder = services.setdefault(service.id, service)
+            if holder is not service:
+                same = _container_of(holder) == _container_of(service)
+                whose = "another port of it" if same else "another container"
+                problems.append(f"{container.name}: {whose} already has the service id {service.id}")
     return WantedServices(services, tuple(problems))
 
 
@@ -164,6 +179,10 @@ def _unchanged(id_: str, existing: Mapping[str, Any]) -> Service:
     return Service(id_, {"ID": id_, "Name": existing["Service"], "Meta": dict(_meta(existing)), **kept})
 
 
+def _container_of(service: Service) -> str:
+    return str(service.registration["Meta"][CONTAINER_KEY])
+
+
 def _owner(service: Mapping[str, Any]) -> str:
     return str(_meta(service).get(OWNER_KEY, ""))
 
@@ -198,15 +217,45 @@ def _services_of(
         owner = known[owner.shares_with]
     if owner is not container or container.swarm:
         # Docker does not let such a container expose ports, so its SERVICE_<port>_* keys name them.
-        ports |= _named_ports(container)
+        ports |= named_ports(container)
     places, problem = _places(container, owner, sorted(ports), settings)
     if problem:
         # It is no problem if no port is to be registered.
-        asks = [port for port in sorted(ports) if not _metadata(container, port.number)[0].get("ignore")]
+        asks = [port for port in sorted(ports) if not keys_for(container, port)[0].get("ignore")]
         return [], [f"{container.name}: {problem}"] if asks else []
-    several = len(places) > 1
-    services = (_service(container, port, place, several=several, settings=settings) for port, place in places.items())
-    return [service for service in services if service], []
+    wanted = _identified(container, list(places), settings)
+    found, trouble = [], []
+    for port, (name, id_) in wanted.items():
+        if name.lower() in settings.reserved and not settings.owns(container):
+            trouble.append(f"{container.name}: the name {name} is reserved for containers with {settings.reserved_for}")
+        else:
+            found.append(_service(container, port, places[port], (name, id_), settings))
+    return found, trouble
+
+
+def _identified(
+    container: Container, ports: Sequence[ContainerPort], settings: RegistratorSettings
+) -> dict[ContainerPort, tuple[str, str]]:
+    """Return the name and the id of each port's service, without those that are to be ignored."""
+    wanted: dict[ContainerPort, tuple[str, str]] = {}
+    for port in ports:
+        metadata, from_port = keys_for(container, port)
+        if metadata.get("ignore") or (settings.explicit and not metadata.get("name")):
+            continue
+        name = metadata.get("name") or base_name(container)
+        if len(ports) > 1 and "name" not in from_port:
+            name = f"{name}-{port.number}"
+        wanted[port] = name, metadata.get("id") or f"{settings.host_id}:{container.name}:{port.suffix}"
+    # Consul keeps one service of an id. Where ports share one, as much of the port is added as it takes.
+    sharing: dict[str, list[ContainerPort]] = {}
+    for port, (_, id_) in wanted.items():
+        sharing.setdefault(id_, []).append(port)
+    for id_, several in sharing.items():
+        one_number = len({port.number for port in several}) == 1
+        for port in several if len(several) > 1 else ():
+            end = port.suffix.removeprefix(str(port.number)) if one_number else f":{port.suffix}"
+            wanted[port] = wanted[port][0], f"{id_}{end}"
+    return wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,38 +272,48 @@ def _places(
     container: Container, owner: Container, ports: Sequence[ContainerPort], settings: RegistratorSettings
 ) -> tuple[dict[ContainerPort, _Place], str]:
     """Return where each port is reached, or why none is."""
-    if owner.network_mode == "host":
-        return {port: _Place(settings.address, port.number) for port in ports}, ""
     if not settings.internal:
-        found = {}
-        for port in ports:
-            # Docker lists a published port once for each address family. IPv4 comes first, then the lowest port.
-            of_port = sorted(
-                (each for each in owner.bindings if each.port == port),
-                key=lambda each: (":" in each.host_ip, each.host_port, each.host_ip),
-            )
-            if of_port:
-                binding = of_port[0]
-                address = settings.address if binding.host_ip in _ANYWHERE else binding.host_ip
-                found[port] = _Place(address, binding.host_port)
-        return found, ""
+        return _published(owner, ports, settings), ""
     if not ports:
         return {}, ""
     network, problem = _network(container, owner, settings)
     if not network:
         return {}, problem
-    address = network.ipv4 or network.ipv6
+    on_host = owner.network_mode == "host"
+    address = settings.address if on_host else network.ipv4 or network.ipv6
     if not address:
-        # Docker assigns it a moment later, and reports that with an event.
-        return {}, f"no address on the network {network.name} yet"
-    return {port: _Place(address, port.number, network.ipv6 if network.ipv4 else "") for port in ports}, ""
+        # On the host's network it has none of its own, and an empty one would be the Consul agent's. On others Docker
+        # assigns it a moment later, and reports that with an event.
+        missing = "say the host's address with --address" if on_host else "no address there yet"
+        return {}, f"it is on the network {network.name}: {missing}"
+    ipv6 = network.ipv6 if network.ipv4 else ""
+    return {port: _Place(address, port.number, ipv6) for port in ports}, ""
+
+
+def _published(
+    owner: Container, ports: Sequence[ContainerPort], settings: RegistratorSettings
+) -> dict[ContainerPort, _Place]:
+    if owner.network_mode == "host":
+        return {port: _Place(settings.address, port.number) for port in ports}
+    found = {}
+    for port in ports:
+        # Docker lists a published port once for each address family. IPv4 comes first, then the lowest port.
+        of_port = sorted(
+            (each for each in owner.bindings if each.port == port),
+            key=lambda each: (":" in each.host_ip, each.host_port, each.host_ip),
+        )
+        if of_port:
+            binding = of_port[0]
+            address = settings.address if binding.host_ip in _ANYWHERE else binding.host_ip
+            found[port] = _Place(address, binding.host_port)
+    return found
 
 
 def _network(
     container: Container, owner: Container, settings: RegistratorSettings
 ) -> tuple[ContainerNetwork | None, str]:
     """Choose the network whose address is registered: by label, else by option, else the only one."""
-    label = _metadata(container, None)[0].get("network") or _metadata(owner, None)[0].get("network")
+    label = keys_for(container, None)[0].get("network") or keys_for(owner, None)[0].get("network")
     asked = label or settings.network
     if asked:
         # Compose files and Swarm stacks call their networks by short names.
@@ -264,31 +323,26 @@ def _network(
                 return network, ""
         # Containers outside the option's network are not registered at all; a wrong label is an error.
         return None, f"it is not on the network {label}" if label else ""
+    if not owner.networks or owner.network_mode == "none":
+        return None, "it is on no network"
     if len(owner.networks) == 1:
         return owner.networks[0], ""
-    if not owner.networks:
-        return None, "it is on no network"
     names_there = ", ".join(network.name for network in owner.networks)
     return None, f"it is on several networks ({names_there}): say which with SERVICE_NETWORK or --network"
 
 
 def _service(
-    container: Container, port: ContainerPort, place: _Place, *, several: bool, settings: RegistratorSettings
-) -> Service | None:
-    """Return the service for one port; None if it is to be ignored."""
-    metadata, from_port = _metadata(container, port.number)
-    if metadata.get("ignore"):
-        return None
-    name = metadata.get("name") or _base_name(container)
-    if several and "name" not in from_port:
-        name = f"{name}-{port.number}"
-    tags = _tags(metadata.get("tags", ""))
+    container: Container, port: ContainerPort, place: _Place, called: tuple[str, str], settings: RegistratorSettings
+) -> Service:
+    """Return the service for one port, of the name and the id in `called`."""
+    name, id_ = called
+    metadata, _ = keys_for(container, port)
+    tags = [*split_tags(metadata.get("tags", "")), *settings.tags]
     if port.protocol != "tcp":
         tags.append(port.protocol)
-    id_ = metadata.get("id") or f"{settings.host_id}:{container.name}:{port.suffix}"
     extra = {key: value for key, value in metadata.items() if key not in _CONTROL_KEYS and not key.startswith("check_")}
     # Consul's own limits on metadata: 64 pairs, these characters, 512 bytes.
-    meta = {re.sub(r"[^A-Za-z0-9_-]", "_", key)[:128]: value[:512] for key, value in sorted(extra.items())[:60]}
+    meta = {re.sub(r"[^A-Za-z0-9_-]", "_", key)[:128]: _cut(value) for key, value in sorted(extra.items())[:60]}
     meta |= {OWNER_KEY: settings.host_id, CONTAINER_KEY: container.id[:12]}
     if settings.token_hash:
         meta[REGISTERED_BY_KEY] = settings.token_hash
@@ -326,9 +380,9 @@ def _check(
     host = f"[{place.address}]" if ":" in place.address else place.address
     at = f"{host}:{place.port}"
     check: dict[str, Any]
-    if path := metadata.get("check_http"):
+    if path := _path(metadata, "check_http"):
         check = {"HTTP": f"http://{at}{path}", "Method": metadata.get("check_http_method", "")}
-    elif path := metadata.get("check_https"):
+    elif path := _path(metadata, "check_https"):
         method = metadata.get("check_https_method") or metadata.get("check_http_method", "")
         check = {"HTTP": f"https://{at}{path}", "Method": method}
     elif command := metadata.get("check_cmd"):
@@ -361,41 +415,11 @@ def _check(
     return {key: value for key, value in check.items() if value not in ("", False)}
 
 
-def _metadata(container: Container, port: int | None) -> tuple[dict[str, str], frozenset[str]]:
-    """Return the SERVICE_* keys for one port, in lower case, and which of them are for that port only.
-
-    Labels override the environment, and a port's own keys override general ones.
-    """
-    general: dict[str, str] = {}
-    own: dict[str, str] = {}
-    for key, value in (*container.env, *container.labels):
-        name = key.removeprefix(PREFIX).lower()
-        number, _, rest = name.partition("_")
-        if number.isdecimal() and rest:
-            if int(number) == port:
-                own[rest] = value
-        elif name:
-            general[name] = value
-    return general | own, frozenset(own)
+def _path(metadata: Mapping[str, str], key: str) -> str:
+    """Return a check's path, or an empty text. With a slash in front nothing in it can name another host."""
+    path = metadata.get(key, "")
+    return f"/{path.removeprefix('/')}" if path else ""
 
 
-def _named_ports(container: Container) -> set[ContainerPort]:
-    """Return the ports that the container's keys name."""
-    found = (re.match(r"SERVICE_(\d{1,5})_", key) for key, _ in (*container.env, *container.labels))
-    numbers = {int(match[1]) for match in found if match}
-    # If the image exposes the port, it may be of another protocol.
-    numbers -= {port.number for port in container.exposed}
-    return {ContainerPort(number) for number in numbers if 0 < number < 65536}
-
-
-def _base_name(container: Container) -> str:
-    """Return the image's base name (`registry:5000/team/web:1.2` is `web`); without one, the container's name."""
-    if container.image.startswith("sha256:"):
-        return container.name
-    return container.image.partition("@")[0].rsplit("/", 1)[-1].partition(":")[0]
-
-
-def _tags(text: str) -> list[str]:
-    r"""Split at commas; `\,` is a comma inside a tag."""
-    parts = (part.replace(r"\,", ",") for part in re.split(r"(?<!\\),", text))
-    return [part for part in parts if part]
+def _cut(value: str) -> str:
+    return value.encode()[:512].decode(errors="ignore")

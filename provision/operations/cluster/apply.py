@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, cast
 
+from provision.adapters.host.certificates import last_day
 from provision.base.errors import ProvisionError
 from provision.base.model import Addresses
 from provision.base.poll import Pending, until
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
 
 DELETION_TIMEOUT: Final = 300
 """Seconds that the cloud may take to delete a server."""
+
+
+def master_metadata(desired: DesiredState, addresses: Addresses, secrets: Secrets) -> dict[str, str]:
+    """Return the metadata that says what a master was configured with, besides its META_SPEC."""
+    return {
+        resources.META_FLOATING: addresses.floating,
+        resources.META_CERTIFICATE: last_day(secrets.hub_cert),
+        **made_from(desired),
+    }
 
 
 def made_from(desired: DesiredState) -> dict[str, str]:
@@ -199,8 +209,7 @@ class Apply:
         key = resources.fingerprint(self.secrets.operator_public_key)
         metadata = {resources.META_SPEC: self.desired.spec, resources.META_KEY: key}
         if master:
-            metadata[resources.META_FLOATING] = self.addresses.floating
-            metadata |= made_from(self.desired)
+            metadata |= master_metadata(self.desired, self.addresses, self.secrets)
         flavor = self.desired.master_flavor if master else self.desired.worker_flavor
         self.cloud.create_servers(
             self.desired.name,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from provision.adapters import net
 from provision.adapters.cluster_dir import ClusterDir
+from provision.adapters.host.certificates import valid_until
 from provision.adapters.openstack.cloud import External, Image
 from provision.base.errors import UsageError
 from provision.clusterfile.loading import DEFAULT_SOURCE
@@ -67,6 +68,7 @@ class ResolvedSpec:
             packages=request(spec.packages),
             same_image=refresh or spec.image != GOLDEN,
             users=tuple(user.name for user in spec.hub.users),
+            certificate="" if spec.hub.tls else valid_until(),
             origin=Path(self.source).name if self.source != DEFAULT_SOURCE else "",
             source=self.source,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from provision.adapters import net
+from provision.adapters.host.certificates import valid_until
 from provision.base.constants import PORTS
 
 if TYPE_CHECKING:
@@ -18,10 +19,14 @@ def hub_url(address: str, port: int) -> str:
     return f"https://{address}" if port == 443 else f"https://{address}:{port}"
 
 
-def hub_problem(spec: ClusterSpec, cluster_dir: ClusterDir, address: str) -> str:
-    """Return why the Hub does not answer with its own certificate; empty when it does."""
+def hub_problem(spec: ClusterSpec, cluster_dir: ClusterDir, address: str, *, expired: bool = False) -> str:
+    """Return why the Hub does not answer with its own certificate; empty when it does.
+
+    `expired`: one of our own counts although its time is over, as for an `up` that is about to renew it.
+    """
     own = spec.hub.tls
-    return net.hub_answers(address, spec.hub.port, own.cert if own else cluster_dir.authority, authority=own is None)
+    certificate = own.cert if own else cluster_dir.authority
+    return net.hub_answers(address, spec.hub.port, certificate, authority=own is None, expired=expired)
 
 
 def status(cloud: Cloud, spec: ClusterSpec, cluster_dir: ClusterDir) -> dict[str, Any]:
@@ -30,6 +35,7 @@ def status(cloud: Cloud, spec: ClusterSpec, cluster_dir: ClusterDir) -> dict[str
     address = next((floating.address for floating in observed.floatings), "")
     spark = net.spark_master(address) if address else None
     problem = hub_problem(spec, cluster_dir, address) if address else "there is no floating IP"
+    ends = next((server.certificate for server in observed.nodes if server.role == "master"), "")
     registered = set(spark.workers) if spark else set()
     nodes = [
         {
@@ -56,6 +62,8 @@ def status(cloud: Cloud, spec: ClusterSpec, cluster_dir: ClusterDir) -> dict[str
             "url": hub_url(address, spec.hub.port) if address else None,
             "well": not problem,
             "problem": problem or None,
+            "certificate_ends": ends or None,
+            "certificate_ends_soon": bool(ends) and ends < valid_until(),
         },
         "spark": {
             "ui": f"http://{address}:{PORTS.spark_master_ui}" if address else None,

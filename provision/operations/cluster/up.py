@@ -13,7 +13,7 @@ from provision.base.errors import UsageError
 from provision.model.cluster import resources
 from provision.model.cluster.plan import WaitingData, made_from_another
 from provision.model.cluster.plan import plan as make_plan
-from provision.operations.cluster.apply import Apply, made_from
+from provision.operations.cluster.apply import Apply, made_from, master_metadata
 from provision.operations.cluster.configure import configure
 from provision.operations.cluster.nodes import make_live_cluster, with_host_keys
 from provision.operations.cluster.resolve import (
@@ -296,7 +296,8 @@ class Up:
             for step in steps:
                 metadata = {resources.META_SPEC: desired.spec}
                 if step.ids[0] == cluster.master.id:
-                    metadata |= {resources.META_FLOATING: cluster.addresses.floating, **made_from(desired)}
+                    secrets = cluster.cluster_dir.ensure_secrets(cluster.spec, cluster.addresses)
+                    metadata |= master_metadata(desired, cluster.addresses, secrets)
                 self.cloud.set_metadata(step.ids[0], **metadata)
 
     def deliver(self, cluster: LiveCluster, desired: DesiredState, plan: Plan, observed: ObservedCluster) -> None:
@@ -369,7 +370,7 @@ def helpers_for(
             progress,
             nodes=spec.workers.count + 1,
             spark=lambda: net.spark_master(address),
-            hub_problem=lambda: hub_problem(spec, cluster_dir, address),
+            hub_problem=lambda: hub_problem(spec, cluster_dir, address, expired=True),
             timeout=timeout,
         )
 

@@ -11,8 +11,8 @@ from provision.base.errors import ProvisionError
 from provision.base.model import Node
 from provision.base.poll import Pending, until
 from provision.model.cluster import console
-from provision.model.cluster.plan import BUILDING
 from provision.model.cluster.resources import natural
+from provision.model.cluster.statuses import BUILDING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

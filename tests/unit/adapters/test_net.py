@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import ssl
 import threading
 from contextlib import contextmanager
@@ -73,9 +74,10 @@ def test_no_master():
     assert net.spark_master("127.0.0.254", timeout=1) is None
 
 
-def hub(cluster_dir, *, tls, certificate=None, authority=True, status=200):
+def hub(cluster_dir, *, tls, certificate=None, authority=True, expired=False, status=200):
     with serving(status=status, tls=tls) as port:
-        return net.hub_answers("127.0.0.1", port, certificate or cluster_dir.authority, authority=authority, timeout=5)
+        pem = certificate or cluster_dir.authority
+        return net.hub_answers("127.0.0.1", port, pem, authority=authority, expired=expired, timeout=5)
 
 
 def test_the_hub_answers_with_the_clusters_certificate(cluster_dir):
@@ -102,6 +104,17 @@ def test_the_users_own_certificate_is_the_one_and_only(cluster_dir):
     assert hub(cluster_dir, tls=tls, certificate=tls[0], authority=False) == ""
     said = hub(cluster_dir, tls=tls, certificate=other.folder / "hub.pem", authority=False)
     assert "its certificate is not the cluster's" in said
+
+
+def test_a_certificate_whose_time_is_over_counts_where_it_is_about_to_be_renewed(monkeypatch, cluster_dir):
+    monkeypatch.setattr("provision.adapters.host.certificates.CERTIFICATE_DAYS", -0.02)
+    for name in ("a", "b"):
+        shutil.rmtree(ClusterDir(name).folder, ignore_errors=True)
+        ClusterDir(name).ensure_secrets(ClusterSpec(name), Addresses("10.20.0.10", "127.0.0.1"))
+    ours, theirs = ((ClusterDir(name).folder / "hub.pem", ClusterDir(name).folder / "hub.key") for name in ("a", "b"))
+    assert hub(cluster_dir, tls=ours) == "its certificate has expired"
+    assert hub(cluster_dir, tls=ours, expired=True) == ""
+    assert hub(cluster_dir, tls=theirs, expired=True) != ""
 
 
 def test_no_hub(cluster_dir):

@@ -16,7 +16,7 @@ from rich.console import Console
 from provision.adapters.cluster_dir import ClusterDir
 from provision.base.errors import UsageError
 from provision.cli.cluster import lines, show_summary, status, up
-from provision.cli.main import main
+from provision.cli.entry import main
 from provision.cli.terminal import TerminalProgress
 from provision.model.cluster.plan import Plan, Step
 from provision.model.cluster.resources import ObservedCluster
@@ -172,7 +172,13 @@ STATE = {
     "cloud": "local",
     "exists": True,
     "working": True,
-    "hub": {"url": "https://192.0.2.1", "well": True, "problem": None},
+    "hub": {
+        "url": "https://192.0.2.1",
+        "well": True,
+        "problem": None,
+        "certificate_ends": None,
+        "certificate_ends_soon": False,
+    },
     "spark": {
         "ui": "http://192.0.2.1:8080",
         "answers": True,
@@ -237,6 +243,12 @@ def test_status_of_a_cluster_that_does_not_work(state):
     assert code == 1
     assert "(it does not answer yet)" in told
     assert "(does not answer)" in told
+
+
+def test_status_warns_of_a_certificate_that_ends_soon(state):
+    state["hub"].update(certificate_ends="2026-12-01", certificate_ends_soon=True)
+    _, told = ask_status()
+    assert "its certificate ends on 2026-12-01. `provision up` renews it." in told
 
 
 def test_status_of_no_cluster(state):

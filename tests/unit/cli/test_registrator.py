@@ -26,6 +26,14 @@ def test_a_resync_without_a_pause_is_bad_usage(resync):
     assert CliRunner().invoke(registrator, ["--resync", resync]).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    "options", [["--reserve", "a"], ["--reserve-for", "a=b"], ["--reserve", "a", "--reserve-for", "b"]]
+)
+def test_names_are_reserved_for_a_label_or_not_at_all(options):
+    with pytest.raises(UsageError, match="--reserve"):
+        CliRunner().invoke(registrator, [*options, "--docker", "unix:///nowhere"], catch_exceptions=False)
+
+
 def test_the_log_is_one_line_whatever_is_said(capsys):
     log("away", level="warning", reason='a "quoted"\nlast line', empty="", plain="x=1")
     out = capsys.readouterr().err

@@ -206,6 +206,7 @@ class FakeCloud:
                     packages=vm["metadata"].get(resources.META_PACKAGES, ""),
                     smoke_tested=vm["metadata"].get(resources.META_SMOKE_TESTED, ""),
                     floating=vm["metadata"].get(resources.META_FLOATING, ""),
+                    certificate=vm["metadata"].get(resources.META_CERTIFICATE, ""),
                     fault=vm.get("fault", ""),
                     key=vm["metadata"].get(resources.META_KEY, ""),
                     origin=vm["metadata"].get(resources.META_ORIGIN, ""),

@@ -17,7 +17,7 @@ from provision.base.errors import ProvisionError
 from provision.model.galera.status import STATUS_QUERY
 from provision.model.localcloud.doctor import observed
 from provision.model.localcloud.doctor.observed import Clock, DatabaseMember
-from provision.model.localcloud.settings import PROJECT, apis
+from provision.model.localcloud.settings import LABEL, PROJECT, apis, reserved_names
 from provision.model.registrator.services import RegistratorSettings, plan_changes, token_hash, wanted_services
 from provision.operations.localcloud.shared.installation import read_passwords
 from provision.operations.localcloud.shared.login import admin_login
@@ -124,7 +124,14 @@ def _differences(catalogue: Catalogue, inspector: Inspector) -> tuple[set[str], 
     """Return the ids of the services that the Registrator has still to register, and to remove."""
     host = inspector.host()
     holder = token_hash(read_passwords().get("consul_registrator", ""))
-    registrator = RegistratorSettings(host, internal=True, network=NETWORK, token_hash=holder)
+    registrator = RegistratorSettings(
+        host,
+        internal=True,
+        network=NETWORK,
+        token_hash=holder,
+        reserved=frozenset(reserved_names()),
+        reserved_for=LABEL,
+    )
     changes = plan_changes(
         wanted_services(inspector.running_containers(), registrator), catalogue.services(), host, holder
     )

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from provision.adapters.host import certificates
@@ -73,3 +74,14 @@ def test_a_mutual_certificate_is_for_both_ends_and_as_long_as_its_authority(tmp_
     assert certificate.not_valid_after_utc == load(made.authority).not_valid_after_utc
     usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     assert set(usage) == {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}
+
+
+def test_what_is_said_of_a_certificate(tmp_path):
+    made = ensure(tmp_path / "one")
+    other = ensure(tmp_path / "two")
+    der = load(made.cert).public_bytes(Encoding.DER)
+    assert certificates.last_day(made.cert) == load(made.cert).not_valid_after_utc.date().isoformat()
+    assert certificates.last_day(made.cert) > certificates.valid_until()
+    assert certificates.signed_by(der, made.authority)
+    assert not certificates.signed_by(der, other.authority)
+    assert not certificates.signed_by(b"no certificate", made.authority)

@@ -97,6 +97,7 @@ def server(name, **changes):
         image=GOLDEN,
         spec=DEFAULT.spec,
         floating=FLOATING if role == "master" else "",
+        certificate="9999-12-31" if role == "master" else "",
     )
     return replace(own, **changes)
 

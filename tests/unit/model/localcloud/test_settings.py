@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import yaml
 
 from provision.base import paths
-from provision.model.localcloud.settings import CLUSTERED, Settings, apis, base_service, member_services, members
+from provision.model.localcloud.settings import (
+    CLUSTERED,
+    Settings,
+    apis,
+    base_service,
+    member_services,
+    members,
+    reserved_names,
+)
 
 HA = Settings(ha=True)
 SWARM = Settings(ha=True, swarm=True)
@@ -65,3 +75,10 @@ def test_what_is_wanted_is_built_and_awaited_and_horizon_on_wish():
 )
 def test_a_member_belongs_to_its_service_and_all_others_are_themselves(name, service):
     assert base_service(name) == service
+
+
+def test_every_name_that_the_stack_registers_is_reserved():
+    texts = [path.read_text() for path in (*paths.COMPOSE.glob("*.yaml"), *paths.COMPOSE.glob("*/Dockerfile"))]
+    names = {name for text in texts for name in re.findall(r"SERVICE_(?:\d+_)?NAME[:=] ?([\w-]+)", text)}
+    assert {"mariadb", "keystone", "rabbitmq-3", "haproxy", "consul-ui"} <= names
+    assert names <= set(reserved_names())

@@ -34,6 +34,7 @@ def test_parse():
         serving=True,
         env=(("SERVICE_NAME", "a=b"), ("SERVICE_EMPTY", "")),
         labels=(("SERVICE_TAGS", "t"),),
+        marks=frozenset({"com.docker.compose.project=shop"}),
         project="shop",
         network_mode="shop_mesh",
         networks=(ContainerNetwork("shop_mesh", "n1", "10.0.0.5"),),
@@ -63,3 +64,14 @@ def test_parse_a_bare_container():
         "NetworkSettings": {"Ports": None, "Networks": None},
     }
     assert parse_container(bare).exposed == ()
+
+
+def test_parse_a_range_of_ports_and_what_is_no_port():
+    """One image with an unusual document must not keep all other containers out of the catalogue."""
+    strange = INSPECT | {
+        "Config": {"Image": "x", "Env": None, "Labels": None, "ExposedPorts": {"8000-8002/udp": {}, "web/tcp": {}}},
+        "NetworkSettings": {"Ports": {"80/tcp": [{"HostIp": "", "HostPort": ""}]}, "Networks": None},
+    }
+    found = parse_container(strange)
+    assert found.exposed == (ContainerPort(80), *(ContainerPort(number, "udp") for number in (8000, 8001, 8002)))
+    assert found.bindings == ()

@@ -109,6 +109,88 @@ def test_ids(changes, id_):
     assert one(**changes)["ID"] == id_
 
 
+DNS = (ContainerPort(53), ContainerPort(53, "udp"))
+SHARED_IDS = {
+    "a port by TCP and UDP": ({"SERVICE_ID": "dns"}, DNS, ["dns", "dns:udp"]),
+    "a port's own id by TCP and UDP": ({"SERVICE_53_ID": "dns"}, DNS, ["dns", "dns:udp"]),
+    "two ports": ({"SERVICE_ID": "x"}, (ContainerPort(80), ContainerPort(443)), ["x:80", "x:443"]),
+    "two ports, one by UDP": ({"SERVICE_ID": "x"}, (ContainerPort(80), DNS[1]), ["x:53:udp", "x:80"]),
+    "one of them ignored": ({"SERVICE_ID": "x", "SERVICE_53_UDP_IGNORE": "1"}, DNS, ["x"]),
+    "one of them with an id of its own": ({"SERVICE_ID": "x", "SERVICE_53_UDP_ID": "y"}, DNS, ["x", "y"]),
+}
+
+
+@pytest.mark.parametrize(("labels", "ports", "ids"), SHARED_IDS.values(), ids=SHARED_IDS.keys())
+def test_an_id_given_for_several_ports_is_one_registration_for_each(labels, ports, ids):
+    wanted = wanted_services([container(labels=labels, exposed=ports)], INTERNAL)
+    assert sorted(wanted.services) == sorted(ids)
+    assert not wanted.problems
+
+
+def test_two_ports_that_insist_on_one_id_are_not_said_to_be_two_containers():
+    labels = {"SERVICE_80_ID": "x", "SERVICE_81_ID": "x", "SERVICE_82_ID": "x:81"}
+    ports = (WEB, ContainerPort(81), ContainerPort(82))
+    wanted = wanted_services([container(labels=labels, exposed=ports)], INTERNAL)
+    assert wanted.problems == ("web: another port of it already has the service id x:81",)
+
+
+PROTOCOLS = {
+    "UDP ignored": ({"SERVICE_53_UDP_IGNORE": "1"}, ["h1:web:53"]),
+    "TCP ignored": ({"SERVICE_53_TCP_IGNORE": "1"}, ["h1:web:53:udp"]),
+    "both ignored by number": ({"SERVICE_53_IGNORE": "1"}, []),
+    "a protocol wins over the number": (
+        {"SERVICE_53_IGNORE": "1", "SERVICE_53_UDP_IGNORE": ""},
+        ["h1:web:53:udp"],
+    ),
+    "small letters": ({"SERVICE_53_udp_IGNORE": "1"}, ["h1:web:53"]),
+    "another port's": ({"SERVICE_54_UDP_IGNORE": "1"}, ["h1:web:53", "h1:web:53:udp"]),
+}
+
+
+@pytest.mark.parametrize(("labels", "ids"), PROTOCOLS.values(), ids=PROTOCOLS.keys())
+def test_a_key_can_be_for_a_port_by_one_protocol(labels, ids):
+    assert [each["ID"] for each in services(container(labels=labels, exposed=DNS))] == ids
+
+
+def test_every_key_can_be_for_one_protocol():
+    labels = {"SERVICE_53_NAME": "dns", "SERVICE_53_UDP_NAME": "dns-udp", "SERVICE_53_UDP_ZONE": "z"}
+    first, second = services(container(labels=labels | {"SERVICE_53_TCP_CHECK_TCP": "1"}, exposed=DNS))
+    assert (first["Name"], "Check" in first, extra(first)) == ("dns", True, {})
+    assert (second["Name"], "Check" in second, extra(second)) == ("dns-udp", False, {"zone": "z"})
+
+
+def test_a_replica_names_a_udp_port_too():
+    labels = {"SERVICE_53_UDP_NAME": "dns"}
+    assert [each["ID"] for each in services(container(exposed=(), labels=labels, swarm=True))] == ["h1:web:53:udp"]
+
+
+def test_explicit_takes_only_what_is_named():
+    settings = replace(INTERNAL, explicit=True)
+    assert services(container(), settings=settings) == []
+    labels = {"SERVICE_443_NAME": "tls"}
+    assert [each["Name"] for each in services(container(labels=labels, **TWO), settings=settings)] == ["tls"]
+
+
+def test_tags_for_all_come_after_a_service_s_own():
+    settings = replace(INTERNAL, tags=("all",))
+    assert services(container(labels={"SERVICE_TAGS": "a"}, exposed=DNS[1:]), settings=settings)[0]["Tags"] == [
+        "a",
+        "all",
+        "udp",
+    ]
+
+
+@pytest.mark.parametrize("path", ["/up", "up", "@192.0.2.1/", ".example/"])
+def test_a_check_s_path_cannot_name_another_host(path):
+    checked = one(labels={"SERVICE_CHECK_HTTP": path})["Check"]["HTTP"]
+    assert checked == f"http://10.0.0.5:80/{path.removeprefix('/')}"
+
+
+def test_metadata_is_cut_at_consul_s_limit_of_bytes():
+    value = extra(one(labels={"SERVICE_X": "ä" * 400}))["x"]
+    assert value == "ä" * 256
+
+
 TAGS = {
     "": ("", (), []),
     "a,b": ("a,b", (), ["a", "b"]),
@@ -247,11 +329,89 @@ def test_both_families_are_told_to_consul_where_asked():
     }
 
 
+HOST_NETWORK = {"network_mode": "host", "networks": (ContainerNetwork("host", "n9"),)}
+
+
 @pytest.mark.parametrize("internal", [True, False])
 def test_host_networking_means_the_host_s_address(internal):
     settings = RegistratorSettings("h1", internal, address="192.0.2.7")
-    found = one(settings, network_mode="host", networks=(ContainerNetwork("host", "n9"),))
+    found = one(settings, **HOST_NETWORK)
     assert (found["Address"], found["Port"]) == ("192.0.2.7", 80)
+
+
+def test_without_the_host_s_address_a_container_on_its_network_is_left_out_never_registered_with_none():
+    wanted = wanted_services([container(**HOST_NETWORK)], INTERNAL)
+    assert not wanted.services
+    assert "--address" in wanted.problems[0]
+
+
+@pytest.mark.parametrize("address", ["", "192.0.2.7"])
+def test_a_container_on_the_host_s_network_is_not_on_the_option_s(address):
+    settings = RegistratorSettings("h1", internal=True, network="mesh", address=address)
+    assert wanted_services([container(**HOST_NETWORK)], settings) == WantedServices({})
+    asked = wanted_services([container(**HOST_NETWORK, labels={"SERVICE_NETWORK": "host"})], settings)
+    assert [each.registration["Address"] for each in asked.services.values()] == ([address] if address else [])
+
+
+def test_one_that_shares_the_network_of_such_a_container_is_no_better_off():
+    owner = container(id="o" * 64, name="owner", exposed=(), **HOST_NETWORK)
+    joiner = container(
+        name="app", networks=(), exposed=(), network_mode="container:owner", labels={"SERVICE_90_ID": "x"}
+    )
+    assert services(owner, joiner, settings=INTERNAL) == []
+
+
+def test_a_container_without_a_network_never_gets_an_address():
+    wanted = wanted_services([container(network_mode="none", networks=(ContainerNetwork("none", "n8"),))], INTERNAL)
+    assert not wanted.services
+    assert wanted.problems == ("web: it is on no network",)
+
+
+# --- names and ids that are the installation's ----------------------------------------------------------------------
+
+OURS = "provision.stack=local"
+RESERVED = replace(INTERNAL, reserved=frozenset({"mariadb", "web-80"}), reserved_for=OURS)
+STRANGERS = {
+    "by its image's name": {"image": "mariadb:11"},
+    "by its image's name at some registry": {"image": "quay.example/x/mariadb"},
+    "by label": {"labels": {"SERVICE_NAME": "mariadb"}},
+    "by environment": {"env": {"SERVICE_NAME": "mariadb"}},
+    "by a port's label": {"labels": {"SERVICE_80_NAME": "mariadb"}},
+    "by a protocol's label": {"labels": {"SERVICE_80_TCP_NAME": "mariadb"}},
+    "DNS does not tell capitals": {"labels": {"SERVICE_NAME": "MariaDB"}},
+    "by a name that several ports make": TWO | {"labels": {"SERVICE_443_IGNORE": "1"}},
+    "with a label that is almost ours": {"image": "mariadb", "marks": frozenset({"provision.stack=other"})},
+}
+
+
+@pytest.mark.parametrize("changes", STRANGERS.values(), ids=STRANGERS.keys())
+def test_nobody_else_s_container_answers_for_a_service_of_ours(changes):
+    wanted = wanted_services([container(**changes)], RESERVED)
+    assert not wanted.services
+    assert "is reserved for containers with provision.stack=local" in wanted.problems[0]
+
+
+def test_nor_does_one_that_shares_the_network_of_ours():
+    owner = container(id="o" * 64, name="owner", exposed=(), marks=frozenset({OURS}))
+    joiner = container(
+        name="app", networks=(), exposed=(), network_mode="container:owner", labels={"SERVICE_90_NAME": "mariadb"}
+    )
+    assert services(owner, joiner, settings=RESERVED) == []
+
+
+def test_ours_have_their_names_and_strangers_all_others():
+    ours = container(image="mariadb", marks=frozenset({OURS}))
+    other = container(id="d" * 64, name="shop")
+    assert [each["Name"] for each in services(ours, other, settings=RESERVED)] == ["mariadb", "web"]
+
+
+def test_of_two_with_one_id_ours_has_it_whatever_their_ages():
+    labels = {"SERVICE_ID": "mariadb-1"}
+    old = container(name="old", created="2026-01-01", labels=labels)
+    ours = container(id="d" * 64, name="ours", created="2026-01-02", labels=labels, marks=frozenset({OURS}))
+    wanted = wanted_services([old, ours], RESERVED)
+    assert wanted.services["mariadb-1"].registration["Meta"]["container"] == "d" * 12
+    assert wanted.problems == ("old: another container already has the service id mariadb-1",)
 
 
 BOTH = (ContainerNetwork("back", "n2", "10.1.0.5"), ContainerNetwork("front", "n3", "10.2.0.5"))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from provision.adapters import net
+from provision.adapters.host.certificates import last_day
 from provision.base.model import HubSpec, Tls, WorkersSpec
 from provision.operations.cluster.status import hub_problem, hub_url, status
 
@@ -20,7 +21,7 @@ class Services:
     def spark_master(self, address):
         return None if self.workers is None else net.SparkMaster(self.workers, 2, 2048, 1)
 
-    def hub_answers(self, address, port, certificate, *, authority):
+    def hub_answers(self, address, port, certificate, *, authority, expired):
         self.asked.append((address, port, certificate, authority))
         return self.problem
 
@@ -49,7 +50,10 @@ def test_a_cluster_that_works(site):
     state = read(site)
     assert state["exists"]
     assert state["working"]
-    assert state["hub"] == {"url": "https://172.29.0.100", "well": True, "problem": None}
+    assert state["hub"]["url"] == "https://172.29.0.100"
+    assert state["hub"]["well"]
+    assert state["hub"]["certificate_ends"] == last_day((site.cluster_dir.folder / "hub.pem").read_text())
+    assert not state["hub"]["certificate_ends_soon"]
     assert state["spark"] == {
         "ui": "http://172.29.0.100:8080",
         "answers": True,
@@ -71,7 +75,8 @@ def test_no_cluster(make_site, services):
     state = read(make_site())
     assert not state["exists"]
     assert not state["working"]
-    assert state["hub"] == {"url": None, "well": False, "problem": "there is no floating IP"}
+    assert (state["hub"]["url"], state["hub"]["problem"]) == (None, "there is no floating IP")
+    assert state["hub"]["certificate_ends"] is None
     assert state["nodes"] == []
     assert services.asked == []
 

@@ -7,6 +7,7 @@ from ipaddress import IPv4Network
 
 import pytest
 
+from provision.adapters.host.certificates import last_day
 from provision.adapters.openstack.cloud import TransientError
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import HubSpec, MasterSpec, NetworkSpec, PackagesSpec, SparkSpec, User, WorkersSpec
@@ -170,6 +171,21 @@ def test_a_removed_user_is_named(make_site):
     with pytest.raises(UsageError, match="would remove workers or users: user bob"):
         site.up()
     site.up(remove=True)
+    site.assert_nothing_to_do()
+
+
+def test_a_certificate_that_ends_soon_is_renewed_once(make_site, monkeypatch):
+    site = make_site()
+    with monkeypatch.context() as patch:
+        patch.setattr("provision.adapters.host.certificates.CERTIFICATE_DAYS", 29)
+        site.up()
+    old = last_day((site.cluster_dir.folder / "hub.pem").read_text())
+    site.up()
+    (step,) = site.plans[-1].steps
+    assert (step.verb, step.name, step.why) == (
+        "configure", "analytics-master", f"the Hub's certificate is valid until {old}"
+    )  # fmt: skip
+    assert last_day((site.cluster_dir.folder / "hub.pem").read_text()) > old
     site.assert_nothing_to_do()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from provision.base import paths
 from provision.model.localcloud.doctor.observed import Clock, Endpoint, Unit, Worker
-from provision.model.localcloud.settings import Settings, apis
+from provision.model.localcloud.settings import LABEL, Settings, apis
 from provision.model.registrator.container import Container, ContainerNetwork, ContainerPort
 from provision.model.registrator.services import RegistratorSettings, token_hash, wanted_services
 from provision.operations.localcloud.shared import inspection
@@ -22,6 +22,7 @@ CONTAINER = Container(
     name="provision-glance-1",
     image="provision/glance:new",
     labels=(("SERVICE_9292_NAME", "glance"), ("SERVICE_9292_CHECK_HTTP", "/healthcheck")),
+    marks=frozenset({LABEL}),
     project="provision",
     networks=(ContainerNetwork("provision_management", "n1", "172.28.0.130"),),
     exposed=(ContainerPort(9292),),
@@ -77,7 +78,11 @@ class FakeConsul:
     def services(self):
         self.reads += 1
         registrator = RegistratorSettings(
-            "vm", internal=True, network=inspection.NETWORK, token_hash=token_hash("the-registrator-s")
+            "vm",
+            internal=True,
+            network=inspection.NETWORK,
+            token_hash=token_hash("the-registrator-s"),
+            reserved_for=LABEL,
         )
         wanted = wanted_services([CONTAINER], registrator)
         return {

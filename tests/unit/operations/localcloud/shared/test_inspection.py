@@ -94,6 +94,8 @@ def test_what_is_compared_is_registered_as_the_stacks_own_registrator_does():
     command = stack["services"]["registrator"]["command"]
     assert "--internal" in command
     assert command[command.index("--network") + 1] == inspection.NETWORK
+    assert command[command.index("--reserve") + 1] == "${RESERVED_NAMES:?}"
+    assert command[command.index("--reserve-for") + 1] == "${LOCALCLOUD_LABEL:?}"
 
 
 def test_what_is_said_to_hold_data_is_mounted_there():

@@ -1,0 +1,173 @@
+"""However a command ends: one message, the right exit code, no traceback on the terminal. Each case is a process."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from provision.cli.terminal import visible
+
+PROVISION = [sys.executable, "-m", "provision"]
+SPEC = "name: analytics\n"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run `provision` in an empty folder with a home of its own."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "NO_COLOR": "1",
+        "TMPDIR": str(tmp_path),
+    }
+
+    def call(*words, env=(), shell="", **options):
+        argv = ["bash", "-c", f'exec "$@" {shell}', "bash", *PROVISION, *words] if shell else [*PROVISION, *words]
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        return subprocess.run(
+            argv, cwd=folder, env=environment | dict(env), text=True, timeout=60, check=False, **options
+        )
+
+    call.folder = folder
+    call.home = tmp_path
+    call.environment = environment
+    return call
+
+
+def test_stdout_that_is_full_is_named(run):
+    with Path("/dev/full").open("w") as full:
+        done = run("render", "master/user-data.yaml", stdout=full)
+    assert done.returncode == 1
+    assert "the output could not be written: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(run):
+    ended, reading = os.pipe()
+    os.close(ended)
+    with os.fdopen(reading, "w") as nobody:
+        done = run("render", "master/user-data.yaml", stdout=nobody)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("shell", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_matter(run, shell):
+    done = run("render", "worker/hosts", shell=shell)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_state_folder_that_cannot_be_made_is_named(run):
+    (run.home / "file").write_text("")
+    done = run("status", env={"XDG_STATE_HOME": str(run.home / "file")})
+    assert done.returncode in (1, 2)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name: \x1b[31mred\n",
+        'name: "\\e[2J"\n',
+        'name: "\\0"\n',
+        "name: a\0b\n",
+        "\x9b31m: 1\n",
+        'users: ["\\e]0;title\\a"]\n',
+        "name: [\n",
+        "&a [*a]\n",
+        "name: !!python/object:os.system {}\n",
+        "\ufeff",
+        "? {}\n: 1\n",
+        "- " * 3000 + "\n",
+        "[" * 5000,
+    ],
+)
+def test_no_spec_steers_the_terminal_or_ends_in_a_traceback(run, text):
+    (run.folder / "cluster.yaml").write_text(text, encoding="utf-8")
+    done = run("render", "worker/hosts")
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", done.stderr), done.stderr
+
+
+def test_bytes_that_are_no_text_are_named(run):
+    (run.folder / "cluster.yaml").write_bytes(b"name: \xff\xfe\n")
+    done = run("render", "worker/hosts")
+    assert done.returncode == 2
+    assert "cluster.yaml" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["clouds: [\n", "clouds: 7\n", "- a\n", "clouds: {mine: 3}\n", "\0", "a: *b\n", ""])
+def test_a_broken_clouds_yaml_is_a_sentence(run, text):
+    (run.folder / "cluster.yaml").write_text(SPEC + "cloud: mine\n")
+    file = run.home / "clouds.yaml"
+    file.write_text(text)
+    done = run("status", env={"OS_CLIENT_CONFIG_FILE": str(file)})
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert str(file) in done.stderr or "mine" in done.stderr
+
+
+def test_options_and_words_are_shown_harmless(run):
+    for words in (["\x1b[2J"], ["up", "--\x1b[2J"], ["render", "\x1b]0;t\x07"], ["up", "-f", "\x1b[2J.yaml"]):
+        done = run(*words)
+        assert done.returncode == 2
+        assert "\x1b" not in done.stderr
+
+
+def test_a_folder_that_is_gone_is_a_sentence(run):
+    inner = f"cd {run.folder} && rmdir {run.folder} && exec {' '.join(PROVISION)} status"
+    done = subprocess.run(["bash", "-c", inner], env=run.environment, capture_output=True, text=True, check=False)
+    assert done.returncode in (1, 2)
+    assert "Traceback" not in done.stderr
+
+
+def test_what_nobody_foresaw_leaves_its_traceback_in_a_file_that_is_named(run):
+    broken = "import provision.cli.main as m; m.cli.main = lambda **_: {}['clock']\n"
+    script = f"{broken}from provision.cli.entry import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=run.environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "unexpected KeyError: 'clock'" in done.stderr
+    assert "Traceback" not in done.stderr
+    (file,) = (run.home / ".local/state/provision").glob("traceback-*.log")
+    assert str(file) in done.stderr
+    assert "KeyError: 'clock'" in file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_ctrl_c_at_any_time(run):
+    chance = random.Random(4)
+    codes = set()
+    for _ in range(12):
+        process = subprocess.Popen(
+            [*PROVISION, "render"],
+            cwd=run.folder,
+            env=run.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        time.sleep(chance.uniform(0.12, 0.6))
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+        codes.add(process.returncode)
+        assert "Traceback" not in said, said
+    # A process that SIGINT ended before Python was up has its negative number: a shell says 130 to both.
+    assert codes <= {0, 130, -signal.SIGINT}
+
+
+def test_controls_are_spelled_out():
+    assert visible("a\x1b[31m\nb\t\x9b\x00…") == "a\\x1b[31m\nb\t\\x9b\\x00…"
