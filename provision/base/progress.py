@@ -18,6 +18,9 @@ class Progress(Protocol):
     def update(self, item: str, state: str) -> None:
         """Set the state that is shown for an item (a node, a service, an image)."""
 
+    def step(self, item: str, state: str) -> None:
+        """As `update`, for one of many small steps: shown only where the next one takes its place."""
+
     def note(self, text: str) -> None:
         """Print a line that stays on the screen."""
 
@@ -30,6 +33,9 @@ class Silent:
         return nullcontext()
 
     def update(self, item: str, state: str) -> None:
+        """Do nothing."""
+
+    def step(self, item: str, state: str) -> None:
         """Do nothing."""
 
     def note(self, text: str) -> None:

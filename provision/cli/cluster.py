@@ -53,7 +53,7 @@ def plan(file: Path | None, *, as_json: bool) -> None:
     type=click.IntRange(1),
     default=30,
     show_default=True,
-    help="Minutes to wait until the nodes are ready.",
+    help="Minutes without progress after which `up` stops waiting for the nodes.",
 )
 @click.option("--replace", is_flag=True, help="Allow steps that replace a node: people's files are carried over.")
 @click.option("--remove", is_flag=True, help="With --yes: remove workers and users that the spec does not name.")

@@ -119,6 +119,11 @@ class TerminalProgress:
             self._live = Live(get_renderable=self.table, console=self._console, refresh_per_second=4, transient=True)
             self._live.start()
 
+    def step(self, item: str, state: str) -> None:
+        """Set the state in a live table; without a terminal a line for each step would hide the others."""
+        if self._console.is_terminal:
+            self.update(item, state)
+
     def _print(self, item: str, state: str) -> None:
         if self._printed.get(item) != state:
             self._printed[item] = state

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
 from typing import Final
 
+from provision.base import paths
 from provision.base.constants import OPERATOR, PORTS, SPARK_GROUP
 
 _MEMORY = re.compile(r"(\d+)\s*([kmgt])i?b?", re.IGNORECASE)
@@ -13,16 +15,20 @@ _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.IGNOR
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _CLUSTER = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")
 
-# Debian's own accounts and groups (base-passwd, systemd, and the packages of the image): useradd would fail, or worse,
-# change the account of a daemon.
-_SYSTEM = """
-root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc gnats nobody nogroup _apt
-messagebus sshd systemd-network systemd-resolve systemd-timesync systemd-journal systemd-coredump polkitd
-adm tty disk dialout fax voice cdrom floppy tape sudo audio dip operator src shadow utmp video sasl plugdev
-staff users input sgx kvm render crontab netdev ssh docker debian ubuntu admin jupyter jupyterhub hub
-_chrony _ssh tcpdump
+# On stock images, and what people take for an account of the product: beside those of the golden image.
+_OTHERS = """
+gnats syslog polkitd systemd-coredump uuidd landscape lxd pollinate tss ssh docker crontab netdev tcpdump _chrony
+rtkit avahi colord geoclue fwupd-refresh usbmux debian ubuntu admin cloud-user rocky almalinux jupyter jupyterhub hub
 """
-RESERVED_USERS: Final = frozenset(_SYSTEM.split()) | {OPERATOR, SPARK_GROUP}
+_ACCOUNTS: Final = "spec/accounts.txt"
+
+
+@cache
+def reserved_users() -> frozenset[str]:
+    """Return the accounts and groups of nodes: useradd would fail, or worse, change the account of a daemon."""
+    lines = (paths.TEMPLATES / _ACCOUNTS).read_text(encoding="utf-8").splitlines()
+    image = {line for line in lines if line and not line.startswith("#")}
+    return frozenset(image) | set(_OTHERS.split()) | {OPERATOR, SPARK_GROUP}
 
 
 class Wrong(ValueError):  # noqa: N818 - a value, not an error of ours
@@ -99,7 +105,7 @@ def user_name(text: str) -> str:
             f"{text!r} cannot be a user's name",
             "Use a-z, 0-9, _ and -, start with a letter or _, at most 32 characters.",
         )
-    if text in RESERVED_USERS or text.startswith("systemd-"):
+    if text in reserved_users() or text.startswith("systemd-"):
         raise Wrong(f"{text!r} is an account or group of the node's own system", "Choose another name.")
     return text
 

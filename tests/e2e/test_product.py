@@ -20,6 +20,7 @@ import yaml
 
 from provision.base import paths
 from provision.base.constants import LOCALCLOUD_LABEL, LOCALCLOUD_PORTS, PORTS
+from provision.clusterfile.units import reserved_users
 
 from . import browser
 from .conftest import OTHER_CLOUDS
@@ -234,6 +235,13 @@ def test_sparks_own_examples_pass(product) -> None:
 def test_verify_passes(product) -> None:
     done = product.run("verify")
     assert int(re.search(r"(\d+) passed", done.output)[1]) >= 40
+
+
+def test_no_user_can_have_the_name_of_an_account_of_the_node(product) -> None:
+    ask = "awk -F: '$3 < 1000 || $3 == 65534 {print $1}' /etc/passwd /etc/group"
+    there = set(product.run("ssh", "--", ask).stdout.split())
+    assert len(there) > 40
+    assert there <= reserved_users(), "templates/spec/accounts.txt says how it is renewed"
 
 
 def test_thirty_megabytes_pass_from_here_to_a_vm_and_between_vms(product) -> None:

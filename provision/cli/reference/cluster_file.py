@@ -21,7 +21,7 @@ from provision.clusterfile import load
 from provision.clusterfile.checks import SPECIAL
 from provision.clusterfile.models import ClusterModel
 from provision.clusterfile.pinned import OWN_FIELDS, PINNED, PREFIXES
-from provision.clusterfile.units import RESERVED_USERS, taken_ports
+from provision.clusterfile.units import reserved_users, taken_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -284,7 +284,7 @@ def _limits() -> list[str]:
         "## Names that no user can have",
         "",
         "Accounts and groups of the node's own system, and every name that begins with `systemd-`: "
-        + ", ".join(code(name) for name in sorted(RESERVED_USERS))
+        + ", ".join(code(name) for name in sorted(reserved_users()))
         + ".",
         "",
     ]

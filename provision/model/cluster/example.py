@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import string
 from typing import TYPE_CHECKING, Final
 
 from provision.base.constants import FIRST_UID
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 _UNKNOWN: Final = Flavor("example", 4, 8192, 32)
 """Stands for a flavor that only the user's cloud has."""
+_CERTIFICATE: Final = 800
+"""Letters of a certificate with an elliptic key, as the cluster's own authority issues them."""
 
 
 def sizing(spec: ClusterSpec, source: str, flavors: Iterable[Flavor]) -> Sizing:
@@ -24,6 +28,28 @@ def sizing(spec: ClusterSpec, source: str, flavors: Iterable[Flavor]) -> Sizing:
     names = (spec.master.flavor, spec.workers.flavor)
     sizes = {name: known.get(name) or Flavor(name, _UNKNOWN.vcpus, _UNKNOWN.ram, _UNKNOWN.disk) for name in names}
     return size(spec, sizes, source)
+
+
+def secrets_of_full_size(spec: ClusterSpec, chain: str = "") -> Secrets:
+    """Return placeholders as long, and as hard to compress, as a cluster's real secrets.
+
+    `chain`: the user's own certificate with its chain (PEM), if there is one.
+    """
+    noise = random.Random(0)  # noqa: S311 - nothing is kept secret with it
+
+    def letters(count: int) -> str:
+        return "".join(noise.choices(string.ascii_letters + string.digits + "+/", k=count))
+
+    return Secrets(
+        spark_secret=letters(64),
+        hub_cert=chain or letters(_CERTIFICATE),
+        hub_key=letters(1700 if chain else 250),
+        authority="" if chain else letters(_CERTIFICATE),
+        password_hashes=tuple((user.name, f"$6${letters(103)}") for user in spec.hub.users),
+        operator_public_key=f"ssh-ed25519 {letters(68)}",
+        executor_key=letters(64),
+        uids=tuple((user.name, FIRST_UID + index) for index, user in enumerate(spec.hub.users)),
+    )
 
 
 def documents(spec: ClusterSpec, source: str, flavors: Iterable[Flavor]) -> dict[str, str]:

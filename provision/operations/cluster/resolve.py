@@ -12,12 +12,14 @@ from provision.adapters.cluster_dir import ClusterDir
 from provision.adapters.host.certificates import valid_until
 from provision.adapters.openstack.cloud import External, Image
 from provision.base.errors import UsageError
+from provision.base.model import Addresses
 from provision.clusterfile.loading import DEFAULT_SOURCE
 from provision.model.cluster import example
 from provision.model.cluster import plan as planning
 from provision.model.cluster.plan import DesiredState
 from provision.model.cluster.quota import shortage
-from provision.model.cluster.resources import fingerprint
+from provision.model.cluster.render import node_context, user_data
+from provision.model.cluster.resources import fingerprint, master_name
 from provision.model.cluster.sizing import size
 from provision.operations.packages.resolution import request
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Network
 
     from provision.adapters.openstack.cloud import Cloud
-    from provision.base.model import CloudProject, ClusterSpec, Flavor, Sizing
+    from provision.base.model import CloudProject, ClusterSpec, Flavor, Role, Sizing
     from provision.model.cluster.plan import Plan
     from provision.model.cluster.resources import ObservedCluster
 
@@ -145,6 +147,21 @@ def check_quota(cloud: Cloud, resolved: ResolvedSpec, plan: Plan, observed: Obse
             f"{resolved.source}: workers.count: the quota of this project is too small: {'; '.join(short)}",
             "Ask for fewer workers or smaller flavors, remove what is not needed, or have the quota raised.",
         )
+
+
+def check_user_data(resolved: ResolvedSpec, plan: Plan) -> None:
+    """Raise UsageError when the user-data of the servers that a plan creates would be larger than Nova takes."""
+    master = master_name(resolved.spec.name)
+    created = [name for step in plan.of("create") if step.kind == "server" for name in step.ids]
+    roles: set[Role] = {"master" if name == master else "worker" for name in created}
+    chain = resolved.spec.hub.tls.cert.read_text() if resolved.spec.hub.tls else ""
+    secrets = example.secrets_of_full_size(resolved.spec, chain)
+    addresses = Addresses(str(resolved.spec.network.cidr.broadcast_address), "255.255.255.255")
+    for role in sorted(roles):
+        try:
+            user_data(node_context(resolved.spec, resolved.sizing, addresses, secrets, role))
+        except UsageError as error:
+            raise UsageError(f"{resolved.source}: {error.message}", error.hint) from None
 
 
 def _find_image(cloud: Cloud, spec: ClusterSpec, source: str) -> Image:

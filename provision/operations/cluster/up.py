@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from provision.adapters import net
+from provision.adapters.host.load import MachineLoad
 from provision.adapters.openstack.cloud import TransientError
 from provision.base.constants import LOCAL_CLOUD, PORTS
 from provision.base.errors import UsageError
@@ -21,6 +22,7 @@ from provision.operations.cluster.resolve import (
     ResolvedSpec,
     check_ownership,
     check_quota,
+    check_user_data,
     resolve,
     used_image,
 )
@@ -186,6 +188,7 @@ class Up:
                 )
             refuse_losses(plan, replace=replace, remove=self.remove, without_data=self.without_data)
             if plan:
+                check_user_data(resolved, plan)
                 check_quota(self.cloud, resolved, plan, observed)
         return observed, resolved
 
@@ -372,6 +375,7 @@ def helpers_for(
             spark=lambda: net.spark_master(address),
             hub_problem=lambda: hub_problem(spec, cluster_dir, address, expired=True),
             timeout=timeout,
+            slowness=MachineLoad().describe if spec.cloud == LOCAL_CLOUD else str,
         )
 
     def works(address: str) -> bool:

@@ -1,7 +1,8 @@
-"""Wait until a cluster is ready, for a bounded time. A node that reports a failure ends the wait within seconds."""
+"""Wait until a cluster is ready, while it makes progress. A node that reports a failure ends it within seconds."""
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import suppress
 from functools import partial
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from provision.model.cluster.resources import Server
 
 TIMEOUT: Final = 1800
-"""Seconds: emulated VMs take 6 to 8 minutes, real ones about one."""
+"""Seconds without progress: emulated VMs take 6 to 13 minutes in all, real ones about one."""
+QUIET: Final = 120
+"""Seconds without progress after which it is said what is waited for, and again every so many seconds."""
 PAUSE: Final = 3
 """Seconds between two looks."""
 CONSOLES: Final = 8
@@ -53,13 +56,15 @@ class ReadinessWait:
         spark: Callable[[], SparkMaster | None],
         hub_problem: Callable[[], str],
         timeout: float = TIMEOUT,
+        slowness: Callable[[], str] = str,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Watch the cluster `name` of `nodes` nodes.
 
         `spark` asks the Spark master, and returns None when it does not answer. `hub_problem` asks the Hub, and returns
-        an empty text when it works.
+        an empty text when it works. `timeout`: seconds since the last state of a node that was new; a node that changes
+        to and fro makes no progress. `slowness` says what slows the nodes, if anything does.
         """
         self.cloud = cloud
         self.name = name
@@ -68,6 +73,7 @@ class ReadinessWait:
         self._ask_spark = spark
         self._ask_hub = hub_problem
         self._timeout = timeout
+        self._slowness = slowness
         self._clock = clock
         self._sleep = sleep
         self._servers: tuple[Server, ...] = ()
@@ -77,6 +83,10 @@ class ReadinessWait:
         self._registered: frozenset[str] = frozenset()
         self._hub_problem = "it was not asked yet"
         self._spark_seen = False
+        self._began = self._progressed = clock()
+        self._known: set[tuple[str, str]] = set()
+        """States in which nodes have been seen."""
+        self._said = 0
 
     def run(self) -> tuple[Node, ...]:
         """Wait, then return the nodes with their host keys, the master first.
@@ -84,9 +94,10 @@ class ReadinessWait:
         Raises ProvisionError with the failing node's reason and last lines, or with what is missing at the time limit.
         """
         poll = partial(until, every=PAUSE, clock=self._clock, sleep=self._sleep)
-        deadline = self._clock() + self._timeout
+        self._began = self._progressed = self._clock()
         while True:
-            poll(self._check_ready, timeout=deadline - self._clock(), too_late=self._too_late)
+            # `_look` ends the wait: its time limit moves with the nodes' progress.
+            poll(self._check_ready, timeout=math.inf, too_late=self._too_late)
             if not self._host_keys_known():
                 # A cluster that works does not wait for them for long: they are read again when they are needed.
                 with suppress(_KeysUnknownError):
@@ -110,6 +121,30 @@ class ReadinessWait:
         self._read_consoles()
         self._ask_services()
         self._show()
+        self._watch_progress()
+
+    def _watch_progress(self) -> None:
+        """Note what is new; after some time without, say what is waited for, and at the time limit give up."""
+        states = {(server.name, self._state(server)) for server in self._servers} | {("the Hub", self._hub_problem)}
+        now = self._clock()
+        if states - self._known or self._ready():
+            self._known |= states
+            self._progressed, self._said = now, 0
+            return
+        quiet = now - self._progressed
+        if quiet > self._timeout:
+            raise self._too_late("")
+        if quiet // QUIET > self._said:
+            self._said = int(quiet // QUIET)
+            waits = ", ".join(f"{name} ({state})" for name, state in self._missing())
+            slow = self._slowness()
+            self.progress.update(
+                "waiting", f"for {waits}, unchanged for {quiet / 60:.0f} minutes" + (f"; {slow}" if slow else "")
+            )
+
+    def _missing(self) -> list[tuple[str, str]]:
+        """Return the nodes that are not ready, and their states."""
+        return [(server.name, self._state(server)) for server in self._sorted() if not self._works(server)]
 
     def _refresh_servers(self) -> None:
         """List the servers again if they may have changed; while some are built, a cheaper request finds that out."""
@@ -214,7 +249,7 @@ class ReadinessWait:
         )
 
     def _too_late(self, _: str) -> ProvisionError:
-        missing = [f"{server.name}: {self._state(server)}" for server in self._servers if not self._works(server)]
+        missing = [f"{name}: {state}" for name, state in self._missing()]
         master = next((server for server in self._servers if server.role == "master"), None)
         ready = len(self._servers) - len(missing)
         detail = list(missing)
@@ -228,8 +263,8 @@ class ReadinessWait:
                 "firewalls on the way. " + hint
             )
         return ProvisionError(
-            f"the cluster is not ready after {self._timeout / 60:.0f} minutes: {self._count - ready} of "
-            f"{self._count} nodes are not ready",
+            f"the cluster is not ready after {(self._clock() - self._began) / 60:.0f} minutes, the last "
+            f"{self._timeout / 60:.0f} without progress: {self._count - ready} of {self._count} nodes are not ready",
             hint,
             "\n".join(detail),
         )

@@ -108,3 +108,12 @@ def test_every_port_of_a_node_is_taken():
         for number in (first, last):
             with pytest.raises(units.Wrong, match=use):
                 units.hub_port(number)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["notebook", "notebook-admin", "kmem", "spark-guest", "_rpc", "statd", "dhcpcd", "clock", "shadow", "ubuntu"],
+)
+def test_names_of_the_nodes_own_accounts_and_groups_are_refused(name):
+    with pytest.raises(units.Wrong, match="account or group of the node's own system"):
+        units.user_name(name)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.adapters.host import apt_mirrors
 from provision.base import paths
+from provision.base.errors import ProvisionError
 from provision.model.localcloud.image_families import (
     BASE_IMAGE,
     FAMILIES,
@@ -24,7 +26,7 @@ from provision.model.localcloud.image_families import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Iterator
 
     from provision.adapters.docker.engine import Engine
     from provision.base.progress import Progress
@@ -80,22 +82,42 @@ def ensure_images(engine: Engine, progress: Progress, names: Collection[str]) ->
         began = time.monotonic()
         progress.update(item, f"building ({number} of {len(missing)})")
         context = files[family.name] | ({"apt/sources.list": sources} if family.name == "base" else {})
-        engine.build(
-            image_name(family.name, tags),
-            context,
-            arguments=proxies | {"BASE": image_name(family.parent, tags)},
-            labels={FAMILY_LABEL: family.name, INPUTS_LABEL: tags[family.name]},
-            line=partial(_report, progress, item),
-        )
+        with _logged(family.name, partial(_report, progress, item)) as line:
+            engine.build(
+                image_name(family.name, tags),
+                context,
+                arguments=proxies | {"BASE": image_name(family.parent, tags)},
+                labels={FAMILY_LABEL: family.name, INPUTS_LABEL: tags[family.name]},
+                line=line,
+            )
         progress.update(item, f"built in {time.monotonic() - began:.0f} s")
     built = [family.name for family in missing]
     engine.drop_superseded(built, [image_name(name, tags) for name in built])
     return tags
 
 
+@contextmanager
+def _logged(family: str, report: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
+    """Keep the lines of a build in a file, which an error names; `report` gets them too."""
+    file = paths.cache_dir() / "logs" / f"image-{family}.log"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", encoding="utf-8") as log:
+
+        def line(text: str) -> None:
+            log.write(text + "\n")
+            report(text)
+
+        try:
+            yield line
+        except ProvisionError as error:
+            raise ProvisionError(
+                error.message, f"{file} has the build's whole output. {error.hint}", error.detail
+            ) from None
+
+
 def _report(progress: Progress, item: str, line: str) -> None:
     if step := _step(line):
-        progress.update(item, step)
+        progress.step(item, step)
 
 
 def _step(line: str) -> str:

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from provision.adapters.docker import compose
 from provision.adapters.docker.engine import Engine
-from provision.adapters.openstack import clouds_yaml
+from provision.adapters.openstack import clouds_yaml, config
 from provision.adapters.openstack.admin import Admin
 from provision.adapters.openstack.bootstrap import ensure_accounts, ensure_resources, reset_passwords
-from provision.base import paths
 from provision.base.constants import LOCAL_CLOUD
 from provision.base.poll import Pending
 from provision.model.localcloud.replicas import SERVICE_FAMILIES
@@ -48,6 +47,7 @@ def up(progress: Progress, *, ha: bool | None = None) -> None:
     Outdated services are replaced one replica at a time (single/upgrade.py::replace_outdated): their APIs go on
     answering. `ha` is whether the clustered services have three members from now on; None: as before.
     """
+    clouds_yaml.require_own_entry(config.own_file(), LOCAL_CLOUD, PROJECT)
     preflight.require(progress)
     engine = Engine()
     compose.require()
@@ -61,8 +61,9 @@ def up(progress: Progress, *, ha: bool | None = None) -> None:
         _start(engine, installation, progress)
         drop_unused(engine, installation)
     entry = login.user_entry(installation.settings, installation.passwords["provision"])
-    if clouds_yaml.ensure_entry(paths.clouds_yaml(), LOCAL_CLOUD, entry):
-        progress.note(f"wrote the entry `{LOCAL_CLOUD}` into {paths.clouds_yaml()}")
+    file = config.own_file()
+    if clouds_yaml.ensure_entry(file, LOCAL_CLOUD, entry):
+        progress.note(f"wrote the entry `{LOCAL_CLOUD}` into {file}")
 
 
 def _start(engine: Engine, installation: Installation, progress: Progress) -> None:

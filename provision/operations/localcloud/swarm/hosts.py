@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from provision.adapters.consul.catalogue import Catalogue
 from provision.adapters.docker import compose
 from provision.adapters.docker.engine import Engine
-from provision.adapters.openstack import clouds_yaml
+from provision.adapters.openstack import clouds_yaml, config
 from provision.base import paths, poll
 from provision.base.constants import LOCAL_CLOUD
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.poll import Pending
 from provision.model.localcloud.image_families import image_name
+from provision.model.localcloud.settings import PROJECT
 from provision.model.localcloud.swarm import FIRST, NETWORK, TUNNEL, absent_members, names, next_member, part
 from provision.operations.localcloud.shared import login, members
 from provision.operations.localcloud.shared.images import ensure_images
@@ -150,7 +151,7 @@ def remove_all(engine: Engine, progress: Progress) -> None:
     """Remove everything that this machine has of the local cloud."""
     # By label, in any state.
     engine.purge(lambda text: progress.update("removing", text))
-    clouds_yaml.remove_entry(paths.clouds_yaml(), LOCAL_CLOUD)
+    clouds_yaml.remove_entry(config.own_file(), LOCAL_CLOUD, PROJECT)
     shutil.rmtree(paths.localcloud_dir(), ignore_errors=True)
 
 
@@ -179,8 +180,9 @@ def _require_others(swarm: Swarm, settings: Settings) -> None:
 def ensure_clouds_yaml(progress: Progress, settings: Settings) -> None:
     """Write the entry into this host's clouds.yaml: the APIs answer on every host."""
     entry = login.user_entry(settings, read_passwords()["provision"])
-    if clouds_yaml.ensure_entry(paths.clouds_yaml(), LOCAL_CLOUD, entry):
-        progress.note(f"wrote the entry `{LOCAL_CLOUD}` into {paths.clouds_yaml()}")
+    file = config.own_file()
+    if clouds_yaml.ensure_entry(file, LOCAL_CLOUD, entry):
+        progress.note(f"wrote the entry `{LOCAL_CLOUD}` into {file}")
 
 
 def require_three_hosts(swarm: Swarm) -> None:
@@ -193,7 +195,8 @@ def require_three_hosts(swarm: Swarm) -> None:
 
 
 def _settings_in_swarm() -> Settings:
-    """Return the settings for a machine that joins a Swarm."""
+    """Return the settings for a machine that joins a Swarm. Raises UsageError where the local cloud has no place."""
+    clouds_yaml.require_own_entry(config.own_file(), LOCAL_CLOUD, PROJECT)
     settings = load_settings()
     if not settings.swarm and is_installed():
         raise UsageError(

@@ -189,6 +189,21 @@ def test_a_certificate_that_ends_soon_is_renewed_once(make_site, monkeypatch):
     site.assert_nothing_to_do()
 
 
+def test_user_data_that_nova_would_not_take_is_refused_before_anything_is_made(make_site):
+    site = make_site()
+    many = replace(site.spec, hub=HubSpec(users=tuple(User(f"user-{number}") for number in range(900))))
+    with pytest.raises(UsageError, match=r"cluster\.yaml: the user-data of a master takes \d+ bytes") as caught:
+        site.up(spec=many)
+    assert "list of users" in caught.value.hint
+    assert site.cloud.writes == []
+
+
+def test_200_users_are_no_problem(make_site):
+    site = make_site()
+    site.up(spec=replace(site.spec, hub=HubSpec(users=tuple(User(f"user-{number}") for number in range(200)))))
+    site.assert_complete()
+
+
 def test_the_default_spec_is_refused_for_a_cluster_from_a_file(make_site):
     site = make_site(workers=5)
     site.up()

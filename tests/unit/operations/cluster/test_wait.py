@@ -53,6 +53,9 @@ class Script:
     def hub(self):
         return "" if self.hub_at <= self.now else "it does not answer yet"
 
+    def slowness(self):
+        return "this machine is busy"
+
     # progress
     def update(self, item, state):
         if not self.lines or (item, state) not in self.lines:
@@ -70,6 +73,7 @@ class Script:
             spark=self.spark,
             hub_problem=self.hub,
             timeout=timeout,
+            slowness=self.slowness,
             clock=lambda: self.now,
             sleep=self.sleep,
         ).run()
@@ -163,7 +167,7 @@ def test_the_end_of_the_time_says_what_is_missing():
     script = Script(registered={"a-worker-1": 5}, hub_at=5)
     with pytest.raises(ProvisionError) as caught:
         script.run(timeout=300)
-    assert "is not ready after 5 minutes: 1 of 3 nodes" in caught.value.message
+    assert "is not ready after 5 minutes, the last 5 without progress: 1 of 3 nodes" in caught.value.message
     assert "a-worker-2: booting" in caught.value.detail
     assert "--timeout" in caught.value.hint
     assert 300 <= script.now < 310
@@ -175,3 +179,32 @@ def test_a_master_out_of_reach_is_told_from_one_that_does_not_run():
     with pytest.raises(ProvisionError) as caught:
         script.run(timeout=300)
     assert "network.access" in caught.value.hint
+
+
+def test_the_time_limit_counts_from_the_last_progress():
+    stages = [(at, f'PROVISION {{"phase":"cloud-init","stage":"{at}"}}\n') for at in range(0, 1000, 250)]
+    script = Script(
+        consoles={name: [*stages, (900, KEYS)] for name in NAMES},
+        registered=dict.fromkeys(NAMES, 1000),
+        hub_at=1000,
+    )
+    script.run(timeout=300)
+    assert 1000 <= script.now < 1010
+
+
+def test_to_and_fro_is_no_progress():
+    to_and_fro = [(at, ("ACTIVE", "SUSPENDED")[at // 30 % 2]) for at in range(0, 3000, 30)]
+    script = Script(statuses={"a-worker-2": to_and_fro}, registered={"a-worker-1": 0})
+    with pytest.raises(ProvisionError, match=r"not ready after \d+ minutes, the last 5 without progress: 1 of 3"):
+        script.run(timeout=300)
+    assert script.now < 400
+
+
+def test_what_is_waited_for_and_what_is_slow_is_said_after_a_while():
+    script = Script(registered={"a-worker-1": 0})
+    with pytest.raises(ProvisionError):
+        script.run(timeout=500)
+    said = [state for item, state in script.lines if item == "waiting"]
+    assert said == [
+        f"for a-worker-2 (booting), unchanged for {minutes} minutes; this machine is busy" for minutes in (2, 4, 6, 8)
+    ]

@@ -2,9 +2,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+from rich.console import Console
+
 from provision.base import paths
+from provision.base.errors import ProvisionError
+from provision.cli.terminal import TerminalProgress
 from provision.model.localcloud.image_families import FAMILIES, SHARED_FILES, families, image_tags
-from provision.operations.localcloud.shared.images import contexts
+from provision.operations.localcloud.shared.images import contexts, ensure_images
 
 
 def test_every_family_has_a_dockerfile_and_those_that_run_an_entrypoint():
@@ -44,3 +49,58 @@ def test_asking_for_one_family_brings_its_parents_and_no_more():
 
 def test_the_same_files_give_the_same_tags():
     assert image_tags(contexts()) == image_tags(contexts())
+
+
+class FakeEngine:
+    """An engine without images, whose builds say something; the one of `broken` fails."""
+
+    def __init__(self, broken=""):
+        self.broken = broken
+
+    def images(self):
+        return set()
+
+    def ensure_base_image(self, line, mirror):
+        line("pulling it")
+
+    def build(self, name, context, *, arguments, labels, line):
+        line("Step 1/2 : FROM base")
+        line(" ---> 0123")
+        line("Step 2/2 : RUN make")
+        if name.startswith(f"provision/{self.broken}:"):
+            raise ProvisionError("the image could not be built", "The lines above are the build's own.", "make: failed")
+
+    def drop_superseded(self, families, current):
+        pass
+
+
+@pytest.fixture
+def console(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with (tmp_path / "terminal").open("w+") as file:
+        yield Console(file=file, width=200)
+
+
+def told(console):
+    console.file.seek(0)
+    return console.file.read().splitlines()
+
+
+def test_without_a_terminal_an_image_is_two_lines_and_its_steps_are_in_a_file(console, tmp_path):
+    ensure_images(FakeEngine(), TerminalProgress(console), {"consul"})
+    assert [line.split(" ", 3)[3].split(" in ")[0] for line in told(console)] == [
+        "base image: pulling it",
+        "image base: building (1 of 2)",
+        "image base: built",
+        "image consul: building (2 of 2)",
+        "image consul: built",
+    ]
+    steps = (tmp_path / "provision/logs/image-consul.log").read_text()
+    assert steps.splitlines() == ["Step 1/2 : FROM base", " ---> 0123", "Step 2/2 : RUN make"]
+
+
+def test_a_build_that_failed_names_the_file_with_its_output(console, tmp_path):
+    with pytest.raises(ProvisionError, match="could not be built") as caught:
+        ensure_images(FakeEngine("consul"), TerminalProgress(console), {"consul"})
+    assert str(tmp_path / "provision/logs/image-consul.log") in caught.value.hint
+    assert caught.value.detail == "make: failed"

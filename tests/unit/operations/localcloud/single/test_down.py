@@ -71,7 +71,7 @@ def test_clusters_keep_their_folders_and_only_locks_without_one_go(host):
     locks = [paths.cluster_dir(f".{name}.lock") for name in ("kept", "removed")]
     for lock in locks:
         lock.write_text("")
-    paths.clouds_yaml().write_text("clouds:\n  local: {}\n  other: {}\n")
+    paths.clouds_yaml().write_text("clouds:\n  local: {auth: {username: provision}}\n  other: {}\n")
     down.down(Silent(), purge=True)
     assert kept.exists()
     assert [lock.exists() for lock in locks] == [True, False]
