@@ -135,8 +135,13 @@ def _describe(value: object) -> str:
 
 
 def _problem(detail: ErrorDetails) -> Problem:
-    # Pydantic puts validators ("function-before[…]") into the path: those are not fields.
-    where = tuple(part for part in detail["loc"] if isinstance(part, int) or "[" not in part)
+    *above, last = detail["loc"]
+    # Pydantic puts validators ("function-before[…]") into the path: those are not fields. An unknown field is one,
+    # whatever it is called.
+    parts = [part for part in above if not str(part).startswith("function-")]
+    if detail["type"] == "extra_forbidden" or not str(last).startswith("function-"):
+        parts.append(last)
+    where = tuple(parts)
     cause = detail.get("ctx", {}).get("error")
     if isinstance(cause, Wrong):
         return Problem(where, cause.wrong, cause.fix)

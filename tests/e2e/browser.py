@@ -53,6 +53,8 @@ def log_in(page: Page, user: str, password: str) -> None:
     page.fill("#password_input", password)
     page.click("#login_submit")
     page.wait_for_url("**/lab*")
+    # Without what was open the last time: JupyterLab would show that, and no launcher.
+    page.goto(page.url.partition("?")[0] + "?reset")
     # Chromium drops what it is loading when a network interface of its machine comes or goes: do as a person would.
     for _ in range(PATIENCE_MS // RELOAD_MS):
         try:

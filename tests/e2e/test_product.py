@@ -9,8 +9,11 @@ import hashlib
 import json
 import os
 import re
+import ssl
+import statistics
 import subprocess
 import time
+import urllib.request
 import zipfile
 from pathlib import Path
 
@@ -22,8 +25,8 @@ from provision.base import paths
 from provision.base.constants import LOCALCLOUD_LABEL, LOCALCLOUD_PORTS, PORTS
 from provision.clusterfile.units import reserved_users
 
-from . import browser
-from .conftest import OTHER_CLOUDS
+from . import browser, reach
+from .conftest import OTHER_CLOUDS, say
 
 pytestmark = pytest.mark.e2e
 
@@ -244,6 +247,55 @@ def test_no_user_can_have_the_name_of_an_account_of_the_node(product) -> None:
     assert there <= reserved_users(), "templates/spec/accounts.txt says how it is renewed"
 
 
+# Prints each TCP port of a host at which something answers, be it with a refusal: what a firewall lets through. (nmap
+# does the same, and is on no node.)
+SCAN = """\
+import asyncio, sys
+async def reach(gate, port):
+    async with gate:
+        try:
+            _, writer = await asyncio.wait_for(asyncio.open_connection(sys.argv[1], port), 2)
+            writer.close()
+        except ConnectionRefusedError:
+            pass
+        except OSError:
+            return
+        print(port)
+async def main():
+    gate = asyncio.Semaphore(900)
+    await asyncio.gather(*(reach(gate, port) for port in range(1, 65536)))
+asyncio.run(main())
+"""
+
+
+def span(first: int, last: int) -> set[int]:
+    return set(range(first, last + 1))
+
+
+@pytest.mark.acceptance
+def test_open_ports_are_those_of_their_one_home(product) -> None:
+    state = product.json("status")
+    outside = subprocess.run(
+        ["python3", "-c", SCAN, state["hub"]["url"].removeprefix("https://")],
+        capture_output=True, text=True, check=True, timeout=1200,
+    ).stdout  # fmt: skip
+    assert set(map(int, outside.split())) == {
+        PORTS.ssh, 443, PORTS.spark_master_ui, PORTS.spark_history, *span(PORTS.app_ui, PORTS.app_ui_last)
+    }  # fmt: skip
+    master, worker, other = (node["address"] for node in state["nodes"])
+    between = {
+        master: {
+            PORTS.spark_master, PORTS.nfs, *span(PORTS.driver, PORTS.driver + PORTS.retries),
+            *span(PORTS.driver_block_manager, PORTS.driver_block_manager + PORTS.retries),
+        },
+        other: span(PORTS.block_manager, PORTS.block_manager + PORTS.retries),
+    }  # fmt: skip
+    for target, wanted in between.items():
+        asked = f"ulimit -n 4096; timeout 1200 python3 - {target} << 'END'\n{SCAN}END"
+        inside = product.run("ssh", "analytics-worker-1", "--", asked).stdout
+        assert set(map(int, inside.split())) == wanted, f"from {worker} to {target}"
+
+
 def test_thirty_megabytes_pass_from_here_to_a_vm_and_between_vms(product) -> None:
     blob = os.urandom(MEGABYTES << 20)
     wanted = hashlib.sha256(blob).hexdigest()
@@ -293,6 +345,84 @@ def test_users_yml_adds_a_user_who_logs_in(product, hub_url, tmp_path) -> None:
     (product.folder / "cluster.yaml").unlink()
     playbook(product, "users.yml")
     assert product.run("ssh", "--", "id carol", code=None).code != 0
+
+
+TOO_MANY = """\
+import subprocess
+children = []
+try:
+    for _ in range(4000):
+        children.append(subprocess.Popen(["sleep", "600"]))
+except OSError as error:
+    print("refused after", len(children), error)
+"""
+TOO_MUCH = "hoard = [bytearray(64 << 20) for _ in range(1000)]"
+
+
+def seconds_to_answer(url: str, times: int) -> float:
+    """Return the median time in which the Hub answers."""
+    unverified = ssl._create_unverified_context()
+    took = []
+    for _ in range(times):
+        began = time.monotonic()
+        with urllib.request.urlopen(f"{url}/hub/health", context=unverified, timeout=120) as answer:
+            assert answer.status == 200
+        took.append(time.monotonic() - began)
+    return statistics.median(took)
+
+
+@pytest.mark.acceptance
+def test_a_user_who_takes_everything_harms_nobody(product, hub_url, tmp_path) -> None:
+    (product.folder / "cluster.yaml").write_text("name: analytics\nhub: {users: [alice, carol]}\n")
+    playbook(product, "users.yml")
+    job = [
+        product.executable,
+        "ssh",
+        "--",
+        "sudo -iu carol sh -c 'cd /opt/spark && spark-submit examples/src/main/python/pi.py 4'",
+    ]
+    with browser.user_at(hub_url, tmp_path) as page:
+        browser.log_in(page, "alice", passwords(product)["alice"])
+        browser.open_pyspark(page)
+        before = seconds_to_answer(hub_url, 15)
+        with subprocess.Popen(job, stdout=subprocess.PIPE, text=True, env=product.env, cwd=product.folder) as running:
+            assert "refused after" in browser.run_cell(page, TOO_MANY)
+            browser.start_cell(page, TOO_MUCH)
+            during = seconds_to_answer(hub_url, 30)
+            result, _ = running.communicate(timeout=1800)
+    say(f"the Hub answers in {before:.3f} s, and in {during:.3f} s meanwhile: {during / before:.1f} times")
+    assert "Pi is roughly 3.1" in result
+    unit = "/sys/fs/cgroup/notebooks.slice/notebook-alice.service"
+    for file, event in (("memory.events", "oom_kill"), ("pids.events", "max")):
+        count = re.search(rf"^{event} (\d+)", product.run("ssh", "--", f"cat {unit}/{file}").stdout, re.M)
+        assert int(count[1]) >= 1, file
+    assert product.run("ssh", "--", "systemctl is-active jupyterhub spark-master").stdout.split() == ["active"] * 2
+    product.run("ssh", "--", "sudo systemctl stop notebook-alice")
+    (product.folder / "cluster.yaml").unlink()
+    playbook(product, "users.yml")
+
+
+@pytest.mark.acceptance
+def test_what_a_user_can_reach_is_what_the_docs_say(product) -> None:
+    master, worker = (node["address"] for node in product.json("status")["nodes"][:2])
+    made = (
+        f"sudo useradd -m {reach.OTHER}; sudo -u {reach.OTHER} touch /shared/{reach.OTHER};"
+        f"sudo systemd-run --uid={reach.OTHER} --unit={reach.OTHER} sleep 3600"
+    )
+    for node in ("analytics-master", "analytics-worker-1", "analytics-worker-2"):
+        product.run("ssh", node, "--", made, code=None)
+    try:
+        (product.folder / "reach.py").write_text(reach.in_executor(master, worker))
+        product.run("put", "reach.py", "alice:")
+        user = product.run("ssh", "--", f"sudo -iu alice python3 - << 'END'\n{reach.on_master(master, worker)}END")
+        executor = product.run("ssh", "--", "sudo -iu alice sh -c 'spark-submit reach.py'")
+    finally:
+        gone = f"sudo systemctl stop {reach.OTHER}; sudo userdel -r {reach.OTHER}; sudo rm -f /shared/{reach.OTHER}"
+        for node in ("analytics-worker-2", "analytics-worker-1", "analytics-master"):
+            product.run("ssh", node, "--", gone, code=None)
+    found = reach.table(reach.found(user.stdout), reach.found(executor.output))
+    say(found)
+    assert found in reach.DOCUMENT.read_text(), "write this table into the document, or mend what it shows"
 
 
 def test_files_go_in_and_out(product) -> None:

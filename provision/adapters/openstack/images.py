@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import openstack.exceptions
-
+from provision.adapters.openstack.session import repeat
 from provision.base.errors import ProvisionError
 from provision.model.image.recipe import GLANCE_PROPERTIES, HASH_PROPERTY, IMAGE_NAME, UPLOADER_PROPERTY
 
@@ -32,24 +31,27 @@ class CloudImage:
 def golden_images(cloud: Session) -> list[CloudImage]:
     """List this project's golden images, the newest first; raises ProvisionError when the service does not answer."""
     connection = cloud.connection
-    try:
-        project = connection.current_project_id
-        found = [
-            CloudImage(
-                id=str(image.id),
-                status=str(image.status),
-                inputs=str(image.properties.get(HASH_PROPERTY, "") if image.properties else ""),
-                size=int(image.size or 0),
-                created=str(image.created_at or ""),
-                uploader=str(image.properties.get(UPLOADER_PROPERTY, "") if image.properties else ""),
-            )
+
+    def ask() -> list[CloudImage]:
+        with cloud.asking("listing images"):
+            project = connection.current_project_id
             # Others may share images of that name with us: only our own project's are ours to use and to delete.
-            for image in connection.image.images(name=IMAGE_NAME, owner=project)
-            if image.owner_id == project
-        ]
-    except openstack.exceptions.SDKException as error:
-        raise _failed("list the images", error) from error
-    return sorted(found, key=lambda image: image.created, reverse=True)
+            found = connection.image.images(name=IMAGE_NAME, owner=project)
+            return [_image(image) for image in found if image.owner_id == project]
+
+    return sorted(repeat(ask), key=lambda image: image.created, reverse=True)
+
+
+def _image(image: Any) -> CloudImage:  # noqa: ANN401
+    properties = image.properties or {}
+    return CloudImage(
+        id=str(image.id),
+        status=str(image.status),
+        inputs=str(properties.get(HASH_PROPERTY, "")),
+        size=int(image.size or 0),
+        created=str(image.created_at or ""),
+        uploader=str(properties.get(UPLOADER_PROPERTY, "")),
+    )
 
 
 def upload(cloud: Session, path: Path, inputs: str, uploader: str) -> str:
@@ -59,7 +61,7 @@ def upload(cloud: Session, path: Path, inputs: str, uploader: str) -> str:
     """
     properties: dict[str, Any] = {**GLANCE_PROPERTIES, HASH_PROPERTY: inputs, UPLOADER_PROPERTY: uploader}
     glance = cloud.connection.image
-    try:
+    with cloud.asking("uploading the golden image"):
         # The SDK deletes the incomplete image itself when the upload fails.
         image = glance.create_image(
             IMAGE_NAME,
@@ -72,9 +74,7 @@ def upload(cloud: Session, path: Path, inputs: str, uploader: str) -> str:
             allow_duplicates=True,
             **properties,
         )
-        image = glance.get_image(image.id)
-    except openstack.exceptions.SDKException as error:
-        raise _failed("upload the golden image", error) from error
+    image = repeat(lambda: _get(cloud, image.id))
     if image.status != "active":
         raise ProvisionError(f"the golden image is `{image.status}` after its upload", "Run the same command again.")
     return str(image.id)
@@ -82,15 +82,14 @@ def upload(cloud: Session, path: Path, inputs: str, uploader: str) -> str:
 
 def delete(cloud: Session, image_id: str) -> None:
     """Delete an image; one that is gone already is no error."""
-    try:
-        cloud.connection.image.delete_image(image_id, ignore_missing=True)
-    except openstack.exceptions.SDKException as error:
-        raise _failed(f"delete the image {image_id}", error) from error
+
+    def ask() -> None:
+        with cloud.asking(f"deleting image {image_id}"):
+            cloud.connection.image.delete_image(image_id, ignore_missing=True)
+
+    repeat(ask)
 
 
-def _failed(action: str, error: Exception) -> ProvisionError:
-    return ProvisionError(
-        f"the cloud's image service could not {action}",
-        "Check that your account may manage images of its project.",
-        str(error),
-    )
+def _get(cloud: Session, image_id: str) -> Any:  # noqa: ANN401
+    with cloud.asking("looking at the uploaded image"):
+        return cloud.connection.image.get_image(image_id)

@@ -91,6 +91,9 @@ class Session:
             failure = TransientError(f"{what}: the cloud failed: {_message(error)}", AGAIN_HINT)
             failure.pause = _retry_after(error)
             return failure
+        if isinstance(error, sdk.ForbiddenException):
+            hint = "Unless it is about a quota, your account needs a role that may do that in its project."
+            return ProvisionError(f"{what}: the cloud said: {_message(error)}", hint)
         if isinstance(error, sdk.SDKException | keystone.ClientException):
             return ProvisionError(f"{what}: the cloud said: {_message(error)}")
         if isinstance(error, requests.RequestException):

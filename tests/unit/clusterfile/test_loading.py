@@ -16,6 +16,13 @@ BAD = {
     "unknown key": ("name: a\nclod: x\n", 2, ["clod", "no such field"], "Did you mean `cloud`?"),
     "unknown nested key": ("name: a\nworkers: {flavour: m1}", 2, ["workers.flavour", "no such field"], "`flavor`"),
     "unknown key, nothing near": ("name: a\nzzz: 1", 2, ["zzz"], "Fields here are: name, cloud"),
+    "unknown key like a list": ("name: a\n'[': 1", 2, ["[: there is no such field"], "Fields here are: name, cloud"),
+    "unknown key like a validator": (
+        "name: a\nfunction-x: 1",
+        2,
+        ["function-x: there is no such field"],
+        "Fields here",
+    ),
     "no name": ("cloud: local", None, ["name", "missing"], "Add it"),
     "a list": ("- name: a", 1, ["a list, not a map"], "name: analytics"),
     "plain text": ("analytics", 1, ["plain text, not a map"], "name: analytics"),

@@ -549,9 +549,10 @@ def _machine(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr(net, "source_address", lambda target: "172.29.0.1")
     # Rendering and hashing have tests of their own, and these tests would do each a thousand times.
-    monkeypatch.setattr(
-        "provision.operations.cluster.apply.user_data", lambda context: f"#cloud-config {sorted(context)}"
-    )
+    for module in ("apply", "resolve"):
+        monkeypatch.setattr(
+            f"provision.operations.cluster.{module}.user_data", lambda context: f"#cloud-config {sorted(context)}"
+        )
     monkeypatch.setattr("provision.adapters.host.files.os.fsync", lambda handle: None)
     # `openssl passwd`, the one program that is run.
     monkeypatch.setattr(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from openstack.exceptions import SDKException
+from openstack.exceptions import ForbiddenException, HttpException
 
 from provision.adapters.openstack import images
-from provision.adapters.openstack.session import Session
+from provision.adapters.openstack.session import Session, TransientError
 from provision.base.errors import ProvisionError
 from provision.model.image.recipe import HASH_PROPERTY, IMAGE_NAME
 
@@ -17,18 +17,20 @@ class Glance:
     def __init__(self):
         self.listed = []
         self.status = "active"
-        self.error = None
+        self.errors = []
         self.calls = []
 
+    def fail(self):
+        if self.errors:
+            raise self.errors.pop(0)
+
     def images(self, **query):
+        self.fail()
         self.calls.append(query)
-        if self.error:
-            raise self.error
         return self.listed
 
     def create_image(self, name, **options):
-        if self.error:
-            raise self.error
+        self.fail()
         self.calls.append((name, options))
         return SimpleNamespace(id="new")
 
@@ -36,8 +38,7 @@ class Glance:
         return SimpleNamespace(id=image_id, status=self.status)
 
     def delete_image(self, image_id, *, ignore_missing):
-        if self.error:
-            raise self.error
+        self.fail()
         self.calls.append((image_id, ignore_missing))
 
 
@@ -87,13 +88,28 @@ def test_an_image_that_is_gone_can_be_deleted(cloud, glance):
     assert glance.calls == [("a", True)]
 
 
-def test_a_refusal_is_ours(cloud, glance, tmp_path):
-    glance.error = SDKException("no")
-    for attempt in (
+def attempts(cloud, folder):
+    return (
         lambda: images.golden_images(cloud),
-        lambda: images.upload(cloud, tmp_path / "a.qcow2", "x", "me"),
+        lambda: images.upload(cloud, folder / "a.qcow2", "x", "me"),
         lambda: images.delete(cloud, "a"),
-    ):
-        with pytest.raises(ProvisionError, match="the cloud's image service could not") as caught:
+    )
+
+
+def test_a_refusal_is_ours(cloud, glance, tmp_path):
+    glance.errors = [ForbiddenException("no")] * 3
+    for attempt in attempts(cloud, tmp_path):
+        with pytest.raises(ProvisionError, match="the cloud said: no") as caught:
             attempt()
-        assert caught.value.detail == "no"
+        assert "a role that may do that" in caught.value.hint
+
+
+def test_a_moment_s_failure_is_repeated_but_for_an_upload(cloud, glance, tmp_path, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    for attempt in attempts(cloud, tmp_path)[::2]:
+        glance.errors = [HttpException("later", http_status=503), HttpException("later", http_status=429)]
+        attempt()
+        assert not glance.errors
+    glance.errors = [HttpException("later", http_status=503)]
+    with pytest.raises(TransientError):
+        images.upload(cloud, tmp_path / "a.qcow2", "x", "me")

@@ -13,6 +13,7 @@ from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import HubSpec, MasterSpec, NetworkSpec, PackagesSpec, SparkSpec, User, WorkersSpec
 from provision.clusterfile.loading import DEFAULT_SOURCE
 from provision.model.cluster import resources
+from provision.model.cluster.render import user_data
 
 KILLS = [(number, late) for number in range(1, 60) for late in (False, True)]
 
@@ -189,6 +190,13 @@ def test_a_certificate_that_ends_soon_is_renewed_once(make_site, monkeypatch):
     site.assert_nothing_to_do()
 
 
+@pytest.fixture
+def rendered(monkeypatch):
+    """The real user-data, which most tests here do without."""
+    monkeypatch.setattr("provision.operations.cluster.resolve.user_data", user_data)
+
+
+@pytest.mark.usefixtures("rendered")
 def test_user_data_that_nova_would_not_take_is_refused_before_anything_is_made(make_site):
     site = make_site()
     many = replace(site.spec, hub=HubSpec(users=tuple(User(f"user-{number}") for number in range(900))))
@@ -198,6 +206,7 @@ def test_user_data_that_nova_would_not_take_is_refused_before_anything_is_made(m
     assert site.cloud.writes == []
 
 
+@pytest.mark.usefixtures("rendered")
 def test_200_users_are_no_problem(make_site):
     site = make_site()
     site.up(spec=replace(site.spec, hub=HubSpec(users=tuple(User(f"user-{number}") for number in range(200)))))
