@@ -43,10 +43,15 @@ KINDS = {
 }
 
 
+def connect(product) -> openstack.connection.Connection:
+    """Log in to the local cloud as its ordinary user."""
+    clouds = yaml.safe_load((product.home / "clouds.yaml").read_text())["clouds"]
+    return openstack.connect(load_yaml_config=False, load_envvars=False, **clouds["local"])
+
+
 def held(product) -> dict[str, list[str]]:
     """Return what the cloud itself lists, kind by kind."""
-    clouds = yaml.safe_load((product.home / "clouds.yaml").read_text())["clouds"]
-    cloud = openstack.connect(load_yaml_config=False, load_envvars=False, **clouds["local"])
+    cloud = connect(product)
     return {kind: sorted(thing.id for thing in ask(cloud)) for kind, ask in KINDS.items()}
 
 
@@ -508,6 +513,18 @@ OWNERS_AND_SUMS = (
     "-exec sha256sum {} \\; | sort"
 )
 LARGE = "sudo -u alice dd if=/dev/urandom of=/home/alice/large bs=1M count=1024 status=none"
+
+
+def test_the_cloud_offers_what_it_has_and_nothing_else(product) -> None:
+    cloud = connect(product)
+    assert len(list(cloud.image.metadef_namespaces())) > 20
+    methods = cloud.image.get("/info/import").json()["import-methods"]["value"]
+    assert "web-download" not in methods
+    master = cloud.compute.find_server("analytics-master")
+    asked = {"remote_console": {"protocol": "serial", "type": "serial"}}
+    refused = cloud.compute.post(f"/servers/{master.id}/remote-consoles", json=asked, microversion="2.6")
+    assert refused.status_code == 403
+    assert cloud.compute.get_server_console_output(master)["output"]
 
 
 @pytest.mark.acceptance
