@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from provision.base.constants import PORTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 DOCUMENT: Final = Path(__file__).resolve().parents[2] / "docs/reference/reach.md"
 OTHER: Final = "bystander"
@@ -36,12 +36,12 @@ READ: Final = {
 }
 CONNECT: Final = {
     "the Spark master": ("MASTER", PORTS.spark_master),
-    "a worker's daemon": ("WORKER", PORTS.spark_worker),
+    "another worker's daemon": ("WORKER", PORTS.spark_worker),
     "files, by NFS, without mounting": ("MASTER", PORTS.nfs),
     "the Hub's own API": ("127.0.0.1", PORTS.hub_api),
     "the API of the Hub's proxy": ("127.0.0.1", PORTS.proxy_api),
     "SSH of the master": ("MASTER", PORTS.ssh),
-    "SSH of a worker": ("WORKER", PORTS.ssh),
+    "SSH of another worker": ("WORKER", PORTS.ssh),
     "the instance metadata": ("169.254.169.254", 80),
 }
 CHANGE: Final = {
@@ -59,6 +59,12 @@ CHANGE: Final = {
 PROGRAM: Final = """\
 def reach(read, connect, change):
     import os, pwd, socket
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))
+        own = probe.getsockname()[0]
+    def dial(hosts, port):
+        # Not the node itself: its firewall is for others.
+        socket.create_connection((next((host for host in hosts if host != own), hosts[0]), port), 5).close()
     home = pwd.getpwuid(os.getuid()).pw_dir
     def attempt(act):
         try:
@@ -89,31 +95,31 @@ def reach(read, connect, change):
             os.remove(path)
     return {
         "read": {title: attempt(lambda: look(path)) for title, path in read.items()},
-        "connect": {t: attempt(lambda: socket.create_connection(tuple(at), 5).close()) for t, at in connect.items()},
+        "connect": {title: attempt(lambda: dial(*at)) for title, at in connect.items()},
         "change": {title: attempt(lambda: write(path)) for title, path in change.items()},
     }
 """
 
 
-def arguments(master: str, worker: str) -> str:
+def arguments(master: str, workers: Sequence[str]) -> str:
     """Return the program's arguments as a Python literal; the addresses are the nodes' own."""
-    at = {"MASTER": master, "WORKER": worker}
-    connect = {title: [at.get(host, host), port] for title, (host, port) in CONNECT.items()}
+    at = {"MASTER": [master], "WORKER": list(workers)}
+    connect = {title: [at.get(host, [host]), port] for title, (host, port) in CONNECT.items()}
     return f"{READ!r}, {connect!r}, {CHANGE!r}"
 
 
-def on_master(master: str, worker: str) -> str:
+def on_master(master: str, workers: Sequence[str]) -> str:
     """Return a program that prints what its user can reach."""
-    return f"import json\n{PROGRAM}print('REACH', json.dumps(reach({arguments(master, worker)})))\n"
+    return f"import json\n{PROGRAM}print('REACH', json.dumps(reach({arguments(master, workers)})))\n"
 
 
-def in_executor(master: str, worker: str) -> str:
+def in_executor(master: str, workers: Sequence[str]) -> str:
     """Return a program for spark-submit that prints what a task can reach."""
     return (
         f"import json\n{PROGRAM}"
         "from pyspark.sql import SparkSession\n"
         "sc = SparkSession.builder.getOrCreate().sparkContext\n"
-        f"task = lambda _: reach({arguments(master, worker)})\n"
+        f"task = lambda _: reach({arguments(master, workers)})\n"
         "print('REACH', json.dumps(sc.parallelize([1], 1).map(task).collect()[0]))\n"
     )
 

@@ -409,7 +409,7 @@ def test_a_user_who_takes_everything_harms_nobody(product, hub_url, tmp_path) ->
 
 @pytest.mark.acceptance
 def test_what_a_user_can_reach_is_what_the_docs_say(product) -> None:
-    master, worker = (node["address"] for node in product.json("status")["nodes"][:2])
+    master, *workers = (node["address"] for node in product.json("status")["nodes"])
     made = (
         f"sudo useradd -m {reach.OTHER}; sudo -u {reach.OTHER} touch /shared/{reach.OTHER};"
         f"sudo systemd-run --uid={reach.OTHER} --unit={reach.OTHER} sleep 3600"
@@ -417,9 +417,9 @@ def test_what_a_user_can_reach_is_what_the_docs_say(product) -> None:
     for node in ("analytics-master", "analytics-worker-1", "analytics-worker-2"):
         product.run("ssh", node, "--", made, code=None)
     try:
-        (product.folder / "reach.py").write_text(reach.in_executor(master, worker))
+        (product.folder / "reach.py").write_text(reach.in_executor(master, workers))
         product.run("put", "reach.py", "alice:")
-        user = product.run("ssh", "--", f"sudo -iu alice python3 - << 'END'\n{reach.on_master(master, worker)}END")
+        user = product.run("ssh", "--", f"sudo -iu alice python3 - << 'END'\n{reach.on_master(master, workers)}END")
         executor = product.run("ssh", "--", "sudo -iu alice sh -c 'spark-submit reach.py'")
     finally:
         gone = f"sudo systemctl stop {reach.OTHER}; sudo userdel -r {reach.OTHER}; sudo rm -f /shared/{reach.OTHER}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from provision.adapters import net
-from provision.adapters.host.certificates import valid_until
+from provision.adapters.host.certificates import signed_by, valid_until
 from provision.base.constants import PORTS
 
 if TYPE_CHECKING:
@@ -26,7 +26,12 @@ def hub_problem(spec: ClusterSpec, cluster_dir: ClusterDir, address: str, *, exp
     """
     own = spec.hub.tls
     certificate = own.cert if own else cluster_dir.authority
-    return net.hub_answers(address, spec.hub.port, certificate, authority=own is None, expired=expired)
+
+    def is_ours(served: bytes) -> bool:
+        return signed_by(served, cluster_dir.authority.read_text())
+
+    accepts_expired = is_ours if expired and not own else None
+    return net.hub_answers(address, spec.hub.port, certificate, authority=own is None, accepts_expired=accepts_expired)
 
 
 def status(cloud: Cloud, spec: ClusterSpec, cluster_dir: ClusterDir) -> dict[str, Any]:

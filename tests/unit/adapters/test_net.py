@@ -13,6 +13,7 @@ import pytest
 
 from provision.adapters import net
 from provision.adapters.cluster_dir import ClusterDir
+from provision.adapters.host.certificates import signed_by
 from provision.base.model import Addresses, ClusterSpec
 
 
@@ -77,7 +78,8 @@ def test_no_master():
 def hub(cluster_dir, *, tls, certificate=None, authority=True, expired=False, status=200):
     with serving(status=status, tls=tls) as port:
         pem = certificate or cluster_dir.authority
-        return net.hub_answers("127.0.0.1", port, pem, authority=authority, expired=expired, timeout=5)
+        ours = (lambda served: signed_by(served, cluster_dir.authority.read_text())) if expired else None
+        return net.hub_answers("127.0.0.1", port, pem, authority=authority, accepts_expired=ours, timeout=5)
 
 
 def test_the_hub_answers_with_the_clusters_certificate(cluster_dir):

@@ -21,7 +21,7 @@ class Services:
     def spark_master(self, address):
         return None if self.workers is None else net.SparkMaster(self.workers, 2, 2048, 1)
 
-    def hub_answers(self, address, port, certificate, *, authority, expired):
+    def hub_answers(self, address, port, certificate, *, authority, accepts_expired):
         self.asked.append((address, port, certificate, authority))
         return self.problem
 
