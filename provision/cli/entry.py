@@ -67,8 +67,6 @@ def _show_usage(error: click.ClickException) -> None:
 
 
 def _stopped() -> int:
-    # A second Ctrl-C, while threads are waited for, has nothing to add.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.stderr.write("Stopped. Run the same command again to go on, or `provision down` to remove what was made.\n")
     return INTERRUPTED
 
@@ -121,7 +119,8 @@ def _keep_traceback() -> str:
 
 
 def _leave(code: int) -> None:
-    """End, without Python's own words about an output that cannot be written."""
+    """End, without Python's own words about an output that cannot be written, or about a Ctrl-C while it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
