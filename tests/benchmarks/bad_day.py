@@ -1,4 +1,4 @@
-"""A cloud on a bad day, and an operator whose machine dies: `up` and `down` on the real local cloud with tiny servers.
+"""A cloud on a bad day, and an operator whose machine dies: `up` and `down` on the real local cloud, servers asleep.
 
 Between `provision` and the real APIs stands a proxy that spoils answers. The servers run no Spark: what waits for it
 takes a server that is ACTIVE for ready. All else is the product's own: plan, requests, their repetition, and removal.
@@ -45,8 +45,7 @@ SPEC = {
     "name": NAME,
     "cloud": "bad",
     "image": IMAGE,
-    "master": {"flavor": "m1.tiny"},
-    "workers": {"count": 2, "flavor": "m1.tiny"},
+    "workers": {"count": 2},
     "network": {"cidr": "10.77.0.0/24"},
 }
 TRIES = 6
