@@ -38,8 +38,9 @@ import yaml
 from openstack.config.loader import OpenStackConfig
 
 NAME = "bad-day"
-IMAGE = "bad-day-boot-sector"
+IMAGE = "bad-day-empty-disk"
 LATE = 20
+VERSIONS = {"compute": "v2.1", "network": "v2.0", "image": "v2"}
 KINDS = ("500", "503", "429", "reset", "late")
 SPEC = {
     "name": NAME,
@@ -158,19 +159,19 @@ class Bed:
         self.direct = openstack.connect(cloud="local")
         auth = dict(entry.config["auth"])
         catalogue = self.direct.session.auth.get_access(self.direct.session).service_catalog
-        targets = {"identity": str(auth["auth_url"]).rstrip("/")}
-        for service, version in (("compute", "/v2.1"), ("network", "/v2.0"), ("image", "/v2")):
-            url = str(catalogue.url_for(service_type=service, interface="public")).rstrip("/")
-            targets[service] = url if url.endswith(version) else url + version
+        targets = {"identity": str(auth["auth_url"]).rstrip("/").removesuffix("/v3")}
+        for service, version in VERSIONS.items():
+            url = str(catalogue.url_for(service_type=service, interface="public"))
+            targets[service] = url.rstrip("/").removesuffix(f"/{version}")
         self.proxy = Proxy(targets, entry.config.get("cacert"))
         through = {
             "auth_type": "v3password",
-            "auth": auth | {"auth_url": f"{self.proxy.url}/identity"},
+            "auth": auth | {"auth_url": f"{self.proxy.url}/identity/v3"},
             "region_name": entry.config.get("region_name"),
             "compute_api_version": "2.1",
             "network_api_version": "2",
             "image_api_version": "2",
-            **{f"{each}_endpoint_override": f"{self.proxy.url}/{each}" for each in ("compute", "network", "image")},
+            **{f"{each}_endpoint_override": f"{self.proxy.url}/{each}/{version}" for each, version in VERSIONS.items()},
         }
         self.folder = folder
         (folder / "clouds.yaml").write_text(yaml.safe_dump({"clouds": {"bad": through}}))
@@ -184,10 +185,9 @@ class Bed:
         self.before = self.lists()
 
     def _upload(self) -> str:
-        """Give the cloud an image that boots in a second and then sleeps."""
-        code = b"\xfa\xf4\xeb\xfd"  # cli; hlt; jmp back
-        file = self.folder / "sector"
-        file.write_bytes(code + bytes(510 - len(code)) + b"\x55\xaa" + bytes((1 << 20) - 512))
+        """Give the cloud an image with nothing on it: the BIOS finds nothing to start, and sleeps."""
+        file = self.folder / "empty"
+        file.write_bytes(bytes(1 << 20))
         made = self.direct.image.create_image(
             IMAGE, filename=str(file), disk_format="raw", container_format="bare", wait=True
         )
@@ -315,17 +315,23 @@ def kills(bed: Bed, cycles: int) -> None:
     count = {"up": 0, "down": 0}
     for number in range(cycles):
         for verb, times, longest in (("up", 6, up), ("down", 2, down)):
-            for _ in range(times):
+            killed = 0
+            while killed < times:
                 process = bed.start(verb)
-                time.sleep(chance.uniform(0.5, longest))
-                if process.poll() is None:
+                try:
+                    said, _ = process.communicate(timeout=chance.uniform(0.5, longest))
+                except subprocess.TimeoutExpired:
                     process.send_signal(signal.SIGKILL)
-                    count[verb] += 1
-                said, _ = process.communicate()
+                    said, _ = process.communicate()
+                    killed += 1
+                else:
+                    # It was through before its end came: from the start once more.
+                    bed.until_done("down" if verb == "up" else "up")
                 if "Traceback" in said:
                     raise SystemExit(said)
             bed.until_done(verb)
             (bed.require_whole if verb == "up" else bed.require_nothing)()
+            count[verb] += killed
         print(f"  cycle {number + 1}: killed {count} so far", flush=True)
     print(f"kills: {count['up']} of `up` ({up:.0f} s), {count['down']} of `down` ({down:.0f} s), nothing left")
 
