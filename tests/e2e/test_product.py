@@ -144,6 +144,13 @@ def test_a_second_up_has_nothing_to_do(product) -> None:
     assert product.json("plan")["steps"] == []
 
 
+ON_WORKERS = """\
+def here(_):
+    import socket, time
+    time.sleep(1)
+    return socket.gethostname()
+sorted(set(sc.parallelize(range(16), 16).map(here).collect()))
+"""
 PANDAS_ON_WORKERS = """\
 def here(frames):
     import socket, time
@@ -186,7 +193,7 @@ def test_a_notebook_computes_on_both_workers(product, hub_url, tmp_path) -> None
         browser.log_in(page, "alice", passwords(product)["alice"])
         browser.open_pyspark(page)
         assert "499500" in browser.run_cell(page, "sc.parallelize(range(1000)).sum()")
-        hosts = browser.run_cell(page, PANDAS_ON_WORKERS)
+        hosts = browser.run_cell(page, ON_WORKERS)
         # The kernel holds the cluster's cores until it is shut down.
         browser.shut_down_kernels(page, "alice")
     assert "worker-1" in hosts
@@ -199,6 +206,9 @@ def test_a_notebook_learns_plots_and_is_interrupted(product, hub_url, tmp_path) 
         browser.log_in(page, "alice", passwords(product)["alice"])
         browser.open_pyspark(page)
         assert "499500" in browser.run_cell(page, "spark.range(1000).toPandas()['id'].sum()")
+        hosts = browser.run_cell(page, PANDAS_ON_WORKERS)
+        assert "worker-1" in hosts
+        assert "worker-2" in hosts
         assert "(True, 1000)" in browser.run_cell(page, WRITTEN_BY_EXECUTORS)
         assert "3" in browser.run_cell(page, READ_FROM_HOME)
         assert "True" in browser.run_cell(page, LEARNING)
