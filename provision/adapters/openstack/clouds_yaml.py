@@ -85,7 +85,15 @@ def _clouds(document: Any) -> Any:  # noqa: ANN401
 def _hidden_by(path: Path) -> Path | None:
     """Return the file that openstacksdk reads where `path` does not exist, whatever folder a command runs in."""
     others = (file for file in config.candidates() if not config.in_working_folder(file))
-    return next((file for file in others if file.exists() and file.resolve() != path), None)
+    return next((file for file in others if file.resolve() != path and _is_read(file)), None)
+
+
+def _is_read(file: Path) -> bool:
+    """Whether openstacksdk reads a file: it passes over one that is missing or broken."""
+    try:
+        return bool(_load(file)[1])
+    except UsageError:
+        return False
 
 
 def _load(path: Path) -> tuple[YAML, Any]:

@@ -130,6 +130,15 @@ def test_a_new_file_hides_nothing_of_the_systems(files):
     assert not own.exists(), "the system's is read again"
 
 
+def test_a_broken_file_of_the_systems_is_passed_over_as_openstacksdk_does(files):
+    own, system = files
+    system.write_text("clouds: [")
+    clouds_yaml.ensure_entry(own, "local", ENTRY)
+    assert set(yaml.safe_load(own.read_text())["clouds"]) == {"local"}
+    assert clouds_yaml.remove_entry(own, "local", "provision")
+    assert not own.exists()
+
+
 def test_what_the_user_has_added_meanwhile_stays(files):
     own, system = files
     system.write_text(THEIRS)
