@@ -1,7 +1,7 @@
 """await_account.py FILE SECTION: wait until Keystone takes the account in a section; exit 1 after five minutes.
 
-The account is made while services start. The scheduler exits where it is refused, and importing all of OpenStack again
-would cost more than to wait.
+The account is made while services start. Scheduler and conductor exit where it is refused, and importing all of
+OpenStack again would cost more than to wait.
 """
 
 import configparser

@@ -19,6 +19,7 @@ from pathlib import Path
 import docker
 from docker.types import IPAMConfig, IPAMPool
 
+from provision.adapters.docker.client import remove_network
 from provision.adapters.docker.engine import Engine
 from provision.adapters.host import facts as machine
 from provision.base import paths
@@ -204,6 +205,6 @@ class Hosts:
         for host in self.all:
             self.docker.volumes.get(f"{self.run}-{host.name}").remove(force=True)
         for network in self.docker.networks.list(filters={"label": f"test-run={self.run}"}):
-            network.remove()
+            remove_network(network)
         self.docker.images.remove(self.image, force=True)
         self.docker.close()

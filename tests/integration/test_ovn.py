@@ -9,6 +9,7 @@ import docker
 import pytest
 from docker.types import EndpointConfig, IPAMConfig, IPAMPool
 
+from provision.adapters.docker.client import remove_network
 from provision.adapters.docker.engine import Engine
 from provision.base.progress import Silent
 from provision.model.localcloud import ovn
@@ -80,7 +81,7 @@ class Members:
             each.remove(force=True)
         for number in (1, 2, 3):
             self.docker.volumes.get(f"{self.run}-{number}").remove(force=True)
-        self.network.remove()
+        remove_network(self.network)
         self.docker.close()
 
 

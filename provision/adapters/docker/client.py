@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import docker
 import requests
-from docker.errors import DockerException, NotFound
+from docker.errors import APIError, DockerException, NotFound
 from urllib3.exceptions import HTTPError
 
 from provision.base.constants import LOCALCLOUD_LABEL
@@ -18,11 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from docker.models.containers import Container
+    from docker.models.networks import Network
 
 FAILURES: Final = (DockerException, requests.RequestException, HTTPError)
 """All that the library raises when the engine refuses, or the connection to it fails."""
 OWN_LABELS: Final = dict([LOCALCLOUD_LABEL.split("=")])
 """The label of everything that belongs to the local cloud."""
+ACTIVE_ENDPOINTS: Final = "active endpoints"
+"""What Docker says of a network that it will not remove since it counts containers in it."""
 OUTPUT_HINT: Final = "The lines above are Docker's own. Correct the cause, then run the same command again."
 _CLASH_HINT: Final = "Another network uses the cloud's addresses: see `docker network ls` and `ip route`."
 
@@ -75,6 +80,31 @@ def ignore_missing(action: Callable[[], object]) -> None:
         action()
     except NotFound:  # of which ImageNotFound is one
         return
+
+
+def remove_network(network: Network, timeout: float = 10) -> bool:
+    """Remove a network, with what is still connected to it; one that is gone already is no error.
+
+    Returns False where Docker counts containers in it for longer than `timeout` seconds and names none: it may lose
+    count when a container ends in the middle of a change, and mends that only when it starts (moby/moby#42119).
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            network.remove()
+        except NotFound:
+            return True
+        except APIError as error:
+            if ACTIVE_ENDPOINTS not in str(error):
+                raise
+        else:
+            return True
+        if time.monotonic() >= deadline:
+            return False
+        ignore_missing(network.reload)
+        for container in network.attrs.get("Containers") or {}:
+            ignore_missing(partial(network.disconnect, container, force=True))
+        time.sleep(0.5)
 
 
 def _connect_hint(problem: str) -> str:

@@ -21,6 +21,7 @@ from provision.adapters.docker.client import (
     host_name,
     ignore_missing,
     long_running,
+    remove_network,
 )
 from provision.adapters.docker.programs import run_program
 from provision.adapters.host.process import run
@@ -155,7 +156,8 @@ class Engine:
         """Remove a network; one that is gone already is no error."""
         with engine_errors():
             for network in self._client.networks.list(names=[f"^{bridge.name}$"]):
-                ignore_missing(network.remove)
+                # One that stays is there for the next `ensure_bridge`; `purge` names it.
+                remove_network(network)
 
     def host(self) -> str:
         """Return the host's name as the engine knows it."""
@@ -246,8 +248,8 @@ class Engine:
                 ignore_missing(partial(container.remove, force=True, v=True))
             for network in self._client.networks.list(filters={"label": LABEL}):
                 # A Swarm's own are for adapters/docker/swarm.py: other hosts may have containers in them.
-                if network.attrs.get("Scope") != "swarm":
-                    ignore_missing(network.remove)
+                if network.attrs.get("Scope") != "swarm" and not remove_network(network):
+                    line(f"the network {network.name} stays until Docker restarts: it counts containers that are gone")
             for volume in self._client.volumes.list(filters={"label": LABEL}):
                 ignore_missing(partial(volume.remove, force=True))
             images = self._client.images.list(all=True, filters={"label": FAMILY_LABEL})

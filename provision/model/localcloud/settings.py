@@ -44,8 +44,6 @@ INFRASTRUCTURE: Final = ("consul", "registrator", "mariadb", "rabbitmq", "memcac
 CLUSTERED: Final = ("mariadb", "rabbitmq", "memcached")
 """Services that have three members with `--ha` (compose/ha.yaml). The further members' names end in a number."""
 MEMBERS: Final = 3
-NEED_ACCOUNTS: Final = ("nova-conductor",)
-"""Services that log in to Keystone when they start, and exit when they can't."""
 EARLY: Final = ("netns", "switch", "libvirt")
 """A hypervisor's services that need nothing of the control plane except OVN's databases."""
 

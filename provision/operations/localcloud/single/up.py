@@ -12,7 +12,7 @@ from provision.adapters.openstack.bootstrap import ensure_accounts, ensure_resou
 from provision.base.constants import LOCAL_CLOUD
 from provision.base.poll import Pending
 from provision.model.localcloud.replicas import SERVICE_FAMILIES
-from provision.model.localcloud.settings import EARLY, NEED_ACCOUNTS, PROJECT, apis, bridges
+from provision.model.localcloud.settings import EARLY, PROJECT, apis, bridges
 from provision.operations.localcloud.shared import login, preflight, schema, tls
 from provision.operations.localcloud.shared.hypervisors import AGENTS, await_hypervisors
 from provision.operations.localcloud.shared.images import ensure_images
@@ -89,14 +89,13 @@ def _start(engine: Engine, installation: Installation, progress: Progress) -> No
 
     with progress.phase("services and accounts"):
         replicas.drop_broken(wanted)
-        replicas.start({name: count for name, count in wanted.items() if name not in NEED_ACCOUNTS})
+        replicas.start(wanted)
         watch.until(lambda: tls.hand_over(engine, settings), every=0.5)
         _wait_for_apis(installation, admin, watch, only="keystone")
         if keystone_migrated:
             # Data may have outlived the files that held the passwords.
             reset_passwords(admin, settings, installation.passwords)
         ensure_accounts(admin, settings, installation.passwords, note)
-        replicas.start(wanted)
         _wait_for_apis(installation, admin, watch)
     replace_outdated(engine, installation, replicas, progress, wanted)
     watch = Watch(engine, progress)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from unittest.mock import MagicMock
+
 import docker
 import pytest
 import requests
 from docker.errors import APIError, DockerException, NotFound
 from urllib3.exceptions import ProtocolError
 
-from provision.adapters.docker.client import connect, engine_errors, host_name, ignore_missing, long_running
+from provision.adapters.docker import client as module
+from provision.adapters.docker.client import (
+    connect,
+    engine_errors,
+    host_name,
+    ignore_missing,
+    long_running,
+    remove_network,
+)
 from provision.base.errors import ProvisionError, UsageError
 
 
@@ -69,3 +79,27 @@ def test_what_is_gone_already_is_no_error():
     ignore_missing(gone)
     with pytest.raises(APIError):
         ignore_missing(refused)
+
+
+def active():
+    return APIError("error while removing network: network x id y has active endpoints")
+
+
+def test_what_is_connected_to_a_network_goes_with_it(monkeypatch):
+    monkeypatch.setattr(module.time, "sleep", lambda _: None)
+    network = MagicMock(attrs={"Containers": {"c1": {}, "c2": {}}})
+    network.remove.side_effect = [active(), None]
+    network.disconnect.side_effect = [NotFound("gone"), None]
+    assert remove_network(network)
+    assert [call.args for call in network.disconnect.call_args_list] == [("c1",), ("c2",)]
+
+
+def test_a_network_whose_containers_docker_has_miscounted_stays():
+    network = MagicMock(attrs={"Containers": None})
+    network.remove.side_effect = active()
+    assert not remove_network(network, timeout=0)
+    network.remove.side_effect = NotFound("gone")
+    assert remove_network(network)
+    network.remove.side_effect = APIError("no")
+    with pytest.raises(APIError):
+        remove_network(network)

@@ -98,3 +98,11 @@ def test_a_failed_run_says_its_last_lines(program):
     with pytest.raises(ProvisionError, match="the one-shot run m failed") as caught:
         PROJECT.run_once("m")
     assert "no such table" in caught.value.detail
+
+
+def test_a_network_that_docker_has_miscounted_is_no_failure_of_down(program):
+    program.write("echo 'error while removing network: network x has active endpoints' >&2; exit 1")
+    PROJECT.down(volumes=False)
+    program.write("echo other >&2; exit 1")
+    with pytest.raises(ProvisionError, match="stopping the project"):
+        PROJECT.down(volumes=False)
