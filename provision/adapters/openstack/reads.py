@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from openstack.connection import Connection
 
     from provision.base.model import Role
+    from provision.model.cluster.resources import Kind
 
 
 _PAGE: Final = 1000
@@ -237,12 +238,21 @@ class Reads(Tags):
             return ""
         return " ".join(found.public_key.split()[:2]) if found else ""
 
-    def networks(self, name: str) -> tuple[str, ...]:
-        """Return the ids of the cluster's networks: two have been made if two `up`s are at work."""
-        mark, project = resources.mark(name), self.connection.current_project_id
-        with self.asking("looking for networks"):
-            found = self.connection.network.networks(description=mark, project_id=project)
-            return tuple(item.id for item in found if item.description == mark and self._ours(item))
+    @retry_transient
+    def holds(self, kind: Kind, name: str) -> frozenset[str]:
+        """Return the ids of all of one kind that the cluster holds: two have been made if two `up`s are at work."""
+        network, mark = self.connection.network, resources.mark(name)
+        items = {
+            "network": network.networks,
+            "subnet": network.subnets,
+            "router": network.routers,
+            "security group": network.security_groups,
+            "port": network.ports,
+            "floating IP": network.ips,
+        }[kind]
+        with self.asking(f"looking for the {kind}"):
+            found = items(description=mark, project_id=self.connection.current_project_id)
+            return frozenset(item.id for item in found if item.description == mark and self._ours(item))
 
     def _servers(self, name: str) -> tuple[resources.Server, ...]:
         # All of the project's: people rename servers, and Nova has no filter for metadata. The SDK follows the pages.

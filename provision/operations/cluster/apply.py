@@ -142,21 +142,23 @@ class Apply:
         self._await_deletions()
 
     def _record(self, kind: Kind, id: str) -> None:  # noqa: A002 - the cloud's own word
-        """Keep the id of a new resource, and tag it."""
-        self._ids[kind] = id
-        self.cloud.tag(kind, id, self.desired.name)
+        """Keep the id of a new resource, and tag it.
 
-    def _create_network(self, _: Step) -> None:
+        Raises ProvisionError where the cluster has another one by now, and deletes the new one.
+        """
         name = self.desired.name
-        network = self.cloud.create_network(name)
-        if set(self.cloud.networks(name)) - {network}:
-            # Two that begin at once see each other's network, and both may stop: that leaves nothing behind.
-            self.cloud.delete("network", network)
+        if self.cloud.holds(kind, name) - {id}:
+            # Two that make it at once see each other's, and both may stop: that leaves nothing behind.
+            self.cloud.delete(kind, id)
             raise ProvisionError(
-                f"another `provision up` of cluster {name} is at work on this cloud",
+                f"another `provision up` of cluster {name} is at work on this cloud: it has made a {kind} too",
                 "Run it again when that one has ended: it goes on from what is there.",
             )
-        self._record("network", network)
+        self._ids[kind] = id
+        self.cloud.tag(kind, id, name)
+
+    def _create_network(self, _: Step) -> None:
+        self._record("network", self.cloud.create_network(self.desired.name))
 
     def _create_subnet(self, _: Step) -> None:
         name = self.desired.name

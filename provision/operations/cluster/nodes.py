@@ -12,8 +12,9 @@ from provision.base.errors import ProvisionError
 from provision.base.model import Addresses, Node
 from provision.model.cluster import console
 from provision.model.cluster.inventory import inventory
+from provision.model.cluster.plan import made_from_another
 from provision.model.cluster.render import ROLES, public_context
-from provision.operations.cluster.resolve import ResolvedSpec, find_cluster_dir, resolve
+from provision.operations.cluster.resolve import ResolvedSpec, find_cluster_dir, made_from_another_error, resolve
 from provision.operations.packages.resolution import kept_bundle
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class LiveCluster:
     """The template variables of each role, without secrets."""
     cluster_dir: ClusterDir
     ssh_config: Path
+    made_from: str = ""
+    """The file that it was made from, where `spec` is not that one's but the default."""
 
     @property
     def master(self) -> Node:
@@ -60,7 +63,12 @@ class LiveCluster:
         return ssh.Fleet(self.cluster_dir.folder, self.nodes)
 
     def inventory(self) -> dict[str, Any]:
-        """Return Ansible's inventory of the nodes; secrets that do not exist yet are made."""
+        """Return Ansible's inventory of the nodes; secrets that do not exist yet are made.
+
+        Raises UsageError where the spec is not the cluster's: playbooks would bring its users to the nodes.
+        """
+        if self.made_from:
+            raise made_from_another_error(self.spec.name, self.made_from)
         self.cluster_dir.ensure_secrets(self.spec, self.addresses)
         tls, folder = self.spec.hub.tls, self.cluster_dir.folder
         secrets = {
@@ -134,7 +142,9 @@ def find_live_cluster(spec: ClusterSpec, source: str, cloud: Cloud | None = None
         )
     resolved = resolve(cloud, spec, observed, source)
     addresses = Addresses(observed.master_port.address, observed.floatings[0].address)
-    return make_live_cluster(resolved, cluster_dir, with_host_keys(cloud, cluster_dir, servers), addresses)
+    nodes = with_host_keys(cloud, cluster_dir, servers)
+    cluster = make_live_cluster(resolved, cluster_dir, nodes, addresses)
+    return replace(cluster, made_from=made_from_another(resolved.desired_state(), observed))
 
 
 def with_host_keys(cloud: Cloud, cluster_dir: ClusterDir, servers: Sequence[Server]) -> list[Node]:

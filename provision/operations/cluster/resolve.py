@@ -97,6 +97,14 @@ def check_ownership(cluster_dir: ClusterDir, observed: ObservedCluster, place: C
         )
 
 
+def made_from_another_error(name: str, file: str) -> UsageError:
+    """Return what the default spec gets where the cluster was made from a file."""
+    return UsageError(
+        f"cluster {name} was made from {file}, and this is {DEFAULT_SOURCE}",
+        "Nothing was changed. Run it where that file is, or name it with -f.",
+    )
+
+
 def used_image(observed: ObservedCluster) -> str:
     """Return the image of a cluster's nodes, so that new ones get the same; empty when there are no nodes."""
     return next((server.image for server in observed.nodes if server.image), "")

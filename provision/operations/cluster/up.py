@@ -23,6 +23,7 @@ from provision.operations.cluster.resolve import (
     check_ownership,
     check_quota,
     check_user_data,
+    made_from_another_error,
     resolve,
     used_image,
 )
@@ -182,10 +183,7 @@ class Up:
             desired = resolved.desired_state()
             plan = self.plan(desired, observed)
             if plan and (made := made_from_another(desired, observed)):
-                raise UsageError(
-                    f"cluster {self.spec.name} was made from {made}, and this is {self.source}",
-                    "Nothing was changed. Run it where that file is, or name it with -f.",
-                )
+                raise made_from_another_error(self.spec.name, made)
             refuse_losses(plan, replace=replace, remove=self.remove, without_data=self.without_data)
             if plan:
                 check_user_data(resolved, plan)

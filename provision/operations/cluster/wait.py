@@ -161,6 +161,12 @@ class ReadinessWait:
 
     def _list_servers(self) -> tuple[Server, ...]:
         servers = tuple(server for server in self.cloud.servers(self.name) if not server.deleting)
+        if len(servers) > self._count:
+            raise ProvisionError(
+                f"cluster {self.name} has {len(servers)} servers instead of {self._count} by now: another "
+                "`provision up` makes some too",
+                "Run it again when that one has ended: it removes what is there twice.",
+            )
         for server in servers:
             if server.status == "ERROR":
                 kind = ProvisionError if server.launched else UnbuiltError

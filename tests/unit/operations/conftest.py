@@ -147,8 +147,9 @@ class FakeCloud:
         return self.keys.get(resources.key_name(name), "")
 
     @request
-    def networks(self, name):
-        return tuple(one.id for one in self.of("network") if one.description == resources.mark(name))
+    def holds(self, kind, name):
+        kind = {"security group": "group"}.get(kind, kind)
+        return frozenset(one.id for one in self.of(kind) if one.description == resources.mark(name))
 
     @request
     def room(self):

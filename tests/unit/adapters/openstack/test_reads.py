@@ -218,7 +218,8 @@ def test_other_projects_resources_are_not_the_clusters(cloud, answers):
     seen = cloud.observe("a")
     everything = (*seen.networks, *seen.subnets, *seen.routers, *seen.groups, *seen.floatings, *seen.servers)
     assert sorted(one.id for one in everything) == ["f", "n", "r", "s", "w"]
-    assert cloud.networks("a") == ("n",)
+    assert cloud.holds("network", "a") == {"n"}
+    assert cloud.holds("security group", "a") == set()
 
 
 def test_a_renamed_server_is_found_by_its_metadata(cloud, answers):

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from provision.adapters import ssh
-from provision.base.errors import ProvisionError
+from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import HubSpec, Tls
+from provision.clusterfile.loading import DEFAULT_SOURCE
 from provision.operations.cluster.nodes import find_live_cluster, make_live_cluster
 from provision.operations.cluster.resolve import resolve
 
@@ -97,3 +98,15 @@ def test_the_users_own_certificate_is_where_they_keep_it(site, tmp_path):
     spec = replace(site.spec, hub=HubSpec(tls=tls))
     secrets = find(site, spec).inventory()["_meta"]["hostvars"]["analytics-master"]["provision_secrets"]
     assert (secrets["hub_cert"], secrets["hub_key"]) == (str(tls.cert), str(tls.key))
+
+
+def test_the_default_spec_gives_no_inventory_of_a_cluster_that_has_a_file(site):
+    cluster = find_live_cluster(site.spec, DEFAULT_SOURCE, site.cloud)
+    assert cluster.nodes == find(site).nodes
+    with pytest.raises(
+        UsageError, match=r"analytics was made from cluster\.yaml, and this is the default cluster"
+    ) as caught:
+        cluster.inventory()
+    assert "-f" in caught.value.hint
+    site.up(source=DEFAULT_SOURCE)
+    assert find(site).inventory()

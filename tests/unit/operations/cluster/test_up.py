@@ -12,7 +12,6 @@ from provision.adapters.openstack.cloud import TransientError
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import HubSpec, MasterSpec, NetworkSpec, PackagesSpec, SparkSpec, User, WorkersSpec
 from provision.clusterfile.loading import DEFAULT_SOURCE
-from provision.model.cluster import resources
 from provision.model.cluster.render import user_data
 
 KILLS = [(number, late) for number in range(1, 60) for late in (False, True)]
@@ -468,15 +467,42 @@ def test_another_machine_is_stopped(make_site, monkeypatch, tmp_path):
     assert len(site.cloud.writes) == writes
 
 
-def test_a_second_up_that_begins_at_the_same_time_stops(make_site):
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [
+        ("network", "create_network"),
+        ("subnet", "create_subnet"),
+        ("router", "create_router"),
+        ("security group", "create_group"),
+        ("port", "create_port"),
+        ("floating IP", "create_floating"),
+    ],
+)
+def test_a_second_up_that_makes_the_same_at_the_same_time_stops(make_site, kind, method):
     site = make_site()
-    create = site.cloud.create_network
-    site.cloud.create_network = lambda name: (site.cloud.add("network", name, resources.mark(name)), create(name))[1]
-    with pytest.raises(ProvisionError, match="another `provision up` of cluster analytics is at work"):
+    create = getattr(site.cloud, method)
+    setattr(site.cloud, method, lambda *words: (create(*words), create(*words))[1])
+    with pytest.raises(ProvisionError, match=f"another `provision up` of cluster analytics is .* made a {kind} too"):
         site.up()
-    assert len(site.cloud.observe("analytics").networks) == 1
-    assert not site.cloud.observe("analytics").subnets
-    site.cloud.create_network = create
+    assert len(site.cloud.holds(kind, "analytics")) == 1
+    setattr(site.cloud, method, create)
+    site.up()
+    site.assert_complete()
+
+
+def test_workers_that_two_runs_make_at_once_are_one_each_after_the_next(make_site):
+    site = make_site()
+    create = site.cloud.create_servers
+
+    def create_twice(name, names, **words):
+        create(name, names, **words)
+        if words["role"] == "worker":
+            create(name, names, **words)
+
+    site.cloud.create_servers = create_twice
+    with pytest.raises(ProvisionError, match="has 5 servers instead of 3 by now: another `provision up`"):
+        site.up()
+    site.cloud.create_servers = create
     site.up()
     site.assert_complete()
 
