@@ -363,6 +363,52 @@ def test_users_yml_adds_a_user_who_logs_in(product, hub_url, tmp_path) -> None:
     assert product.run("ssh", "--", "id carol", code=None).code != 0
 
 
+GROUPS_ON_WORKERS = """\
+def here(frame):
+    import socket, time
+    import pandas
+    time.sleep(1)
+    return pandas.DataFrame({"host": [socket.gethostname()]})
+spark.conf.set("spark.sql.shuffle.partitions", 16)
+spark.conf.set("spark.sql.adaptive.enabled", False)
+sorted({row.host for row in spark.range(32).groupBy("id").applyInPandas(here, "host string").collect()})
+"""
+TAKEN_FROM_ANOTHER = """\
+import glob, os
+for act in (lambda: spark.range(1).write.mode("overwrite").parquet("/shared/numbers"),
+            lambda: os.remove(glob.glob("/shared/numbers/part-*")[0]),
+            lambda: os.rename("/shared/numbers", "/shared/hers")):
+    try:
+        act()
+        print("was possible")
+    except Exception as error:
+        print("refused:", type(error).__name__)
+spark.read.parquet("/shared/numbers").count()
+"""
+
+
+@pytest.mark.acceptance
+def test_a_colleague_reads_in_a_notebook_of_her_own(product, hub_url, tmp_path) -> None:
+    (product.folder / "cluster.yaml").write_text("name: analytics\nhub: {users: [alice, carol]}\n")
+    playbook(product, "users.yml")
+    with browser.user_at(hub_url, tmp_path) as page:
+        browser.log_in(page, "carol", passwords(product)["carol"])
+        browser.open_pyspark(page)
+        assert "1000" in browser.run_cell(page, "spark.read.parquet('/shared/numbers').count()")
+        hosts = browser.run_cell(page, GROUPS_ON_WORKERS)
+        assert "worker-1" in hosts
+        assert "worker-2" in hosts
+        browser.run_cell(page, "spark.range(10).write.mode('overwrite').saveAsTable('tens')")
+        assert "45" in browser.run_cell(page, "%%sql\nSELECT sum(id) FROM tens")
+        taken = browser.run_cell(page, TAKEN_FROM_ANOTHER)
+        browser.shut_down_kernels(page, "carol")
+    assert taken.count("refused:") == 3
+    assert "1000" in taken
+    product.run("ssh", "--", "sudo systemctl stop notebook-carol")
+    (product.folder / "cluster.yaml").unlink()
+    playbook(product, "users.yml")
+
+
 TOO_MANY = """\
 import subprocess
 children = []

@@ -42,6 +42,15 @@ def test_paths_that_are_named_exist(page):
             assert (ROOT / span).exists(), f"{page.relative_to(ROOT)} names {span}, which is not there"
 
 
+def test_tests_that_are_named_exist():
+    named = [
+        span.split("::") for page in PAGES for span in code_spans(page.read_text(encoding="utf-8")) if ".py::" in span
+    ]
+    assert len(named) > 50
+    for file, test in named:
+        assert f"\ndef {test}(" in (ROOT / file).read_text(encoding="utf-8"), f"{file} has no {test}"
+
+
 def test_files_that_a_recipe_names_are_in_its_folders():
     recipes = re.findall(r"^### (.*?)\n(.*?)(?=^##)", CONTRIBUTING, re.M | re.S)
     assert len(recipes) > 10
