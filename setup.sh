@@ -106,20 +106,29 @@ join_docker_group() {
   fi
 }
 
-# The environment is made anew when the lock file changes.
+# The environment is made anew when the lock file changes, and the package installed again when its metadata does: the
+# command's own entry point is there.
 install_python() {
-  local lock=$1 stamp
+  local lock=$1 stamp package
   stamp="$(python3 -V) $(cksum <"$lock")"
-  if [ "$(cat .venv/.lock 2>/dev/null)" = "$stamp" ]; then return; fi
   # The larger environment serves the smaller need.
-  if [ "$lock" = requirements.lock ] && [ "$(cat .venv/.lock 2>/dev/null)" = "$(python3 -V) $(cksum <requirements-dev.lock)" ]; then return; fi
-  say "Making the Python environment .venv from $lock"
-  rm -rf .venv
-  python3 -m venv .venv
-  .venv/bin/pip install -q --disable-pip-version-check --require-hashes --no-deps -r "$lock" ||
-    die "Python packages could not be installed" "read pip's message above"
-  .venv/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
-  printf '%s' "$stamp" >.venv/.lock
+  if [ "$lock" = requirements.lock ] && [ "$(cat .venv/.lock 2>/dev/null)" = "$(python3 -V) $(cksum <requirements-dev.lock)" ]; then
+    stamp=$(cat .venv/.lock)
+  fi
+  if [ "$(cat .venv/.lock 2>/dev/null)" != "$stamp" ]; then
+    say "Making the Python environment .venv from $lock"
+    rm -rf .venv
+    python3 -m venv .venv
+    .venv/bin/pip install -q --disable-pip-version-check --require-hashes --no-deps -r "$lock" ||
+      die "Python packages could not be installed" "read pip's message above"
+    printf '%s' "$stamp" >.venv/.lock
+  fi
+  package=$(cksum <pyproject.toml)
+  if [ "$(cat .venv/.package 2>/dev/null)" != "$package" ]; then
+    .venv/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e . ||
+      die "provision could not be installed into .venv" "read pip's message above"
+    printf '%s' "$package" >.venv/.package
+  fi
 }
 
 case ${1:-} in
