@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 DOCUMENT: Final = Path(__file__).resolve().parents[2] / "docs/reference/reach.md"
 OTHER: Final = "bystander"
 """An account that a test makes: another user, with a home and a running process."""
+OTHERS_ID: Final = 3999
+"""Its id. `useradd` would take the next one, and that is the next notebook user's."""
 READ: Final = {
     "own home": "~",
     "another user's home": f"/home/{OTHER}",

@@ -84,6 +84,14 @@ def playbook(product, name: str) -> tuple[dict[str, int], dict[str, int]]:
     return {h: int(c) for h, c, _, _ in hosts}, {h: int(u) + int(f) for h, _, u, f in hosts}
 
 
+def bring_users(product, *names: str) -> None:
+    """Have users.yml give the cluster these users, and no others."""
+    (product.folder / "cluster.yaml").write_text(f"name: analytics\nhub: {{users: [{', '.join(names)}]}}\n")
+    _, failed = playbook(product, "users.yml")
+    assert set(failed.values()) == {0}
+    (product.folder / "cluster.yaml").unlink()
+
+
 @pytest.fixture(scope="session")
 def hub_url(product) -> str:
     # A worker may just be starting again: the address is the same.
@@ -353,9 +361,7 @@ def test_site_yml_changes_nothing_and_mends_a_hand_made_change(product) -> None:
 
 
 def test_users_yml_adds_a_user_who_logs_in(product, hub_url, tmp_path) -> None:
-    (product.folder / "cluster.yaml").write_text("name: analytics\nhub: {users: [alice, carol]}\n")
-    _, failed = playbook(product, "users.yml")
-    assert set(failed.values()) == {0}
+    bring_users(product, "alice", "carol")
     with browser.user_at(hub_url, tmp_path) as page:
         browser.log_in(page, "carol", passwords(product)["carol"])
     product.run("ssh", "--", "sudo -u alice mkdir /shared/ours && sudo -u alice touch /shared/ours/part")
@@ -363,8 +369,7 @@ def test_users_yml_adds_a_user_who_logs_in(product, hub_url, tmp_path) -> None:
     refused = product.run("ssh", "--", "sudo -u carol rm -r /shared/ours", code=None)
     assert re.search("Permission denied|not permitted", refused.output)
     assert product.run("ssh", "--", "sudo -u carol touch /shared/ours/mine", code=None).code != 0
-    (product.folder / "cluster.yaml").unlink()
-    playbook(product, "users.yml")
+    bring_users(product, "alice")
     assert product.run("ssh", "--", "id carol", code=None).code != 0
 
 
@@ -399,8 +404,7 @@ pandas.DataFrame({"id": range(1000)}).to_parquet("/shared/lent/part-0.parquet")
 
 @pytest.mark.acceptance
 def test_a_colleague_reads_in_a_notebook_of_her_own(product, hub_url, tmp_path) -> None:
-    (product.folder / "cluster.yaml").write_text("name: analytics\nhub: {users: [alice, carol]}\n")
-    playbook(product, "users.yml")
+    bring_users(product, "alice", "carol")
     product.run("ssh", "--", f"sudo -iu alice /opt/jupyter/bin/python - << 'END'\n{LENT}END")
     with browser.user_at(hub_url, tmp_path) as page:
         browser.log_in(page, "carol", passwords(product)["carol"])
@@ -416,8 +420,7 @@ def test_a_colleague_reads_in_a_notebook_of_her_own(product, hub_url, tmp_path) 
     assert taken.count("refused:") == 3
     assert "1000" in taken
     product.run("ssh", "--", "sudo systemctl stop notebook-carol")
-    (product.folder / "cluster.yaml").unlink()
-    playbook(product, "users.yml")
+    bring_users(product, "alice")
 
 
 TOO_MANY = """\
@@ -446,8 +449,7 @@ def seconds_to_answer(url: str, times: int) -> float:
 
 @pytest.mark.acceptance
 def test_a_user_who_takes_everything_harms_nobody(product, hub_url, tmp_path) -> None:
-    (product.folder / "cluster.yaml").write_text("name: analytics\nhub: {users: [alice, carol]}\n")
-    playbook(product, "users.yml")
+    bring_users(product, "alice", "carol")
     job = [
         product.executable,
         "ssh",
@@ -471,15 +473,14 @@ def test_a_user_who_takes_everything_harms_nobody(product, hub_url, tmp_path) ->
         assert int(count[1]) >= 1, file
     assert product.run("ssh", "--", "systemctl is-active jupyterhub spark-master").stdout.split() == ["active"] * 2
     product.run("ssh", "--", "sudo systemctl stop notebook-alice")
-    (product.folder / "cluster.yaml").unlink()
-    playbook(product, "users.yml")
+    bring_users(product, "alice")
 
 
 @pytest.mark.acceptance
 def test_what_a_user_can_reach_is_what_the_docs_say(product) -> None:
     master, *workers = (node["address"] for node in product.json("status")["nodes"])
     made = (
-        f"sudo useradd -m {reach.OTHER}; sudo -u {reach.OTHER} touch /shared/{reach.OTHER};"
+        f"sudo useradd -m -u {reach.OTHERS_ID} {reach.OTHER}; sudo -u {reach.OTHER} touch /shared/{reach.OTHER};"
         f"sudo systemd-run --uid={reach.OTHER} --unit={reach.OTHER} sleep 3600"
     )
     for node in ("analytics-master", "analytics-worker-1", "analytics-worker-2"):
