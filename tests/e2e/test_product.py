@@ -644,15 +644,17 @@ def test_down_removes_a_half_made_cluster(product) -> None:
 
 
 def test_purge_leaves_nothing(product) -> None:
-    product.run("cloud", "down", "--purge", "--yes")
-    for kind in ("ps -aq", "volume ls -q", "network ls -q"):
+    said = product.run("cloud", "down", "--purge", "--yes").output
+    # Docker may have lost count of a network's containers (docker/client.py::remove_network): then that is said.
+    miscounted = set(re.findall(r"the network (\S+) stays until Docker restarts", said))
+    for kind in ("ps -a --format {{.Names}}", "volume ls -q", "network ls --format {{.Name}}"):
         listed = subprocess.run(
             ["docker", *kind.split(), "--filter", f"label={LOCALCLOUD_LABEL}"],
             capture_output=True,
             text=True,
             check=True,
         ).stdout
-        assert not listed.strip(), f"docker {kind} still lists {listed}"
+        assert set(listed.split()) <= miscounted, f"docker {kind} still lists {listed}"
     images = subprocess.run(["docker", "images", "-q", "provision/*"], capture_output=True, text=True, check=True)
     assert not images.stdout.strip()
     left = [path for path in Path(product.home, "state").rglob("*") if path.is_file()]
