@@ -568,6 +568,7 @@ def test_verify_names_the_worker_and_the_unit_that_is_down(product) -> None:
     product.run("ssh", "analytics-worker-2", "--", "sudo systemctl start spark-worker")
 
 
+@pytest.mark.acceptance
 def test_horizon_shows_the_instances_of_the_project(product, tmp_path) -> None:
     product.run("cloud", "scale", "horizon=1")
     login = yaml.safe_load((product.home / "clouds.yaml").read_text())["clouds"]["local"]["auth"]

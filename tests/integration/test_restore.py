@@ -26,7 +26,8 @@ from provision.operations.localcloud.single import backup, down, members, restor
 from .members import DATABASES, LIMIT, Members, rename
 from .world import until
 
-pytestmark = pytest.mark.integration
+# Four minutes, for what changes seldom.
+pytestmark = [pytest.mark.integration, pytest.mark.acceptance]
 
 SLEEPERS = ("keystone", "keystone-migrate", "glance", "glance-migrate", "ovn")
 TABLES = """
