@@ -375,13 +375,14 @@ def test_users_yml_adds_a_user_who_logs_in(product, hub_url, tmp_path) -> None:
 
 GROUPS_ON_WORKERS = """\
 def here(frame):
+    # Longer than it takes to start a second executor.
     import socket, time
     import pandas
-    time.sleep(1)
+    time.sleep(10)
     return pandas.DataFrame({"host": [socket.gethostname()]})
 spark.conf.set("spark.sql.shuffle.partitions", 16)
 spark.conf.set("spark.sql.adaptive.enabled", False)
-sorted({row.host for row in spark.range(32).groupBy("id").applyInPandas(here, "host string").collect()})
+sorted({row.host for row in spark.range(16).groupBy("id").applyInPandas(here, "host string").collect()})
 """
 TAKEN_FROM_ANOTHER = """\
 import glob, os
