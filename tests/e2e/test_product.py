@@ -271,7 +271,7 @@ def test_no_user_can_have_the_name_of_an_account_of_the_node(product) -> None:
 
 
 # Prints each TCP port of a host at which something answers, be it with a refusal: what a firewall lets through. (nmap
-# does the same, and is on no node. asyncio takes ten minutes there.)
+# does the same, and is on no node. asyncio had not ended there after a quarter of an hour.)
 SCAN = """\
 import errno, resource, select, socket, sys, time
 resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
@@ -398,7 +398,7 @@ spark.read.parquet("/shared/lent").count()
 """
 LENT = """\
 import os, pandas
-os.mkdir("/shared/lent")
+os.makedirs("/shared/lent", exist_ok=True)
 pandas.DataFrame({"id": range(1000)}).to_parquet("/shared/lent/part-0.parquet")
 """
 

@@ -126,7 +126,8 @@ class Compose:
         try:
             self._change(*words, what=f"stopping the project {self.project}")
         except ProvisionError as error:
-            if ACTIVE_ENDPOINTS not in error.detail:
+            # A container that could not be removed keeps its network too: that is a failure.
+            if ACTIVE_ENDPOINTS not in error.detail or self._read("--profile", "*", "ps", "--all", "--quiet").strip():
                 raise
 
     def _up(self, options: Sequence[str], services: Sequence[str]) -> None:

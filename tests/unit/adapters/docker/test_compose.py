@@ -101,8 +101,15 @@ def test_a_failed_run_says_its_last_lines(program):
 
 
 def test_a_network_that_docker_has_miscounted_is_no_failure_of_down(program):
-    program.write("echo 'error while removing network: network x has active endpoints' >&2; exit 1")
+    failing = (
+        """case "$*" in *" down "*) echo "error while removing network: x has active endpoints" >&2; exit 1;; esac"""
+    )
+    program.write(failing)
     PROJECT.down(volumes=False)
+    # A container that stays is a failure, and so is anything else.
+    program.write(f"{failing}; echo id-of-a-container")
+    with pytest.raises(ProvisionError, match="stopping the project"):
+        PROJECT.down(volumes=False)
     program.write("echo other >&2; exit 1")
     with pytest.raises(ProvisionError, match="stopping the project"):
         PROJECT.down(volumes=False)
