@@ -178,6 +178,8 @@ class Sizing:
     """Memory of all that one user runs on the master."""
     users_memory: int
     """Memory of all users together there."""
+    daemons_memory: int
+    """Memory there that the daemons keep, whatever users do."""
     sizes: tuple[ServerSize, ...] = ()
     """What users choose from when they start a server, smallest first; `medium` is the default, and always there."""
 

@@ -455,7 +455,9 @@ def test_a_user_who_takes_everything_harms_nobody(product, hub_url, tmp_path) ->
         product.executable,
         "ssh",
         "--",
-        "sudo -iu carol sh -c 'cd /opt/spark && spark-submit examples/src/main/python/pi.py 4'",
+        # As in her terminal in the Hub: among all users' units, not among the operator's programs.
+        "sudo systemd-run --quiet --wait --pipe --uid=carol --slice=notebooks.slice"
+        " sh -lc 'cd /opt/spark && spark-submit examples/src/main/python/pi.py 4'",
     ]
     with browser.user_at(hub_url, tmp_path) as page:
         browser.log_in(page, "alice", passwords(product)["alice"])

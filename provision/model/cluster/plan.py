@@ -158,7 +158,7 @@ def spec_hash(spec: ClusterSpec, sizing: Sizing, certificate: str = "") -> str:
         "name": spec.name,
         "spark": asdict(spec.spark),
         # What follows from the master's flavor: another flavor is another master.
-        "sizing": asdict(replace(sizing, sizes=(), user_memory=0, users_memory=0)),
+        "sizing": asdict(replace(sizing, sizes=(), user_memory=0, users_memory=0, daemons_memory=0)),
         "access": [str(network) for network in spec.network.access or ()],
         "hub": [
             spec.hub.port,

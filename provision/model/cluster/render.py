@@ -86,6 +86,7 @@ def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role
             "limits": {
                 "memory": sizing.user_memory,
                 "all_memory": sizing.users_memory,
+                "daemons_memory": sizing.daemons_memory,
                 "cores": spec.hub.limits.cores,
                 "tasks": spec.hub.limits.tasks,
             },

@@ -9,7 +9,8 @@ The rules, in MiB:
 - A notebook begins with executors for as many cores as a worker has, at most 4 and at least 2, and takes what is free
   of its user's share (templates/hub/kernel/shares.py). A program of spark-submit takes as many as it begins with.
 - A notebook's driver, on the master, gets an eighth of the master's RAM, at least 512 and at most 4096.
-- The master keeps 768 MiB or a tenth, whichever is more, for the system, the Hub and Spark. Of the rest a user may take
+- The master keeps 1024 MiB, but no more than half, or a tenth if that is more, for the system, the Hub and Spark; three
+  quarters of it are protected, so that nobody's notebook takes the daemons' own pages away. Of the rest a user may take
   half, for all notebooks, drivers and terminals; all of it where there is one user, and always as much as one notebook
   of the largest size needs.
 - A setting that no worker can satisfy is refused: Spark would accept the application and then wait for ever.
@@ -41,8 +42,9 @@ SYSTEM_AT_LEAST: Final = 512
 """MiB of a node that are not for Spark, at least."""
 MASTER_AT_LEAST: Final = 1536
 """The Spark master, the Hub, its proxy, one notebook and a 512 MiB driver use about 850 MiB."""
-MASTER_KEEPS: Final = 768
-"""MiB of the master that are not for notebooks, at least."""
+MASTER_KEEPS: Final = 1024
+"""MiB of the master that are not for notebooks, at least, if it has twice as much. Measured on one of 2048 MiB: the
+kernel itself takes 74, all daemons 810, and what they read again and again the rest."""
 NOTEBOOK: Final = 512
 """MiB of a notebook beside its driver's heap: JupyterLab, Python, and what a JVM takes outside of its heap."""
 _SYMPTOM: Final = "notebooks would wait for ever for an executor"
@@ -69,6 +71,7 @@ def size(spec: ClusterSpec, flavors: Mapping[str, Flavor], source: str = "cluste
     executor_cores = _executor_cores(spec, worker, worker_memory, source)
     _refuse_limits(spec, worker, executor_cores, source)
     most = spec.spark.app_cores or spec.spark.user_cores
+    keeps = max(min(MASTER_KEEPS, master.ram // 2), master.ram // 10)
     first = max(min(FIRST_CORES, worker.vcpus), 2)
     sizing = Sizing(
         worker_cores=worker.vcpus,
@@ -80,7 +83,8 @@ def size(spec: ClusterSpec, flavors: Mapping[str, Flavor], source: str = "cluste
         user_cores=spec.spark.user_cores,
         initial_executors=max(min(first, most or first) // executor_cores, 1),
         user_memory=0,
-        users_memory=master.ram - max(MASTER_KEEPS, master.ram // 10),
+        users_memory=master.ram - keeps,
+        daemons_memory=keeps * 3 // 4,
     )
     sizing = replace(sizing, sizes=_sizes(sizing, master))
     return replace(sizing, user_memory=_user_memory(spec, sizing, master, source))
@@ -97,7 +101,7 @@ def _user_memory(spec: ClusterSpec, sizing: Sizing, master: Flavor, source: str)
         raise UsageError(
             f"{source}: hub.limits.memory: {memory} MiB is too {'little' if memory < least else 'much'}: a notebook "
             f"and its driver need {least}, and {master.name} has {together} for all users",
-            f"Ask for {least}m to {together}m, or choose another master.flavor.",
+            f"Ask for {f'{least}m to ' if least < together else ''}{together}m, or choose another master.flavor.",
         )
     return memory
 

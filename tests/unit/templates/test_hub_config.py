@@ -130,7 +130,10 @@ def test_the_hub_knows_accounts_of_its_group_alone(tmp_path, accounts, name, acc
     start = settings.Spawner.pre_spawn_hook(SimpleNamespace(user=SimpleNamespace(name=name)))
     if accepted:
         asyncio.run(start)
-        assert asked == [["systemctl", "set-property", "--runtime", "notebooks.slice", "MemoryMax=1280M"]]
+        assert [argv[3:] for argv in asked if argv[:3] == ["systemctl", "set-property", "--runtime"]] == [
+            ["notebooks.slice", "MemoryMax=1024M"],
+            ["system.slice", "MemoryMin=768M"],
+        ]
     else:
         with pytest.raises(PermissionError, match=f"{name} is not a notebook user"):
             asyncio.run(start)
@@ -151,7 +154,7 @@ def test_a_group_that_a_user_has_left_counts_no_longer(tmp_path, accounts):
 
 def test_each_user_has_a_unit_with_limits(tmp_path):
     limits = all_settings("small", tmp_path).SystemdSpawner
-    assert (limits.mem_limit, limits.unit_extra_properties["TasksMax"]) == ("1280M", "2048")
+    assert (limits.mem_limit, limits.unit_extra_properties["TasksMax"]) == ("1024M", "2048")
     assert "cpu_limit" not in limits
     # The kernels' programs, and spark-submit, are found from notebooks.
     assert spawner_settings("small", tmp_path).environment["PATH"].startswith("/opt/jupyter/bin:/usr/local/bin:")

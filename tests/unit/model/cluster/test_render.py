@@ -40,6 +40,7 @@ SIZING = Sizing(
     initial_executors=1,
     user_memory=1280,
     users_memory=1280,
+    daemons_memory=576,
     sizes=(ServerSize("medium", 512, 900, 1, 2, 1), ServerSize("large", 1024, 900, 1, None, 1)),
 )
 SECRETS = Secrets(

@@ -109,12 +109,12 @@ BAD = {
     "too little for a notebook": (
         replace(spec(), hub=HubSpec(limits=Limits(600))),
         "hub.limits.memory: 600 MiB is too little: a notebook and its driver need 1024",
-        "1024m to 1280m",
+        "Ask for 1024m, or",
     ),
     "more than there is": (
         replace(spec(), hub=HubSpec(limits=Limits(1281))),
         "hub.limits.memory: 1281 MiB is too much",
-        "1024m to 1280m",
+        "Ask for 1024m, or",
     ),
     "memory": (spec(executor_memory_mib=1537), "spark.executor_memory: 1537 MiB is more than any worker", "1536m"),
     "cores": (spec(app_cores=3), "spark.app_cores: 3 is more than the cluster has", "2 or less"),
@@ -184,9 +184,11 @@ BAD = {
 
 # RAM of the master in MiB, its users, and what one of them and all of them may take.
 SHARES = {
-    "one user has all": ("small", ("alice",), (1280, 1280)),
-    "two have half each, if that is enough for a notebook": ("small", ("alice", "bob"), (1024, 1280)),
-    "more have half too": ("large", ("alice", "bob", "carol"), (3686, 7373)),
+    "one user has all": ("small", ("alice",), (1024, 1024)),
+    "no less than one notebook": ("small", ("alice", "bob"), (1024, 1024)),
+    "two have half each": ("medium", ("alice", "bob"), (1536, 3072)),
+    "more have half too": ("large", ("alice", "bob", "carol"), (3584, 7168)),
+    "the master keeps a tenth of much": ("huge", ("alice",), (58983, 58983)),
 }
 
 
@@ -200,7 +202,7 @@ def test_memory_of_users(case):
 
 
 def test_memory_of_a_user_as_asked():
-    assert size(replace(spec(), hub=HubSpec(limits=Limits(1100))), FLAVORS, "c.yaml").user_memory == 1100
+    assert size(replace(spec(), hub=HubSpec(limits=Limits(1024))), FLAVORS, "c.yaml").user_memory == 1024
 
 
 @pytest.mark.parametrize("case", BAD)

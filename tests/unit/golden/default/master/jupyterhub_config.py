@@ -94,6 +94,13 @@ c.Spawner.environment = {
 }
 
 
+# All users' servers together, and what none of them takes from the Hub, Spark and the way in for the operator.
+shares_of_memory = {
+    c.SystemdSpawner.slice: "MemoryMax=1280M",
+    "system.slice": "MemoryMin=576M",
+}
+
+
 async def prepare(spawner) -> None:
     """Before a server starts: all of them have a limit, and a user's drivers can prove to workers whose they are.
 
@@ -101,8 +108,9 @@ async def prepare(spawner) -> None:
     """
     if not belongs(spawner.user.name, users):
         raise PermissionError(f"{spawner.user.name} is not a notebook user of this cluster")
-    together = ["systemctl", "set-property", "--runtime", c.SystemdSpawner.slice, "MemoryMax=1280M"]
-    await asyncio.to_thread(subprocess.run, together, check=True)
+    for unit, memory in shares_of_memory.items():
+        command = ["systemctl", "set-property", "--runtime", unit, memory]
+        await asyncio.to_thread(subprocess.run, command, check=True)
     program = "/usr/local/lib/provision/user-token"
     if os.path.exists(program):  # images of version 0.1 lack it
         await asyncio.to_thread(subprocess.run, [program, spawner.user.name], check=True)
