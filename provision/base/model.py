@@ -79,6 +79,8 @@ class Limits:
     """None: what is free, and an equal share of it when others want it too."""
     tasks: int = 2048
     """Processes and threads."""
+    disk_mib: int | None = None
+    """What a user's files may take, wherever they are; None: what the disk has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 _DEFAULT = ClusterSpec("analytics")
 LEAST_TASKS: Final = 512
 """Processes and threads: JupyterLab, two kernels and a driver's JVM have about 250."""
+LEAST_DISK: Final = 1024
+"""MiB: JupyterLab's settings and history, and the scratch of a small driver."""
 
 
 def _text(parse: Callable[[str], object]) -> BeforeValidator:
@@ -72,12 +74,12 @@ def _duration(value: object) -> int:
     return seconds
 
 
-def _memory(value: object) -> int:
+def _size(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         raise Wrong(f"{value} has no unit", f"Write {value}m or {value}g.")
     if not isinstance(value, str):
-        raise Wrong(f"{_describe(value)} where a memory size belongs", "Write a number and a unit: 512m or 2g.")
-    return units.memory_mib(value)
+        raise Wrong(f"{_describe(value)} where a size belongs", "Write a number and a unit: 512m or 2g.")
+    return units.size_mib(value)
 
 
 def _named(value: str) -> str:
@@ -152,7 +154,7 @@ class SparkModel(_Model):
 
     app_cores: StrictInt | None = None
     user_cores: StrictInt | None = None
-    executor_memory: Annotated[int, BeforeValidator(_memory)] | None = None
+    executor_memory: Annotated[int, BeforeValidator(_size)] | None = None
     defaults: dict[str, Any] = Field(default_factory=dict)
     packages: Listed = Field(default_factory=list)
 
@@ -178,9 +180,20 @@ class SparkModel(_Model):
 class LimitsModel(_Model):
     """What each user may take of the master."""
 
-    memory: Annotated[int, BeforeValidator(_memory)] | None = None
+    memory: Annotated[int, BeforeValidator(_size)] | None = None
     cores: StrictInt | None = None
     tasks: StrictInt = _DEFAULT.hub.limits.tasks
+    disk: Annotated[int, BeforeValidator(_size)] | None = None
+
+    @field_validator("disk")
+    @classmethod
+    def _room(cls, value: int | None) -> int | None:
+        if value is not None and value < LEAST_DISK:
+            raise Wrong(
+                f"{value} MiB of disk are too little for a home folder and Spark's scratch",
+                f"Ask for at least {LEAST_DISK}m.",
+            )
+        return value
 
     @field_validator("cores")
     @classmethod
@@ -265,7 +278,12 @@ def to_spec(model: ClusterModel, tls: Tls | None, packages: PackagesSpec | None 
         hub=HubSpec(
             port=model.hub.port,
             idle_timeout=model.hub.idle_timeout,
-            limits=Limits(model.hub.limits.memory, model.hub.limits.cores, model.hub.limits.tasks),
+            limits=Limits(
+                memory_mib=model.hub.limits.memory,
+                cores=model.hub.limits.cores,
+                tasks=model.hub.limits.tasks,
+                disk_mib=model.hub.limits.disk,
+            ),
             tls=tls,
             users=tuple(User(user.name, user.admin) for user in model.hub.users),
         ),

@@ -10,7 +10,7 @@ from typing import Final
 from provision.base import paths
 from provision.base.constants import OPERATOR, PORTS, SPARK_GROUP
 
-_MEMORY = re.compile(r"(\d+)\s*([kmgt])i?b?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d+)\s*([kmgt])i?b?", re.IGNORECASE)
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.IGNORECASE)
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _CLUSTER = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")
@@ -40,11 +40,11 @@ class Wrong(ValueError):  # noqa: N818 - a value, not an error of ours
         self.fix = fix
 
 
-def memory_mib(text: str) -> int:
-    """Turn `512m`, `2g` into MiB."""
-    match = _MEMORY.fullmatch(text.strip())
+def size_mib(text: str) -> int:
+    """Turn `512m`, `2g`, of memory or of disk, into MiB."""
+    match = _SIZE.fullmatch(text.strip())
     if not match:
-        raise Wrong(f"{text!r} is not a memory size", "Write a number and a unit: 512m or 2g.")
+        raise Wrong(f"{text!r} is not a size", "Write a number and a unit: 512m or 2g.")
     number, unit = int(match[1]), match[2].lower()
     mib = {"k": number // 1024, "m": number, "g": number * 1024, "t": number * 1024 * 1024}[unit]
     if mib < 1:

@@ -128,6 +128,12 @@ NOTES: Final[Mapping[str, Note]] = {
         "whole number", "Cores of the master.", "what is free, and an equal share of it when others want it too", (0,)
     ),
     "hub.limits.tasks": Note("whole number", "Processes and threads, at least 512.", "", (100,)),
+    "hub.limits.disk": Note(
+        "size: `512m`, `20g`",
+        "What all files of a user may take: the home folder, those in `/shared`, and the scratch of drivers. "
+        "Whoever has more already can remove and read, but not write.",
+        "what the disk has", ("20", "100m"),
+    ),
     "hub.tls": Note(
         "map with `cert` and `key`",
         "A file that cannot be read, an expired certificate, a key with a passphrase, and a key that is not the "

@@ -89,6 +89,7 @@ def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role
                 "daemons_memory": sizing.daemons_memory,
                 "cores": spec.hub.limits.cores,
                 "tasks": spec.hub.limits.tasks,
+                "disk": spec.hub.limits.disk_mib,
             },
             "users": [{"name": user.name, "admin": user.admin} for user in spec.hub.users],
         },

@@ -92,6 +92,7 @@ def size(spec: ClusterSpec, flavors: Mapping[str, Flavor], source: str = "cluste
 
 def _user_memory(spec: ClusterSpec, sizing: Sizing, master: Flavor, source: str) -> int:
     together = sizing.users_memory
+    _refuse_disk(spec.hub.limits.disk_mib, master, source)
     memory = spec.hub.limits.memory_mib
     if memory is None:
         largest = sizing.sizes[-1].driver_memory + NOTEBOOK
@@ -104,6 +105,16 @@ def _user_memory(spec: ClusterSpec, sizing: Sizing, master: Flavor, source: str)
             f"Ask for {f'{least}m to ' if least < together else ''}{together}m, or choose another master.flavor.",
         )
     return memory
+
+
+def _refuse_disk(limit: int | None, master: Flavor, source: str) -> None:
+    # A flavor with a disk of 0 has what the image has: it is not known here.
+    if limit is not None and 0 < master.disk * 1024 < limit:
+        raise UsageError(
+            f"{source}: hub.limits.disk: {limit} MiB is more than there is: {master.name} has a disk of "
+            f"{master.disk * 1024} MiB",
+            "Ask for less, leave it out for no limit, or choose another master.flavor.",
+        )
 
 
 def _executor_memory(spec: ClusterSpec, worker: Flavor, worker_memory: int, cores: int, source: str) -> int:

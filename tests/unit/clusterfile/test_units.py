@@ -54,13 +54,13 @@ def test_bad_spec(case, refused):
     [("512m", 512), ("2g", 2048), ("2G", 2048), ("2gb", 2048), ("2 GiB", 2048), ("1t", 1 << 20), ("4096k", 4)],
 )
 def test_memory(text, mib):
-    assert units.memory_mib(text) == mib
+    assert units.size_mib(text) == mib
 
 
 @pytest.mark.parametrize("text", ["1023k", "0m", "-1g", "2", "g", ""])
 def test_bad_memory(text):
     with pytest.raises(units.Wrong) as caught:
-        units.memory_mib(text)
+        units.size_mib(text)
     assert "512m or 2g" in caught.value.fix
 
 

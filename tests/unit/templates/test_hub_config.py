@@ -139,6 +139,16 @@ def test_the_hub_knows_accounts_of_its_group_alone(tmp_path, accounts, name, acc
             asyncio.run(start)
 
 
+@pytest.mark.parametrize(("disk", "kib"), [(None, "0"), (4096, "4194304")])
+def test_a_user_has_as_much_disk_as_the_spec_says(tmp_path, accounts, monkeypatch, disk, kib):
+    settings = all_settings("small", tmp_path, hub=HubSpec(limits=Limits(disk_mib=disk)))
+    asked = []
+    monkeypatch.setattr(subprocess, "run", lambda argv, **_options: asked.append(argv))
+    monkeypatch.setattr(os.path, "exists", lambda path: path == "/usr/sbin/setquota")
+    asyncio.run(settings.Spawner.pre_spawn_hook(SimpleNamespace(user=SimpleNamespace(name="alice"))))
+    assert asked[-1] == ["/usr/sbin/setquota", "-u", "alice", "0", kib, "0", "0", "/"]
+
+
 def test_a_group_that_a_user_has_left_counts_no_longer(tmp_path, accounts):
     login = all_settings("small", tmp_path).JupyterHub.authenticator_class()
 

@@ -19,6 +19,7 @@ FLAVORS = {
         Flavor("medium", 2, 4096, 16),
         Flavor("large", 4, 8192, 16),
         Flavor("huge", 16, 65536, 16),
+        Flavor("diskless", 16, 131072, 0),
     )
 }
 
@@ -180,6 +181,15 @@ BAD = {
     "small worker": (spec(workers="tiny"), "workers.flavor: tiny has 512 MiB", "small, medium, large, huge"),
     "small master": (spec(master="tiny"), "master.flavor: tiny has 512 MiB", "small, medium, large, huge"),
 }
+
+
+def test_disk_of_a_user_fits_the_flavor():
+    size(replace(spec(), hub=HubSpec(limits=Limits(disk_mib=8192))), FLAVORS, "c.yaml")
+    size(replace(spec("diskless"), hub=HubSpec(limits=Limits(disk_mib=8193))), FLAVORS, "c.yaml")
+    with pytest.raises(UsageError) as caught:
+        size(replace(spec(), hub=HubSpec(limits=Limits(disk_mib=8193))), FLAVORS, "c.yaml")
+    assert caught.value.message.startswith("c.yaml: hub.limits.disk: 8193 MiB is more than there is: small has")
+    assert "Ask for less" in caught.value.hint
 
 
 # RAM of the master in MiB, its users, and what one of them and all of them may take.

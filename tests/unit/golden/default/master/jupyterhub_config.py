@@ -94,6 +94,7 @@ c.Spawner.environment = {
 }
 
 
+set_quota = "/usr/sbin/setquota"
 # All users' servers together, and what none of them takes from the Hub, Spark and the way in for the operator.
 shares_of_memory = {
     c.SystemdSpawner.slice: "MemoryMax=1280M",
@@ -111,6 +112,10 @@ async def prepare(spawner) -> None:
     for unit, memory in shares_of_memory.items():
         command = ["systemctl", "set-property", "--runtime", unit, memory]
         await asyncio.to_thread(subprocess.run, command, check=True)
+    if os.path.exists(set_quota):  # images of version 0.1 lack it
+        # Homes, /shared and drivers' scratch are on one file system. In KiB; 0 is no limit.
+        space = [set_quota, "-u", spawner.user.name, "0", "0", "0", "0", "/"]
+        await asyncio.to_thread(subprocess.run, space, check=True)
     program = "/usr/local/lib/provision/user-token"
     if os.path.exists(program):  # images of version 0.1 lack it
         await asyncio.to_thread(subprocess.run, [program, spawner.user.name], check=True)
