@@ -89,6 +89,7 @@ HUB_ADMIN_GROUP: Final = "notebook-admin"
 LOCAL_CLOUD: Final = "local"
 
 NODE_PYTHON: Final = "3.13"
+NODE_SCALA: Final = "2.13"
 """Version of the nodes' Python: Debian's own (templates/image/software.yaml, suite)."""
 NODE_PLATFORM: Final = "manylinux_2_40_x86_64"
 """The newest platform tag of wheels that the nodes can load: Debian 13 has glibc 2.41."""

@@ -113,9 +113,16 @@ class PackagesSpec:
     wheels: tuple[LocalWheel, ...] = ()
     jars: tuple[Path, ...] = ()
     """Jars on the operator's machine, for the drivers and executors of every notebook."""
+    coordinates: tuple[str, ...] = ()
+    """The same from Maven repositories, with all that they need: `group:artifact:version`."""
 
     def __bool__(self) -> bool:
-        return bool(self.requirements or self.wheels or self.jars)
+        return bool(self.requirements or self.wheels or self.has_jars)
+
+    @property
+    def has_jars(self) -> bool:
+        """Whether the nodes get any jars."""
+        return bool(self.jars or self.coordinates)
 
     def files(self) -> Iterator[Path]:
         """Yield the files on the operator's machine that it names."""

@@ -1,4 +1,4 @@
-"""Check `packages` (pip requirement lines and wheels) and `spark.packages` (jars), one entry at a time.
+"""Check `packages` (pip requirement lines and wheels) and `spark.packages` (jars, Maven coordinates), entry by entry.
 
 What only a registry knows, as whether there is such a release, is asked by `up` before it changes anything.
 """
@@ -18,7 +18,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from packaging.version import Version
 
 from provision.base import paths
-from provision.base.constants import NODE_PLATFORM, NODE_PYTHON
+from provision.base.constants import NODE_PLATFORM, NODE_PYTHON, NODE_SCALA
 from provision.base.model import LocalWheel, PackagesSpec
 from provision.clusterfile.document import Problem
 from provision.clusterfile.units import Wrong
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 LOCK: Final = "image/python.lock"
 """The image's own Python libraries, in templates."""
 _PIN: Final = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
-_COORDINATES: Final = re.compile(r"[\w.-]+:[\w.-]+(:[\w.-]+)*")
+_COORDINATES: Final = re.compile(r"[\w.-]+(:[^:\s/]*)+(?<!\.jar)")
+_SCALA: Final = re.compile(r"_(2\.\d+|3)$")
 _SOURCES: Final = (".tar.gz", ".tgz", ".tar.bz2", ".zip")
 _WHEEL_FIX: Final = "Bring a wheel: `pip wheel --no-deps` makes one of a source folder or archive."
 _OPTIONS: Final = {
@@ -75,9 +76,15 @@ def read(
         except Wrong as wrong:
             found.append(Problem(("packages", place), wrong.wrong, wrong.fix))
     archives: dict[str, Path] = {}
+    projects: dict[str, str] = {}
     for place, text in enumerate(jars):
         try:
-            path = jar(text.strip(), folder)
+            if _COORDINATES.fullmatch(given := text.strip()):
+                project = coordinates(given)
+                _refuse_second(project, projects)
+                projects[project] = given
+                continue
+            path = jar(given, folder)
             _refuse_second(path.name, archives)
             archives[path.name] = path
             if files:
@@ -89,6 +96,7 @@ def read(
         tuple(entry for entry in ordered if isinstance(entry, str)),
         tuple(entry for entry in ordered if isinstance(entry, LocalWheel)),
         tuple(archives[name] for name in sorted(archives)),
+        tuple(projects[name] for name in sorted(projects)),
     )
     return spec, found
 
@@ -122,18 +130,35 @@ def jar(text: str, folder: Path) -> Path:
     """Read one entry of `spark.packages`. Raises Wrong."""
     if re.match(r"[a-z]+://", text):
         raise Wrong(f"{text!r} is a URL", "Fetch the jar, and write its path.")
-    if _COORDINATES.fullmatch(text) and not text.endswith(".jar"):
-        raise Wrong(
-            f"{text!r} are Maven coordinates, which provision does not resolve",
-            "Fetch the jar and those that it needs (`mvn dependency:copy-dependencies`, for example), and write "
-            "their paths.",
-        )
     if not text.endswith(".jar"):
-        raise Wrong(f"{text!r} is no jar", "Write the path of a file whose name ends in .jar.")
+        raise Wrong(
+            f"{text!r} is no jar",
+            "Write the path of a file whose name ends in .jar, or Maven coordinates: group:artifact:version.",
+        )
     path = folder / Path(text).expanduser()
     if any(mark in path.name for mark in ":*,;") or any(mark.isspace() for mark in path.name):
         raise Wrong(f"{path.name!r} cannot be on a class path", "Rename it: letters, digits, `.`, `-` and `_`.")
     return path
+
+
+def coordinates(text: str) -> str:
+    """Check an entry of `spark.packages` that is `group:artifact:version`; return `group:artifact`. Raises Wrong."""
+    parts = text.split(":")
+    if len(parts) != 3 or not all(re.fullmatch(r"[\w.+-]+", part) for part in parts):
+        raise Wrong(
+            f"{text!r} are not the Maven coordinates of one version",
+            "Write group:artifact:version, as io.delta:delta-spark_4.1_2.13:4.1.0.",
+        )
+    group, artifact, version = parts
+    if version in ("LATEST", "RELEASE") or version.endswith("-SNAPSHOT"):
+        raise Wrong(f"{version} is another file tomorrow", "Write one version: all nodes, now and later, get the same.")
+    scala = _SCALA.search(artifact)
+    if scala and scala[1] != NODE_SCALA:
+        raise Wrong(
+            f"{artifact} is for Scala {scala[1]}, and Spark is built with {NODE_SCALA}",
+            f"Write {artifact.removesuffix(scala[0])}_{NODE_SCALA}, in a version that has it.",
+        )
+    return f"{group}:{artifact}"
 
 
 def _refuse_second(name: str, known: Container[str]) -> None:

@@ -77,7 +77,8 @@ def request_digest(packages: PackagesSpec, contents: Mapping[Path, str]) -> str:
         "wheels": [[wheel.name, wheel.path.name, contents[wheel.path]] for wheel in packages.wheels],
         "jars": [[path.name, contents[path]] for path in packages.jars],
     }
-    return _digest(asked)
+    # Only where there are any: a request of an earlier version keeps its digest, and its bundle.
+    return _digest(asked | ({"maven": list(packages.coordinates)} if packages.coordinates else {}))
 
 
 def resolution_key(request: str, pins: Mapping[str, str]) -> str:

@@ -433,6 +433,16 @@ try:
 except OSError as error:
     print("refused after", len(children), error)
 """
+TOO_LARGE = """\
+import os
+try:
+    with open("/shared/hoard", "wb") as file:
+        while True:
+            file.write(bytes(16 << 20))
+except OSError as error:
+    print("no room:", error)
+os.remove("/shared/hoard")
+"""
 TOO_MUCH = "hoard = [bytearray(64 << 20) for _ in range(1000)]"
 
 
@@ -450,7 +460,9 @@ def seconds_to_answer(url: str, times: int) -> float:
 
 @pytest.mark.acceptance
 def test_a_user_who_takes_everything_harms_nobody(product, hub_url, tmp_path) -> None:
-    bring_users(product, "alice", "carol")
+    product.run("ssh", "--", "sudo systemctl stop notebook-alice", code=None)
+    (product.folder / "cluster.yaml").write_text("name: analytics\nhub: {users: [alice, carol], limits: {disk: 1g}}\n")
+    product.run("up", "--yes")
     job = [
         product.executable,
         "ssh",
@@ -462,6 +474,7 @@ def test_a_user_who_takes_everything_harms_nobody(product, hub_url, tmp_path) ->
     with browser.user_at(hub_url, tmp_path) as page:
         browser.log_in(page, "alice", passwords(product)["alice"])
         browser.open_pyspark(page)
+        assert "no room: [Errno 122] Disk quota exceeded" in browser.run_cell(page, TOO_LARGE)
         before = seconds_to_answer(hub_url, 15)
         with subprocess.Popen(job, stdout=subprocess.PIPE, text=True, env=product.env, cwd=product.folder) as running:
             assert "refused after" in browser.run_cell(page, TOO_MANY)

@@ -112,9 +112,11 @@ NOTES: Final[Mapping[str, Note]] = {
         ({"shuffle.partitions": "64"}, {"spark.master": "local[2]"}, {"spark.cores.max": "4"}),
     ),
     "spark.packages": Note(
-        "list of paths",
-        "Spark's own classes win over theirs. Maven coordinates are refused: name the jar and those that it needs.",
-        "none", (["io.delta:delta-spark_4.1_2.13:4.1.0"], ["https://repo.example/tools.jar"], ["tools.zip"]),
+        "list of paths and Maven coordinates",
+        "Spark's own classes win over theirs. Coordinates are resolved once, on your machine and with its Maven "
+        "settings, together with all that they need: see [Jars](../how-to/packages.md#jars).",
+        "none",
+        (["io.delta:delta-core_2.12:2.4.0"], ["io.delta:delta-spark_4.1_2.13"], ["https://repo.example/tools.jar"]),
     ),
     "hub.port": Note("whole number", "The port of the Hub's HTTPS.", "", (22, 70000)),
     "hub.idle_timeout": Note("time: `90s`, `30m`, `1h30m`, `2d`, or `0`", refused=(3600, "30s", "soon")),

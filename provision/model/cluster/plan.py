@@ -168,7 +168,7 @@ def spec_hash(spec: ClusterSpec, sizing: Sizing, certificate: str = "") -> str:
             certificate,
         ],
     }
-    if spec.packages.jars:
+    if spec.packages.has_jars:
         # Only whether there are any is in the nodes' settings; which ones is a matter of DesiredState.packages.
         data["jars"] = True
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]

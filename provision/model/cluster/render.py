@@ -79,7 +79,7 @@ def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role
             "pinned_prefixes": dict(pinned.PREFIXES),
         },
         # What is in it, packages.yml brings to the nodes.
-        "packages": {"jars": bool(spec.packages.jars)},
+        "packages": {"jars": spec.packages.has_jars},
         "hub": {
             "port": spec.hub.port,
             "idle_timeout": spec.hub.idle_timeout,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.adapters.host import bundle as archive
-from provision.adapters.host import uv
+from provision.adapters.host import maven, uv
 from provision.base.errors import UsageError
 from provision.clusterfile.packages import image_pins
 from provision.model import packages as model
@@ -103,16 +103,26 @@ def _make(packages: PackagesSpec, folder: Path, progress: Progress) -> None:
             progress.update("packages", f"fetch {len(model.listed(lock))}")
             uv.install(lock, content / "python")
             archive.tidy(content / "python")
-        if packages.jars:
-            (content / "jars").mkdir()
+        jars = content / "jars"
+        if packages.has_jars:
+            jars.mkdir()
+        if packages.coordinates:
+            progress.update("packages", "fetch jars")
+            maven.fetch(packages.coordinates, jars)
         for path in packages.jars:
-            shutil.copyfile(path, content / "jars" / path.name)
+            if (jars / path.name).exists():
+                raise UsageError(
+                    f"spark.packages: {path.name} is one of the jars that {', '.join(packages.coordinates)} need",
+                    "Nothing was changed. Leave the path out, or rename the file if it is another jar.",
+                )
+            shutil.copyfile(path, jars / path.name)
+        fetched = tuple(sorted(path.name for path in jars.iterdir())) if packages.has_jars else ()
         progress.update("packages", "pack")
         digest = archive.pack(content, complete / "bundle.tar.gz")[:16]
         bundle = model.Bundle(
             digest=digest,
             python=model.listed(lock),
-            jars=tuple(path.name for path in packages.jars),
+            jars=fetched,
             size=(complete / "bundle.tar.gz").stat().st_size,
         )
         (complete / "packages.lock").write_text(lock)

@@ -26,7 +26,7 @@ def test_lines_wheels_and_jars(tmp_path):
         f"name: a\npackages:\n- polars >= 1\n- geopandas[all]==1.1\n- {WHEEL}\n- pandas\n"
         "- numpy==1.0; python_version < '3.10'\n"
         f"- extra[x] @ file://{archive(tmp_path / 'extra-2-py3-none-any.whl')}\n"
-        "spark: {packages: [tools-1.0.jar]}\n"
+        "spark: {packages: [tools-1.0.jar, 'io.delta:delta-spark_4.1_2.13:4.1.0', b:a:1]}\n"
     )
     packages = load(file).packages
     assert packages.requirements == (
@@ -36,6 +36,7 @@ def test_lines_wheels_and_jars(tmp_path):
         ("demo", WHEEL), ("extra[x]", "extra-2-py3-none-any.whl"),
     ]  # fmt: skip
     assert packages.jars == (jar,)
+    assert packages.coordinates == ("b:a:1", "io.delta:delta-spark_4.1_2.13:4.1.0")
     assert list(packages.files()) == [wheel, tmp_path / "extra-2-py3-none-any.whl", jar]
 
 
@@ -73,7 +74,13 @@ BAD = {
     "": (["it is empty"], "Give a name"),
 }
 BAD_JARS = {
-    "io.delta:delta-spark_2.13:4.0.0": (["Maven coordinates"], "Fetch the jar"),
+    "io.delta:delta-spark_2.13": (["not the Maven coordinates of one version"], "group:artifact:version"),
+    "io.delta:delta-spark_2.13:": (["not the Maven coordinates of one version"], "group:artifact:version"),
+    "io.delta:delta-spark_2.13:[4,5)": (["not the Maven coordinates of one version"], "group:artifact:version"),
+    "io.delta:delta-spark_2.13:LATEST": (["another file tomorrow"], "one version"),
+    "io.delta:delta-spark_2.13:4.0-SNAPSHOT": (["another file tomorrow"], "one version"),
+    "io.delta:delta-core_2.12:2.4.0": (["delta-core_2.12 is for Scala 2.12"], "delta-core_2.13"),
+    "io.delta:delta-spark_3:4.0.0": (["is for Scala 3"], "delta-spark_2.13"),
     "https://repo.example/x.jar": (["is a URL"], "Fetch"),
     "x.txt": (["is no jar"], ".jar"),
     "a b.jar": (["class path"], "Rename"),

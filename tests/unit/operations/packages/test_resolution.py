@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from provision.adapters.cluster_dir import ClusterDir
-from provision.adapters.host import uv
+from provision.adapters.host import maven, uv
 from provision.base.errors import UsageError
 from provision.base.model import PackagesSpec
 from provision.base.progress import Silent
@@ -88,6 +88,22 @@ def test_what_cannot_be_had_leaves_nothing_behind(resolver, home):
     with pytest.raises(UsageError, match=r"^cluster\.yaml: packages: no set of versions fits the nodes: absent"):
         ensure(PackagesSpec(requirements=("absent",)), home)
     assert list((home.folder / "packages").iterdir()) == []
+
+
+def test_coordinates_are_fetched_beside_jars(monkeypatch, home, tmp_path):
+    def fetch(coordinates, target):
+        assert coordinates == ("io.lake:lake_2.13:1.0",)
+        for name in ("lake_2.13-1.0.jar", "storage-2.0.jar"):
+            (target / name).write_text(name)
+
+    monkeypatch.setattr(maven, "fetch", fetch)
+    jar = tmp_path / "tools.jar"
+    jar.write_bytes(b"one")
+    packages = PackagesSpec(jars=(jar,), coordinates=("io.lake:lake_2.13:1.0",))
+    assert ensure(packages, home).bundle.jars == ("lake_2.13-1.0.jar", "storage-2.0.jar", "tools.jar")
+    twice = jar.rename(tmp_path / "storage-2.0.jar")
+    with pytest.raises(UsageError, match=r"storage-2\.0\.jar is one of the jars that io\.lake:lake_2\.13:1\.0 need"):
+        ensure(replace(packages, jars=(twice,)), home)
 
 
 def test_jars_need_no_resolver(resolver, home, tmp_path):
