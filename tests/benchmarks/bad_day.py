@@ -4,7 +4,8 @@ Between `provision` and the real APIs stands a proxy that spoils answers. The se
 takes a server that is ACTIVE for ready. All else is the product's own: plan, requests, their repetition, and removal.
 
     python tests/benchmarks/bad_day.py tenth  [RUNS]    a tenth of all answers is 500, 503, 429, a reset, or 20 s late
-    python tests/benchmarks/bad_day.py each   [STRIDE]  each request of `up` fails once, before or after the cloud acts
+    python tests/benchmarks/bad_day.py each   [STRIDE [FIRST]]
+                                                        each request of `up` fails once, before or after the cloud acts
     python tests/benchmarks/bad_day.py kills  [CYCLES]  six kills of an `up`, then `up`; two of a `down`, then `down`
 
 Wants a local cloud that runs, and leaves nothing on it. Ends with 1 for a traceback, and when something is there twice
@@ -284,7 +285,7 @@ def tenth(bed: Bed, runs: int) -> None:
     )
 
 
-def each(bed: Bed, stride: int) -> None:
+def each(bed: Bed, stride: int, start: int = 1) -> None:
     """Every request of `up` fails once, and its second half is that the cloud had acted."""
     bed.until_done("up")
     bed.require_whole()
@@ -292,7 +293,7 @@ def each(bed: Bed, stride: int) -> None:
     bed.until_done("down")
     kinds = itertools.cycle(kind for kind in KINDS if kind != "late")
     trials = stops = 0
-    for number in range(1, count + 1, stride):
+    for number in range(start, count + 1, stride):
         for after in (False, True):
             fault, first = Fault(next(kinds), after), bed.proxy.requests
             bed.proxy.choose = lambda seen, method, first=first, number=number, fault=fault: (
@@ -419,14 +420,14 @@ def main() -> None:
     if mode == "child":
         child(rest[0])
         return
-    modes = {"tenth": (tenth, 10), "each": (each, 3), "kills": (kills, 10)}
+    modes: dict[str, tuple[Any, int]] = {"tenth": (tenth, 10), "each": (each, 3), "kills": (kills, 10)}
     if mode not in modes:
         raise SystemExit(__doc__)
     act, default = modes[mode]
     with tempfile.TemporaryDirectory() as folder:
         bed = Bed(Path(folder))
         try:
-            act(bed, int(rest[0]) if rest else default)
+            act(bed, *(map(int, rest) if rest else (default,)))
         finally:
             bed.close()
 
