@@ -23,7 +23,7 @@ from provision.base.constants import NODE_SCALA
 from provision.base.errors import ProvisionError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from jgo.maven import Artifact, Resolver
 
@@ -41,7 +41,7 @@ _SCALA_LIBRARIES: Final = ("scala-library", "scala-reflect", "scala-compiler")
 _AGAIN: Final = "Nothing was changed. Run it again when the repository answers; Maven's settings say where it is."
 
 
-def fetch(coordinates: Iterable[str], target: Path) -> None:
+def fetch(coordinates: Sequence[str], target: Path) -> None:
     """Put the jars of `coordinates` (group:artifact:version) and of all that they need into the folder `target`.
 
     Raises UsageError for what no repository has, and ProvisionError when a repository does not answer, or gives
