@@ -24,6 +24,7 @@ section cloud-init; cat /run/cloud-init/result.json
 section node-env; cat /run/spark/node.env
 section scratch; stat --format '%a %U %G' /var/lib/spark/scratch; findmnt --noheadings --output FSTYPE --target /var/lib/spark/scratch
 # A worker mounts them at this look, if it has not before.
+section root-options; findmnt --noheadings --output OPTIONS /
 section files-of-people
 for folder in /home /shared; do
   echo "$folder $(timeout 100 stat --format '%a %U' "$folder/.") $(findmnt --noheadings --output FSTYPE --target "$folder/." | tail -n 1)"

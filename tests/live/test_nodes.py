@@ -74,6 +74,15 @@ def test_homes_and_shared_are_those_of_the_master(probe: Probe) -> None:
     )
 
 
+def test_limits_on_users_disk_count(cluster: Cluster, master_probe: Probe) -> None:
+    limit = cluster.context("master")["hub"]["limits"]["disk"]
+    [options] = master_probe["root-options"]
+    assert not limit or "usrquota" in options.split(","), (
+        f"{master_probe.name} does not hold users to hub.limits.disk: its image is of an earlier version. Replace it: "
+        "`provision up --replace`"
+    )
+
+
 def test_own_packages_are_those_of_the_spec(cluster: Cluster, probe: Probe) -> None:
     wanted, digest = cluster.data["packages"]["wanted"], cluster.data["packages"]["digest"]
     assert digest or not wanted, "the spec's packages are not resolved on this machine: run `provision up`"
