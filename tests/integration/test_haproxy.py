@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import time
 
 import pytest
@@ -29,6 +30,8 @@ def test_haproxy_follows_without_a_reload_and_without_a_failed_read(world):
         load = Load(world.address(proxy))
         until(lambda: load.one()[0] == 200, READY_TIMEOUT, "the first answer")
         workers = processes(proxy)
+        late, connected = http.client.HTTPConnection(world.address(proxy), PROXY_PORT, timeout=30), time.monotonic()
+        late.connect()
         with load.running():
             two, began = world.web("two"), time.monotonic()
             until(lambda: load.since(began)["two"], READY_TIMEOUT, "the new copy's first request")
@@ -50,6 +53,10 @@ def test_haproxy_follows_without_a_reload_and_without_a_failed_read(world):
         assert not [when for when, who in load.answers if who == "three" and paused + 0.1 < when < unpaused]
         assert load.since(paused)["one"] > 10
         assert not load.failures
+        # nova-compute, busy with an image, connects, and says what it wants much later.
+        time.sleep(max(0.0, connected + 12 - time.monotonic()))
+        late.request("GET", "/")
+        assert late.getresponse().status == 200
         assert processes(proxy) == workers, "HAProxy was reloaded"
         until(lambda: world.passing("haproxy"), READY_TIMEOUT, "HAProxy in the catalogue")
     finally:
