@@ -111,9 +111,14 @@ def listed(lock: str) -> tuple[str, ...]:
 def resolver_reason(output: str) -> str:
     """Make one line of what uv says when it finds no solution, without the user names and passwords of URLs."""
     # Hints name uv's own options, which are not at hand here.
-    text = re.split(r"\n\s*hint:", _URL_PASSWORD.sub("", output))[0]
+    text = re.split(r"\n\s*hint:", without_credentials(output))[0]
     found = (_MARKS.sub("", line).strip() for line in text.splitlines())
     return " ".join(line for line in found if line and not line.startswith(_NO_SOLUTION)).rstrip(".")
+
+
+def without_credentials(text: str) -> str:
+    """Leave the user names and passwords of URLs out of a text that is shown."""
+    return _URL_PASSWORD.sub("", text)
 
 
 def _count(number: int, what: str) -> str:

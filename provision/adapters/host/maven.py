@@ -21,6 +21,7 @@ from urllib3.util.retry import Retry
 from provision.base import paths
 from provision.base.constants import NODE_SCALA
 from provision.base.errors import ProvisionError, UsageError
+from provision.model.packages import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -66,7 +67,7 @@ def fetch(coordinates: Sequence[str], target: Path) -> None:
         for artifact in found.values():
             _copy(artifact, target)
     except requests.RequestException as error:
-        raise ProvisionError("a Maven repository does not answer", _AGAIN, str(error)) from None
+        raise ProvisionError("a Maven repository does not answer", _AGAIN, without_credentials(str(error))) from None
     except (RuntimeError, ValueError, KeyError, ElementTree.ParseError) as error:
         # jgo's own, for a POM that contradicts itself or is none.
         raise UsageError(
@@ -80,7 +81,11 @@ def repositories() -> list[str]:
 
     Raises UsageError for settings that are no XML.
     """
-    settings = [Path.home() / ".m2/settings.xml", Path(os.environ.get("MAVEN_HOME", "/etc/maven")) / "settings.xml"]
+    installation = os.environ.get("MAVEN_HOME")
+    settings = [
+        Path.home() / ".m2" / "settings.xml",
+        (Path(installation) / "conf" if installation else Path("/etc/maven")) / "settings.xml",
+    ]
     found: list[str] = []
     central = CENTRAL
     for file in settings:
@@ -151,7 +156,7 @@ def _resolver(urls: list[str]) -> Resolver:
             raise UsageError(
                 f"spark.packages: no repository has {_named(artifact)}",
                 f"Nothing was changed. Correct the coordinates, or the repositories in Maven's settings "
-                f"(~/.m2/settings.xml): {', '.join(urls)}.",
+                f"(~/.m2/settings.xml): {without_credentials(', '.join(urls))}.",
             )
 
     return Checked()

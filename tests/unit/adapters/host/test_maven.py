@@ -172,6 +172,15 @@ def test_repositories_are_those_of_mavens_settings(case, monkeypatch, tmp_path):
     assert maven.repositories() == expected
 
 
+def test_passwords_of_repositories_are_not_shown(repository, monkeypatch, tmp_path):
+    url = repository.url.replace("://", "://alice:secret@")
+    settings(tmp_path, f"<mirrors><mirror><mirrorOf>*</mirrorOf><url>{url}</url></mirror></mirrors>")
+    with pytest.raises(UsageError) as caught:
+        fetched(tmp_path, LAKE)
+    assert repository.url in caught.value.hint
+    assert "secret" not in caught.value.hint
+
+
 def test_settings_that_are_no_xml(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     settings(tmp_path, "<mirrors>")
