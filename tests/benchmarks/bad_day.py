@@ -318,20 +318,21 @@ def kills(bed: Bed, cycles: int) -> None:
     began = time.monotonic()
     bed.until_done("down")
     down = time.monotonic() - began
-    count = {"up": 0, "down": 0}
+    count, longest = {"up": 0, "down": 0}, {"up": up, "down": down}
     for number in range(cycles):
-        for verb, times, longest in (("up", 6, up), ("down", 2, down)):
+        for verb, times in (("up", 6), ("down", 2)):
             killed = 0
             while killed < times:
-                process = bed.start(verb)
+                began, process = time.monotonic(), bed.start(verb)
                 try:
-                    said, _ = process.communicate(timeout=chance.uniform(0.5, longest))
+                    said, _ = process.communicate(timeout=chance.uniform(0.5, longest[verb]))
                 except subprocess.TimeoutExpired:
                     process.send_signal(signal.SIGKILL)
                     said, _ = process.communicate()
                     killed += 1
                 else:
-                    # It was through before its end came: from the start once more.
+                    # It was through before its end came: from the start once more, and with an end that comes sooner.
+                    longest[verb] = min(longest[verb], time.monotonic() - began)
                     bed.until_done("down" if verb == "up" else "up")
                 if "Traceback" in said:
                     raise SystemExit(said)
