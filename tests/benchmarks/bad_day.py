@@ -4,8 +4,8 @@ Between `provision` and the real APIs stands a proxy that spoils answers. The se
 takes a server that is ACTIVE for ready. All else is the product's own: plan, requests, their repetition, and removal.
 
     python tests/benchmarks/bad_day.py tenth  [RUNS]    a tenth of all answers is 500, 503, 429, a reset, or 20 s late
-    python tests/benchmarks/bad_day.py each   [STRIDE [FIRST]]
-                                                        each request of `up` fails once, before or after the cloud acts
+    python tests/benchmarks/bad_day.py each   [STRIDE]  each request of an `up` fails once before the cloud acts, and
+                                                        once after it; every STRIDE-th in the same `up`
     python tests/benchmarks/bad_day.py kills  [CYCLES]  six kills of an `up`, then `up`; two of a `down`, then `down`
 
 Wants a local cloud that runs, and leaves nothing on it. Ends with 1 for a traceback, and when something is there twice
@@ -31,12 +31,15 @@ import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import openstack
 import yaml
 from openstack.config.loader import OpenStackConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NAME = "bad-day"
 IMAGE = "bad-day-empty-disk"
@@ -285,28 +288,42 @@ def tenth(bed: Bed, runs: int) -> None:
     )
 
 
-def each(bed: Bed, stride: int, start: int = 1) -> None:
-    """Every request of `up` fails once, and its second half is that the cloud had acted."""
+class Once:
+    """Fails every STRIDE-th of the first COUNT requests from now on, each once: a request that failed comes again."""
+
+    def __init__(self, proxy: Proxy, count: int, stride: int, start: int, faults: Iterator[Fault]) -> None:
+        self.first, self.count, self.stride, self.start = proxy.requests + 1, count, stride, start
+        self.faults = faults
+        self.done: set[int] = set()
+
+    def __call__(self, seen: int, method: str) -> Fault | None:
+        number = seen - self.first - len(self.done)  # the repetitions are not counted
+        if number in self.done or number >= self.count or number % self.stride != self.start:
+            return None
+        self.done.add(number)
+        return next(self.faults)
+
+
+def each(bed: Bed, stride: int) -> None:
+    """Every request of `up` fails once before the cloud acts, and once after it; every STRIDE-th in the same `up`."""
     bed.until_done("up")
     bed.require_whole()
     count = bed.proxy.requests
     bed.until_done("down")
-    kinds = itertools.cycle(kind for kind in KINDS if kind != "late")
-    trials = stops = 0
-    for number in range(start, count + 1, stride):
-        for after in (False, True):
-            fault, first = Fault(next(kinds), after), bed.proxy.requests
-            bed.proxy.choose = lambda seen, method, first=first, number=number, fault=fault: (
-                fault if seen == first + number else None
-            )
+    before, behind = ([Fault(kind, after) for kind in KINDS if kind != "late"] for after in (False, True))
+    faults = {"before": itertools.cycle(before), "after": itertools.cycle(behind)}
+    spoiled = stops = 0
+    for start in range(stride):
+        for when, how in faults.items():
+            bed.proxy.choose = once = Once(bed.proxy, count, stride, start, how)
             stops += bed.until_done("up")
             bed.proxy.choose = lambda seen, method: None
             bed.require_whole()
             bed.until_done("down")
             bed.require_nothing()
-            trials += 1
-            print(f"  request {number} of {count}, {fault}: through", flush=True)
-    print(f"each: {count} requests of an `up`, {trials} of their failures tried, stopped with a sentence {stops} times")
+            spoiled += len(once.done)
+            print(f"  {len(once.done)} of {count} failed, {when} the cloud acted", flush=True)
+    print(f"each: {count} requests, {spoiled} failures in {2 * stride} runs, stopped with a sentence {stops} times")
 
 
 def kills(bed: Bed, cycles: int) -> None:
@@ -421,14 +438,14 @@ def main() -> None:
     if mode == "child":
         child(rest[0])
         return
-    modes: dict[str, tuple[Any, int]] = {"tenth": (tenth, 10), "each": (each, 3), "kills": (kills, 10)}
+    modes: dict[str, tuple[Any, int]] = {"tenth": (tenth, 10), "each": (each, 8), "kills": (kills, 10)}
     if mode not in modes:
         raise SystemExit(__doc__)
     act, default = modes[mode]
     with tempfile.TemporaryDirectory() as folder:
         bed = Bed(Path(folder))
         try:
-            act(bed, *(map(int, rest) if rest else (default,)))
+            act(bed, int(rest[0]) if rest else default)
         finally:
             bed.close()
 
