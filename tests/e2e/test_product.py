@@ -461,8 +461,9 @@ def seconds_to_answer(url: str, times: int) -> float:
 @pytest.mark.acceptance
 def test_a_user_who_takes_everything_harms_nobody(product, hub_url, tmp_path) -> None:
     product.run("ssh", "--", "sudo systemctl stop notebook-alice", code=None)
-    (product.folder / "cluster.yaml").write_text("name: analytics\nhub: {users: [alice, carol], limits: {disk: 1g}}\n")
+    (product.folder / "cluster.yaml").write_text("name: analytics\nhub: {limits: {disk: 1g}}\n")
     product.run("up", "--yes")
+    bring_users(product, "alice", "carol")
     job = [
         product.executable,
         "ssh",
