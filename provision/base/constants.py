@@ -57,6 +57,7 @@ class NodePaths:
     hosts: str = "/etc/hosts"
     executor_key: str = "/etc/spark/executor.key"
     user_token: str = "/usr/local/lib/provision/user-token"  # noqa: S105 - a program
+    set_quota: str = "/usr/sbin/setquota"
     kernel: str = "/usr/local/share/jupyter/kernels/pyspark/kernel.json"
     kernel_startup: str = "/usr/local/share/jupyter/kernels/pyspark/startup.py"
     kernel_modules: str = "/usr/local/share/jupyter/kernels/pyspark"
@@ -89,8 +90,9 @@ HUB_ADMIN_GROUP: Final = "notebook-admin"
 LOCAL_CLOUD: Final = "local"
 
 NODE_PYTHON: Final = "3.13"
-NODE_SCALA: Final = "2.13"
 """Version of the nodes' Python: Debian's own (templates/image/software.yaml, suite)."""
+NODE_SCALA: Final = "2.13"
+"""Version of Scala that the image's Spark is built with."""
 NODE_PLATFORM: Final = "manylinux_2_40_x86_64"
 """The newest platform tag of wheels that the nodes can load: Debian 13 has glibc 2.41."""
 

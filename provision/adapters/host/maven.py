@@ -52,10 +52,9 @@ def fetch(coordinates: Sequence[str], target: Path) -> None:
 
     # What it warns of is either an error here, or of no use to who reads it.
     logging.getLogger("jgo").setLevel(logging.ERROR)
-    urls = repositories()
-    remotes = {str(place): url for place, url in enumerate(urls)}
+    remotes = {str(place): url for place, url in enumerate(repositories())}
     cache = paths.cache_dir() / "maven"
-    context = MavenContext(resolver=_resolver(urls), repo_cache=cache, local_repos=[], remote_repos=remotes)
+    context = MavenContext(resolver=_resolver(), repo_cache=cache, local_repos=[], remote_repos=remotes)
     left_out = [
         *(context.project("org.apache.spark", f"spark-{name}_{NODE_SCALA}") for name in _SPARK),
         *(context.project("org.scala-lang", name) for name in _SCALA_LIBRARIES),
@@ -134,7 +133,7 @@ def _copy(artifact: Artifact, target: Path) -> None:
     shutil.copyfile(artifact.resolve(), place)
 
 
-def _resolver(urls: list[str]) -> Resolver:
+def _resolver() -> Resolver:
     from jgo.maven import PythonResolver
 
     session = requests.Session()
@@ -147,6 +146,7 @@ def _resolver(urls: list[str]) -> Resolver:
 
         def download(self, artifact: Artifact) -> Path:
             where = f"{artifact.component.path_prefix.as_posix()}/{artifact.filename}"
+            urls = artifact.context.remote_repos.values()
             for url in urls:
                 with session.get(f"{url}/{where}", timeout=TIMEOUT, stream=True) as answer:
                     if answer.status_code in (requests.codes.not_found, requests.codes.gone):
@@ -164,6 +164,11 @@ def _resolver(urls: list[str]) -> Resolver:
 
 def _sha1(session: requests.Session, url: str) -> str:
     answer = session.get(f"{url}.sha1", timeout=TIMEOUT)
+    if answer.status_code == requests.codes.not_found:
+        raise ProvisionError(
+            f"{without_credentials(url)} has no .sha1 beside it, so it cannot be checked",
+            "Nothing was changed. Fetch the jar by another tool, and write its path.",
+        )
     answer.raise_for_status()
     return answer.text.split()[0].lower()
 

@@ -127,6 +127,13 @@ def test_a_file_that_is_not_what_its_hash_says_is_not_kept(repository, tmp_path)
     assert fetched(tmp_path / "again", STORAGE) == ["storage-2.0.jar"]
 
 
+def test_a_file_without_a_hash_is_not_taken(repository, tmp_path):
+    repository.add(STORAGE)
+    del repository.files["/io/lake/storage/2.0/storage-2.0.jar.sha1"]
+    with pytest.raises(ProvisionError, match=r"storage-2\.0\.jar has no \.sha1"):
+        fetched(tmp_path, STORAGE)
+
+
 def test_a_repository_that_fails_is_no_missing_artifact(repository, tmp_path):
     repository.add(STORAGE)
     repository.answers["/io/lake/storage/2.0/storage-2.0.pom"] = 503

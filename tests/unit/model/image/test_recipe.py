@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from provision.adapters.docker.image_builder import inputs
-from provision.base.constants import NODE
+from provision.base.constants import FIRST_UID, NODE
 from provision.base.errors import ProvisionError
-from provision.base.paths import TEMPLATES
+from provision.base.paths import COMPOSE, TEMPLATES
 from provision.model.image.recipe import Software, image_paths, make_recipe, read_software
 
 LISTED = b"""
@@ -127,3 +127,8 @@ class TestTheProjectsOwnFiles:
         assert f"export SPARK_HOME={NODE.spark_home} SPARK_CONF_DIR={NODE.spark_conf}\n" in start
         hub = found["image/files/etc/systemd/system/jupyterhub.service"].decode()
         assert f"ExecStart={NODE.venv}/bin/jupyterhub -f {NODE.hub_config}\n" in hub
+
+
+def test_accounts_made_by_hand_never_get_the_number_of_a_user():
+    finalize = (COMPOSE / "bake" / "finalize").read_text()
+    assert {int(number) for number in re.findall(r"UID_MAX (\d+)", finalize)} == {FIRST_UID - 2}
