@@ -17,6 +17,8 @@ import sys
 from pathlib import Path
 from statistics import median
 
+from provision.base.constants import NODE
+
 BEFORE = "85bcb13:templates/hub/startup.py"
 """The last version whose notebooks kept their cores."""
 MEASURE = r"""
@@ -67,9 +69,11 @@ def main(user: str, pairs: int = 3) -> int:
     """Measure `pairs` of both and print the ratio of the medians; 1 if what is now takes a tenth longer."""
     checkout = Path(__file__).parents[2]
     startup = subprocess.run(["git", "show", BEFORE], cwd=checkout, capture_output=True, text=True, check=True).stdout
-    on_node = f"cd / && /opt/jupyter/bin/python -c {shlex.quote(MEASURE)}"
+    # Where a user's notebooks are. Not by `sudo -i`: it loses the ends of lines.
+    unit = f"sudo systemd-run --quiet --wait --pipe --uid={user} --slice=notebooks.slice"
+    on_node = f"cd && {NODE.venv}/bin/python -c {shlex.quote(MEASURE)}"
     with subprocess.Popen(
-        ["provision", "ssh", "--", f"sudo -iu {user} sh -c {shlex.quote(on_node)}"],
+        ["provision", "ssh", "--", f"{unit} sh -lc {shlex.quote(on_node)}"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     ) as measuring:  # fmt: skip
         assert measuring.stdin

@@ -254,6 +254,7 @@ class Cluster:
             needed=lambda: self.need,
             executors=lambda: (set(self.ids), set()),
             user_cores=lambda cores: cores - 1,
+            start_seconds=lambda: 10,
             grow_to=self.limits.append,
             give_back=lambda count, turn: self.given.append((count, turn)),
         )
@@ -319,6 +320,26 @@ def test_it_gives_back_what_others_wait_for_when_it_has_seen_it_twice(cluster, t
     assert (cluster.limits[-1], cluster.given) == (2, [])
     cluster.look()
     assert cluster.given == [(2, 0)]
+
+
+def test_it_grows_when_a_job_has_lasted_as_long_as_an_executor_takes_to_start(cluster):
+    cluster.ids, cluster.state = {"0"}, state(("a", "alice", 1, "RUNNING"))
+    cluster.look()
+    cluster.need = 9
+    for _ in range(4):
+        cluster.look()
+    assert cluster.limits == [1, 1, 1, 1, 1]
+    cluster.look()
+    assert cluster.limits[-1] == 3
+    cluster.need = 0
+    cluster.look()
+    assert cluster.limits[-1] == 1
+
+
+def test_where_it_has_nothing_it_may_take_all_at_once(cluster):
+    cluster.need, cluster.state = 9, state(("a", "alice", 0, "WAITING"))
+    cluster.look()
+    assert cluster.limits == [3]
 
 
 def test_an_idle_notebook_keeps_its_executors_for_a_moment_only(cluster, tmp_path):

@@ -28,6 +28,8 @@ GRACE = 20
 """Seconds for which a notebook keeps its executors after a job while others wait: people run the next cell soon."""
 PATIENCE = 10
 """Seconds of waiting for cores before the notebook says so."""
+SLOW_START = 60
+"""Seconds that an executor takes to start, at most: one that had to wait for cores says nothing about that."""
 SIZE_AT_MOST = 4096
 """Bytes of a published file that are read."""
 
@@ -232,6 +234,7 @@ class Allocation:
         manager = self.spark.executorAllocationManager()
         self.manager = manager.get() if manager.isDefined() else None
         self.given_back = set()
+        self.start = None
         if self.manager is not None:
             self.gauges = self.manager.executorAllocationManagerSource().metricRegistry().getGauges()
             self.limit = self.manager.getClass().getDeclaredField("maxNumExecutors")
@@ -241,9 +244,14 @@ class Allocation:
 
     def _be_quiet(self):
         """Silence the warnings about what is meant to happen; this module says it in a sentence. Errors are still shown."""
-        log4j = self.context._jvm.org.apache.logging.log4j
+        from py4j.java_gateway import JavaClass
+
+        # By their whole names: the JVM would look for `org`, `org.apache` and so on in all of Spark's jars first.
+        client = self.context._gateway._gateway_client
+        configurator = JavaClass("org.apache.logging.log4j.core.config.Configurator", client)
+        error = JavaClass("org.apache.logging.log4j.Level", client).ERROR
         for name in QUIET:
-            log4j.core.config.Configurator.setLevel(f"org.apache.spark.{name}", log4j.Level.ERROR)
+            configurator.setLevel(f"org.apache.spark.{name}", error)
 
     def user_cores(self, cores):
         """Return the limit of a user's cores; by default three quarters of the cluster's, at least one executor."""
@@ -260,6 +268,16 @@ class Allocation:
         registered = set(_each(self.spark.schedulerBackend().getExecutorIds()))
         self.given_back &= registered
         return registered - self.given_back, set(self.given_back)
+
+    def start_seconds(self):
+        """Return how long an executor takes to start here, as the first one did; the most while there is none."""
+        if self.start is None:
+            found = _each(self.spark.statusStore().executorList(True))
+            times = [each.addTime().getTime() for each in found if each.id() != "driver"]
+            if not times:
+                return SLOW_START
+            self.start = min((min(times) - self.context.startTime) / 1000, SLOW_START)
+        return self.start
 
     def grow_to(self, count):
         """Let dynamic allocation ask for `count` executors at most, all in all."""
@@ -304,6 +322,7 @@ class Watcher:
         self.clock = clock
         self.allocation = None
         self.busy_at = None
+        self.busy_since = None
         self.gave = 0
         self.waits_since = None
         self.told = False
@@ -315,7 +334,8 @@ class Watcher:
         if self.allocation is not None:
             self.allocation.folder.remove(self.allocation.app_id)
         self.allocation = None
-        self.busy_at, self.gave, self.waits_since, self.told = None, 0, None, False
+        self.busy_at, self.busy_since = None, None
+        self.gave, self.waits_since, self.told = 0, None, False
         # Not one that is being made or stopped, nor one that computes on the master alone (local[2]).
         if getattr(context, "_jsc", None) and context.master.startswith("spark://"):
             self.allocation = Allocation(context)
@@ -328,6 +348,7 @@ class Watcher:
         needed = mine.needed()
         staying, leaving = mine.executors()
         now = self.clock()
+        self.busy_since = (self.busy_since or now) if needed else None
         if needed:
             self.busy_at = now
         elif self.busy_at is not None and now - self.busy_at < GRACE:
@@ -345,13 +366,19 @@ class Watcher:
             return
         limit = mine.user_cores(cores)
         if me.elastic:
-            self._share(me, apps, cores, limit)
+            self._share(me, apps, cores, limit, self._soon_done(now))
         waits = needed and not staying and not me.holds
         self._waited(now, waiting(me, apps, cores, limit, state, mine) if waits else None)
 
-    def _share(self, me, apps, cores, user_cores):
+    def _soon_done(self, now):
+        """Say whether the job may well end before another executor would be there: its start would only slow the job."""
+        return self.busy_since is None or now - self.busy_since < self.allocation.start_seconds()
+
+    def _share(self, me, apps, cores, user_cores, stay):
         mine = self.allocation
-        mine.grow_to(min(room(me, apps, cores, user_cores) // me.unit, mine.most))
+        most = min(room(me, apps, cores, user_cores) // me.unit, mine.most)
+        # What the master has granted may still be starting.
+        mine.grow_to(min(most, me.holds // me.unit) if stay and me.holds else most)
         count = to_give_back(me, apps, cores, user_cores)
         # Twice in a row: the others may have told of their needs a moment ago, or be about to end.
         if count and self.gave:

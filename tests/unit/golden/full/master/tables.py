@@ -114,17 +114,27 @@ def _text(text):
 
 
 class Warehouse:
-    """A session's catalog, and the shared folder that it is kept in step with."""
+    """A session's catalog, and the shared folder that it is kept in step with.
+
+    Both are asked for when a table is: a session makes its catalog then, which takes seconds that the first cell has not.
+    """
 
     def __init__(self, spark):
         self.java = spark._jsparkSession
         self.jvm = spark._jvm
-        self.catalog = self.java.sessionState().catalog()
-        location = spark.conf.get("spark.sql.warehouse.dir")
-        self.root = Path(location.removeprefix("file:")) if location.startswith(("file:", "/")) else None
         self.known = {}
         """Tables that this catalog has from their folder, with the stamp of then."""
         self.looking = False
+
+    @functools.cached_property
+    def catalog(self):
+        return self.java.sessionState().catalog()
+
+    @functools.cached_property
+    def root(self):
+        """The warehouse's folder; None for one that is not this machine's."""
+        location = self.java.conf().get("spark.sql.warehouse.dir")
+        return Path(location.removeprefix("file:")) if location.startswith(("file:", "/")) else None
 
     def look(self):
         """Enter tables that came since the last look, refresh those that changed, forget those that went."""
