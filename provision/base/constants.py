@@ -67,6 +67,7 @@ class NodePaths:
     firewall: str = "/etc/nftables.conf"
     smoke: str = "/usr/local/lib/provision/smoke.py"
     packages: str = "/opt/packages"
+    jobs: str = "/var/lib/jobs"
 
 
 PORTS: Final = Ports()

@@ -19,6 +19,10 @@ COMMANDS: Final = {
     "down": ("provision.cli.cluster:down", "Remove the cluster: all that carries its mark, and nothing else."),
     "ssh": ("provision.cli.nodes:ssh", "Open a shell on a node, or run a command there."),
     "run": ("provision.cli.nodes:run", "Run a command on many nodes at once."),
+    "submit": ("provision.cli.jobs:submit", "Run a PySpark program on the cluster."),
+    "jobs": ("provision.cli.jobs:jobs", "List the programs that were submitted, and what has become of them."),
+    "logs": ("provision.cli.jobs:logs", "Print what a submitted program has printed."),
+    "kill": ("provision.cli.jobs:kill", "End a submitted program; when this returns, it has ended."),
     "put": ("provision.cli.data:put", "Copy files and folders to the cluster."),
     "get": ("provision.cli.data:get", "Copy files and folders from the cluster."),
     "sync": (

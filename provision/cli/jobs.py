@@ -1,0 +1,162 @@
+"""The commands for programs that run without a notebook: `submit`, `jobs`, `logs` and `kill`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from provision.base.errors import UsageError
+from provision.cli.spec import file_option, load_spec, source_of
+from provision.cli.terminal import STDERR, duration, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from provision.adapters.remote import Remote
+    from provision.base.model import ClusterSpec
+    from provision.operations.cluster.nodes import LiveCluster
+    from provision.operations.jobs.submit import Job
+
+
+def _cluster(spec: ClusterSpec, file: Path | None) -> LiveCluster:
+    # Not at the top: it imports Jinja, YAML and cryptography, 0.15 s that `--help` need not wait for.
+    from provision.operations.cluster.nodes import find_live_cluster
+
+    return find_live_cluster(spec, source_of(file))
+
+
+def _master(cluster: LiveCluster) -> Remote:
+    from provision.adapters.remote import over_ssh
+
+    return over_ssh(cluster.ssh_config, cluster.master.name)
+
+
+def _user(users: Sequence[str], named: str) -> str:
+    if named and named not in users:
+        raise UsageError(f"--as {named}: the cluster has no user {named!r}", f"It has: {', '.join(users)}.")
+    if not named and len(users) != 1:
+        raise UsageError(f"as which user? The cluster has {', '.join(users)}", f"Say it, as in --as {users[0]}.")
+    return named or users[0]
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@file_option
+@click.option(
+    "--as", "user", metavar="USER", default="", help="The notebook user who runs it.  [default: the only one]"
+)
+@click.option(
+    "--py-files",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="A module, zip archive or wheel that driver and executors import. May be given again.",
+)
+@click.option("--conf", metavar="KEY=VALUE", multiple=True, help="A setting of Spark's. May be given again.")
+@click.option("--detach", is_flag=True, help="Print the job's name and do not wait for its end.")
+@click.argument("script", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="JOB.py")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGS]…")
+@click.pass_context
+def submit(
+    context: click.Context,
+    *,
+    file: Path | None,
+    user: str,
+    py_files: tuple[Path, ...],
+    conf: tuple[str, ...],
+    detach: bool,
+    script: Path,
+    arguments: tuple[str, ...],
+) -> None:
+    """Run a PySpark program on the cluster.
+
+    Brings JOB.py to the master and runs it there with spark-submit, in the home of its user and with the limits of a
+    notebook. What it prints is shown as it comes, and its exit code is this command's. Ctrl-C ends it, and so does a
+    lost connection; with --detach it goes on by itself. ARGS are the program's own.
+    """
+    from provision.operations.jobs import submit as operation
+
+    spec = load_spec(file, files=False)
+    program = operation.Submission(
+        script, _user([each.name for each in spec.hub.users], user), arguments, py_files, conf
+    )
+    cluster = _cluster(spec, file)
+    job = operation.submit(
+        _master(cluster),
+        program,
+        operation.unit_limits(cluster.contexts["master"]),
+        lambda name: click.echo(name) if detach else STDERR.print(f"{name} runs as {program.user}.", markup=False),
+        None if detach else (sys.stdout.buffer, sys.stderr.buffer),
+    )
+    if job:
+        _end(context, job)
+
+
+@click.command()
+@file_option
+@click.option("--json", "as_json", is_flag=True, help="Print the jobs as JSON.")
+def jobs(*, file: Path | None, as_json: bool) -> None:
+    """List the programs that were submitted, and what has become of them."""
+    from provision.operations.jobs.submit import list_jobs
+
+    found = list_jobs(_master(_cluster(load_spec(file, files=False), file)))
+    if as_json:
+        print_json([asdict(job) for job in found])
+        return
+    if not found:
+        click.echo("No job yet: `provision submit JOB.py` runs one.")
+        return
+    rows = [("JOB", "USER", "STATE", "STARTED", "TIME")]
+    for job in found:
+        began = datetime.fromtimestamp(job.started).astimezone().strftime("%Y-%m-%d %H:%M")
+        rows.append((job.name, job.user, _state(job), began, duration(job.seconds)))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        click.echo("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip())
+
+
+@click.command()
+@file_option
+@click.option("--follow", is_flag=True, help="Go on until the job ends; the exit code is the job's.")
+@click.argument("job")
+@click.pass_context
+def logs(context: click.Context, *, file: Path | None, follow: bool, job: str) -> None:
+    """Print what a submitted program has printed."""
+    from provision.operations.jobs import submit as operation
+
+    master = _master(_cluster(load_spec(file, files=False), file))
+    last = operation.logs(master, job, (sys.stdout.buffer, sys.stderr.buffer), to_the_end=follow)
+    if follow:
+        _end(context, last)
+
+
+@click.command()
+@file_option
+@click.argument("job")
+def kill(*, file: Path | None, job: str) -> None:
+    """End a submitted program; when this returns, it has ended."""
+    from provision.operations.jobs import submit as operation
+
+    last = operation.kill(_master(_cluster(load_spec(file, files=False), file)), job)
+    click.echo(f"{last.name}: {_state(last)}.")
+
+
+def _state(job: Job) -> str:
+    return f"failed ({job.code})" if job.state == "failed" else job.state
+
+
+def _end(context: click.Context, job: Job) -> None:
+    """Exit as the job did. One that was ended has no code of its own, and says so."""
+    if job.state == "ended":
+        STDERR.print(f"{job.name} was ended: by `provision kill`, or with its node.", markup=False)
+    if job.code == _OUT_OF_MEMORY:
+        hint = "Give it less, or raise hub.limits.memory."
+        STDERR.print(f"{job.name} was killed, most likely since its driver took too much memory. {hint}", markup=False)
+    context.exit(1 if job.code is None else job.code)
+
+
+_OUT_OF_MEMORY = 137
+"""128 and SIGKILL's number: what a shell says of a program that the kernel has ended."""

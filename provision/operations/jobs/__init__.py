@@ -1,0 +1,1 @@
+"""Programs that run on a cluster without a notebook: submitted, listed, read, ended."""
