@@ -28,6 +28,8 @@ clouds:
   elsewhere:
     auth: {auth_url: https://cloud.example/v3}
 """
+SHOWN = 2000
+"""Lines of a command that are shown."""
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -77,9 +79,13 @@ class Product:
         code: int | None = 0,
         timeout: float = 3000,
         kill_when: Callable[[str], bool] | None = None,
+        interrupt_when: Callable[[str], bool] | None = None,
         env: dict[str, str] | None = None,
     ) -> Done:
-        """Run any program in this installation; with `kill_when`, kill -9 it at the first line that it accepts."""
+        """Run any program in this installation.
+
+        At the first line that `kill_when` accepts it is killed (-9); at that of `interrupt_when`, Ctrl-C is pressed.
+        """
         say("$ " + " ".join(word if len(word) < 90 else word[:87] + "…" for word in argv))
         began = time.monotonic()
         process = subprocess.Popen(
@@ -103,9 +109,12 @@ class Product:
                 if keep is not None:
                     keep.append(line)
                 everything.append(line)
-                say("  " + line.rstrip()[:200])
+                if len(everything) < SHOWN:
+                    say("  " + line.rstrip()[:200])
                 if kill_when and kill_when(line):
                     kill()
+                if interrupt_when and interrupt_when(line):
+                    os.killpg(process.pid, signal.SIGINT)
 
         readers = [
             threading.Thread(target=read, args=(process.stdout, stdout)),

@@ -15,6 +15,8 @@ import subprocess
 import time
 import urllib.request
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import openstack
@@ -25,7 +27,7 @@ from provision.base import paths
 from provision.base.constants import LOCALCLOUD_LABEL, LOCALCLOUD_PORTS, PORTS
 from provision.clusterfile.units import reserved_users
 
-from . import browser, reach
+from . import browser, notebooks, reach
 from .conftest import OTHER_CLOUDS, say
 
 pytestmark = pytest.mark.e2e
@@ -231,7 +233,7 @@ def test_a_notebook_learns_plots_and_is_interrupted(product, hub_url, tmp_path) 
         browser.shut_down_kernels(page, "alice")
 
 
-# Spark's own examples, with a word of what each prints. Their data lies beside them, on every node.
+# Spark's own examples, and one of ours, with a word of what each prints. Their data lies beside them, on every node.
 EXAMPLES = {
     "pi.py 4": r"Pi is roughly 3\.1",
     "wordcount.py data/mllib/pagerank_data.txt": r"1: \d+",
@@ -239,6 +241,7 @@ EXAMPLES = {
     "ml/kmeans_example.py": r"Silhouette with squared euclidean distance = 0\.99",
     "ml/logistic_regression_with_elastic_net.py": r"Multinomial coefficients: ",
     "sql/arrow.py": r"Pandas DataFrame result statistics",
+    "~/sums.py": r"sums \[14850, 14950, 15050\]",
 }
 PANDAS_ON_SPARK = """\
 import pyspark.pandas as ps
@@ -249,13 +252,19 @@ print("sums", sorted(frame.groupby("group").value.sum().to_dict().values()))
 
 @pytest.mark.acceptance
 def test_sparks_own_examples_pass(product) -> None:
-    for example, wanted in EXAMPLES.items():
-        submit = f"cd /opt/spark && spark-submit examples/src/main/python/{example}"
-        assert re.search(wanted, product.run("ssh", "--", f"sudo -iu alice sh -c '{submit}'").output), example
     program = f"cat > ~/sums.py << 'END'\n{PANDAS_ON_SPARK}END\n"
     product.run("ssh", "--", f"sudo -iu alice sh -s << 'OUTER'\n{program}OUTER\n")
-    done = product.run("ssh", "--", "sudo -iu alice sh -c 'spark-submit sums.py'")
-    assert "sums [14850, 14950, 15050]" in done.output
+
+    def passes(example: str) -> None:
+        path = example if example == "~/sums.py" else f"examples/src/main/python/{example}"
+        submit = f"cd /opt/spark && spark-submit {path}"
+        assert re.search(EXAMPLES[example], product.run("ssh", "--", f"sudo -iu alice sh -c '{submit}'").output), (
+            example
+        )
+
+    # Two at a time, as the default master has memory for.
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(passes, EXAMPLES))
 
 
 def test_verify_passes(product) -> None:
@@ -396,6 +405,17 @@ for act in (lambda: spark.range(1).write.mode("overwrite").parquet("/shared/lent
         print("refused:", type(error).__name__)
 spark.read.parquet("/shared/lent").count()
 """
+ONLY_ON_THE_MASTER = """\
+open("/tmp/only-here.csv", "w").write("1\\n")
+for act in (lambda: spark.range(4, numPartitions=2).write.csv("/tmp/lost"),
+            lambda: spark.read.csv("file:///tmp/only-here.csv").count(),
+            lambda: sc.textFile("/tmp/only-here.csv").count()):
+    try:
+        act()
+        print("was possible")
+    except Exception as error:
+        print("advice:", "/shared" in str(error))
+"""
 LENT = """\
 import os, pandas
 os.makedirs("/shared/lent", exist_ok=True)
@@ -416,6 +436,7 @@ def test_a_colleague_reads_in_a_notebook_of_her_own(product, hub_url, tmp_path) 
         assert "worker-2" in hosts
         browser.run_cell(page, "spark.range(10).write.mode('overwrite').saveAsTable('tens')")
         assert "45" in browser.run_cell(page, "%%sql\nSELECT sum(id) FROM tens")
+        assert browser.run_cell(page, ONLY_ON_THE_MASTER).count("advice: True") == 3
         taken = browser.run_cell(page, TAKEN_FROM_ANOTHER)
         browser.shut_down_kernels(page, "carol")
     assert taken.count("refused:") == 3
@@ -527,6 +548,40 @@ def test_files_go_in_and_out(product) -> None:
     assert product.run("get", "alice:nothing.csv", ".", code=2)
 
 
+SUBMITTED = """\
+import sys
+from pyspark.sql import SparkSession
+import ours_too
+spark = SparkSession.builder.getOrCreate()
+count = spark.sparkContext.parallelize(range(8), 4).map(lambda n: ours_too.ONE).sum()
+for number in range(100_000):
+    print(number)
+if "wait" in sys.argv:
+    spark.sparkContext.parallelize(range(4), 4).foreach(lambda n: __import__("time").sleep(3600))
+sys.exit(count)
+"""
+
+
+@pytest.mark.acceptance
+def test_a_program_is_submitted_and_nothing_is_left(product) -> None:
+    (product.folder / "count.py").write_text(SUBMITTED)
+    (product.folder / "ours_too.py").write_text("ONE = 1\n")
+    submit = ["submit", "--as", "alice", "--py-files", "ours_too.py", "count.py"]
+    # 8 tasks of 1: the program's own exit code.
+    done = product.run(*submit, code=8)
+    assert done.stdout == "".join(f"{number}\n" for number in range(100_000))
+    interrupted = product.command(
+        [str(product.executable), *submit, "wait"], code=130, interrupt_when=lambda line: line == "99999\n"
+    )
+    assert interrupted.code == 130
+    notebooks.until("no application is left", lambda: product.json("status")["spark"]["applications"] == 0)
+    # The machine that waits dies: nothing tells the master.
+    product.command([str(product.executable), *submit, "wait"], code=None, kill_when=lambda line: line == "99999\n")
+    notebooks.until("no application is left", lambda: product.json("status")["spark"]["applications"] == 0)
+    states = [(job["state"], job["code"]) for job in product.json("jobs")]
+    assert states == [("failed", 8), ("ended", None), ("ended", None)]
+
+
 MODULE = """\
 import socket
 def host(_):
@@ -635,6 +690,68 @@ def test_what_people_have_survives_a_new_master_and_a_reboot(product) -> None:
     )
     assert seen.output.count("nfs4") == 2
     (product.folder / "cluster.yaml").unlink()
+
+
+LONG = "sc.parallelize(range(4000), 4000).map(lambda n: (__import__('time').sleep(2), n)[1]).sum()"
+SHORT = "sc.parallelize(range(8), 8).map(lambda n: n + {number}).sum()"
+
+
+@pytest.mark.acceptance
+def test_users_share_the_cores(product) -> None:
+    """Four cores on two workers. The master has memory for five notebooks: the test before gave it a larger flavor."""
+    bring_users(product, "alice", "bob", "carol")
+    ui = product.json("status")["spark"]["ui"]
+    with ExitStack() as stack:
+
+        def kernel(user: str) -> notebooks.Kernel:
+            return stack.enter_context(notebooks.Kernel(product, user))
+
+        alice, bob, carol = everybody = [kernel(user) for user in ("alice", "bob", "carol")]
+        for each in everybody:
+            each.run(LONG)
+        notebooks.until("each of three has a share", lambda: _held(ui) == [1, 1, 2])
+        carol.interrupt()
+        notebooks.until("carol's idle notebook holds nothing", lambda: notebooks.held(ui)["carol"] == [0])
+        notebooks.until("the others have it", lambda: _held(ui) == [0, 2, 2])
+        carol.run(SHORT.format(number=1))
+        notebooks.until("and computes again when asked", lambda: carol.has_shown("36"))
+        carol.run("spark.stop()")
+        bob.interrupt()
+        for each in [kernel("alice") for _ in range(3)]:
+            each.run(LONG)
+        # Three quarters of the cluster are a user's.
+        notebooks.until("alice's four notebooks hold three", lambda: notebooks.held(ui)["alice"] == [0, 1, 1, 1])
+        bob.run(SHORT.format(number=2))
+        notebooks.until("bob computes beside alice's four", lambda: bob.has_shown("44"))
+        assert len(notebooks.held(ui)["alice"]) == 4
+        assert any(each.has_shown("Waiting for cores: ") for each in (alice, bob, carol))
+    bring_users(product, "alice")
+
+
+def _held(ui: str) -> list[int]:
+    return sorted(cores for apps in notebooks.held(ui).values() for cores in apps)
+
+
+SHUFFLE = """\
+import json, urllib.request
+from pyspark.sql import SparkSession
+spark = SparkSession.builder.config("spark.shuffle.compress", False).getOrCreate()
+rows = spark.range(0, {megabytes} * 16, 1, 64).selectExpr("id", "repeat(cast(id % 10 AS string), 65536) AS text")
+print("sum", rows.repartition(64, "id").selectExpr("sum(length(text)) AS sum").first()["sum"])
+stages = f"{{spark.sparkContext.uiWebUrl}}/api/v1/applications/{{spark.sparkContext.applicationId}}/stages"
+print("shuffled", sum(stage["shuffleWriteBytes"] for stage in json.load(urllib.request.urlopen(stages))))
+"""
+
+
+@pytest.mark.acceptance
+def test_a_shuffle_larger_than_memory_passes(product) -> None:
+    memory = product.run("ssh", "analytics-worker-1", "--", "awk '/MemTotal/ {print $2}' /proc/meminfo").stdout
+    megabytes = 3 * int(memory) // 1024
+    (product.folder / "shuffle.py").write_text(SHUFFLE.format(megabytes=megabytes))
+    product.run("put", "shuffle.py", "alice:")
+    done = product.run("ssh", "--", "sudo -iu alice sh -c 'spark-submit shuffle.py'")
+    assert f"sum {megabytes << 20}" in done.output
+    assert int(re.search(r"shuffled (\d+)", done.output)[1]) > megabytes << 20
 
 
 @pytest.mark.acceptance
