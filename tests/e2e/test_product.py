@@ -650,8 +650,9 @@ def test_horizon_shows_the_instances_of_the_project(product, tmp_path) -> None:
     product.run("cloud", "scale", "horizon=0")
 
 
-# Without what a notebook server keeps of itself while it runs.
+# Without what a notebook server keeps of itself while it runs; with the password's hash.
 OWNERS_AND_SUMS = (
+    "sudo getent shadow alice | cut -d: -f 1,2; "
     "cd / && sudo find home/alice shared -type f -not -path '*/runtime/*' -printf '%u %m %p ' "
     "-exec sha256sum {} \\; | sort"
 )

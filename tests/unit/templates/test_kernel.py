@@ -224,3 +224,63 @@ def test_a_connect_notebook_says_that_it_has_no_context(kernel):
 def test_every_module_of_the_kernel_is_on_the_nodes():
     manifest = (TEMPLATES / "node/manifest.yaml").read_text()
     assert all(f'"{path.name}"' in manifest for path in MODULES.iterdir() if path.suffix in (".py", ".java"))
+
+
+class Context:
+    """A SparkContext: its tags, and jobs that begin when they are asked for the second time."""
+
+    def __init__(self):
+        self.tags, self.cancelled, self.asked = [], [], 0
+        self._jsc = object()
+
+    def addJobTag(self, tag):  # noqa: N802 - Spark's name
+        self.tags.append(tag)
+
+    def removeJobTag(self, tag):  # noqa: N802 - Spark's name
+        self.tags = [each for each in self.tags if each != tag]
+
+    def statusTracker(self):  # noqa: N802 - Spark's name
+        return self
+
+    def getActiveJobsIds(self):  # noqa: N802 - Spark's name
+        self.asked += 1
+        if self.asked == 3:
+            self._jsc = None
+        return [7] if self.asked == 2 else []
+
+    def cancelJobsWithTag(self, tag):  # noqa: N802 - Spark's name
+        self.cancelled.append(tag)
+
+
+@pytest.fixture
+def session(kernel, monkeypatch):
+    """session.py beside a PySpark whose active context is a `Context`, and without streams."""
+    context = Context()
+    sql = types.SimpleNamespace(SparkSession=types.SimpleNamespace(_instantiatedSession=None))
+    spark = types.SimpleNamespace(SparkContext=types.SimpleNamespace(_active_spark_context=context), sql=sql)
+    ipython = types.SimpleNamespace(get_ipython=None, clear_output=None)
+    for name, module in (("IPython", ipython), ("IPython.display", ipython), ("pyspark", spark)):
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setitem(sys.modules, "pyspark.sql", sql)
+    module = kernel("session")
+    monkeypatch.setattr(module.time, "sleep", lambda _: None)
+    return types.SimpleNamespace(module=module, context=context, sql=sql)
+
+
+def test_the_jobs_of_a_cell_have_its_own_tag(session):
+    session.context.addJobTag("the user's")
+    for _ in range(3):
+        session.module._tag()
+    assert session.context.tags == ["the user's", "cell-3"]
+
+
+def test_a_job_that_begins_after_its_cell_was_interrupted_is_cancelled(session):
+    session.module._cancel_late(session.context, "cell-3")
+    assert session.context.cancelled == ["cell-3"]
+
+
+def test_streams_go_on(session):
+    stream = types.SimpleNamespace(streams=types.SimpleNamespace(active=["a query"]))
+    session.sql.SparkSession._instantiatedSession = stream
+    session.module._cancel_late(session.context, "cell-3")
+    assert session.context.cancelled == []

@@ -7,9 +7,12 @@ Nothing of Spark's is imported before that thread runs.
 
 import atexit
 import importlib
+import logging
 import os
 import signal
+import sys
 import threading
+import time
 import traceback
 
 from IPython import get_ipython
@@ -21,6 +24,9 @@ HOOKS = ["tables.watch", "shares.watch"]
 """What runs each time a session is made, as `module.function` of this package: it is given the classic SparkSession, in
 Connect's kernel too. A hook that fails is told about, and keeps nobody from working."""
 
+LATE = 600
+"""Seconds for which a cell that was interrupted before its job began is watched for it: plans of large tables take minutes."""
+
 CONNECT = os.environ.get("PROVISION_KERNEL") == "connect"
 
 
@@ -30,6 +36,8 @@ class _State:
     trouble = None
     hooked = None
     """The SparkContext for which the hooks have run."""
+    cell = 0
+    """Number of the cell that runs; its jobs have it as a tag."""
 
 
 def start():
@@ -77,7 +85,11 @@ def _make():
 
 
 def _quieten():
-    """Keep PySpark from printing each error of a query twice, first with Java's trace as one line of JSON."""
+    """Keep PySpark from printing each error of a query twice, first with Java's trace as one line of JSON.
+
+    And Py4J from printing the trace of an interrupt, which the notebook shows too.
+    """
+    logging.getLogger().addFilter(lambda record: "KeyboardInterrupt while" not in record.getMessage())
     from pyspark.logger import PySparkLogger
 
     for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
@@ -157,6 +169,44 @@ def _before_first_cell(*_):
 def _obey(*_):
     # ipykernel sets its own handler before each cell: this one, in its place, is for that cell only.
     signal.signal(signal.SIGINT, _interrupt)
+    _tag()
+
+
+def _tag():
+    """Give the jobs of this cell its own tag. (A job group would take the place of the user's.)"""
+    from pyspark import SparkContext
+
+    active = SparkContext._active_spark_context
+    before, _State.cell = _State.cell, _State.cell + 1
+    # In Connect's kernel the server interrupts what has begun and what has not.
+    if active is None or CONNECT:
+        return
+    try:
+        active.removeJobTag(f"cell-{before}")
+        active.addJobTag(f"cell-{_State.cell}")
+    except Exception as error:
+        # A context whose JVM has gone: the cell itself says so, or makes another.
+        print(f"session: {error!r}", file=sys.__stderr__)
+
+
+def _cancel_late(context, tag):
+    """Cancel the jobs of an interrupted cell that begin after all: the JVM goes on with what it was asked for.
+
+    Not where a stream runs: its batches have the tag of the cell that began it, and it is meant to go on.
+    """
+    from pyspark.sql import SparkSession
+
+    ends = time.monotonic() + LATE
+    try:
+        while time.monotonic() < ends and context._jsc is not None:
+            session = SparkSession._instantiatedSession
+            if session is not None and session.streams.active:
+                return
+            if context.statusTracker().getActiveJobsIds():
+                context.cancelJobsWithTag(tag)
+            time.sleep(2)
+    except Exception as error:
+        print(f"session: {error!r}", file=sys.__stderr__)
 
 
 def _interrupt(*_):
@@ -173,9 +223,14 @@ def _interrupt(*_):
 
         # The context of this moment: the user may have stopped the first one and made another.
         active = SparkContext._active_spark_context
-        if active is not None and active.statusTracker().getActiveJobsIds():
+        if active is None:
+            return
+        if active.statusTracker().getActiveJobsIds():
             active.cancelAllJobs()
             stopped.append(True)
+        else:
+            late = threading.Thread(target=_cancel_late, args=(active, f"cell-{_State.cell}"), daemon=True)
+            late.start()
 
     # Not from here: this thread's own connection to the JVM is in the middle of a call.
     helper = threading.Thread(target=stop, daemon=True)
