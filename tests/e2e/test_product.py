@@ -693,7 +693,7 @@ def test_what_people_have_survives_a_new_master_and_a_reboot(product) -> None:
     (product.folder / "cluster.yaml").unlink()
 
 
-LONG = "sc.parallelize(range(4000), 4000).map(lambda n: (__import__('time').sleep(2), n)[1]).sum()"
+LONG = "sc.parallelize(range(400), 400).map(lambda n: (__import__('time').sleep(5), n)[1]).sum()"
 SHORT = "sc.parallelize(range(8), 8).map(lambda n: n + {number}).sum()"
 
 

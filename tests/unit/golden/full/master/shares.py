@@ -24,6 +24,8 @@ from typing import NamedTuple
 
 PERIOD = 3
 """Seconds between two looks at the cluster."""
+LONGEST_PERIOD = 20
+"""The same on a machine that is slow or busy."""
 GRACE = 20
 """Seconds for which a notebook keeps its executors after a job while others wait: people run the next cell soon."""
 PATIENCE = 10
@@ -461,8 +463,8 @@ def _watch():
             if trouble != repr(error):
                 trouble = repr(error)
                 print(f"shares: {trouble}", file=sys.__stderr__, flush=True)
-        # Of a slow processor this takes a tenth at most.
-        time.sleep(max(PERIOD, 9 * (time.monotonic() - began)))
+        # Of a slow processor this takes a tenth; but others wait for what is given back.
+        time.sleep(min(max(PERIOD, 9 * (time.monotonic() - began)), LONGEST_PERIOD))
 
 
 def _say(line):
