@@ -237,6 +237,7 @@ class Allocation:
         self.manager = manager.get() if manager.isDefined() else None
         self.given_back = set()
         self.start = None
+        self.miscounts = False
         if self.manager is not None:
             self.gauges = self.manager.executorAllocationManagerSource().metricRegistry().getGauges()
             self.limit = self.manager.getClass().getDeclaredField("maxNumExecutors")
@@ -262,8 +263,22 @@ class Allocation:
     def needed(self):
         """Return how many executors could be busy now with running and pending tasks."""
         if self.manager is None:
-            return int(bool(self.context.statusTracker().getActiveStageIds()))
-        return int(self.gauges.get("executors.numberMaxNeededExecutors").getValue())
+            return int(self._is_busy())
+        count = int(self.gauges.get("executors.numberMaxNeededExecutors").getValue())
+        # Spark loses count when a job is cancelled while its tasks start, and counts too few from then on (SPARK-58446).
+        self.miscounts = self.miscounts or count < 0
+        if count > 0 or not self.miscounts or not self._is_busy():
+            return max(count, 0)
+        if not self.executors()[0]:
+            # For a job of one task it would never ask for an executor.
+            self._request(1)
+        return 1
+
+    def _is_busy(self):
+        return bool(self.context.statusTracker().getActiveStageIds())
+
+    def _request(self, count):
+        self.spark.requestTotalExecutors(count, 0, self.context._jvm.PythonUtils.toScalaMap({}))
 
     def executors(self):
         """Return the ids of the executors that stay, and of those that are being given back and still there."""
@@ -290,7 +305,7 @@ class Allocation:
         # With several resource profiles (stage-level scheduling) the limit is for each, and lowering is left to Spark.
         if targets.size() == 1 and targets.contains(0) and targets.apply(0) > count:
             targets.put(0, count)
-            self.spark.requestTotalExecutors(count, 0, self.context._jvm.PythonUtils.toScalaMap({}))
+            self._request(count)
 
     def give_back(self, count, turn):
         """Decommission `count` executors: idle ones first, and from the hosts that have the most of them.

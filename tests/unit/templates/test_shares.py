@@ -365,3 +365,24 @@ def test_a_context_that_is_being_made_or_stopped_is_not_followed(context):
     watcher.follow(context)
     watcher.look()
     assert watcher.allocation is None
+
+
+@pytest.mark.parametrize(
+    ("counts", "busy", "expected"),
+    [([3], True, [3]), ([0], True, [0]), ([-1, -1, 0, 7], False, [0, 0, 0, 7]), ([-1, 0, 7], True, [1, 1, 7])],
+    ids=["right", "nothing to do", "miscounted and idle", "miscounted and busy"],
+)
+def test_what_spark_miscounts_is_asked_of_its_jobs(counts, busy, expected):
+    asked = []
+    allocation = object.__new__(shares.Allocation)
+    allocation.manager, allocation.miscounts, allocation.given_back = object(), False, set()
+    tracker = SimpleNamespace(getActiveStageIds=lambda: [1] if busy else [])
+    functions = SimpleNamespace(toScalaMap=lambda _: {})
+    allocation.context = SimpleNamespace(
+        statusTracker=lambda: tracker, _jvm=SimpleNamespace(PythonUtils=functions)
+    )
+    allocation.gauges = {"executors.numberMaxNeededExecutors": SimpleNamespace(getValue=lambda: counts.pop(0))}
+    allocation.executors = lambda: (set(), set())
+    allocation.spark = SimpleNamespace(requestTotalExecutors=lambda count, *_: asked.append(count))
+    assert [allocation.needed() for _ in range(len(counts))] == expected
+    assert asked == [1] * expected.count(1)
