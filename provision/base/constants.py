@@ -88,6 +88,9 @@ HUB_GROUP: Final = "notebook"
 """Group whose members may log in to the Hub."""
 HUB_ADMIN_GROUP: Final = "notebook-admin"
 """Group whose members administer the Hub."""
+USER_UNIT: Final = {"LimitNOFILE": "65536", "OOMScoreAdjust": "300", "UMask": "0022"}
+"""Properties of each unit that runs a user's programs, beside its limits: when the node's memory runs out all the same,
+they end before a daemon does."""
 LOCAL_CLOUD: Final = "local"
 
 NODE_PYTHON: Final = "3.13"

@@ -91,6 +91,7 @@ def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role
                 "tasks": spec.hub.limits.tasks,
                 "disk": spec.hub.limits.disk_mib,
             },
+            "unit": dict(constants.USER_UNIT),
             "users": [{"name": user.name, "admin": user.admin} for user in spec.hub.users],
         },
         "ports": asdict(constants.PORTS),

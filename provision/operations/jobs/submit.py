@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from provision.adapters.onnode import jobs as onnode
-from provision.base.constants import NODE
+from provision.base.constants import NODE, USER_UNIT
 from provision.base.errors import ProvisionError, UsageError
 
 if TYPE_CHECKING:
@@ -206,10 +206,5 @@ def _job(data: dict[str, Any]) -> Job:
 def unit_limits(context: Mapping[str, Any]) -> dict[str, str]:
     """Return the properties of a job's unit, from a master's template variables: what a user's notebooks have too."""
     limits = context["hub"]["limits"]
-    properties = {
-        "MemoryMax": f"{limits['memory']}M",
-        "TasksMax": str(limits["tasks"]),
-        "LimitNOFILE": "65536",
-        "OOMScoreAdjust": "300",
-    }
+    properties = {"MemoryMax": f"{limits['memory']}M", "TasksMax": str(limits["tasks"]), **USER_UNIT}
     return properties | ({"CPUQuota": f"{round(limits['cores'] * 100)}%"} if limits.get("cores") else {})

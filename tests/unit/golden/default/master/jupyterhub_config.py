@@ -75,7 +75,6 @@ c.SystemdSpawner.disable_user_sudo = False
 c.SystemdSpawner.unit_extra_properties = {
     "TasksMax": "2048",
     "LimitNOFILE": "65536",
-    # When the node's memory runs out all the same, a notebook ends before a daemon does.
     "OOMScoreAdjust": "300",
     "UMask": "0022",
 }
