@@ -63,6 +63,7 @@ def repository(monkeypatch, tmp_path):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     there.url = f"http://127.0.0.1:{server.server_port}"
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(maven, "RETRIES", 1)
     settings(tmp_path, f"<mirrors><mirror><mirrorOf>central</mirrorOf><url>{there.url}/</url></mirror></mirrors>")
