@@ -24,7 +24,7 @@ from openstack.config.loader import OpenStackConfig
 CHECKOUT = Path(__file__).parents[2]
 CLOUD = "boot"
 """The local cloud under another name: each version takes it for somebody else's, and changes none of its services."""
-REGISTERED = "journalctl -b -u spark-worker -o short-monotonic --grep 'Successfully registered' -q"
+REGISTERED = "sudo journalctl -b -u spark-worker -o short-monotonic --grep 'Successfully registered' -q"
 
 
 class Version:

@@ -27,6 +27,8 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+SLICE = "notebooks.slice"
+"""Where all users' programs are (templates/hub/jupyterhub_config.py.j2)."""
 KEPT = 100
 """Ended jobs whose folders stay."""
 CHUNK = 1 << 16
@@ -48,7 +50,7 @@ class Jobs:
     def __init__(
         self,
         root: str,
-        cgroup: str = "/sys/fs/cgroup/notebooks.slice",
+        cgroup: str = f"/sys/fs/cgroup/{SLICE}",
         command: Callable[[Sequence[str]], str] = run,
     ) -> None:
         self.root = Path(root)
@@ -62,9 +64,13 @@ class Jobs:
 
         `order`: `user`, `stem` (of the job's name), `files` (name and size, in the order of their bytes in `source`),
         `script` and `py_files` (names among them), `options`, `arguments`, `limits` (properties of the unit), and
-        `before` (what root runs first). Raises EOFError when the bytes break off; then nothing is left.
+        `before` (what root runs first). Raises EOFError when the bytes break off, and ValueError for a user whom the
+        master does not have; then nothing is left.
         """
-        account = pwd.getpwnam(order["user"])
+        try:
+            account = pwd.getpwnam(order["user"])
+        except KeyError:
+            raise ValueError(f"it has no user {order['user']}: `provision up` brings those of the spec") from None
         self._forget()
         folder = self._new_folder(order["stem"])
         try:
@@ -138,7 +144,7 @@ class Jobs:
             "--quiet",
             f"--unit={_unit_name(folder.name)}",
             f"--uid={order['user']}",
-            "--slice=notebooks.slice",
+            f"--slice={SLICE}",
             *(f"--property={key}={value}" for key, value in properties.items()),
             "--",
             *("/bin/sh", "-lc", _WRAPPER.replace("$", "$$"), "job", str(folder / "code")),
@@ -253,7 +259,7 @@ def main(order: dict[str, Any]) -> int:
         return _do(jobs, order)
     except KeyError:
         return 3
-    except (EOFError, subprocess.CalledProcessError) as error:
+    except (EOFError, ValueError, subprocess.CalledProcessError) as error:
         print(f"{error} {getattr(error, 'stderr', '') or ''}", file=sys.stderr)
         return 1
 

@@ -129,6 +129,12 @@ def test_files_that_break_off_leave_nothing(jobs):
     assert jobs.command.asked == []
 
 
+def test_a_user_whom_the_master_does_not_have_is_named(jobs):
+    with pytest.raises(ValueError, match="no user nobody-of-ours"):
+        start(jobs, "exit 0", user="nobody-of-ours")
+    assert not jobs.root.exists()
+
+
 def test_a_unit_that_does_not_start_leaves_nothing(jobs):
     def fails(argv):
         raise subprocess.CalledProcessError(1, argv)
