@@ -33,9 +33,11 @@ def observe() -> ObservedLocalCloud:
     units = inspector.units()
     if not units or not is_installed():
         return ObservedLocalCloud(now)
+    # Before the threads of `gather`: it parses Python, and two threads that do so at once can fail with SystemError
+    # (https://github.com/python/cpython/issues/106905).
+    tags = image_tags(contexts())
     parts: dict[str, Inspection] = {
         "wanted": lambda: {"wanted": _wanted(settings)},
-        "tags": lambda: {"tags": image_tags(contexts())},
         **inspections(
             settings,
             inspector,
@@ -44,7 +46,9 @@ def observe() -> ObservedLocalCloud:
             proxy=lambda: settings.local_url(settings.ports.haproxy_stats),
         ),
     }
-    return ObservedLocalCloud(now, units=units, apis=apis(settings), hypervisors=settings.hypervisors, **gather(parts))
+    return ObservedLocalCloud(
+        now, units=units, tags=tags, apis=apis(settings), hypervisors=settings.hypervisors, **gather(parts)
+    )
 
 
 def _wanted(settings: Settings) -> Mapping[tuple[str, str], int]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import threading
+
 from provision.base import paths
 from provision.model.localcloud.doctor.rules import diagnose
+from provision.operations.localcloud.shared import images
 from provision.operations.localcloud.single import doctor
 
 from ..doctor_world import NAMES, make_inspector  # noqa: F401
@@ -41,3 +45,16 @@ def test_without_the_files_of_a_cloud_nothing_is_looked_at(inspector):
 
 def test_it_is_known_what_shall_run(inspector):
     assert doctor.observe().wanted[("provision", "mariadb")] == 1
+
+
+def test_python_is_parsed_by_one_thread_alone(inspector, monkeypatch):
+    threads, parse = [], ast.parse
+
+    def noted(*arguments):
+        threads.append(threading.current_thread())
+        return parse(*arguments)
+
+    monkeypatch.setattr("provision.model.localcloud.image_families.ast.parse", noted)
+    images._program.cache_clear()
+    doctor.observe()
+    assert set(threads) == {threading.main_thread()}
