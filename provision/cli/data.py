@@ -9,11 +9,10 @@ import click
 
 from provision.base.errors import UsageError
 from provision.cli.asking import ask, require_consent
-from provision.cli.spec import file_option, load_spec, source_of
+from provision.cli.spec import file_option, live_cluster, live_master, load_spec
 from provision.cli.terminal import STDERR, TerminalProgress, print_json
 
 if TYPE_CHECKING:
-    from provision.adapters.remote import Remote
     from provision.base.model import ClusterSpec
     from provision.model.data.places import UserPath
     from provision.model.data.snapshots import Snapshot
@@ -31,15 +30,6 @@ _as_option = click.option(
 
 def _users(spec: ClusterSpec) -> list[str]:
     return [user.name for user in spec.hub.users]
-
-
-def _master(spec: ClusterSpec, file: Path | None) -> Remote:
-    # Not at the top: it imports Jinja, YAML and cryptography, 0.15 s that `--help` need not wait for.
-    from provision.adapters.remote import over_ssh
-    from provision.operations.cluster.nodes import find_live_cluster
-
-    cluster = find_live_cluster(spec, source_of(file))
-    return over_ssh(cluster.ssh_config, cluster.master.name)
 
 
 def _place(spec: ClusterSpec, text: str, user: str) -> UserPath:
@@ -73,7 +63,7 @@ def put(*, file: Path | None, user: str, sources: tuple[Path, ...], target: str)
 
     spec = load_spec(file, files=False)
     place = _place(spec, target, user)
-    _show(copy_to(_master(spec, file), sources, place, TerminalProgress()))
+    _show(copy_to(live_master(spec, file), sources, place, TerminalProgress()))
 
 
 @click.command()
@@ -91,7 +81,7 @@ def get(*, file: Path | None, user: str, sources: tuple[str, ...], target: Path)
 
     spec = load_spec(file, files=False)
     places = [_place(spec, source, user) for source in sources]
-    _show(copy_from(_master(spec, file), places, target, TerminalProgress()))
+    _show(copy_from(live_master(spec, file), places, target, TerminalProgress()))
 
 
 @click.command()
@@ -132,7 +122,7 @@ def sync(
     spec = load_spec(file, files=False)
     upload = is_remote(target)
     place, local = _place(spec, target if upload else source, user), Path(source if upload else target)
-    remote, progress = _master(spec, file), TerminalProgress()
+    remote, progress = live_master(spec, file), TerminalProgress()
     found = compare(remote, local, place, upload=upload, checksum=checksum)
     if dry_run:
         _show_differences(found, delete=delete)
@@ -185,7 +175,6 @@ def backup(
     environment. It is made if it is not there. The backup is encrypted, and what was in an earlier one takes no room
     again. The cluster goes on meanwhile.
     """
-    from provision.operations.cluster.nodes import find_live_cluster
     from provision.operations.data import backup as operation
     from provision.operations.data.streams import archives_of, size
 
@@ -195,7 +184,7 @@ def backup(
         opened = operation.open_repository(repository, spec.name, password_file, progress)
         _show_backups(operation.list_backups(opened), as_json=as_json)
         return
-    cluster = find_live_cluster(spec, source_of(file))
+    cluster = live_cluster(spec, file)
     with cluster.cluster_dir.locked(), progress.phase(f"Back up cluster {spec.name}"):
         opened = operation.open_repository(repository, spec.name, password_file, progress, create=True)
         made = operation.backup(archives_of(cluster), spec.name, opened, progress, users)
@@ -243,7 +232,6 @@ def restore(
     Users who are not in hub.users are left out and named. The Hub is stopped while files are put in their places, and
     with it every notebook; before that nothing is changed.
     """
-    from provision.operations.cluster.nodes import find_live_cluster
     from provision.operations.data import backup as operation
     from provision.operations.data.streams import archives_of
 
@@ -257,7 +245,7 @@ def restore(
             ask(f"Restore {what}? Every notebook on cluster {spec.name} ends.")
 
     opened = operation.open_repository(repository, spec.name, password_file, progress)
-    cluster = find_live_cluster(spec, source_of(file))
+    cluster = live_cluster(spec, file)
     with cluster.cluster_dir.locked():
         report = operation.restore(
             archives_of(cluster),

@@ -10,38 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from provision.base.errors import UsageError
-from provision.cli.spec import file_option, load_spec, source_of
+from provision.cli.spec import file_option, live_cluster, live_master, load_spec
 from provision.cli.terminal import STDERR, duration, print_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from provision.adapters.remote import Remote
-    from provision.base.model import ClusterSpec
-    from provision.operations.cluster.nodes import LiveCluster
     from provision.operations.jobs.submit import Job
-
-
-def _cluster(spec: ClusterSpec, file: Path | None) -> LiveCluster:
-    # Not at the top: it imports Jinja, YAML and cryptography, 0.15 s that `--help` need not wait for.
-    from provision.operations.cluster.nodes import find_live_cluster
-
-    return find_live_cluster(spec, source_of(file))
-
-
-def _master(cluster: LiveCluster) -> Remote:
-    from provision.adapters.remote import over_ssh
-
-    return over_ssh(cluster.ssh_config, cluster.master.name)
-
-
-def _user(users: Sequence[str], named: str) -> str:
-    if named and named not in users:
-        raise UsageError(f"--as {named}: the cluster has no user {named!r}", f"It has: {', '.join(users)}.")
-    if not named and len(users) != 1:
-        raise UsageError(f"as which user? The cluster has {', '.join(users)}", f"Say it, as in --as {users[0]}.")
-    return named or users[0]
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -77,15 +50,17 @@ def submit(
     notebook. What it prints is shown as it comes, and its exit code is this command's. Ctrl-C ends it, and so does a
     lost connection; with --detach it goes on by itself. ARGS are the program's own.
     """
+    from provision.adapters.remote import over_ssh
+    from provision.model.data.places import chosen_user
     from provision.operations.jobs import submit as operation
 
     spec = load_spec(file, files=False)
-    program = operation.Submission(
-        script, _user([each.name for each in spec.hub.users], user), arguments, py_files, conf
-    )
-    cluster = _cluster(spec, file)
+    names = [each.name for each in spec.hub.users]
+    runs_as = chosen_user(names, user, script.name, "Say it, as in --as {user}.")
+    program = operation.Submission(script, runs_as, arguments, py_files, conf)
+    cluster = live_cluster(spec, file)
     job = operation.submit(
-        _master(cluster),
+        over_ssh(cluster.ssh_config, cluster.master.name),
         program,
         operation.unit_limits(cluster.contexts["master"]),
         lambda name: click.echo(name) if detach else STDERR.print(f"{name} runs as {program.user}.", markup=False),
@@ -102,7 +77,7 @@ def jobs(*, file: Path | None, as_json: bool) -> None:
     """List the programs that were submitted, and what has become of them."""
     from provision.operations.jobs.submit import list_jobs
 
-    found = list_jobs(_master(_cluster(load_spec(file, files=False), file)))
+    found = list_jobs(live_master(load_spec(file, files=False), file))
     if as_json:
         print_json([asdict(job) for job in found])
         return
@@ -127,7 +102,7 @@ def logs(context: click.Context, *, file: Path | None, follow: bool, job: str) -
     """Print what a submitted program has printed."""
     from provision.operations.jobs import submit as operation
 
-    master = _master(_cluster(load_spec(file, files=False), file))
+    master = live_master(load_spec(file, files=False), file)
     last = operation.logs(master, job, (sys.stdout.buffer, sys.stderr.buffer), to_the_end=follow)
     if follow:
         _end(context, last)
@@ -140,7 +115,7 @@ def kill(*, file: Path | None, job: str) -> None:
     """End a submitted program; when this returns, it has ended."""
     from provision.operations.jobs import submit as operation
 
-    last = operation.kill(_master(_cluster(load_spec(file, files=False), file)), job)
+    last = operation.kill(live_master(load_spec(file, files=False), file), job)
     click.echo(f"{last.name}: {_state(last)}.")
 
 

@@ -11,22 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from provision.base.errors import UsageError
-from provision.cli.spec import file_option, load_spec, source_of
+from provision.cli.spec import file_option, live_cluster, load_spec
 from provision.cli.terminal import TerminalProgress, duration, print_json
 from provision.operations.cluster.run import ROLES, find_node, highest_exit_code, ssh_argv
 from provision.operations.cluster.run import run as run_on_nodes
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from provision.operations.cluster.nodes import LiveCluster
-
-
-def _find_cluster(file: Path | None) -> LiveCluster:
-    # Not at the top: it imports Jinja, YAML and cryptography, 0.15 s that `--help` need not wait for.
-    from provision.operations.cluster.nodes import find_live_cluster
-
-    return find_live_cluster(load_spec(file), source_of(file))
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -40,7 +31,7 @@ def ssh(context: click.Context, *, file: Path | None, words: tuple[str, ...]) ->
     it. The exit code is CMD's.
     """
     name, command = split(words, sys.argv)
-    cluster = _find_cluster(file)
+    cluster = live_cluster(load_spec(file), file)
     argv = ssh_argv(cluster, find_node(cluster, name), command)
     context.exit(os.spawnvp(os.P_WAIT, argv[0], argv))  # noqa: S606 - the terminal is the shell's own
 
@@ -78,7 +69,7 @@ def run(
     'uptime | cut -c 1-20'`), several are one command with arguments.
     """
     line = command[0] if len(command) == 1 else shlex.join(command)
-    results = run_on_nodes(_find_cluster(file), role, line, timeout)
+    results = run_on_nodes(live_cluster(load_spec(file), file), role, line, timeout)
     if as_json:
         print_json(
             {
@@ -107,7 +98,7 @@ def verify(*, file: Path | None, as_json: bool, only: str) -> None:
     from provision.operations.cluster.verify import verify as run_checks  # it imports Jinja and YAML
 
     progress = TerminalProgress()
-    report = run_checks(_find_cluster(file), progress, only=only)
+    report = run_checks(live_cluster(load_spec(file), file), progress, only=only)
     if as_json:
         print_json(report.as_data())
     else:
@@ -128,7 +119,7 @@ def inventory(*, file: Path | None, listed: bool, host: str | None) -> None:
     """Print Ansible's dynamic inventory, from the cloud's metadata. JSON, without secrets."""
     if host and listed:
         raise click.UsageError("give --list or --host, not both")
-    data = _find_cluster(file).inventory()
+    data = live_cluster(load_spec(file), file).inventory()
     if host:
         variables = data["_meta"]["hostvars"]
         if host not in variables:

@@ -14,6 +14,9 @@ from provision.base.model import ClusterSpec
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from provision.adapters.remote import Remote
+    from provision.operations.cluster.nodes import LiveCluster
+
 _P = ParamSpec("_P")
 _Result = TypeVar("_Result")
 
@@ -48,6 +51,22 @@ def load_spec(file: Path | None, *, files: bool = True) -> ClusterSpec:
     from provision.clusterfile import load
 
     return load(file, files=files)
+
+
+def live_cluster(spec: ClusterSpec, file: Path | None) -> LiveCluster:
+    """Find the nodes of the cluster that `file` describes, as find_live_cluster does."""
+    # Not at the top: it imports Jinja, YAML and cryptography, 0.15 s that `--help` need not wait for.
+    from provision.operations.cluster.nodes import find_live_cluster
+
+    return find_live_cluster(spec, source_of(file))
+
+
+def live_master(spec: ClusterSpec, file: Path | None) -> Remote:
+    """Return a way to run programs on the master of the cluster that `file` describes."""
+    from provision.adapters.remote import over_ssh
+
+    cluster = live_cluster(spec, file)
+    return over_ssh(cluster.ssh_config, cluster.master.name)
 
 
 def source_of(file: Path | None) -> str:

@@ -42,17 +42,22 @@ def place(text: str, users: Sequence[str], named: str = "") -> UserPath:
     if prefix and named and prefix != named:
         raise UsageError(f"{text}: --as says {named}, and the path says {prefix}", "Name one user.")
     path = "." if path in ("", "~") else path.removeprefix("~/")
-    user = prefix or named or _home_of(path) or (users[0] if len(users) == 1 else "")
-    if not user:
-        raise UsageError(
-            f"{text}: as which user? The cluster has {', '.join(users)}",
-            f"Write {users[0]}:{path}, or --as {users[0]}.",
-        )
-    if user not in users:
-        raise UsageError(f"{text}: the cluster has no user {user!r}", f"It has: {', '.join(users)}.")
+    user = chosen_user(users, prefix or named or _home_of(path), text, f"Write {{user}}:{path}, or --as {{user}}.")
     # A slash at the end means a folder, which normpath does not keep.
     slash = "/" if path.endswith(("/", "/.")) and path.strip("/") else ""
     return UserPath(user, posixpath.normpath(path) + slash if path != "." else "./")
+
+
+def chosen_user(users: Sequence[str], named: str, what: str, example: str) -> str:
+    """Return the user who is named, else the only one of the cluster's.
+
+    `what` is asked for, and `example` says how with `{user}` for a name. Raises UsageError.
+    """
+    if not named and len(users) != 1:
+        raise UsageError(f"{what}: as which user? The cluster has {', '.join(users)}", example.format(user=users[0]))
+    if named and named not in users:
+        raise UsageError(f"{what}: the cluster has no user {named!r}", f"It has: {', '.join(users)}.")
+    return named or users[0]
 
 
 def _home_of(path: str) -> str:

@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner
 
 from provision.base.errors import UsageError
-from provision.cli import jobs as module
 from provision.cli.jobs import jobs, kill, logs, submit
 from provision.operations.jobs import submit as operation
 from provision.operations.jobs.submit import Job
@@ -26,9 +25,12 @@ def asked(tmp_path, monkeypatch):
     """The tests run in a folder with count.py; returns what was asked of the operation."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "count.py").touch()
-    cluster = SimpleNamespace(contexts={"master": {"hub": {"limits": LIMITS}}})
-    monkeypatch.setattr(module, "_cluster", lambda spec, file: cluster)
-    monkeypatch.setattr(module, "_master", lambda cluster: "the master")
+    cluster = SimpleNamespace(
+        contexts={"master": {"hub": {"limits": LIMITS}}},
+        ssh_config=tmp_path / "ssh_config",
+        master=SimpleNamespace(name="analytics-master"),
+    )
+    monkeypatch.setattr("provision.operations.cluster.nodes.find_live_cluster", lambda spec, source: cluster)
     asked = []
 
     def submitted(master, program, limits, told, output):
