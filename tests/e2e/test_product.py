@@ -673,6 +673,9 @@ def test_the_cloud_offers_what_it_has_and_nothing_else(product) -> None:
 
 @pytest.mark.acceptance
 def test_what_people_have_survives_a_new_master_and_a_reboot(product) -> None:
+    with notebooks.Kernel(product, "alice") as kernel:
+        kernel.run("spark.range(10).write.mode('overwrite').saveAsTable('kept'); print('written')")
+        notebooks.until("a table is written", lambda: kernel.has_shown("written"))
     before = product.run("ssh", "--", OWNERS_AND_SUMS).stdout
     (product.folder / "cluster.yaml").write_text("name: analytics\nmaster: {flavor: m1.medium}\n")
     assert "lost" not in product.run("plan", code=None).output
@@ -690,6 +693,9 @@ def test_what_people_have_survives_a_new_master_and_a_reboot(product) -> None:
         "run", "--role", "workers", "--", "sudo cat /shared/numbers/_SUCCESS && findmnt -no FSTYPE /shared"
     )
     assert seen.output.count("nfs4") == 2
+    with notebooks.Kernel(product, "alice") as kernel:
+        kernel.run("print('the sum is', spark.table('kept').selectExpr('sum(id)').first()[0])")
+        notebooks.until("the table is read", lambda: kernel.has_shown("the sum is 45"))
     (product.folder / "cluster.yaml").unlink()
 
 
