@@ -1,4 +1,4 @@
-"""The commands for programs that run without a notebook: `submit`, `jobs`, `logs` and `kill`."""
+"""The commands for programs that run without a notebook: `submit`, `jobs` and `kill`; their output: view/logs.py."""
 
 from __future__ import annotations
 
@@ -23,14 +23,16 @@ if TYPE_CHECKING:
     from provision.operations.jobs.submit import Job
 
 
-def _cluster(spec: ClusterSpec, file: Path | None) -> LiveCluster:
+def live_cluster(spec: ClusterSpec, file: Path | None) -> LiveCluster:
+    """Find the cluster of a spec on its cloud."""
     # Not at the top: it imports Jinja, YAML and cryptography, 0.15 s that `--help` need not wait for.
     from provision.operations.cluster.nodes import find_live_cluster
 
     return find_live_cluster(spec, source_of(file))
 
 
-def _master(cluster: LiveCluster) -> Remote:
+def master_of(cluster: LiveCluster) -> Remote:
+    """Return the master, for programs that run there."""
     from provision.adapters.remote import over_ssh
 
     return over_ssh(cluster.ssh_config, cluster.master.name)
@@ -83,16 +85,16 @@ def submit(
     program = operation.Submission(
         script, _user([each.name for each in spec.hub.users], user), arguments, py_files, conf
     )
-    cluster = _cluster(spec, file)
+    cluster = live_cluster(spec, file)
     job = operation.submit(
-        _master(cluster),
+        master_of(cluster),
         program,
         operation.unit_limits(cluster.contexts["master"]),
         lambda name: click.echo(name) if detach else STDERR.print(f"{name} runs as {program.user}.", markup=False),
         None if detach else (sys.stdout.buffer, sys.stderr.buffer),
     )
     if job:
-        _end(context, job)
+        end_as(context, job)
 
 
 @click.command()
@@ -102,7 +104,7 @@ def jobs(*, file: Path | None, as_json: bool) -> None:
     """List the programs that were submitted, and what has become of them."""
     from provision.operations.jobs.submit import list_jobs
 
-    found = list_jobs(_master(_cluster(load_spec(file, files=False), file)))
+    found = list_jobs(master_of(live_cluster(load_spec(file, files=False), file)))
     if as_json:
         print_json([asdict(job) for job in found])
         return
@@ -120,27 +122,12 @@ def jobs(*, file: Path | None, as_json: bool) -> None:
 
 @click.command()
 @file_option
-@click.option("--follow", is_flag=True, help="Go on until the job ends; the exit code is the job's.")
-@click.argument("job")
-@click.pass_context
-def logs(context: click.Context, *, file: Path | None, follow: bool, job: str) -> None:
-    """Print what a submitted program has printed."""
-    from provision.operations.jobs import submit as operation
-
-    master = _master(_cluster(load_spec(file, files=False), file))
-    last = operation.logs(master, job, (sys.stdout.buffer, sys.stderr.buffer), to_the_end=follow)
-    if follow:
-        _end(context, last)
-
-
-@click.command()
-@file_option
 @click.argument("job")
 def kill(*, file: Path | None, job: str) -> None:
     """End a submitted program; when this returns, it has ended."""
     from provision.operations.jobs import submit as operation
 
-    last = operation.kill(_master(_cluster(load_spec(file, files=False), file)), job)
+    last = operation.kill(master_of(live_cluster(load_spec(file, files=False), file)), job)
     click.echo(f"{last.name}: {_state(last)}.")
 
 
@@ -148,7 +135,7 @@ def _state(job: Job) -> str:
     return f"failed ({job.code})" if job.state == "failed" else job.state
 
 
-def _end(context: click.Context, job: Job) -> None:
+def end_as(context: click.Context, job: Job) -> None:
     """Exit as the job did. One that was ended has no code of its own, and says so."""
     if job.state == "ended":
         STDERR.print(f"{job.name} was ended: by `provision kill`, or with its node.", markup=False)

@@ -21,7 +21,10 @@ COMMANDS: Final = {
     "run": ("provision.cli.nodes:run", "Run a command on many nodes at once."),
     "submit": ("provision.cli.jobs:submit", "Run a PySpark program on the cluster."),
     "jobs": ("provision.cli.jobs:jobs", "List the programs that were submitted, and what has become of them."),
-    "logs": ("provision.cli.jobs:logs", "Print what a submitted program has printed."),
+    "logs": (
+        "provision.cli.view.logs:logs",
+        "Show the logs of all nodes as one, or the output of a submitted program.",
+    ),
     "kill": ("provision.cli.jobs:kill", "End a submitted program; when this returns, it has ended."),
     "put": ("provision.cli.data:put", "Copy files and folders to the cluster."),
     "get": ("provision.cli.data:get", "Copy files and folders from the cluster."),

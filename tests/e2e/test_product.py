@@ -582,6 +582,32 @@ def test_a_program_is_submitted_and_nothing_is_left(product) -> None:
     assert states == [("failed", 8), ("ended", None), ("ended", None)]
 
 
+MARK = "sudo systemd-run --quiet --collect --unit=job-mark-1 --slice=notebooks.slice echo mark-of-$(hostname)"
+
+
+def test_the_logs_of_all_nodes_are_one(product) -> None:
+    lines = [json.loads(line) for line in product.run("logs", "--json", "-n", "20").stdout.splitlines()]
+    assert len({line["node"] for line in lines}) == 3
+    assert [line["time"] for line in lines] == sorted(line["time"] for line in lines)
+    assert all(word in product.run("logs", "spark-wrker", code=2).output for word in ("spark-worker", "notebook-alice"))
+    marked: set[str] = set()
+
+    def all_marked(line: str) -> bool:
+        marked.update(re.findall(r"\| mark-of-(\S+)", line))
+        return len(marked) == 3
+
+    follow = [str(product.executable), "logs", "--follow", "-n", "0", "job-*"]
+    with ThreadPoolExecutor(1) as pool:
+        followed = pool.submit(product.command, follow, code=130, interrupt_when=all_marked, timeout=600)
+        # A unit that did not exist when it began: again, until it is being followed on every node.
+        while not followed.done():
+            product.run("run", "--", MARK)
+            time.sleep(10)
+        followed.result()
+    left = product.run("run", "--", "pgrep -c journalctl || true")
+    assert set(left.stdout.split()) == {"0"}
+
+
 MODULE = """\
 import socket
 def host(_):
