@@ -582,6 +582,24 @@ def test_a_program_is_submitted_and_nothing_is_left(product) -> None:
     assert states == [("failed", 8), ("ended", None), ("ended", None)]
 
 
+def test_what_goes_on_is_watched(product) -> None:
+    states: list[dict] = []
+
+    def seen(line: str) -> bool:
+        if line.startswith("{"):
+            states.append(json.loads(line))
+        return bool(states) and all(node["load"] for node in states[-1]["nodes"])
+
+    watching = [str(product.executable), "status", "--watch", "2", "--json"]
+    product.command(watching, code=130, interrupt_when=seen, timeout=300)
+    state = states[-1]
+    assert {node["status"] for node in state["nodes"]} == {"ACTIVE"}
+    assert [node["registered"] for node in state["nodes"]] == [None, True, True]
+    assert state["spark"]["cores"] == product.json("status")["spark"]["cores"]
+    assert "alice" in {user["name"] for user in state["users"]}
+    assert state["problems"] == []
+
+
 MARK = "sudo systemd-run --quiet --collect --unit=job-mark-1 --slice=notebooks.slice echo mark-of-$(hostname)"
 
 
