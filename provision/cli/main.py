@@ -38,6 +38,7 @@ COMMANDS: Final = {
     ),
     "restore": ("provision.cli.data:restore", "Restore people's data from a backup that `backup` has made."),
     "verify": ("provision.cli.nodes:verify", "Test the live cluster with testinfra."),
+    "report": ("provision.cli.view.report:report", "Write one HTML file about the cluster."),
     "render": ("provision.cli.spec:render", "Print a document that the cluster would get, offline."),
     "inventory": ("provision.cli.nodes:inventory", "Print Ansible's dynamic inventory, from the cloud's metadata."),
     "image": ("provision.cli.image:image", "Bake and list golden images."),

@@ -600,6 +600,23 @@ def test_what_goes_on_is_watched(product) -> None:
     assert state["problems"] == []
 
 
+def test_the_report_is_one_page_with_everything(product, tmp_path) -> None:
+    product.run("report", "-o", str(tmp_path / "report.html"))
+    text = (tmp_path / "report.html").read_text()
+    for words in ("It works", "analytics-worker-2", "spark-worker, until registered with the master", "cloud-config"):
+        assert words in text
+    # The ports are the security group's, the versions those of the nodes.
+    for words in ("10.20.0.0/24", "7100-7132", "JupyterLab"):
+        assert words in text
+    assert passwords(product)["alice"] not in text
+    with browser.user_at((tmp_path / "report.html").as_uri(), tmp_path) as page:
+        for width in (390, 1280):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+        longest = page.locator("li b", has_text="until").first.inner_text()
+    assert longest
+
+
 MARK = "sudo systemd-run --quiet --collect --unit=job-mark-1 --slice=notebooks.slice echo mark-of-$(hostname)"
 
 
