@@ -181,6 +181,15 @@ class ClusterDir:
             uids=tuple((user.name, uids[user.name]) for user in spec.hub.users),
         )
 
+    def secret_values(self) -> set[str]:
+        """Return the secrets that are kept here, to leave them out of what is shown."""
+        kept = self._json("secrets.json")
+        return {
+            *(str(kept[name]) for name in ("spark_secret", "executor_key") if kept.get(name)),
+            *dict(kept.get("password_hashes", {})).values(),
+            *self._plain_passwords().values(),
+        }
+
     def remove(self) -> None:
         """Remove the folder and everything in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -200,10 +209,7 @@ class ClusterDir:
 
         The file of plain passwords may be removed once they are handed out: the hashes stay.
         """
-        try:
-            plain = dict(line.split(maxsplit=1) for line in self.passwords.read_text().splitlines() if line.strip())
-        except FileNotFoundError:
-            plain = {}
+        plain = self._plain_passwords()
         new = [user.name for user in spec.hub.users if user.name not in hashes]
         for name in new:
             if name not in plain:
@@ -211,6 +217,13 @@ class ClusterDir:
         if new:
             ensure_private(self.passwords, "".join(f"{name} {password}\n" for name, password in sorted(plain.items())))
         return hashes | {name: _crypt(plain[name]) for name in new}
+
+    def _plain_passwords(self) -> dict[str, str]:
+        try:
+            text = self.passwords.read_text()
+        except FileNotFoundError:
+            return {}
+        return dict(line.split(maxsplit=1) for line in text.splitlines() if line.strip())
 
     def _certificate(self, addresses: Addresses) -> tuple[str, str, str]:
         names = (self.name, f"{self.name}-master", "localhost")

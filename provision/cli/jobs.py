@@ -1,4 +1,4 @@
-"""The commands for programs that run without a notebook: `submit`, `jobs`, `logs` and `kill`."""
+"""The commands for programs that run without a notebook: `submit`, `jobs` and `kill`; their output: view/logs.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from provision.cli.spec import file_option, live_cluster, live_master, load_spec
+from provision.cli.spec import file_option, live_cluster, live_master, load_spec, master_of
 from provision.cli.terminal import STDERR, duration, print_json
 
 if TYPE_CHECKING:
@@ -50,7 +50,6 @@ def submit(
     notebook. What it prints is shown as it comes, and its exit code is this command's. Ctrl-C ends it, and so does a
     lost connection; with --detach it goes on by itself. ARGS are the program's own.
     """
-    from provision.adapters.remote import over_ssh
     from provision.model.data.places import chosen_user
     from provision.operations.jobs import submit as operation
 
@@ -60,14 +59,14 @@ def submit(
     program = operation.Submission(script, runs_as, arguments, py_files, conf)
     cluster = live_cluster(spec, file)
     job = operation.submit(
-        over_ssh(cluster.ssh_config, cluster.master.name),
+        master_of(cluster),
         program,
         operation.unit_limits(cluster.contexts["master"]),
         lambda name: click.echo(name) if detach else STDERR.print(f"{name} runs as {program.user}.", markup=False),
         None if detach else (sys.stdout.buffer, sys.stderr.buffer),
     )
     if job:
-        _end(context, job)
+        end_as(context, job)
 
 
 @click.command()
@@ -95,21 +94,6 @@ def jobs(*, file: Path | None, as_json: bool) -> None:
 
 @click.command()
 @file_option
-@click.option("--follow", is_flag=True, help="Go on until the job ends; the exit code is the job's.")
-@click.argument("job")
-@click.pass_context
-def logs(context: click.Context, *, file: Path | None, follow: bool, job: str) -> None:
-    """Print what a submitted program has printed."""
-    from provision.operations.jobs import submit as operation
-
-    master = live_master(load_spec(file, files=False), file)
-    last = operation.logs(master, job, (sys.stdout.buffer, sys.stderr.buffer), to_the_end=follow)
-    if follow:
-        _end(context, last)
-
-
-@click.command()
-@file_option
 @click.argument("job")
 def kill(*, file: Path | None, job: str) -> None:
     """End a submitted program; when this returns, it has ended."""
@@ -123,7 +107,7 @@ def _state(job: Job) -> str:
     return f"failed ({job.code})" if job.state == "failed" else job.state
 
 
-def _end(context: click.Context, job: Job) -> None:
+def end_as(context: click.Context, job: Job) -> None:
     """Exit as the job did. One that was ended has no code of its own, and says so."""
     if job.state == "ended":
         STDERR.print(f"{job.name} was ended: by `provision kill`, or with its node.", markup=False)

@@ -126,6 +126,22 @@ def test_a_wrong_spec_changes_nothing(product) -> None:
     assert held(product) == before
 
 
+def test_init_asks_the_cloud_what_there_is(product, tmp_path) -> None:
+    clouds = yaml.safe_load((product.home / "clouds.yaml").read_text())
+    clouds["clouds"]["company"] = clouds["clouds"]["local"]
+    (tmp_path / "clouds.yaml").write_text(yaml.safe_dump(clouds))
+    env = {"OS_CLIENT_CONFIG_FILE": str(tmp_path / "clouds.yaml")}
+    file = tmp_path / "cluster.yaml"
+    init = [str(product.executable), "init", "-f", str(file), "--cloud"]
+    product.command([*init, "company"], env=env)
+    spec = yaml.safe_load(file.read_text())
+    assert (spec["cloud"], spec["network"]["external"], spec["master"]["flavor"]) == ("company", "public", "m1.small")
+    assert "m1.medium (2 vCPU, 4 GiB, disk 16 GiB)" in file.read_text()
+    file.unlink()
+    product.command([*init, "nowhere"], env=env, code=2)
+    assert not file.exists()
+
+
 def test_up_finishes_however_often_it_is_killed(product) -> None:
     note_what_is_held(product)
     for moment in MOMENTS:
@@ -580,6 +596,65 @@ def test_a_program_is_submitted_and_nothing_is_left(product) -> None:
     notebooks.until("no application is left", lambda: product.json("status")["spark"]["applications"] == 0)
     states = [(job["state"], job["code"]) for job in product.json("jobs")]
     assert states == [("failed", 8), ("ended", None), ("ended", None)]
+
+
+def test_what_goes_on_is_watched(product) -> None:
+    states: list[dict] = []
+
+    def seen(line: str) -> bool:
+        if line.startswith("{"):
+            states.append(json.loads(line))
+        return bool(states) and all(node["load"] for node in states[-1]["nodes"])
+
+    watching = [str(product.executable), "status", "--watch", "2", "--json"]
+    product.command(watching, code=130, interrupt_when=seen, timeout=300)
+    state = states[-1]
+    assert {node["status"] for node in state["nodes"]} == {"ACTIVE"}
+    assert [node["registered"] for node in state["nodes"]] == [None, True, True]
+    assert state["spark"]["cores"] == product.json("status")["spark"]["cores"]
+    assert "alice" in {user["name"] for user in state["users"]}
+    assert state["problems"] == []
+
+
+def test_the_report_is_one_page_with_everything(product, tmp_path) -> None:
+    product.run("report", "-o", str(tmp_path / "report.html"))
+    text = (tmp_path / "report.html").read_text()
+    for words in ("It works", "analytics-worker-2", "spark-worker, until registered with the master", "cloud-config"):
+        assert words in text
+    # The ports are the security group's, the versions those of the nodes.
+    for words in ("10.20.0.0/24", "7100-7132", "JupyterLab"):
+        assert words in text
+    assert passwords(product)["alice"] not in text
+    with browser.user_at((tmp_path / "report.html").as_uri(), tmp_path) as page:
+        for width in (390, 1280):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+MARK = "sudo systemd-run --quiet --collect --unit=job-mark-1 --slice=notebooks.slice echo mark-of-$(hostname)"
+
+
+def test_the_logs_of_all_nodes_are_one(product) -> None:
+    lines = [json.loads(line) for line in product.run("logs", "--json", "-n", "20").stdout.splitlines()]
+    assert len({line["node"] for line in lines}) == 3
+    assert [line["time"] for line in lines] == sorted(line["time"] for line in lines)
+    assert all(word in product.run("logs", "spark-wrker", code=2).output for word in ("spark-worker", "notebook-alice"))
+    marked: set[str] = set()
+
+    def all_marked(line: str) -> bool:
+        marked.update(re.findall(r"\| mark-of-(\S+)", line))
+        return len(marked) == 3
+
+    follow = [str(product.executable), "logs", "--follow", "-n", "0", "job-*"]
+    with ThreadPoolExecutor(1) as pool:
+        followed = pool.submit(product.command, follow, code=130, interrupt_when=all_marked, timeout=600)
+        # A unit that did not exist when it began: again, until it is being followed on every node.
+        while not followed.done():
+            product.run("run", "--", MARK)
+            time.sleep(10)
+        followed.result()
+    left = product.run("run", "--", "pgrep -c journalctl || true")
+    assert set(left.stdout.split()) == {"0"}
 
 
 MODULE = """\

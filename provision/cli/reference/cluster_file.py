@@ -188,6 +188,8 @@ def comments_of(template: str) -> dict[str, str]:
     section, comment, fresh = "", [], True  # type: str, list[str], bool
     for line in template.splitlines():
         text = line.strip()
+        if text.startswith(("{%", "# {{")):
+            continue  # what a cloud has, where it was asked
         if match := re.fullmatch(r"(#? ?)(\w+):(.*)", text):
             if not line.startswith(" "):
                 section = match[2] + "." if not match[3] else ""

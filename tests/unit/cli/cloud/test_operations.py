@@ -75,16 +75,6 @@ def test_services_are_coloured_in_a_terminal_only(terminal, variables, coloured,
         assert first.partition("nova")[0] != other.partition("glance")[0]
 
 
-def test_interrupting_ends_without_a_word():
-    def lines():
-        yield "one"
-        raise KeyboardInterrupt
-
-    with pytest.raises(click.exceptions.Exit) as ended:
-        operations._print(lines())
-    assert ended.value.exit_code == 130
-
-
 @pytest.mark.parametrize(
     ("options", "terminal", "answer", "expected"),
     [
