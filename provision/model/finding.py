@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
 EVIDENCE_AT_MOST: Final = 6
 """Lines of evidence that a person is shown; JSON has all of them."""
@@ -52,6 +52,16 @@ def span(seconds: float) -> str:
 def since(now: datetime, moment: datetime | None) -> str:
     """Say how long ago something was, with a leading space; empty if that is not known."""
     return f" {span(max(0.0, (now - moment).total_seconds()))} ago" if moment else ""
+
+
+def times(count: int) -> str:
+    """Write how often something was: once, 3 times."""
+    return "once" if count == 1 else f"{count} times"
+
+
+def clock(moment: float) -> str:
+    """Write a moment (seconds since 1970) as a time of the day."""
+    return f"{datetime.fromtimestamp(moment, UTC):%H:%M:%S} UTC"
 
 
 def listed(names: Iterable[str], most: int = 4) -> str:
