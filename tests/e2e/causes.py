@@ -210,7 +210,7 @@ CAUSES: Final[dict[str, OnNode | OnCloud]] = {
         f"{WAITER[1]}; {HOLDER[1]}",
     ),
     "more cores than a worker has": OnNode(
-        r"alice's wide \(app-.*\): waits, and every worker is free: its executors want more cores", MASTER, *WIDE
+        r"alice's wide \(app-.*\): asks for executors with 64 cores, and the largest worker has 2", MASTER, *WIDE
     ),
     "more memory than a worker has": OnNode(
         r"alice's large \(app-.*\): asks for executors with 65536 MiB of memory, and the largest worker", MASTER, *LARGE

@@ -284,13 +284,39 @@ def secret(path: str, salt: str) -> dict[str, Any]:
 # --- the daemons' answers
 
 
-def spark(url: str) -> dict[str, Any]:
-    """Return the Spark master's account of itself; `problem` instead when it does not answer."""
+def spark(url: str, drivers: list[tuple[str, int]]) -> dict[str, Any]:
+    """Return the Spark master's account of itself; `problem` instead when it does not answer.
+
+    `demands` has what applications without cores want, as far as the pages of their drivers say it: those are at some
+    of `drivers`.
+    """
     try:
         state: dict[str, Any] = get(f"{url}/json/", 45)
     except (OSError, ValueError) as error:
         return {"problem": why(error)}
-    return {key: state.get(key, []) for key in ("workers", "activeapps")} | {"status": state.get("status", "")}
+    found = {key: state.get(key, []) for key in ("workers", "activeapps")} | {"status": state.get("status", "")}
+    idle = [app["id"] for app in found["activeapps"] if not app["cores"]]
+    return found | {"demands": demands(idle, drivers) if idle else {}}
+
+
+def demands(apps: list[str], drivers: list[tuple[str, int]]) -> dict[str, Any]:
+    """Ask drivers whether stages of theirs wait for executors: `wants` cores of executors with `unit` each.
+
+    The master does not know: an application without cores may as well have nothing to compute.
+    """
+    found = {}
+    for target, answer in reach(drivers, 3).items():
+        pages = f"http://{target}/api/v1/applications"
+        try:
+            for app in get(pages, 20) if answer == "open" else []:
+                if app["id"] in apps:
+                    stages = get(f"{pages}/{app['id']}/stages?status=active", 20)
+                    settings = dict(get(f"{pages}/{app['id']}/environment", 20)["sparkProperties"])
+                    unit = int(settings.get("spark.executor.cores", 1))
+                    found[app["id"]] = {"wants": unit if stages else 0, "unit": unit}
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # another program's port, or a page that is not shown to everybody
+    return found
 
 
 def shares(folder: str) -> dict[str, Any]:
@@ -358,7 +384,7 @@ def facts(order: dict[str, Any]) -> dict[str, Any]:
     }
     if master:
         parts |= {
-            "spark": lambda: spark(order["spark"]),
+            "spark": lambda: spark(order["spark"], [(host, port) for host, port in order["drivers"]]),
             "shares": lambda: shares(paths["shares"]),
             "hub": lambda: hub(order["hub_api"], f"{paths['hub_state']}/operator.token", order["hub_port"]),
             "certificate": lambda: read(paths["hub_cert"]),

@@ -159,12 +159,6 @@ def too_large(seen: ObservedSparkCluster) -> Iterator[Cause]:
         elif unit > most:
             wrong = f"asks for executors with {unit} cores, and the largest worker has {most}"
             do = f"Ask for less: spark.executor.cores {most} at most. {_again()}"
-        elif not any(worker["coresused"] for worker in seen.alive):
-            # All is free, and yet it gets nothing: one of its executors is larger than a worker.
-            wrong = (
-                f"waits, and every worker is free: its executors want more cores than the {most} of the largest worker"
-            )
-            do = f"Ask for less: spark.executor.cores {most} at most. {_again()}"
         else:
             continue
         yield Cause(
@@ -206,17 +200,18 @@ def _wait(app: Mapping[str, Any]) -> str:
 
 
 def _share(seen: ObservedSparkCluster, app: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what the application's kernel has published of itself (shares.py); empty for others."""
-    entry = seen.of_master("shares").get(app["id"], {})
+    """Return what the application's kernel has published of itself (shares.py), or its driver says; else nothing."""
+    entry = seen.of_master("shares").get(app["id"]) or seen.of_master("spark").get("demands", {}).get(app["id"])
     return entry if isinstance(entry, dict) else {}
 
 
 def _waiting(seen: ObservedSparkCluster) -> Iterator[Mapping[str, Any]]:
     """Yield the applications that want cores and have none."""
     for app in seen.of_master("spark").get("activeapps", ()):
-        share = _share(seen, app)
-        # One that runs has had executors; without a word of its own it may need none now.
-        wants = int(share.get("wants") or 0) > 0 if share else app["state"] == "WAITING"
+        share, memory = _share(seen, app), int(app.get("memoryperexecutor") or 0)
+        room = any(worker["coresfree"] and worker["memoryfree"] >= memory for worker in seen.alive)
+        # Where nobody says it: one that has nothing to compute has no cores either, but then there is room.
+        wants = int(share.get("wants") or 0) > 0 if share else app["state"] == "WAITING" and not room
         if wants and not app["cores"] and app["duration"] >= _PATIENCE * 1000:
             yield app
 

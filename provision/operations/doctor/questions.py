@@ -57,6 +57,7 @@ class Question:
             "reach": asked_of(node, self.nodes),
             "patience": _REACH_SECONDS,
             "spark": f"http://{master.address}:{PORTS.spark_master_ui}",
+            "drivers": [(master.address, PORTS.app_ui + more) for more in range(PORTS.retries + 1)],
             "hub_api": f"http://127.0.0.1:{PORTS.hub_api}",
             "hub_port": self.hub_port,
             "group": HUB_GROUP,

@@ -201,8 +201,8 @@ def test_daemons_are_asked(monkeypatch, tmp_path):
 
     monkeypatch.setattr(look, "get", get)
     monkeypatch.setattr(look, "served_certificate", lambda *_: "PEM")
-    assert look.spark("http://m") == {"workers": [1], "activeapps": [], "status": "ALIVE"}
-    assert look.spark("http://n") == {"problem": "no route"}
+    assert look.spark("http://m", []) == {"workers": [1], "activeapps": [], "status": "ALIVE", "demands": {}}
+    assert look.spark("http://n", []) == {"problem": "no route"}
     assert look.hub("http://h", "", 443) == {
         "problem": "",
         "pending": {"alice": ["spawn", "2026"]},
@@ -210,6 +210,28 @@ def test_daemons_are_asked(monkeypatch, tmp_path):
     }
     assert look.hub("http://n", "", 443)["problem"] == "no route"
     assert look.metadata("x") == "no route"
+
+
+def test_drivers_say_what_they_want(monkeypatch):
+    pages = "http://d:4040/api/v1/applications"
+    answers = {
+        "http://m/json/": {
+            "activeapps": [{"id": "app-1", "cores": 0}, {"id": "app-2", "cores": 2}, {"id": "app-3", "cores": 0}]
+        },
+        pages: [{"id": "app-1"}],
+        f"{pages}/app-1/stages?status=active": [{"stageId": 0}],
+        f"{pages}/app-1/environment": {"sparkProperties": [["spark.executor.cores", "64"]]},
+        "http://d:4041/api/v1/applications": "another program's page",
+    }
+    monkeypatch.setattr(look, "get", lambda url, *_: answers[url])
+    monkeypatch.setattr(
+        look, "reach", lambda targets, _: dict.fromkeys((f"{host}:{port}" for host, port in targets), "open")
+    )
+    drivers = [("d", 4040), ("d", 4041)]
+    assert look.spark("http://m", drivers)["demands"] == {"app-1": {"wants": 64, "unit": 64}}
+    answers[f"{pages}/app-1/stages?status=active"] = []
+    assert look.demands(["app-1"], drivers) == {"app-1": {"wants": 0, "unit": 64}}
+    assert look.demands(["app-9"], drivers) == {}
 
 
 def test_a_disk_and_a_folder_that_is_no_mount_are_told(tmp_path):
