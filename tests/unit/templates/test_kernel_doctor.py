@@ -84,7 +84,7 @@ CASES = {
                 "executors": [], "ever": 0, "finished": 3, "said": ["Caused by: finishConnect(..) failed: /10.0.0.1:7100"]
             }
         },
-        ("again and again (3 so far): they could not connect back to this notebook.", "   | Caused by:", SPARKS_WORDS),
+        ("end before they have reached it (3 so far): they could not connect back to this notebook.", "   | Caused by:", SPARKS_WORDS),
     ),
     "executors whose words cannot be read": (
         {"context": {"executors": [], "ever": 0, "finished": 2}},
@@ -102,6 +102,10 @@ CASES = {
     "executors that never come": (
         {"context": {"executors": [], "ever": 0, "seconds": 900}},
         ("been given 2 cores and no executor has reached it", SPARKS_WORDS),
+    ),
+    "executors that are starting": (
+        {"context": {"executors": [], "ever": 0, "seconds": 20, "needed": 1}},
+        ("been given 2 cores, and its executors are starting", SPARKS_WORDS),
     ),
     "executors that were lost": (
         {"context": {"removed": ["idle", "Command exited with code 137"]}},

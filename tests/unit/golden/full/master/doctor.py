@@ -99,9 +99,9 @@ def _of_executors(seen):
     if not own or seen["state"] is None:
         return
     gone = [each for each in own["removed"] if re.search(r"exited with code|[Mm]emory|heartbeat|lost", each)]
-    if not own["executors"] and own["finished"] >= 2 and not own["ever"]:
+    if not own["executors"] and own["finished"] and not own["ever"]:
         yield (
-            f"Executors of this notebook start and end at once, again and again ({own['finished']} so far): "
+            f"Executors of this notebook start, and end before they have reached it ({own['finished']} so far): "
             f"{_why_they_end(own['said'])}.{_last_words(own['said'])} {NO_RESOURCES} {OPERATOR}"
         )
     elif own["granted"] and not own["executors"] and own["seconds"] > own["patience"]:
@@ -109,6 +109,11 @@ def _of_executors(seen):
             f"This notebook has been given {own['granted']} cores and no executor has reached it: they may not be able to "
             "connect back to it (the master's firewall, or the cloud's security group), or they are slow to start. "
             f"{NO_RESOURCES} {OPERATOR}"
+        )
+    elif own["granted"] and not own["executors"] and own["needed"]:
+        yield (
+            f"This notebook has been given {own['granted']} cores, and its executors are starting: each is a JVM, which takes a "
+            f"minute on a slow machine. Look again then. {NO_RESOURCES}"
         )
     elif gone:
         yield (
