@@ -164,7 +164,7 @@ def ended_executors(entries: list[tuple[float, str, str]], folder: str) -> list[
     return found
 
 
-# --- disks, memory, accounts
+# --- disks, mounts, accounts
 
 
 def disks(paths: list[str]) -> list[dict[str, Any]]:
@@ -196,12 +196,6 @@ def mounts(paths: list[str]) -> dict[str, str]:
         kinds = [words[words.index("-") + 1] for words in lines if "-" in words and words[4] == path]
         found[path] = f"unreadable: {problem}" if problem else (kinds[-1] if kinds else "")
     return found
-
-
-def memory() -> dict[str, int]:
-    """Return the node's memory, and what of it is available, in MiB."""
-    words = dict(line.split(":") for line in read("/proc/meminfo").splitlines() if ":" in line)
-    return {name: int(words[key].split()[0]) // 1024 for name, key in (("total", "MemTotal"), ("free", "MemAvailable"))}
 
 
 def accounts(group: str, named: list[str]) -> dict[str, str]:
@@ -359,13 +353,12 @@ def metadata(address: str) -> str:
 
 
 def facts(order: dict[str, Any]) -> dict[str, Any]:
-    """Gather what `order` asks for, all at once; `missing` says what could not be had, and why."""
+    """Gather what `order` asks for; `missing` says what could not be had and why, `seconds` how long each took."""
     paths, master = order["paths"], order["role"] == "master"
     parts: dict[str, Callable[[], Any]] = {
         "units": lambda: units(order["units"]),
         "failed": failed_units,
         "disks": lambda: disks(order["disks"]),
-        "memory": memory,
         "log": lambda: log(order["role"], order["recent"], paths["spark_work"]),
         "python": lambda: python(paths["venv"]),
         "packages": lambda: packages(paths["venv"]),

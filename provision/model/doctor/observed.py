@@ -36,7 +36,6 @@ class ObservedNode:
     """The cloud's status."""
     fault: str = ""
     """The cloud's reason for status ERROR."""
-    flavor: str = ""
     facts: Facts = field(default_factory=dict)
     """Empty if it could not be asked."""
     silent: str = ""
@@ -73,7 +72,6 @@ class ObservedSparkCluster:
     count: int
     """The number of workers that the spec asks for."""
     users: tuple[str, ...]
-    hub_port: int = 443
     units: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The units that a node of a role runs."""
     floating: str = ""

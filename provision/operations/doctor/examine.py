@@ -8,12 +8,11 @@ import secrets
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from provision.adapters import net, ssh
 from provision.adapters.host.certificates import end_of
-from provision.adapters.remote import Remote
+from provision.adapters.remote import over_ssh
 from provision.base.constants import PORTS
 from provision.base.errors import ProvisionError
 from provision.base.model import Addresses
@@ -27,16 +26,13 @@ from provision.operations.cluster.resolve import find_cluster_dir
 from provision.operations.doctor.questions import Question, ask, units_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from provision.adapters.cluster_dir import ClusterDir
     from provision.adapters.openstack.cloud import Cloud
     from provision.base.model import ClusterSpec
     from provision.model.cluster.resources import ObservedCluster, Server
 
-CONNECT_SECONDS: Final = 60
-"""Seconds that a connection may take; the cluster's own ssh_config is more patient."""
+_IMPATIENT: Final = ("-o", "ConnectTimeout=60", "-o", "BatchMode=yes")
+"""The cluster's own ssh_config waits longer for a connection."""
 _CONSOLE_LINES: Final = 5
 
 
@@ -78,12 +74,9 @@ def _from_cloud(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster) -> O
         name=spec.name,
         cloud=spec.cloud,
         now=datetime.now(UTC),
-        nodes=tuple(
-            ObservedNode(each.name, each.role, each.address, each.status, each.fault, each.flavor) for each in servers
-        ),
+        nodes=tuple(ObservedNode(each.name, each.role, each.address, each.status, each.fault) for each in servers),
         count=spec.workers.count,
         users=tuple(user.name for user in spec.hub.users),
-        hub_port=spec.hub.port,
         units=_units(spec),
         floating=floating.address if floating else "",
         attached=bool(floating and port and floating.port == port.id),
@@ -142,21 +135,12 @@ def _ask_nodes(
             known = with_host_keys(cloud, cluster_dir, [each for each in observed.nodes if each.address])
             config = ssh.write_config(cluster_dir.folder, known, seen.floating)
             question = Question(nodes, seen.units, seen.users, spec.hub.port, salt)
-            nodes = ask(question, _over_ssh(config))
+            nodes = ask(question, lambda name: over_ssh(config, name, *_IMPATIENT))
         else:
             why = f"nothing answers at {seen.floating}:{PORTS.ssh}"
             nodes = tuple(replace(node, silent=why) for node in nodes)
     ids = {server.name: server.id for server in observed.nodes}
     return tuple(node if node.answers else replace(node, console=_console(cloud, ids[node.name])) for node in nodes)
-
-
-def _over_ssh(config: Path) -> Callable[[str], Remote]:
-    options = ("-o", f"ConnectTimeout={CONNECT_SECONDS}", "-o", "BatchMode=yes")
-    return partial(_remote, ("ssh", "-F", str(config), *options))
-
-
-def _remote(ssh_argv: tuple[str, ...], name: str) -> Remote:
-    return Remote(name, (*ssh_argv, name, "--"))
 
 
 def _console(cloud: Cloud, server: str) -> tuple[str, ...]:

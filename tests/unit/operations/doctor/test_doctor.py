@@ -211,9 +211,3 @@ def test_a_job_that_fails_is_a_finding(world, monkeypatch):
     assert (finding.wrong, finding.evidence) == ("the PySpark job ended without a result", ("one", "two"))
     monkeypatch.setattr(job, "smoke_test", lambda *_: "works")
     assert job.run_job(world[0], SPEC, "cluster.yaml") == []
-
-
-def test_nodes_are_reached_with_less_patience_than_the_ssh_config_has(tmp_path):
-    remote = module._over_ssh(tmp_path / "ssh_config")("a-master")
-    assert remote.argv[-2:] == ("a-master", "--")
-    assert f"ConnectTimeout={module.CONNECT_SECONDS}" in remote.argv
