@@ -61,7 +61,7 @@ def missing(seen: ObservedSparkCluster) -> Iterator[Cause]:
         wrong = f"{seen.count - there} of {seen.count} do not exist on the cloud"
         do = f"{_UP} makes what is missing."
         if seen.short:
-            wrong += f", and the project's quota is too small for them: it lacks {'; '.join(seen.short)}"
+            wrong += f", and the project's quota is too small for them: they need {'; '.join(seen.short)}"
             do = f"Remove what is not needed, ask for fewer workers, or have the quota raised; then {_UP}."
         yield Cause(Finding("cloud", "the workers", wrong, do, _listed(seen)), explains=frozenset({WAITING}))
 

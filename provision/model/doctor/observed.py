@@ -83,7 +83,7 @@ class ObservedSparkCluster:
     ungrouped: tuple[str, ...] = ()
     """Nodes whose port is not in the security group."""
     short: tuple[str, ...] = ()
-    """What the quota lacks for the workers that are missing: `2 cores, 1 left`."""
+    """What the workers that are missing need, and the quota does not have: `2 cores, 1 left`."""
     secret: str = ""
     """The hash of the secret that this machine keeps for the cluster; empty if it keeps none."""
     certificate_ends: datetime | None = None
