@@ -190,6 +190,10 @@ class ClusterDir:
             *self._plain_passwords().values(),
         }
 
+    def spark_secret(self) -> str:
+        """Return the secret of Spark on the cluster's nodes; empty if this machine has none."""
+        return str(self._json("secrets.json").get("spark_secret", ""))
+
     def remove(self) -> None:
         """Remove the folder and everything in it."""
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import ssl
 import statistics
 import subprocess
@@ -16,8 +17,9 @@ import time
 import urllib.request
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import openstack
 import pytest
@@ -27,8 +29,11 @@ from provision.base import paths
 from provision.base.constants import LOCALCLOUD_LABEL, LOCALCLOUD_PORTS, PORTS
 from provision.clusterfile.units import reserved_users
 
-from . import browser, notebooks, reach
+from . import browser, causes, notebooks, reach
 from .conftest import OTHER_CLOUDS, say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.e2e
 
@@ -772,6 +777,51 @@ def test_what_people_have_survives_a_new_master_and_a_reboot(product) -> None:
         kernel.run("print('the sum is', spark.table('kept').selectExpr('sum(id)').first()[0])")
         notebooks.until("the table is read", lambda: kernel.has_shown("the sum is 45"))
     (product.folder / "cluster.yaml").unlink()
+
+
+QUOTA = "name: analytics\nworkers: {count: 90}\n"
+
+
+@pytest.mark.acceptance
+def test_the_doctor_finds_nothing_on_a_cluster_that_is_well(product) -> None:
+    notebooks.until("the doctor finds nothing", lambda: first_finding(product) == "")
+    (product.folder / "many.yaml").write_text(QUOTA)
+    said = product.run("doctor", "-f", "many.yaml", code=1).stdout
+    assert re.search(r"1. the workers: 88 of 90 do not exist on the cloud, and the project's quota is too small", said)
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("cause", causes.CAUSES)
+def test_the_doctor_names_each_cause(product, cause) -> None:
+    """One by one, each taken back: `-k "each_cause and secret"` runs one alone, on a cluster that is well."""
+    with provoked(product, causes.CAUSES[cause]) as says:
+        notebooks.until(cause, lambda: re.search(says, first_finding(product)) is not None)
+    notebooks.until("and it is well again", lambda: first_finding(product) == "")
+
+
+@contextmanager
+def provoked(product, cause) -> Iterator[str]:
+    """Make a cause, and take it back whatever happens; the value is what the doctor has to say first."""
+    if isinstance(cause, causes.OnCloud):
+        with cause.provoke(connect(product)):
+            yield cause.says
+        return
+    try:
+        product.run("ssh", cause.node, "--", f"sudo sh -c {shlex.quote(cause.provoke)}")
+        yield cause.says
+    finally:
+        product.run("ssh", cause.node, "--", f"sudo sh -c {shlex.quote(cause.undo)}", code=None)
+
+
+def first_finding(product) -> str:
+    """Return the doctor's first finding in a line; of what has passed only while its cause is the first and newest."""
+    found = json.loads(product.run("doctor", "--json", code=None).stdout)["findings"]
+    known = product.home / "passed.json"
+    before = json.loads(known.read_text()) if known.exists() else []
+    new = [each for each in found if f"{each['where']}: {each['wrong'][:20]}" not in before]
+    passed = [f"{each['where']}: {each['wrong'][:20]}" for each in found if each["rule"] in causes.PASSED]
+    known.write_text(json.dumps(sorted({*before, *passed})))
+    return f"{new[0]['where']}: {new[0]['wrong']}" if new else ""
 
 
 LONG = "sc.parallelize(range(400), 400).map(lambda n: (__import__('time').sleep(5), n)[1]).sum()"

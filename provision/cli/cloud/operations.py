@@ -85,7 +85,7 @@ def doctor(*, as_json: bool) -> None:
     from dataclasses import asdict
 
     from provision.cli.terminal import print_json
-    from provision.model.localcloud.doctor.finding import text
+    from provision.model.finding import text
 
     findings = local_cloud().diagnose()
     if as_json:

@@ -1,4 +1,7 @@
-"""Cell magics: `%%sql` runs a statement and shows its rows, `%%spark_config` starts Spark anew with other settings."""
+"""Magics: `%%sql` runs a statement and shows its rows, `%%spark_config` starts Spark anew with other settings.
+
+`%spark_doctor` is a module of its own (doctor.py).
+"""
 
 import re
 import shlex
@@ -15,7 +18,10 @@ _NAMED = re.compile(r"\s*([^\W\d]\w*)\s*<<\s*(.*)", re.DOTALL)
 
 
 def register(shell):
-    """Give the shell both magics."""
+    """Give the shell the magics."""
+    from provision_kernel import doctor
+
+    shell.register_magic_function(doctor.magic, "line", "spark_doctor")
     shell.register_magic_function(_sql, "line_cell", "sql")
     shell.register_magic_function(_spark_config, "cell", "spark_config")
 

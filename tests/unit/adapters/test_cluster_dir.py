@@ -25,6 +25,12 @@ def cluster_dir(tmp_path, monkeypatch):
     return ClusterDir("analytics")
 
 
+def test_the_secret_of_the_nodes_is_known_once_it_is_made(cluster_dir):
+    assert cluster_dir.spark_secret() == ""
+    made = cluster_dir.ensure_secrets(SPEC, HERE)
+    assert cluster_dir.spark_secret() == made.spark_secret
+
+
 def test_everything_is_made_once_and_private(cluster_dir):
     one = cluster_dir.ensure_secrets(SPEC, HERE)
     files = {path.name: path.read_bytes() for path in cluster_dir.folder.iterdir()}

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from provision.base.errors import UsageError
 from provision.cli.cloud import operations
-from provision.model.localcloud.doctor.finding import Finding
+from provision.model.finding import Finding
 from provision.model.localcloud.logs import LogSource
 
 
