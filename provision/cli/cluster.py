@@ -236,7 +236,7 @@ def _show_status(state: dict[str, Any], spec: ClusterSpec, cluster_dir: ClusterD
         renew = "Give hub.tls a new one" if spec.hub.tls else "`provision up` renews it"
         out.print(f"            its certificate ends on {hub['certificate_ends']}. {renew}.", markup=False)
     alive = f"{spark['workers_alive']} of {spark['workers_wanted']} workers alive, {spark['cores']} cores"
-    out.print(f"Spark UI:   {spark['ui'] or 'none'} ({alive if spark['answers'] else 'does not answer'})", markup=False)
+    out.print(f"Spark UI:   {spark['ui'] or 'none'} ({spark['problem'] or alive})", markup=False)
     if cluster_dir.passwords.exists():
         users = tuple(user.name for user in spec.hub.users)
         _show_access(users, cluster_dir.passwords, None if spec.hub.tls else cluster_dir.authority)

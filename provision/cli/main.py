@@ -38,6 +38,10 @@ COMMANDS: Final = {
         "Back up people's data with restic: homes, /shared, passwords and the Hub's state.",
     ),
     "restore": ("provision.cli.data:restore", "Restore people's data from a backup that `backup` has made."),
+    "tunnel": (
+        "provision.cli.tunnel:tunnel",
+        "Show Spark's own pages on this machine, over SSH, until Ctrl-C.",
+    ),
     "verify": ("provision.cli.nodes:verify", "Test the live cluster with testinfra."),
     "report": ("provision.cli.view.report:report", "Write one HTML file about the cluster."),
     "render": ("provision.cli.spec:render", "Print a document that the cluster would get, offline."),

@@ -121,12 +121,13 @@ def taken_ports() -> tuple[tuple[int, int, str], ...]:
         (PORTS.spark_history, "the Spark history server"),
         (PORTS.hub_api, "the Hub's own API"),
         (PORTS.proxy_api, "the Hub's proxy"),
+        (PORTS.pages, "Spark's pages behind the Hub's login"),
     )
     ranges = (
         (PORTS.driver, PORTS.driver + PORTS.retries, "the notebooks' Spark drivers"),
         (PORTS.driver_block_manager, PORTS.driver_block_manager + PORTS.retries, "the drivers' block managers"),
         (PORTS.block_manager, PORTS.block_manager + PORTS.retries, "the executors' block managers"),
-        (PORTS.app_ui, PORTS.app_ui_last, "the notebooks' Spark UIs"),
+        (PORTS.app_ui, PORTS.app_ui + PORTS.retries, "the notebooks' Spark UIs"),
     )
     return tuple((port, port, use) for port, use in single) + ranges
 

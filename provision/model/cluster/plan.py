@@ -190,10 +190,6 @@ def wanted_rules(spec: ClusterSpec, access: Sequence[IPv4Network]) -> frozenset[
     people = (
         (PORTS.ssh, PORTS.ssh),
         (spec.hub.port, spec.hub.port),
-        (PORTS.spark_master_ui, PORTS.spark_master_ui),
-        (PORTS.spark_worker_ui, PORTS.spark_worker_ui),
-        (PORTS.app_ui, PORTS.app_ui_last),
-        (PORTS.spark_history, PORTS.spark_history),
     )
     rules = {Rule(first, last, NODES) for first, last in between}
     return frozenset(rules | {Rule(first, last, str(peer)) for peer in access for first, last in people})

@@ -102,6 +102,7 @@ def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role
             "spark": constants.SPARK_GROUP,
             "hub": constants.HUB_GROUP,
             "hub_admin": constants.HUB_ADMIN_GROUP,
+            "pages": constants.PAGES_UID,
         },
         "metadata_address": constants.METADATA_ADDRESS,
     }

@@ -3,6 +3,7 @@
 import asyncio
 import grp
 import importlib.util
+import json
 import os
 import pwd
 import secrets
@@ -188,3 +189,33 @@ def operator_token() -> str:
 
 c.JupyterHub.services = [{"name": "operator", "api_token": operator_token()}]
 c.JupyterHub.load_roles = [{"name": "operator", "scopes": ["admin:users", "admin:servers"], "services": ["operator"]}]
+
+pages = "/usr/local/lib/provision/spark-pages"
+if os.path.exists(pages):  # images of version 0.1 lack it
+    # Spark's pages, to those whose applications they are. It has no name, no group and no right but to its port.
+    capability = "-all,+net_bind_service"
+    account = ["--reuid=61040", "--regid=61040", "--clear-groups", "--no-new-privs"]
+    account += [f"--{kind}={capability}" for kind in ("bounding-set", "inh-caps", "ambient-caps")]
+    places = {
+        "address": "10.20.0.10",
+        "cidr": "10.20.0.0/24",
+        "app_ui": 4040,
+        "retries": 32,
+        "master_ui": 8080,
+        "worker_ui": 8081,
+        "history": 18080,
+        "events": "/var/lib/spark/events",
+    }
+    c.JupyterHub.services.append(
+        {
+            "name": "spark",
+            "url": "http://127.0.0.1:893",
+            "oauth_no_confirm": True,
+            # The Hub waits for it, and ends if it does not come: emulated machines take their time.
+            "timeout": 600,
+            "command": ["setpriv", *account, "nice", sys.executable, "-I", pages, json.dumps(places)],
+            "environment": {"HOME": "/nonexistent", "MALLOC_ARENA_MAX": "2"},
+            "cwd": "/",
+        }
+    )
+    c.JupyterHub.load_roles.append({"name": "user", "scopes": ["self", "access:services!service=spark"]})
