@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from provision.cli.completion import names
+from provision.cli.completion.names import complete, note, noted, users
 from provision.cli.spec import file_option, live_cluster, live_master, load_spec, master_of
 from provision.cli.terminal import STDERR, duration, print_json
 
@@ -20,7 +22,12 @@ if TYPE_CHECKING:
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @file_option
 @click.option(
-    "--as", "user", metavar="USER", default="", help="The notebook user who runs it.  [default: the only one]"
+    "--as",
+    "user",
+    metavar="USER",
+    default="",
+    shell_complete=complete(users),
+    help="The notebook user who runs it.  [default: the only one]",
 )
 @click.option(
     "--py-files",
@@ -54,15 +61,22 @@ def submit(
     from provision.operations.jobs import submit as operation
 
     spec = load_spec(file, files=False)
-    names = [each.name for each in spec.hub.users]
-    runs_as = chosen_user(names, user, script.name, "Say it, as in --as {user}.")
+    runs_as = chosen_user([each.name for each in spec.hub.users], user, script.name, "Say it, as in --as {user}.")
     program = operation.Submission(script, runs_as, arguments, py_files, conf)
     cluster = live_cluster(spec, file)
+
+    def told(name: str) -> None:
+        note("jobs", spec.name, [*(noted("jobs", spec.name) or ()), name])
+        if detach:
+            click.echo(name)
+        else:
+            STDERR.print(f"{name} runs as {program.user}.", markup=False)
+
     job = operation.submit(
         master_of(cluster),
         program,
         operation.unit_limits(cluster.contexts["master"]),
-        lambda name: click.echo(name) if detach else STDERR.print(f"{name} runs as {program.user}.", markup=False),
+        told,
         None if detach else (sys.stdout.buffer, sys.stderr.buffer),
     )
     if job:
@@ -76,7 +90,9 @@ def jobs(*, file: Path | None, as_json: bool) -> None:
     """List the programs that were submitted, and what has become of them."""
     from provision.operations.jobs.submit import list_jobs
 
-    found = list_jobs(live_master(load_spec(file, files=False), file))
+    spec = load_spec(file, files=False)
+    found = list_jobs(live_master(spec, file))
+    note("jobs", spec.name, [job.name for job in found])
     if as_json:
         print_json([asdict(job) for job in found])
         return
@@ -94,7 +110,7 @@ def jobs(*, file: Path | None, as_json: bool) -> None:
 
 @click.command()
 @file_option
-@click.argument("job")
+@click.argument("job", shell_complete=complete(names.jobs))
 def kill(*, file: Path | None, job: str) -> None:
     """End a submitted program; when this returns, it has ended."""
     from provision.operations.jobs import submit as operation

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from provision import __version__
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # Where each command is, and the first sentence of its help: `provision --help` imports none and stays under 0.3 s.
 # tests/unit/cli/test_main.py compares the sentence with the command's own.
@@ -47,6 +50,10 @@ COMMANDS: Final = {
     "render": ("provision.cli.spec:render", "Print a document that the cluster would get, offline."),
     "inventory": ("provision.cli.nodes:inventory", "Print Ansible's dynamic inventory, from the cloud's metadata."),
     "image": ("provision.cli.image:image", "Bake and list golden images."),
+    "completion": (
+        "provision.cli.completion.command:completion",
+        "Print the script that completes commands, options and names in a shell.",
+    ),
     "cloud": (
         "provision.cli.cloud.lifecycle:cloud",
         "Run the `local` cloud: OpenStack in containers, on this machine or several.",
@@ -85,6 +92,13 @@ class LazyGroup(click.Group):
         if not isinstance(command, click.Command):
             raise TypeError(f"{module}:{attribute} is not a command")
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the commands without importing them."""
+        from click.shell_completion import CompletionItem
+
+        found = [CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands without importing them."""

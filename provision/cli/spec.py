@@ -12,6 +12,7 @@ import click
 from provision.base.constants import LOCAL_CLOUD
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import ClusterSpec
+from provision.cli.completion.names import complete, documents, note
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,8 +152,19 @@ def _refuse_existing(file: Path) -> None:
         )
 
 
+def list_documents(file: Path | None) -> dict[str, str]:
+    """Render all documents of a spec, offline, by their names; the shell completes the names from then on."""
+    from provision.model.cluster.example import documents as render_documents
+    from provision.model.localcloud.settings import FLAVORS
+
+    spec = load_spec(file)
+    rendered = render_documents(spec, source_of(file), FLAVORS)
+    note("documents", spec.name, list(rendered))
+    return rendered
+
+
 @click.command()
-@click.argument("document", required=False)
+@click.argument("document", required=False, shell_complete=complete(documents))
 @file_option
 def render(document: str | None, file: Path | None) -> None:
     """Print a document that the cluster would get, offline.
@@ -160,10 +172,7 @@ def render(document: str | None, file: Path | None) -> None:
     Without DOCUMENT, lists them. What only a cloud can tell is filled in by example: the flavors' sizes by those of
     the `local` cloud, addresses from the spec's range, and placeholders for secrets.
     """
-    from provision.model.cluster.example import documents
-    from provision.model.localcloud.settings import FLAVORS
-
-    rendered = documents(load_spec(file), source_of(file), FLAVORS)
+    rendered = list_documents(file)
     if document is None:
         for name in rendered:
             click.echo(name)

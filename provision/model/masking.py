@@ -20,7 +20,7 @@ _PATTERNS: Final = (
     # A header of HTTP.
     (r"(?i)(\bauthorization\W{1,4}(?:token|bearer|basic)\s+)[^\s'\"]+", rf"\1{MASK}"),
     # name=value, name: value, "name": "value", ?token=value&…
-    (r"(?i)(\b[\w.-]*(?:secret|password|passwd|token)['\"]?\s*[=:]\s*['\"]?)[^\s'\"&,;)\[*]+", rf"\1{MASK}"),
+    (r"(?i)(\b[\w.-]{0,64}(?:secret|password|passwd|token)['\"]?\s*[=:]\s*['\"]?)[^\s'\"&,;)\[*]+", rf"\1{MASK}"),
 )
 
 

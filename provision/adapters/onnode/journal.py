@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-FIELDS = ("MESSAGE", "_PID", "_SYSTEMD_UNIT", "UNIT", "OBJECT_SYSTEMD_UNIT", "COREDUMP_UNIT")
+FIELDS = ("MESSAGE", "_PID", "_UID", "_SYSTEMD_UNIT", "UNIT", "OBJECT_SYSTEMD_UNIT", "COREDUMP_UNIT")
 # --all: without it, a message of more than 4096 bytes is left out.
 COMMAND = ("journalctl", "--output=json", f"--output-fields={','.join(FIELDS)}", "--all", "--quiet", "--no-pager")
 SLICES = ("notebooks.slice", r"system-provision\x2dexecutor.slice")
@@ -39,8 +39,13 @@ def text_of(message: Any) -> str:  # noqa: ANN401 - JSON
 
 def unit_of(entry: dict[str, Any]) -> str:
     """Return the unit that an entry is about, which is another than its writer's where systemd wrote it."""
-    about = entry.get("UNIT") if entry.get("_PID") == "1" else None
-    return str(about or entry.get("OBJECT_SYSTEMD_UNIT") or entry.get("COREDUMP_UNIT") or entry.get("_SYSTEMD_UNIT"))
+    about = None
+    # Anybody may write these fields; those that begin with _ are journald's own.
+    if entry.get("_PID") == "1":
+        about = entry.get("UNIT")
+    elif entry.get("_UID") == "0":
+        about = entry.get("OBJECT_SYSTEMD_UNIT") or entry.get("COREDUMP_UNIT")
+    return str(about or entry.get("_SYSTEMD_UNIT"))
 
 
 def entries(lines: Iterable[bytes], units: Sequence[str]) -> Iterator[dict[str, Any]]:

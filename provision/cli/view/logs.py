@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from provision.base.errors import UsageError
+from provision.cli.completion import names
+from provision.cli.completion.names import complete
 from provision.cli.jobs import end_as
 from provision.cli.spec import file_option, live_cluster, load_spec, master_of
 from provision.cli.terminal import STDERR
@@ -42,7 +44,7 @@ _LINES: Final = 50
     help=f"Only the last lines of each node.  [default: {_LINES}; all with --since]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print each line as JSON.")
-@click.argument("what", nargs=-1)
+@click.argument("what", nargs=-1, shell_complete=complete(names.what))
 @click.pass_context
 def logs(
     context: click.Context,

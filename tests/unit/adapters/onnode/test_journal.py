@@ -42,9 +42,10 @@ def test_a_message_is_text_whatever_it_is(message, text):
     [
         ({}, "spark-worker.service"),
         ({"_PID": "1", "_SYSTEMD_UNIT": "init.scope", "UNIT": "job-a.service"}, "job-a.service"),
-        # Anybody may write a field UNIT.
+        # Anybody may write these fields.
         ({"UNIT": "jupyterhub.service"}, "spark-worker.service"),
-        ({"COREDUMP_UNIT": "notebook-alice.service", "_SYSTEMD_UNIT": "x@1.service"}, "notebook-alice.service"),
+        ({"COREDUMP_UNIT": "jupyterhub.service", "_UID": "2001"}, "spark-worker.service"),
+        ({"COREDUMP_UNIT": "notebook-alice.service", "_UID": "0"}, "notebook-alice.service"),
         ({"_SYSTEMD_UNIT": None}, "None"),
     ],
 )
