@@ -19,7 +19,7 @@ COMMANDS: Final = {
     "plan": ("provision.cli.cluster:plan", "Show what `up` would do."),
     "up": ("provision.cli.cluster:up", "Make the cluster, or what is missing of it."),
     "status": ("provision.cli.cluster:status", "Show the cluster as the cloud, Spark and the Hub see it."),
-    "doctor": ("provision.cli.doctor:doctor", "Say what is wrong with the cluster, and what to do about it."),
+    "doctor": ("provision.cli.view.doctor:doctor", "Say what is wrong with the cluster, and what to do about it."),
     "down": ("provision.cli.cluster:down", "Remove the cluster: all that carries its mark, and nothing else."),
     "ssh": ("provision.cli.nodes:ssh", "Open a shell on a node, or run a command there."),
     "run": ("provision.cli.nodes:run", "Run a command on many nodes at once."),
@@ -42,7 +42,7 @@ COMMANDS: Final = {
     ),
     "restore": ("provision.cli.data:restore", "Restore people's data from a backup that `backup` has made."),
     "tunnel": (
-        "provision.cli.tunnel:tunnel",
+        "provision.cli.view.tunnel:tunnel",
         "Show Spark's own pages on this machine, over SSH, until Ctrl-C.",
     ),
     "verify": ("provision.cli.nodes:verify", "Test the live cluster with testinfra."),

@@ -11,7 +11,7 @@ import pytest
 
 from provision.base.paths import TEMPLATES
 
-MODULES = TEMPLATES / "hub/kernel"
+MODULES = [TEMPLATES / "hub/kernel", TEMPLATES / "image/files/usr/local/share/jupyter/kernels/pyspark"]
 SPARKS_WORDS = "Initial job has not accepted any resources"
 WORKER = {"state": "ALIVE", "cores": 2, "coresfree": 2, "memory": 1536, "memoryfree": 1536}
 THERE = {"versions": {"Python": "3.13.5", "pandas": "2.3.0"}, "shared": True}
@@ -39,7 +39,7 @@ WELL = {
 @pytest.fixture
 def doctor(monkeypatch):
     package = types.ModuleType("provision_kernel")
-    package.__path__ = [str(MODULES)]
+    package.__path__ = [str(folder) for folder in MODULES]
     monkeypatch.setitem(sys.modules, "provision_kernel", package)
     sys.modules.pop("provision_kernel.doctor", None)
     yield importlib.import_module("provision_kernel.doctor")

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from provision.base.errors import ProvisionError
-from provision.cli import tunnel as module
+from provision.cli.view import tunnel as module
 from provision.operations import tunnel as operation
 from provision.operations.tunnel import Forward
 

@@ -7,8 +7,8 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from provision.cli import doctor as module
 from provision.cli.main import cli
+from provision.cli.view import doctor as module
 from provision.model.finding import Finding
 
 FINDING = Finding("units", "spark-worker on a-worker-1", "is masked", "Unmask it.", ("systemctl: \x1b[31mmasked",))
