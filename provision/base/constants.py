@@ -68,6 +68,7 @@ class NodePaths:
     smoke: str = "/usr/local/lib/provision/smoke.py"
     packages: str = "/opt/packages"
     jobs: str = "/var/lib/jobs"
+    examples: str = "/shared/examples"
 
 
 PORTS: Final = Ports()

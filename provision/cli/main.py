@@ -34,9 +34,14 @@ COMMANDS: Final = {
         "Back up people's data with restic: homes, /shared, passwords and the Hub's state.",
     ),
     "restore": ("provision.cli.data:restore", "Restore people's data from a backup that `backup` has made."),
+    "examples": (
+        "provision.cli.examples.commands:examples",
+        "List the example notebooks, bring them to the cluster, and run them there.",
+    ),
     "verify": ("provision.cli.nodes:verify", "Test the live cluster with testinfra."),
     "render": ("provision.cli.spec:render", "Print a document that the cluster would get, offline."),
     "inventory": ("provision.cli.nodes:inventory", "Print Ansible's dynamic inventory, from the cloud's metadata."),
+    "sizing": ("provision.cli.examples.sizing:sizing", "Work out sizes before anything is bought or made."),
     "image": ("provision.cli.image:image", "Bake and list golden images."),
     "cloud": (
         "provision.cli.cloud.lifecycle:cloud",
