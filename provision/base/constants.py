@@ -71,6 +71,7 @@ class NodePaths:
     packages: str = "/opt/packages"
     jobs: str = "/var/lib/jobs"
     pages: str = "/usr/local/lib/provision/spark-pages"
+    examples: str = "/shared/examples"
 
 
 PORTS: Final = Ports()

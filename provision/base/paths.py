@@ -14,6 +14,7 @@ TEMPLATES = _DATA / "templates"
 PLAYBOOKS = _DATA / "playbooks"
 COMPOSE = _DATA / "compose"
 INVENTORIES = _DATA / "inventories"
+EXAMPLES = _DATA / "examples"
 LIVE_TESTS = _DATA / "tests" / "live"
 
 

@@ -45,10 +45,15 @@ COMMANDS: Final = {
         "provision.cli.view.tunnel:tunnel",
         "Show Spark's own pages on this machine, over SSH, until Ctrl-C.",
     ),
+    "examples": (
+        "provision.cli.examples.commands:examples",
+        "List the example notebooks, bring them to the cluster, and run them there.",
+    ),
     "verify": ("provision.cli.nodes:verify", "Test the live cluster with testinfra."),
     "report": ("provision.cli.view.report:report", "Write one HTML file about the cluster."),
     "render": ("provision.cli.spec:render", "Print a document that the cluster would get, offline."),
     "inventory": ("provision.cli.nodes:inventory", "Print Ansible's dynamic inventory, from the cloud's metadata."),
+    "sizing": ("provision.cli.examples.sizing:sizing", "Work out sizes before anything is bought or made."),
     "image": ("provision.cli.image:image", "Bake and list golden images."),
     "completion": (
         "provision.cli.completion.command:completion",

@@ -1,4 +1,4 @@
-"""Jobs on the master: programs of spark-submit, each a unit of systemd's among the notebooks. Root runs this.
+"""Jobs on the master: programs of users, each a unit of systemd's among the notebooks. Root runs this.
 
 A job's folder holds `job.json`, which says what it is, `files/` with what was submitted, `stdout` and `stderr`, and
 `code`, which stays empty until the program has ended by itself. All but the folder and job.json are the user's: they
@@ -63,9 +63,9 @@ class Jobs:
         """Take in the files and start the job; return its description.
 
         `order`: `user`, `stem` (of the job's name), `files` (name and size, in the order of their bytes in `source`),
-        `script` and `py_files` (names among them), `options`, `arguments`, `limits` (properties of the unit), and
-        `before` (what root runs first). Raises EOFError when the bytes break off, and ValueError for a user whom the
-        master does not have; then nothing is left.
+        `runner` (the program that gets `options` and the script), `script` and `py_files` (names among them),
+        `arguments`, `limits` (properties of the unit), and `before` (what root runs first). Raises EOFError when the
+        bytes break off, and ValueError for a user whom the master does not have; then nothing is left.
         """
         try:
             account = pwd.getpwnam(order["user"])
@@ -122,7 +122,7 @@ class Jobs:
         files = folder / "files"
         py_files = ",".join(str(files / name) for name in order["py_files"])
         program = [
-            "spark-submit",
+            *order["runner"],
             *order["options"],
             *(["--py-files", py_files] if py_files else []),
             str(files / order["script"]),

@@ -309,11 +309,24 @@ def _hash(path: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def claim(folder: str) -> None:
+    """Have a folder that is one's own and that nobody else may write into. Raises Refused for one of somebody else.
+
+    In a folder of everybody's, as /shared is, another user could have made it, or a link in its place.
+    """
+    with suppress(FileExistsError):
+        os.mkdir(folder, 0o755)
+    seen = os.lstat(folder)
+    if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.geteuid():
+        raise Refused(f"{folder} is there already, and belongs to somebody else")
+    os.chmod(folder, 0o755)  # noqa: S103 - everybody may read it
+
+
 # --- as a program
 
 
 def main(order: dict[str, Any]) -> int:
-    """Do one thing: `list`, `send` or `receive`.
+    """Do one thing: `claim`, `list`, `send` or `receive`.
 
     The first line on stdout is JSON: what came of it, {"refused": why}, or for `send` what is on its way. `send`'s
     stream follows it. `receive` begins to read after it, and ends with another line.
@@ -321,7 +334,10 @@ def main(order: dict[str, Any]) -> int:
     os.chdir(os.environ.get("HOME", "/"))
     out = sys.stdout.buffer
     try:
-        if order["do"] == "list":
+        if order["do"] == "claim":
+            claim(order["folder"])
+            _say(out, {"claimed": True})
+        elif order["do"] == "list":
             _say(out, {"found": listing(order["folder"], checksum=order["checksum"])})
         elif order["do"] == "send":
             items, skipped = collect([(path, name) for path, name in order["paths"]], deep=order["deep"])

@@ -70,6 +70,12 @@ def get(remote: Remote, sources: Sequence[UserPath], target: Path, progress: Pro
     return Transferred(files, size, skipped=tuple(skipped))
 
 
+def claim(remote: Remote, place: UserPath) -> None:
+    """Have a folder on the master into which nobody but its user may write. Raises UsageError where that is not so."""
+    with remote.start(tree, {"do": "claim", "folder": place.path}, place.user) as piped:
+        _first_line(remote, piped)
+
+
 def compare(remote: Remote, local: Path, place: UserPath, *, upload: bool, checksum: bool) -> Differences:
     """Compare a local folder with one on the master; `upload`: the local one is the source.
 

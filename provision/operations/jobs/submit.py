@@ -37,6 +37,10 @@ class Submission:
     """Modules, zip archives and wheels that driver and executors import."""
     conf: tuple[str, ...] = ()
     """Spark's settings, as `key=value`."""
+    runner: tuple[str, ...] = ("spark-submit",)
+    """The program on the master that gets the script."""
+    name: str = ""
+    """What the job is called after, if not after its script."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +76,9 @@ def submit(
         "do": "start",
         "root": NODE.jobs,
         "user": program.user,
-        "stem": _stem(program.script),
+        "stem": _stem(program.name or program.script.stem),
         "files": [{"name": path.name, "size": path.stat().st_size} for path in files],
+        "runner": list(program.runner),
         "script": program.script.name,
         "py_files": [path.name for path in program.py_files],
         "options": [word for setting in program.conf for word in ("--conf", setting)],
@@ -145,9 +150,9 @@ def _files(program: Submission) -> list[Path]:
     return files
 
 
-def _stem(script: Path) -> str:
+def _stem(name: str) -> str:
     """Return what a job is called after: letters that are safe in the name of a folder and of a unit."""
-    return re.sub(r"[^a-z0-9]+", "-", script.stem.lower()).strip("-")[:40] or "job"
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "job"
 
 
 def _show_life(piped: Piped, done: threading.Event) -> None:

@@ -70,6 +70,7 @@ def start(jobs, text, **order):
         "user": getpass.getuser(),
         "stem": "job",
         "files": files,
+        "runner": ["spark-submit"],
         "script": "job.py",
         "py_files": ["more.zip"],
         "options": [],
@@ -160,6 +161,12 @@ def test_the_unit_has_the_users_rights_and_limits(jobs):
     ]
     for name in ("stdout", "stderr", "code"):
         assert Path(folder, name).stat().st_mode & 0o077 == 0
+
+
+def test_another_program_may_run_the_script(jobs):
+    start(jobs, "exit 0", runner=["/opt/python", "-X"], py_files=[], arguments=["$a"])
+    _, unit = jobs.command.asked
+    assert unit[unit.index("/opt/python") :] == ["/opt/python", "-X", f"{jobs.root}/job-1/files/job.py", "$$a"]
 
 
 def test_names_stay_in_the_folder(jobs):

@@ -10,7 +10,7 @@ from provision.adapters.remote import Remote
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.progress import Silent
 from provision.model.data.places import UserPath
-from provision.operations.data.transfer import compare, get, put, sync
+from provision.operations.data.transfer import claim, compare, get, put, sync
 
 REMOTE = Remote("a-master", ("sh", "-c"), sudo=False)
 
@@ -125,3 +125,15 @@ def test_a_source_of_sync_has_to_be_there(here):
         compare(REMOTE, here / "d", at("no"), upload=False, checksum=False)
     with pytest.raises(UsageError, match="is no folder"):
         compare(REMOTE, here / "d" / "-x", at("./"), upload=False, checksum=False)
+
+
+def test_a_folder_is_ones_own_or_refused(here):
+    mine, other = here / "mine", here / "other"
+    for _ in range(2):
+        claim(REMOTE, at(str(mine)))
+    assert mine.stat().st_mode & 0o777 == 0o755
+    other.symlink_to(mine)
+    with pytest.raises(UsageError, match="belongs to somebody else"):
+        claim(REMOTE, at(str(other)))
+    with pytest.raises(UsageError, match="belongs to somebody else"):
+        claim(REMOTE, at("/etc/passwd"))

@@ -88,9 +88,16 @@ def test_a_job_is_sent_shown_and_its_code_returned(script):
     (order,) = master.orders
     assert order["stem"] == "my-count"
     assert order["files"] == [{"name": "My Count.py", "size": 9}, {"name": "more.zip", "size": 3}]
+    assert order["runner"] == ["spark-submit"]
     assert (order["options"], order["arguments"]) == (["--conf", "spark.a=b"], ["-n", "1"])
     assert (order["user"], order["attached"], order["before"][-1]) == ("alice", True, "alice")
     assert master.feeds[0].getvalue() == b"print(1)\nzip"
+
+
+def test_another_program_runs_it_under_another_name(script):
+    master = Master(frame("j", JOB) + frame("x", ENDED))
+    run(master, Submission(script, "alice", runner=("/opt/python",), name="An Example"))
+    assert (master.orders[0]["runner"], master.orders[0]["stem"]) == (["/opt/python"], "an-example")
 
 
 def test_nobody_waits_for_a_detached_job(script):

@@ -112,6 +112,11 @@ async def prepare(spawner) -> None:
     for unit, memory in shares_of_memory.items():
         command = ["systemctl", "set-property", "--runtime", unit, memory]
         await asyncio.to_thread(subprocess.run, command, check=True)
+    link = f"/home/{spawner.user.name}/shared"
+    if not os.path.lexists(link):
+        # The file browser shows a home and what is linked there. As the user: root has no business in homes.
+        command = ["runuser", "-u", spawner.user.name, "--", "ln", "-sn", "/shared", link]
+        await asyncio.to_thread(subprocess.run, command, check=False)
     if os.path.exists(set_quota):  # images of version 0.1 lack it
         # Homes, /shared and drivers' scratch are on one file system. In KiB; 0 is no limit.
         space = [set_quota, "-u", spawner.user.name, "0", "0", "0", "0", "/"]

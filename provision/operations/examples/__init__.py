@@ -1,0 +1,1 @@
+"""The examples: brought to a cluster, and run there."""

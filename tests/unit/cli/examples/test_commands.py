@@ -1,0 +1,109 @@
+"""The commands for examples: what they print, write and refuse, and their exit codes."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+
+from provision.base.errors import UsageError
+from provision.cli.examples.commands import examples
+from provision.model.examples.notebooks import Cell, Example
+from provision.operations.data.transfer import Transferred
+from provision.operations.examples import run as operation
+from provision.operations.jobs.submit import Job
+
+LIMITS = {"memory": 700, "tasks": 500, "cores": None}
+
+
+def example(name, *packages):
+    cells = (Cell("# T", markdown=True), Cell("rows = 5", tags=("parameters",)))
+    return Example(name, f"Title of {name}", f"It is {name}.", packages, {"name": "pyspark"}, cells)
+
+
+@pytest.fixture
+def asked(tmp_path, monkeypatch):
+    """A cluster with two users; `bad` fails, `killed` leaves no page. Returns what was run."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cluster.yaml").write_text("name: a\nhub: {users: [alice, bob]}\n")
+    known = {
+        each.name: each for each in (example("good"), example("bad"), example("killed"), example("big", "prophet"))
+    }
+    cluster = SimpleNamespace(
+        contexts={"master": {"hub": {"limits": LIMITS}}},
+        ssh_config=tmp_path / "ssh_config",
+        master=SimpleNamespace(name="analytics-master"),
+    )
+    monkeypatch.setattr("provision.operations.cluster.nodes.find_live_cluster", lambda spec, source: cluster)
+    asked = []
+
+    def run(master, chosen, *, parameters, user, limits, told, page, errors):
+        asked.append((chosen.name, parameters, user))
+        told(f"{chosen.name}-1")
+        if chosen.name != "killed":
+            page.write(b"<html>")
+        good = chosen.name in ("good", "big")
+        return Job(f"{chosen.name}-1", user, "x", (), "succeeded" if good else "failed", 0 if good else 1, 1.0, 80.0)
+
+    monkeypatch.setattr(operation, "examples", lambda: known)
+    monkeypatch.setattr(operation, "bring", lambda master, progress: asked.append("brought") or Transferred(3, 9))
+    monkeypatch.setattr(operation, "run", run)
+    return asked
+
+
+def invoke(*words):
+    return CliRunner().invoke(examples, words, catch_exceptions=False)
+
+
+def test_they_are_listed(asked):
+    done = invoke("list")
+    assert done.stdout.splitlines()[:2] == ["good: It is good.", "    rows=5"]
+    assert "needs in `packages`: prophet" in done.stdout
+    assert json.loads(invoke("list", "--json").stdout)[3]["packages"] == ["prophet"]
+    assert asked == []
+
+
+def test_they_are_brought(asked):
+    assert invoke("put").stdout == "3 files written, 0 removed.\n"
+
+
+def test_one_runs_with_a_parameter(asked, tmp_path):
+    done = invoke("run", "good", "--as", "bob", "-o", "out", "-p", "rows=7")
+    assert done.exit_code == 0
+    assert asked == ["brought", ("good", {"rows": 7}, "bob")]
+    assert done.stdout == "good: passed after 80 s, out/good.html\n"
+    assert (tmp_path / "out/good.html").read_text() == "<html>"
+
+
+def test_the_others_go_on_when_one_fails(asked, tmp_path):
+    done = invoke("run", "--as", "bob")
+    assert done.exit_code == 1
+    assert [each[0] for each in asked[1:]] == ["good", "bad", "killed"]
+    assert "Left out: big. It needs prophet" in done.stderr
+    assert "Failed: bad, killed." in done.stderr
+    assert "killed: FAILED after 80 s\n" in done.stdout
+    assert sorted(path.name for path in (tmp_path / "examples-out").iterdir()) == ["bad.html", "good.html"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["good"], "as which user"),
+        (["none", "--as", "bob"], "no example 'none'"),
+        (["big", "--as", "bob"], "big needs prophet"),
+        (["-p", "rows=1", "--as", "bob"], "of which example"),
+        (["good", "-p", "columns=1", "--as", "bob"], "no such parameter"),
+        (["good", "-o", "cluster.yaml/x", "--as", "bob"], "cannot be made"),
+    ],
+)
+def test_what_is_refused_changes_nothing(asked, words, message):
+    with pytest.raises(UsageError, match=message):
+        invoke("run", *words)
+    assert asked == []
+
+
+def test_packages_of_the_spec_let_one_run(asked, tmp_path):
+    (tmp_path / "cluster.yaml").write_text("name: a\nhub: {users: [alice]}\npackages: [prophet>=1]\n")
+    assert invoke("run", "big").exit_code == 0
