@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "jobs": ("provision.cli.jobs:jobs", "List the programs that were submitted, and what has become of them."),
     "logs": ("provision.cli.jobs:logs", "Print what a submitted program has printed."),
     "kill": ("provision.cli.jobs:kill", "End a submitted program; when this returns, it has ended."),
+    "users": ("provision.cli.users.commands:users", "Show, add and remove notebook users, and set their passwords."),
     "put": ("provision.cli.data:put", "Copy files and folders to the cluster."),
     "get": ("provision.cli.data:get", "Copy files and folders from the cluster."),
     "sync": (
