@@ -50,6 +50,7 @@ class NodePaths:
     venv: str = "/opt/jupyter"
     proxy: str = "/opt/chp/node_modules/configurable-http-proxy/bin/configurable-http-proxy"
     hub_config: str = "/etc/jupyterhub/jupyterhub_config.py"
+    hub_login: str = "/usr/local/share/provision/hub"
     hub_cert: str = "/etc/jupyterhub/tls/hub.pem"
     hub_key: str = "/etc/jupyterhub/tls/hub.key"
     hub_state: str = "/var/lib/jupyterhub"
@@ -88,6 +89,8 @@ OPERATOR_HOME: Final = "/var/lib/provision"
 """Not below /home, which on a worker is the master's."""
 FIRST_UID: Final = 2001
 """User and group id of a cluster's first notebook user: above those that nodes give by themselves."""
+FIRST_GID: Final = 10001
+"""Id of the first group of hub.users[].groups: above those of the users' own groups, which have their users' ids."""
 SPARK_GROUP: Final = "spark"
 """Group that may read the Spark secret: the daemons, and every notebook user, whose driver needs it."""
 HUB_GROUP: Final = "notebook"

@@ -30,6 +30,7 @@ COMMANDS: Final = {
         "Show the logs of all nodes as one, or the output of a submitted program.",
     ),
     "kill": ("provision.cli.jobs:kill", "End a submitted program; when this returns, it has ended."),
+    "users": ("provision.cli.users.commands:users", "Show, add and remove notebook users, and set their passwords."),
     "put": ("provision.cli.data:put", "Copy files and folders to the cluster."),
     "get": ("provision.cli.data:get", "Copy files and folders from the cluster."),
     "sync": (

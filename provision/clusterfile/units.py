@@ -110,6 +110,18 @@ def user_name(text: str) -> str:
     return text
 
 
+def group_name(text: str) -> str:
+    """Check a group's name by the rules of groupadd, and that it is not a group of the system."""
+    if not _USER.fullmatch(text):
+        raise Wrong(
+            f"{text!r} cannot be a group's name",
+            "Use a-z, 0-9, _ and -, start with a letter or _, at most 32 characters.",
+        )
+    if text in reserved_users() or text.startswith("systemd-"):
+        raise Wrong(f"{text!r} is an account or group of the node's own system", "Choose another name.")
+    return text
+
+
 def taken_ports() -> tuple[tuple[int, int, str], ...]:
     """Return the port ranges that the Hub cannot have: first, last, and what they are for."""
     single = (

@@ -898,6 +898,57 @@ def test_a_gigabyte_comes_back_into_a_new_cluster(product) -> None:
     assert product.run("ssh", "--", OWNERS_AND_SUMS).stdout == before
 
 
+GROUPS_OF_EXECUTORS = """\
+def groups(_):
+    import os
+    yield sorted(os.getgroups())
+sc.parallelize(range(4), 4).mapPartitions(groups).collect()
+"""
+CHOSEN = "her own: correct horse"
+
+
+def test_users_come_change_their_first_password_and_go(product, tmp_path) -> None:
+    """Only `down` follows: the cluster is from then on made from cluster.yaml, and no more the default one."""
+    spec = product.folder / "cluster.yaml"
+    spec.write_text("name: analytics   # ours\nhub:\n  # people\n  users: [alice]\n")
+    assert "system" in product.run("users", "add", "root", code=2).output
+    product.run("users", "add", "carol", "--group", "team", "--must-change-password")
+    carol = "{name: carol, groups: [team], must_change_password: true}"
+    assert spec.read_text() == f"name: analytics   # ours\nhub:\n  # people\n  users: [alice, {carol}]\n"
+    assert _listed(product, "carol") | {"last_activity": None} == {
+        "name": "carol", "admin": False, "groups": ["team"], "in_spec": True, "on_master": True,
+        "password": "must_change", "server": "", "last_activity": None,
+    }  # fmt: skip
+    assert "Nothing to do" in product.run("up", "--yes").output
+    hub = product.json("status")["hub"]["url"]
+    with browser.user_at(hub, tmp_path) as page:
+        browser.change_first_password(page, "carol", passwords(product)["carol"], CHOSEN)
+        browser.open_pyspark(page)
+        assert "10001" in browser.run_cell(page, GROUPS_OF_EXECUTORS)
+        assert (_listed(product, "carol")["server"], _listed(product, "carol")["password"]) == ("running", "ok")
+        browser.shut_down_kernels(page, "carol")
+    product.run(
+        "ssh", "--", "sudo -u carol sh -c 'mkdir /shared/team && chgrp team /shared/team && chmod 2770 /shared/team'"
+    )
+    assert product.run("ssh", "--", "sudo -u alice ls /shared/team", code=None).code != 0
+    product.run("users", "add", "alice", "--group", "team")
+    product.run("ssh", "--", "sudo -u alice touch /shared/team/hers && sudo -u carol cat /shared/team/hers")
+    given = product.run("users", "passwd", "carol", "--generate").stdout.strip()
+    with browser.user_at(hub, tmp_path) as page:
+        browser.log_in(page, "carol", given)
+    assert "removes carol" in product.run("users", "remove", "carol", code=2).output
+    product.run("users", "remove", "carol", "--yes")
+    assert product.run("ssh", "--", "id carol || systemctl is-active notebook-carol", code=None).code != 0
+    assert "carol-" in product.run("ssh", "--", "sudo ls /var/backups/notebooks").output
+    assert _listed(product, "carol") is None
+    assert "Nothing to do" in product.run("up", "--yes").output
+    spec.unlink()
+
+
+def _listed(product, name: str) -> dict[str, object] | None:
+    return next((each for each in product.json("users", "list")["users"] if each["name"] == name), None)
+
+
 def test_down_leaves_the_cloud_as_it_was(product) -> None:
     product.run("down", "--yes")
     assert held(product) == held_before(product)

@@ -298,6 +298,7 @@ class Reads(Tags):
             key=meta.get(resources.META_KEY, ""),
             origin=meta.get(resources.META_ORIGIN, ""),
             users=resources.read_users(meta) if role == "master" else None,
+            accounts=meta.get(resources.META_ACCOUNTS, ""),
         )
 
     @retry_transient

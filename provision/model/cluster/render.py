@@ -92,7 +92,7 @@ def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role
                 "disk": spec.hub.limits.disk_mib,
             },
             "unit": dict(constants.USER_UNIT),
-            "users": [{"name": user.name, "admin": user.admin} for user in spec.hub.users],
+            "users": [asdict(user) | {"groups": list(user.groups)} for user in spec.hub.users],
         },
         "ports": asdict(constants.PORTS),
         "node": asdict(constants.NODE),
@@ -110,7 +110,8 @@ def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role
 
 def secret_context(secrets: Secrets) -> dict[str, Any]:
     """Return the variable `secrets` of the node templates."""
-    return asdict(secrets) | {"password_hashes": dict(secrets.password_hashes), "uids": dict(secrets.uids)}
+    maps = {"password_hashes": secrets.password_hashes, "uids": secrets.uids, "gids": secrets.gids}
+    return asdict(secrets) | {name: dict(pairs) for name, pairs in maps.items()}
 
 
 def node_context(

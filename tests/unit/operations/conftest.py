@@ -212,6 +212,7 @@ class FakeCloud:
                     fault=vm.get("fault", ""),
                     key=vm["metadata"].get(resources.META_KEY, ""),
                     origin=vm["metadata"].get(resources.META_ORIGIN, ""),
+                    accounts=vm["metadata"].get(resources.META_ACCOUNTS, ""),
                     users=resources.read_users(vm["metadata"]),
                 )
             )

@@ -98,6 +98,7 @@ def server(name, **changes):
         spec=DEFAULT.spec,
         floating=FLOATING if role == "master" else "",
         certificate="9999-12-31" if role == "master" else "",
+        accounts=DEFAULT.accounts if role == "master" else "",
     )
     return replace(own, **changes)
 
@@ -216,13 +217,16 @@ def test_the_hash_follows_what_nodes_are_configured_with():
     assert one == spec_hash(ClusterSpec("a"), sizing)
     assert one == spec_hash(replace(spec, network=NetworkSpec(external="x")), sizing)
     changed = [
-        spec_hash(replace(spec, hub=HubSpec(users=(User("bob"),))), sizing),
+        # A user who is not alone has not the memory of all.
+        spec_hash(replace(spec, hub=HubSpec(users=(User("alice"), User("bob")))), sizing),
         spec_hash(replace(spec, hub=HubSpec(idle_timeout=60)), sizing),
         spec_hash(replace(spec, network=NetworkSpec(access=(IPv4Network("192.0.2.0/24"),))), sizing),
         spec_hash(spec, replace(sizing, app_cores=3)),
         spec_hash(spec, sizing, "a certificate"),
     ]
     assert len({one, *changed}) == 6
+    # Who they are is a matter of DesiredState.accounts.
+    assert one == spec_hash(replace(spec, hub=HubSpec(users=(User("bob", admin=True),))), sizing)
 
 
 def test_a_new_groups_rules_are_few_words():

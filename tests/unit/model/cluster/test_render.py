@@ -52,6 +52,7 @@ SECRETS = Secrets(
     operator_public_key="ssh-ed25519 AAAA operator",
     executor_key="fedcba9876543210",
     uids=(("alice", 2001), ("bob", 2003)),
+    gids=(("team", 10001),),
 )
 DEFAULT = ClusterSpec(
     name="analytics", network=NetworkSpec(access=(IPv4Network("192.0.2.0/24"), IPv4Network("198.51.100.7/32")))
@@ -59,13 +60,16 @@ DEFAULT = ClusterSpec(
 FULL = dataclasses.replace(
     DEFAULT,
     spark=SparkSpec(defaults=(("spark.sql.shuffle.partitions", "64"), ("spark.hadoop.path", "C:\\tmp {{ x }}"))),
-    hub=HubSpec(port=8443, idle_timeout=0, users=(User("alice"), User("bob", admin=True))),
+    hub=HubSpec(port=8443, idle_timeout=0, users=(User("alice"), User("bob", True, ("team",), True))),
 )
 CASES = {"default": DEFAULT, "full": FULL}
 
 
 def documents(case: str) -> dict[str, str]:
-    return render.documents(CASES[case], SIZING, ADDRESSES, SECRETS)
+    spec = CASES[case]
+    # As a cluster's folder gives them: those of the spec's users and groups.
+    secrets = SECRETS if spec.hub.groups else dataclasses.replace(SECRETS, gids=())
+    return render.documents(spec, SIZING, ADDRESSES, secrets)
 
 
 @pytest.mark.parametrize("case", CASES)

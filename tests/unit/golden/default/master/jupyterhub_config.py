@@ -41,7 +41,17 @@ def belongs(name: str, group: str) -> bool:
         return False
 
 
-class NotebookUsers(PAMAuthenticator):
+login_pages = "/usr/local/share/provision/hub"
+sys.path.append(login_pages)
+logins = [PAMAuthenticator]
+if importlib.util.find_spec("notebook_passwords"):  # images of version 0.1 lack it
+    from notebook_passwords import PasswordPages
+
+    logins.insert(0, PasswordPages)
+    c.JupyterHub.template_paths = [f"{login_pages}/pages"]
+
+
+class NotebookUsers(*logins):
     """Accounts of one group alone: the Hub runs as root, and would start a server for whatever account it is given."""
 
     def validate_username(self, username: str) -> bool:
