@@ -26,7 +26,7 @@ import pytest
 import yaml
 
 from provision.base import paths
-from provision.base.constants import LOCALCLOUD_LABEL, LOCALCLOUD_PORTS, PORTS
+from provision.base.constants import LOCALCLOUD_LABEL, LOCALCLOUD_PORTS, PORTS, SPARK_PAGES
 from provision.clusterfile.units import reserved_users
 
 from . import browser, causes, notebooks, reach
@@ -337,9 +337,7 @@ def test_open_ports_are_those_of_their_one_home(product) -> None:
         ["python3", "-c", SCAN, state["hub"]["url"].removeprefix("https://")],
         capture_output=True, text=True, check=True, timeout=1200,
     ).stdout  # fmt: skip
-    assert set(map(int, outside.split())) == {
-        PORTS.ssh, 443, PORTS.spark_master_ui, PORTS.spark_history, *span(PORTS.app_ui, PORTS.app_ui_last)
-    }  # fmt: skip
+    assert set(map(int, outside.split())) == {PORTS.ssh, 443}
     master, worker, other = (node["address"] for node in state["nodes"])
     between = {
         master: {
@@ -825,6 +823,7 @@ def first_finding(product) -> str:
 
 
 LONG = "sc.parallelize(range(400), 400).map(lambda n: (__import__('time').sleep(5), n)[1]).sum()"
+FORTY_SECONDS = "sc.parallelize(range(40), 40).foreach(lambda n: __import__('time').sleep(1))"
 SHORT = "sc.parallelize(range(8), 8).map(lambda n: n + {number}).sum()"
 
 
@@ -832,7 +831,6 @@ SHORT = "sc.parallelize(range(8), 8).map(lambda n: n + {number}).sum()"
 def test_users_share_the_cores(product) -> None:
     """Four cores on two workers. The master has memory for five notebooks: the test before gave it a larger flavor."""
     bring_users(product, "alice", "bob", "carol")
-    ui = product.json("status")["spark"]["ui"]
     with ExitStack() as stack:
 
         def kernel(user: str) -> notebooks.Kernel:
@@ -841,10 +839,10 @@ def test_users_share_the_cores(product) -> None:
         alice, bob, carol = everybody = [kernel(user) for user in ("alice", "bob", "carol")]
         for each in everybody:
             each.run(LONG)
-        notebooks.until("each of three has a share", lambda: _held(ui) == [1, 1, 2])
+        notebooks.until("each of three has a share", lambda: _held(product) == [1, 1, 2])
         carol.interrupt()
-        notebooks.until("carol's idle notebook holds nothing", lambda: notebooks.held(ui)["carol"] == [0])
-        notebooks.until("the others have it", lambda: _held(ui) == [0, 2, 2])
+        notebooks.until("carol's idle notebook holds nothing", lambda: notebooks.held(product)["carol"] == [0])
+        notebooks.until("the others have it", lambda: _held(product) == [0, 2, 2])
         carol.run(SHORT.format(number=1))
         notebooks.until("and computes again when asked", lambda: carol.has_shown("36"))
         carol.run("spark.stop()")
@@ -852,26 +850,65 @@ def test_users_share_the_cores(product) -> None:
         for each in [kernel("alice") for _ in range(3)]:
             each.run(LONG)
         # Three quarters of the cluster are a user's.
-        notebooks.until("alice's four notebooks hold three", lambda: notebooks.held(ui)["alice"] == [0, 1, 1, 1])
+        notebooks.until("alice's four notebooks hold three", lambda: notebooks.held(product)["alice"] == [0, 1, 1, 1])
         bob.run(SHORT.format(number=2))
         notebooks.until("bob computes beside alice's four", lambda: bob.has_shown("44"))
-        assert len(notebooks.held(ui)["alice"]) == 4
+        assert len(notebooks.held(product)["alice"]) == 4
         assert any(each.has_shown("Waiting for cores: ") for each in (alice, bob, carol))
     bring_users(product, "alice")
 
 
-def _held(ui: str) -> list[int]:
-    return sorted(cores for apps in notebooks.held(ui).values() for cores in apps)
+def _held(product) -> list[int]:
+    return sorted(cores for apps in notebooks.held(product).values() for cores in apps)
+
+
+@pytest.mark.acceptance
+def test_each_user_sees_own_pages_alone(product, hub_url, tmp_path) -> None:
+    bring_users(product, "alice", "carol")
+    with notebooks.Kernel(product, "carol") as carol:
+        carol.run("print('APP', sc.applicationId)")
+        notebooks.until("carol's notebook runs", lambda: carol.has_shown("APP app-"))
+        theirs = next(re.search(r"APP (\S+)", text)[1] for text in carol.shown if "APP app-" in text)
+        with browser.user_at(hub_url, tmp_path) as page:
+            browser.log_in(page, "alice", passwords(product)["alice"])
+            browser.open_pyspark(page)
+            slow = browser.start_cell(
+                page, "sc.parallelize(range(40), 40).foreach(lambda n: __import__('time').sleep(1))"
+            )
+            slow.locator("progress").first.wait_for()
+            assert re.search(r"Spark: 1 stage, \d+ s", browser.finished(slow).inner_text())
+            own = re.search(r"https://\S+/", browser.run_cell(page, "print(sc.uiWebUrl)"))[0]
+            assert own.startswith(f"{hub_url}{SPARK_PAGES}app/app-")
+            for tab in ("jobs", "stages", "SQL"):
+                assert page.goto(f"{own}{tab}/").status == 200
+                assert "pyspark-shell" in page.title()
+            # It asks Spark's REST API for its rows.
+            page.goto(f"{own}executors/")
+            page.wait_for_selector("#active-executors-table tbody td")
+            refused = page.goto(f"{hub_url}{SPARK_PAGES}app/{theirs}/jobs/")
+            assert refused.status == 403
+            assert "another user's application" in page.inner_text("body")
+            page.goto(f"{hub_url}/user/alice/lab")
+            browser.shut_down_kernels(page, "alice")
+        # Nor past the Hub, in a terminal: carol's notebook came first, so it has the first port.
+        ask = "import socket,sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)"
+        address = product.json("status")["nodes"][0]["address"]
+        for port in (PORTS.app_ui, PORTS.spark_history):
+            product.run("ssh", "--", f"sudo python3 -c '{ask}' {address} {port}")
+            tried = product.run("ssh", "--", f"sudo -u alice python3 -c '{ask}' {address} {port}", code=None)
+            assert "refused" in tried.output.lower(), port
+    bring_users(product, "alice")
 
 
 SHUFFLE = """\
-import json, urllib.request
 from pyspark.sql import SparkSession
 spark = SparkSession.builder.config("spark.shuffle.compress", False).getOrCreate()
 rows = spark.range(0, {megabytes} * 16, 1, 64).selectExpr("id", "repeat(cast(id % 10 AS string), 65536) AS text")
 print("sum", rows.repartition(64, "id").selectExpr("sum(length(text)) AS sum").first()["sum"])
-stages = f"{{spark.sparkContext.uiWebUrl}}/api/v1/applications/{{spark.sparkContext.applicationId}}/stages"
-print("shuffled", sum(stage["shuffleWriteBytes"] for stage in json.load(urllib.request.urlopen(stages))))
+executors, shuffled = spark.sparkContext._jsc.sc().statusStore().executorList(False).iterator(), 0
+while executors.hasNext():
+    shuffled += executors.next().totalShuffleWrite()
+print("shuffled", shuffled)
 """
 
 

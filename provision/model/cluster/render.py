@@ -46,6 +46,11 @@ class NodeFile:
         return f"{folder.rpartition('/')[2]}.{name}" if name == "kernel.json" else name
 
 
+def hub_url(address: str, port: int) -> str:
+    """Return the Hub's URL, without the port if that is the default."""
+    return f"https://{address}" if port == 443 else f"https://{address}:{port}"
+
+
 def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role: Role) -> dict[str, Any]:
     """Return the variables of every node template except `secrets`; plain JSON, the same for all nodes of a role.
 
@@ -82,6 +87,7 @@ def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role
         "packages": {"jars": spec.packages.has_jars},
         "hub": {
             "port": spec.hub.port,
+            "url": hub_url(addresses.floating, spec.hub.port),
             "idle_timeout": spec.hub.idle_timeout,
             "limits": {
                 "memory": sizing.user_memory,
@@ -105,6 +111,7 @@ def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role
             "pages": constants.PAGES_UID,
         },
         "metadata_address": constants.METADATA_ADDRESS,
+        "spark_pages": constants.SPARK_PAGES,
     }
 
 

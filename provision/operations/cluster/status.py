@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from provision.adapters import net
 from provision.adapters.host.certificates import signed_by, valid_until
 from provision.base.constants import SPARK_PAGES
+from provision.model.cluster.render import hub_url
 from provision.operations.cluster.nodes import ask_spark, with_host_keys
 
 if TYPE_CHECKING:
@@ -15,11 +16,6 @@ if TYPE_CHECKING:
     from provision.base.model import ClusterSpec
 
 NO_KEY: Final = "it is asked over SSH, and this machine has no key for the cluster"
-
-
-def hub_url(address: str, port: int) -> str:
-    """Return the Hub's URL, without the port if that is the default."""
-    return f"https://{address}" if port == 443 else f"https://{address}:{port}"
 
 
 def hub_problem(spec: ClusterSpec, cluster_dir: ClusterDir, address: str, *, expired: bool = False) -> str:

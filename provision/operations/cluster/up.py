@@ -13,6 +13,7 @@ from provision.base.errors import UsageError
 from provision.model.cluster import resources
 from provision.model.cluster.plan import WaitingData, made_from_another
 from provision.model.cluster.plan import plan as make_plan
+from provision.model.cluster.render import hub_url
 from provision.operations.cluster.apply import Apply, made_from, master_metadata
 from provision.operations.cluster.configure import configure
 from provision.operations.cluster.nodes import ask_spark, make_live_cluster, with_host_keys
@@ -27,7 +28,7 @@ from provision.operations.cluster.resolve import (
     used_image,
 )
 from provision.operations.cluster.smoke_test import smoke_test
-from provision.operations.cluster.status import hub_problem, hub_url
+from provision.operations.cluster.status import hub_problem
 from provision.operations.cluster.wait import TIMEOUT, ReadinessWait, UnbuiltError
 from provision.operations.data.carry import CarriedData
 from provision.operations.packages.delivery import deliver

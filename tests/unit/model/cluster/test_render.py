@@ -147,3 +147,8 @@ def test_too_much_user_data_is_refused() -> None:
     secrets = dataclasses.replace(SECRETS, hub_cert=random.Random(1).randbytes(40_000).hex())
     with pytest.raises(UsageError, match="65535"):
         render.user_data(render.node_context(DEFAULT, SIZING, ADDRESSES, secrets, "master"))
+
+
+@pytest.mark.parametrize(("port", "url"), [(443, "https://192.0.2.1"), (8443, "https://192.0.2.1:8443")])
+def test_hub_url(port: int, url: str) -> None:
+    assert render.hub_url("192.0.2.1", port) == url

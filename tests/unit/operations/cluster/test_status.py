@@ -11,7 +11,7 @@ from provision.adapters.host.certificates import last_day
 from provision.adapters.spark import SparkMaster
 from provision.base.model import HubSpec, Tls, WorkersSpec
 from provision.operations.cluster import nodes
-from provision.operations.cluster.status import hub_problem, hub_url, status
+from provision.operations.cluster.status import hub_problem, status
 
 
 class Services:
@@ -122,11 +122,6 @@ def test_a_node_that_is_off(site):
     state = read(site)
     assert state["nodes"][1]["status"] == "SHUTOFF"
     assert not state["working"]
-
-
-@pytest.mark.parametrize(("port", "url"), [(443, "https://192.0.2.1"), (8443, "https://192.0.2.1:8443")])
-def test_hub_url(port, url):
-    assert hub_url("192.0.2.1", port) == url
 
 
 def test_the_hub_is_asked_with_the_certificate_that_it_has(site, services, tmp_path):
