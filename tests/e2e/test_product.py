@@ -457,6 +457,8 @@ def test_a_colleague_reads_in_a_notebook_of_her_own(product, hub_url, tmp_path) 
         assert "45" in browser.run_cell(page, "%%sql\nSELECT sum(id) FROM tens")
         assert browser.run_cell(page, ONLY_ON_THE_MASTER).count("advice: True") == 3
         taken = browser.run_cell(page, TAKEN_FROM_ANOTHER)
+        # She leaves the cluster, and what nobody has an account for comes back from a backup as root's.
+        browser.run_cell(page, "spark.sql('DROP TABLE tens')")
         browser.shut_down_kernels(page, "carol")
     assert taken.count("refused:") == 3
     assert "1000" in taken
