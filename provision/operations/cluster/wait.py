@@ -63,9 +63,9 @@ class ReadinessWait:
         """Watch the cluster `name` of `nodes` nodes.
 
         `spark` asks the Spark master, given the nodes with what is known of their host keys, and returns None when it
-        does not answer. `hub_problem` asks the Hub, and returns
-        an empty text when it works. `timeout`: seconds since the last state of a node that was new; a node that changes
-        to and fro makes no progress. `slowness` says what slows the nodes, if anything does.
+        does not answer. `hub_problem` asks the Hub, and returns an empty text when it works. `timeout`: seconds since
+        the last state of a node that was new; a node that changes to and fro makes no progress. `slowness` says what
+        slows the nodes, if anything does.
         """
         self.cloud = cloud
         self.name = name

@@ -395,12 +395,34 @@ def test_no_other_machine_is_asked(service, name):
     assert (status, words) == (404, f"{name} is not a worker.")
 
 
-def test_an_executors_log_is_its_users(service, theirs, daemons):
-    daemons.reply(f"/logPage/?{LOG}", b"log")
-    # A worker at 127.0.0.11 is the same server here: all of 127.0.0.0/8 is this machine, but it listens on one address.
-    _, port, query, base, _ = service.target(Place("worker", "127.0.0.11", "/logPage/"), {"uid": ME, "admin": False}, LOG)
-    assert (port, query, base) == (daemons.port, LOG, "worker/127.0.0.11")
+ALICE = {"name": "alice", "uid": ME, "admin": False}
+
+
+def logs_of(service, app):
+    """What of a worker a user's question for an executor's log leads to."""
+    _, port, query, base, _ = service.target(Place("worker", "127.0.0.11", "/logPage/"), ALICE, LOG.replace(APP, app))
+    return port, query, base
+
+
+@pytest.mark.parametrize("state", ["activeapps", "completedapps"])
+def test_an_executors_log_is_its_users(service, theirs, daemons, state):
+    apps = [{"id": APP, "user": "alice"}, {"id": THEIRS, "user": "bob"}]
+    daemons.reply("/json/", {"activeapps": [], "completedapps": [], state: apps})
+    assert logs_of(service, APP) == (daemons.port, LOG, "worker/127.0.0.11")
     assert refused(service, "worker/127.0.0.11/logPage/", query=LOG.replace(APP, THEIRS))[0] == 403
+
+
+@pytest.mark.parametrize("user", ["bob", None])
+def test_an_event_log_named_after_anothers_application_opens_no_executors_log(service, daemons, user):
+    # Another's application without an event log: this user has made one of its name.
+    apps = [{"id": APP, "user": user}] if user else []
+    daemons.reply("/json/", {"activeapps": apps, "completedapps": []})
+    status, words = refused(service, "worker/127.0.0.11/logPage/", query=LOG)
+    assert (status, "does not know" in words) == (403, True)
+
+
+def test_no_executors_log_without_the_master(service, daemons):
+    assert refused(service, "worker/127.0.0.11/logPage/", query=LOG)[0] == 502
 
 
 def test_lists_are_of_ones_own(service, theirs, daemons):
