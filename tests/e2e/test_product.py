@@ -603,6 +603,7 @@ def test_a_program_is_submitted_and_nothing_is_left(product) -> None:
     assert states == [("failed", 8), ("ended", None), ("ended", None)]
 
 
+@pytest.mark.acceptance
 def test_what_goes_on_is_watched(product) -> None:
     states: list[dict] = []
 
@@ -621,6 +622,7 @@ def test_what_goes_on_is_watched(product) -> None:
     assert state["problems"] == []
 
 
+@pytest.mark.acceptance
 def test_the_report_is_one_page_with_everything(product, tmp_path) -> None:
     product.run("report", "-o", str(tmp_path / "report.html"))
     text = (tmp_path / "report.html").read_text()
@@ -639,6 +641,7 @@ def test_the_report_is_one_page_with_everything(product, tmp_path) -> None:
 MARK = "sudo systemd-run --quiet --collect --unit=job-mark-1 --slice=notebooks.slice echo mark-of-$(hostname)"
 
 
+@pytest.mark.acceptance
 def test_the_logs_of_all_nodes_are_one(product) -> None:
     lines = [json.loads(line) for line in product.run("logs", "--json", "-n", "20").stdout.splitlines()]
     assert len({line["node"] for line in lines}) == 3
@@ -946,6 +949,7 @@ sc.parallelize(range(4), 4).mapPartitions(groups).collect()
 CHOSEN = "her own: correct horse"
 
 
+@pytest.mark.acceptance
 def test_users_come_change_their_first_password_and_go(product, tmp_path) -> None:
     """Only `down` follows: the cluster is from then on made from cluster.yaml, and no more the default one."""
     spec = product.folder / "cluster.yaml"
