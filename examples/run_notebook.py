@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -76,7 +77,7 @@ def main() -> int:
         try:
             client.execute()
         except (CellExecutionError, RuntimeError) as error:
-            say(str(error))
+            say(re.sub(r"\x1b\[[0-9;]*m", "", str(error)))
             code = 1
         # The page asks no other machine for anything.
         exporter = HTMLExporter(mathjax_url="", require_js_url="", mermaid_js_url="", jquery_url="")
