@@ -154,11 +154,11 @@ def test_a_user_has_as_much_disk_as_the_spec_says(tmp_path, accounts, monkeypatc
 def test_shared_is_in_the_file_browser(tmp_path, accounts, monkeypatch, there):
     settings = all_settings("small", tmp_path)
     asked = []
-    monkeypatch.setattr(subprocess, "run", lambda argv, **_options: asked.append(argv))
+    monkeypatch.setattr(subprocess, "run", lambda argv, **options: asked.append((argv, options.get("user"))))
     monkeypatch.setattr(os.path, "lexists", lambda path: there and path == "/home/alice/shared")
     asyncio.run(settings.Spawner.pre_spawn_hook(SimpleNamespace(user=SimpleNamespace(name="alice"))))
-    links = [argv for argv in asked if "ln" in argv]
-    assert links == ([] if there else [["runuser", "-u", "alice", "--", "ln", "-sn", "/shared", "/home/alice/shared"]])
+    links = [(argv, user) for argv, user in asked if "ln" in argv]
+    assert links == ([] if there else [(["ln", "-sn", "/shared", "/home/alice/shared"], "alice")])
 
 
 def test_a_group_that_a_user_has_left_counts_no_longer(tmp_path, accounts):

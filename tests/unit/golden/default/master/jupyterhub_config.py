@@ -125,8 +125,9 @@ async def prepare(spawner) -> None:
     link = f"/home/{spawner.user.name}/shared"
     if not os.path.lexists(link):
         # The file browser shows a home and what is linked there. As the user: root has no business in homes.
-        command = ["runuser", "-u", spawner.user.name, "--", "ln", "-sn", "/shared", link]
-        await asyncio.to_thread(subprocess.run, command, check=False)
+        user = {"user": spawner.user.name, "group": spawner.user.name, "extra_groups": []}
+        command = ["ln", "-sn", "/shared", link]
+        await asyncio.to_thread(subprocess.run, command, check=False, **user)
     if os.path.exists(set_quota):  # images of version 0.1 lack it
         # Homes, /shared and drivers' scratch are on one file system. In KiB; 0 is no limit.
         space = [set_quota, "-u", spawner.user.name, "0", "0", "0", "0", "/"]
