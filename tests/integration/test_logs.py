@@ -99,6 +99,6 @@ def test_following_misses_and_repeats_nothing_when_copies_are_started_again_and_
         mine = [line for line in found if line.source == name]
         kept = [line for line in lines_of(source, reader.frames(source)) if line.time >= mine[0].time]
         assert kept[: len(mine)] == mine
-    assert found[-1].replica in {"talk-1", "talk-2", "talk-3"}
+    assert found[-1].source in {"talk-1", "talk-2", "talk-3"}
     newcomers = [line for line in found if line.source == "talk-3"]
     assert newcomers[0].text.startswith("third 1 ")
