@@ -84,7 +84,7 @@ class Product:
     ) -> Done:
         """Run any program in this installation.
 
-        At the first line that `kill_when` accepts it is killed (-9); at that of `interrupt_when`, Ctrl-C is pressed.
+        At the first line that `kill_when` accepts it is killed (-9); at that of `interrupt_when`, Ctrl-C is pressed once.
         """
         say("$ " + " ".join(word if len(word) < 90 else word[:87] + "…" for word in argv))
         began = time.monotonic()
@@ -100,6 +100,7 @@ class Product:
         )
         stdout: list[str] = []
         everything: list[str] = []
+        interrupted: list[str] = []
 
         def kill() -> None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -113,7 +114,8 @@ class Product:
                     say("  " + line.rstrip()[:200])
                 if kill_when and kill_when(line):
                     kill()
-                if interrupt_when and interrupt_when(line):
+                if not interrupted and interrupt_when and interrupt_when(line):
+                    interrupted.append(line)
                     os.killpg(process.pid, signal.SIGINT)
 
         readers = [

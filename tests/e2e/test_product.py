@@ -347,7 +347,7 @@ def test_open_ports_are_those_of_their_one_home(product) -> None:
         other: span(PORTS.block_manager, PORTS.block_manager + PORTS.retries),
     }  # fmt: skip
     for target, wanted in between.items():
-        asked = f"python3 - {target} << 'END'\n{SCAN}END"
+        asked = f"sudo python3 - {target} << 'END'\n{SCAN}END"
         inside = product.run("ssh", "analytics-worker-1", "--", asked).stdout
         assert set(map(int, inside.split())) == wanted, f"from {worker} to {target}"
 
