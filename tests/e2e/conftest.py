@@ -84,7 +84,7 @@ class Product:
     ) -> Done:
         """Run any program in this installation.
 
-        At the first line that `kill_when` accepts it is killed (-9); at that of `interrupt_when`, Ctrl-C is pressed once.
+        At the first line that `kill_when` accepts it is killed (-9); at that of `interrupt_when` Ctrl-C is pressed.
         """
         say("$ " + " ".join(word if len(word) < 90 else word[:87] + "…" for word in argv))
         began = time.monotonic()
