@@ -88,6 +88,14 @@ def _named(value: str) -> str:
     return value
 
 
+def _floating_ip(value: object) -> bool | str:
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, str):
+        raise Wrong(f"{_describe(value)} where an address belongs", "Write true, false, or a floating IP's address.")
+    return units.address(value)
+
+
 def _listed(value: object) -> object:
     # `packages:` with nothing below it, as a commented file leaves it, is an empty list.
     return [] if value is None else value
@@ -126,10 +134,13 @@ class TlsModel(_Model):
 
 
 class NetworkModel(_Model):
-    """The network that is created for the cluster."""
+    """The cluster's network: one that is created for it, or one that is there."""
 
     cidr: Range = _DEFAULT.network.cidr
     external: Named = _DEFAULT.network.external
+    existing: Named | None = None
+    router: Named | None = None
+    floating_ip: Annotated[bool | str, BeforeValidator(_floating_ip)] = _DEFAULT.network.floating_ip
     access: list[Range] | None = None
 
 
@@ -269,6 +280,9 @@ def to_spec(model: ClusterModel, tls: Tls | None, packages: PackagesSpec | None 
         network=NetworkSpec(
             cidr=model.network.cidr,
             external=model.network.external,
+            existing=model.network.existing or "",
+            router=model.network.router or "",
+            floating_ip=model.network.floating_ip,
             access=None if model.network.access is None else tuple(model.network.access),
         ),
         master=MasterSpec(flavor=model.master.flavor),

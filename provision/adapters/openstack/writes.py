@@ -65,10 +65,16 @@ class Writes(Tags):
         with self.asking("moving the router's gateway"):
             self.connection.network.update_router(router, external_gateway_info={"network_id": external})
 
-    def add_interface(self, router: str, subnet: str) -> None:
-        """Put the subnet behind the router."""
+    def add_interface(self, router: str, subnet: str) -> str:
+        """Put the subnet behind the router; return the id of the router's port."""
         with self.asking("attaching the subnet to the router"):
-            self.connection.network.add_interface_to_router(router, subnet)
+            return str(self.connection.network.add_interface_to_router(router, subnet)["port_id"])
+
+    @retry_transient
+    def mark_port(self, port: str, name: str) -> None:
+        """Mark the port of a router that was there before the cluster, so that `down` detaches it."""
+        with self.asking("marking the router's port"):
+            self.connection.network.update_port(port, description=resources.mark(name))
 
     def create_group(self, name: str) -> str:
         """Create the nodes' security group, which allows all outgoing traffic and no incoming."""

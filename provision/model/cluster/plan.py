@@ -17,6 +17,7 @@ from provision.model.cluster.resources import (
     NODES,
     ObservedCluster,
     Owned,
+    Port,
     Rule,
     Server,
     key_name,
@@ -127,6 +128,18 @@ class DesiredState:
     """The number of workers."""
     spec: str
     """Hash of the settings that nodes are configured with (spec_hash)."""
+    network: str = ""
+    """Id of an existing network; empty: one is created."""
+    subnet: str = ""
+    """Id of its subnet."""
+    router: str = ""
+    """Id of an existing router; empty: one is created."""
+    has_floating: bool = True
+    """Whether the master has a floating IP."""
+    floating: str = ""
+    """Id of an existing floating IP; empty: one is created."""
+    floating_address: str = ""
+    """Its address."""
     packages: str = ""
     """Digest of the request for packages (model/packages.py); empty: the spec asks for none."""
     same_image: bool = False
@@ -244,9 +257,9 @@ def _obstacle(master: Server, observed: ObservedCluster) -> str:
     port = observed.master_port
     if port is None:
         return "the master's port was removed"
-    if not any(floating.port == port.id for floating in observed.floatings):
+    if observed.floatings and not any(floating.port == port.id for floating in observed.floatings):
         return "no floating IP leads to the master"
-    return ""
+    return "" if observed.address else "there is no floating IP"
 
 
 def _only(kind: str, things: Sequence[_Any], cluster: str) -> _Any | None:
@@ -259,11 +272,41 @@ def _only(kind: str, things: Sequence[_Any], cluster: str) -> _Any | None:
 
 
 def _plan_network(desired: DesiredState, observed: ObservedCluster) -> Iterator[Step]:
+    _refuse_another_network(desired, observed)
+    if not desired.network:
+        yield from _plan_own_network(desired, observed)
+    name = desired.name
+    group = _only("security group", observed.groups, name)
+    if group is None:
+        yield Step("create", "security group", name, "there is none")
+    rules = {rule for rule, _ in group.rules} if group else set()
+    if rules != desired.rules:
+        yield Step("update", "security group", name, _describe_difference(desired.rules, rules))
+    yield from _tag("security group", name, group)
+
+
+def _refuse_another_network(desired: DesiredState, observed: ObservedCluster) -> None:
+    """Raise UsageError where the spec puts a cluster that exists on another network: its nodes cannot move."""
+    port, own = observed.master_port, {network.id for network in observed.networks}
+    if desired.network and own:
+        lives, fix = "in a network of its own", "Remove network.existing"
+    elif port and port.network not in (own or {desired.network}):
+        lives, fix = f"in network {port.network}", f"Write `existing: {port.network}`"
+    else:
+        return
+    raise UsageError(
+        f"{desired.source}: network.existing: the cluster lives {lives}, and its nodes cannot move to another",
+        f"{fix}, or remove the cluster with `provision down` first.",
+    )
+
+
+def _plan_own_network(desired: DesiredState, observed: ObservedCluster) -> Iterator[Step]:
     name = desired.name
     network = _only("network", observed.networks, name)
     subnet = _only("subnet", observed.subnets, name)
     router = _only("router", observed.routers, name)
-    group = _only("security group", observed.groups, name)
+    # The interface of a router that was there carries the mark: it is what `down` detaches.
+    connected = [port.device for port in observed.ports if port.on_router and (port.marked or not desired.router)]
     if network is None:
         yield Step("create", "network", name, "there is none")
     if subnet is None:
@@ -274,18 +317,19 @@ def _plan_network(desired: DesiredState, observed: ObservedCluster) -> Iterator[
             f"change to {desired.cidr}",
             f"Write {subnet.cidr}, or remove the cluster with `provision down` first.",
         )
-    if router is None:
+    if desired.router:
+        if router or {port.device for port in observed.ports if port.on_router} - {desired.router}:
+            raise UsageError(
+                f"{desired.source}: network.router: the cluster has another router, and its nodes would be cut off",
+                "Remove network.router, or remove the cluster with `provision down` first.",
+            )
+    elif router is None:
         yield Step("create", "router", name, "connects the nodes to the outside")
     elif desired.external and router.external != desired.external:
         yield Step("update", "router", name, "its gateway is not on network.external", (router.id,))
-    if router is None or not any(port.on_router and port.device == router.id for port in observed.ports):
+    if (desired.router or (router.id if router else "")) not in connected:
         yield Step("attach", "router", name, "it is not connected to the subnet")
-    if group is None:
-        yield Step("create", "security group", name, "there is none")
-    rules = {rule for rule, _ in group.rules} if group else set()
-    if rules != desired.rules:
-        yield Step("update", "security group", name, _describe_difference(desired.rules, rules))
-    for kind, thing in (("network", network), ("subnet", subnet), ("router", router), ("security group", group)):
+    for kind, thing in (("network", network), ("subnet", subnet), ("router", router)):
         yield from _tag(kind, name, thing)
 
 
@@ -320,19 +364,39 @@ def _describe(rules: Sequence[Rule]) -> str:
 
 def _plan_access(desired: DesiredState, observed: ObservedCluster) -> Iterator[Step]:
     name = desired.name
-    port = _only("port", [port for port in observed.ports if port.marked], name)
-    floating = _only("floating IP", observed.floatings, name)
+    port = _only("port", [port for port in observed.ports if port.marked and not port.on_router], name)
     key = _only("key pair", observed.keys, name)
     if port is None:
         yield Step("create", "port", master_name(name), "the master's address, known before it boots")
-    if floating is None:
-        yield Step("create", "floating IP", name, "the Hub's address")
-    elif port is None or floating.port != port.id:
-        yield Step("attach", "floating IP", floating.address, "it does not lead to the master", (floating.id,))
+    yield from _plan_floating(desired, observed, port)
     yield from _tag("port", master_name(name), port)
-    yield from _tag("floating IP", name, floating)
     if key is None:
         yield Step("create", "key pair", key_name(name), "the operator's SSH key")
+
+
+def _plan_floating(desired: DesiredState, observed: ObservedCluster, port: Port | None) -> Iterator[Step]:
+    name = desired.name
+    floating = _only("floating IP", observed.floatings, name)
+    made_otherwise = floating is not None and (
+        not desired.has_floating or (floating.id != desired.floating if desired.floating else not floating.marked)
+    )
+    if floating is not None and made_otherwise:
+        raise UsageError(
+            f"{desired.source}: network.floating_ip: the cluster's address is {floating.address}, and the spec asks "
+            "for another",
+            "Write it as it was, or remove the cluster with `provision down` first.",
+        )
+    if not desired.has_floating:
+        return
+    if floating is None and not desired.floating:
+        yield Step("create", "floating IP", name, "the Hub's address")
+    elif floating is None:
+        why = "the Hub's address, which network.floating_ip names"
+        yield Step("attach", "floating IP", desired.floating_address, why, (desired.floating,))
+    elif port is None or floating.port != port.id:
+        yield Step("attach", "floating IP", floating.address, "it does not lead to the master", (floating.id,))
+    if floating is not None and floating.marked:
+        yield from _tag("floating IP", name, floating)
 
 
 def _plan_servers(desired: DesiredState, observed: ObservedCluster) -> Iterator[Step]:
@@ -420,11 +484,19 @@ def _must_configure(desired: DesiredState, server: Server, observed: ObservedClu
         return ""
     if server.accounts != desired.accounts:
         return "hub.users has changed"
-    if server.floating not in [floating.address for floating in observed.floatings]:
-        return "its floating IP has changed"
+    if server.floating != _address(desired, observed):
+        return "the Hub's address has changed"
     if server.certificate < desired.certificate:
         return f"the Hub's certificate is valid until {server.certificate or 'a day that is not noted'}"
     return ""
+
+
+def _address(desired: DesiredState, observed: ObservedCluster) -> str:
+    """Return where the Hub will be; empty: at a floating IP that is to be made."""
+    if observed.floatings:
+        return observed.floatings[0].address
+    port = observed.master_port
+    return desired.floating_address if desired.has_floating else port.address if port else ""
 
 
 def _create_servers(desired: DesiredState, missing: Sequence[str], replaced: set[str]) -> Iterator[Step]:

@@ -92,7 +92,7 @@ class Helpers:
     ensure_image: Callable[[], str]
     """Bakes and uploads the golden image if it is missing; returns its id."""
     readiness: Callable[[str], ReadinessWait]
-    """Makes the wait for the cluster at a floating IP."""
+    """Makes the wait for the cluster whose Hub is at an address."""
     configure: Callable[[LiveCluster], object]
     """Brings live nodes to the spec."""
     deliver: Callable[[LiveCluster], object]
@@ -151,7 +151,7 @@ class Up:
             plan = self.plan(desired, observed)
             stays = self.master_that_stays(plan, observed)
             if not plan and not stays and self.already_works(observed, desired):
-                return self.summary(observed.floatings[0].address, changed=False)
+                return self.summary(observed.address, changed=False)
             refuse_losses(plan, replace=replace, remove=self.remove, without_data=self.without_data)
             confirm(plan)
             # Whose it is can be told from now on, whatever interrupts this.
@@ -377,7 +377,7 @@ def helpers_for(
         )
 
     def works(observed: ObservedCluster) -> bool:
-        address = observed.floatings[0].address
+        address = observed.address
         servers = [server for server in observed.nodes if server.address]
         spark = ask_spark(cluster_dir, with_host_keys(cloud, cluster_dir, servers), address)
         return (

@@ -78,8 +78,8 @@ def _from_cloud(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster) -> O
         count=spec.workers.count,
         users=tuple(user.name for user in spec.hub.users),
         units=_units(spec),
-        floating=floating.address if floating else "",
-        attached=bool(floating and port and floating.port == port.id),
+        floating=observed.address,
+        attached=bool(port and floating.port == port.id if floating else observed.address),
         rules=tuple(sorted(wanted_rules(spec, spec.network.access or ()) - there)),
         ungrouped=tuple(
             each.name for each in servers if each.id in by_device and not groups & set(by_device[each.id].groups)

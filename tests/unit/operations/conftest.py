@@ -14,7 +14,7 @@ import pytest
 
 from provision.adapters import net
 from provision.adapters.cluster_dir import ClusterDir
-from provision.adapters.openstack.cloud import BusyError, External, Image
+from provision.adapters.openstack.cloud import BusyError, ExistingNetwork, ExistingSubnet, External, Image
 from provision.adapters.spark import SparkMaster
 from provision.base.errors import ProvisionError
 from provision.base.model import CloudProject, ClusterSpec, Flavor, WorkersSpec
@@ -63,7 +63,7 @@ class Thing:
     data: dict = None
 
 
-WRITES = ("create", "add", "delete", "tag", "set", "attach", "remove", "start")
+WRITES = ("create", "add", "delete", "tag", "set", "attach", "remove", "start", "mark")
 
 
 class FakeCloud:
@@ -135,6 +135,33 @@ class FakeCloud:
         return External("ext", (IPv4Network("172.29.0.0/24"),), "172.29.0.1") if name == "public" else None
 
     @request
+    def network(self, name):
+        found = [one for one in self.of("network") if name in {one.id, one.name}]
+        if not found:
+            return None
+        return ExistingNetwork(
+            found[0].id,
+            tuple(
+                ExistingSubnet(one.id, IPv4Network(one.data["cidr"]), one.data.get("dhcp", True), "172.30.0.1")
+                for one in self.of("subnet")
+                if one.data["network"] == found[0].id
+            ),
+        )
+
+    @request
+    def networks(self):
+        return tuple(one.name for one in self.of("network"))
+
+    @request
+    def router(self, name):
+        return next((one.id for one in self.of("router") if name in {one.id, one.name}), None)
+
+    @request
+    def floating(self, address):
+        found = (one for one in self.of("floating IP") if one.data["address"] == address)
+        return next((resources.Floating(one.id, **one.data, marked=False) for one in found), None)
+
+    @request
     def externals(self):
         return ("public",)
 
@@ -168,7 +195,14 @@ class FakeCloud:
 
         networks = mine("network")
         homes = {thing.id for thing in networks}
-        ports = [port for port in self.of("port") if port.data["network"] in homes]
+        groups = {thing.id for thing in mine("group")}
+        ports = [
+            port
+            for port in self.of("port")
+            if port.data["network"] in homes or (not homes and (port in mine("port") or groups & {*port.data["groups"]}))
+        ]
+        marked = {port.id for port in mine("port")}
+        floatings = mine("floating IP") or [one for one in self.of("floating IP") if one.data["port"] in marked]
         key = resources.key_name(name)
         return resources.ObservedCluster(
             networks=tuple(resources.Network(**self._base(one, name)) for one in networks),
@@ -181,7 +215,10 @@ class FakeCloud:
                 resources.Port(**self._base(one, name), **one.data, marked=one.description == resources.mark(name))
                 for one in ports
             ),
-            floatings=tuple(resources.Floating(**self._base(one, name), **one.data) for one in mine("floating IP")),
+            floatings=tuple(
+                resources.Floating(**self._base(one, name), **one.data, marked=one in mine("floating IP"))
+                for one in floatings
+            ),
             keys=(resources.KeyPair(key, self.keys[key]),) if key in self.keys else (),
             servers=self._servers(name),
         )
@@ -279,7 +316,11 @@ class FakeCloud:
             if port.data["network"] == network
         ):
             raise BusyError("the subnet has a router already")
-        self._port(network, device=router, owner="network:router_interface")
+        return self._port(network, device=router, owner="network:router_interface")
+
+    @request
+    def mark_port(self, port, name):
+        self.things[port].description = resources.mark(name)
 
     def _port(self, network, name="", description="", device="", owner="", groups=()):
         address = f"10.20.0.{len(self.of('port')) + 10}"
