@@ -185,8 +185,8 @@ def _networks(facts: HostFacts, wanted: tuple[IPv4Network, ...]) -> PreflightChe
         # Docker names its bridges so.
         if left := sorted({name for name in clashes.values() if name.startswith("br-")}):
             remedy = (
-                "If `docker network ls` shows whose network it is, remove that; if not, an engine that is gone has left "
-                "it: " + ", ".join(f"`sudo ip link delete {name}`" for name in left) + ". Then run this again."
+                "If `docker network ls` shows whose network it is, remove that; if not, an engine that is gone has "
+                "left it: " + ", ".join(f"`sudo ip link delete {name}`" for name in left) + ". Then run this again."
             )
         found = ", ".join(f"{other} ({name})" for other, name in clashes.items())
         return PreflightCheck("fail", "networks", f"already routed here: {found}", needed, remedy)

@@ -65,5 +65,6 @@ def test_each_problem_has_its_line_and_its_remedy(subject, change, level, remedy
 
 
 def test_our_own_running_stack_is_no_clash_with_itself() -> None:
-    running = replace(BARE, docker="28.0", compose="2.30", ports_taken=(5000,), networks=dict.fromkeys(WANTED, "br-0"), stack_running=True)
+    networks = dict.fromkeys(WANTED, "br-0")
+    running = replace(BARE, docker="28.0", compose="2.30", ports_taken=(5000,), networks=networks, stack_running=True)
     assert {check.level for check in judge(running, WANTED)} == {"ok"}
