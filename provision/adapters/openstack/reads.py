@@ -48,7 +48,6 @@ class ExistingSubnet:
     id: str
     cidr: IPv4Network
     dhcp: bool = True
-    gateway: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +151,7 @@ class Reads(Tags):
             if found is None:
                 return None
             subnets = [
-                ExistingSubnet(str(each.id), IPv4Network(each.cidr), bool(each.is_dhcp_enabled), each.gateway_ip or "")
+                ExistingSubnet(str(each.id), IPv4Network(each.cidr), bool(each.is_dhcp_enabled))
                 for each in network.subnets(network_id=found)
                 if each.ip_version == 4
             ]
@@ -281,7 +280,10 @@ class Reads(Tags):
                     for item in routers
                 ),
                 groups=tuple(resources.Group(**base("security group", item), rules=_rules(item)) for item in groups),
-                ports=tuple(_port(item, base("port", item), marked=bool(ours([item]))) for item in ports),
+                ports=tuple(
+                    _port(item, base("port", item), marked=item.description in (mark, resources.interface_mark(name)))
+                    for item in ports
+                ),
                 floatings=tuple(
                     _floating(item, base("floating IP", item), marked=item in floatings) for item in floatings or others
                 ),

@@ -71,10 +71,10 @@ class Writes(Tags):
             return str(self.connection.network.add_interface_to_router(router, subnet)["port_id"])
 
     @retry_transient
-    def mark_port(self, port: str, name: str) -> None:
+    def mark_interface(self, port: str, name: str) -> None:
         """Mark the port of a router that was there before the cluster, so that `down` detaches it."""
         with self.asking("marking the router's port"):
-            self.connection.network.update_port(port, description=resources.mark(name))
+            self.connection.network.update_port(port, description=resources.interface_mark(name))
 
     def create_group(self, name: str) -> str:
         """Create the nodes' security group, which allows all outgoing traffic and no incoming."""

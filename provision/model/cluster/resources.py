@@ -56,6 +56,11 @@ def mark(name: str) -> str:
     return f"provision cluster={name}"
 
 
+def interface_mark(name: str) -> str:
+    """Return the description of the port by which a router that was there before is on the cluster's network."""
+    return f"{mark(name)} router interface"
+
+
 def tags(name: str) -> tuple[str, ...]:
     """Return the tags that people and their tools can search for (`openstack network list --tags provision`)."""
     return ("provision", f"provision:cluster={name}")

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from provision.adapters.openstack.cloud import Cloud
     from provision.base.model import Role, Secrets
     from provision.base.progress import Progress
-    from provision.model.cluster.plan import DesiredState, Plan, Step
     from provision.model.cluster.resources import Kind, ObservedCluster
+    from provision.model.cluster.steps import DesiredState, Plan, Step
     from provision.operations.cluster.resolve import ResolvedSpec
 
 DELETION_TIMEOUT: Final = 300
@@ -185,7 +185,7 @@ class Apply:
         interface = next((port.id for port in self.observed.ports if port.on_router and port.device == router), "")
         interface = interface or self.cloud.add_interface(router, self._ids["subnet"])
         if self.desired.router:
-            self.cloud.mark_port(interface, self.desired.name)
+            self.cloud.mark_interface(interface, self.desired.name)
 
     def _create_group(self, _: Step) -> None:
         self._record("security group", self.cloud.create_group(self.desired.name))

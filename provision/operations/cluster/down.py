@@ -88,7 +88,8 @@ def remove_all(
     for server in observed.servers:
         progress.update(f"server {server.name}", "removed")
     groups, routers = {group.id for group in observed.groups}, {router.id for router in observed.routers}
-    for port in observed.ports:
+    # Those of routers last: a floating IP that stays needs its router until the master's port is gone.
+    for port in sorted(observed.ports, key=lambda port: port.on_router):
         if port.on_router and (port.marked or port.device in routers):
             remove("router interface", port.address, partial(cloud.remove_interface, port.device, port.id))
         elif port.marked or (groups and groups & set(port.groups)):

@@ -15,12 +15,13 @@ from provision.base.errors import UsageError
 from provision.base.model import Addresses
 from provision.clusterfile.loading import DEFAULT_SOURCE
 from provision.model.cluster import example
-from provision.model.cluster import plan as planning
-from provision.model.cluster.plan import DesiredState
+from provision.model.cluster.network_steps import wanted_rules
+from provision.model.cluster.plan import spec_hash
 from provision.model.cluster.quota import shortage
 from provision.model.cluster.render import node_context, user_data
 from provision.model.cluster.resources import fingerprint, master_name, users_hash
 from provision.model.cluster.sizing import size
+from provision.model.cluster.steps import DesiredState
 from provision.operations.packages.resolution import request
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
     from provision.adapters.openstack.cloud import Cloud
     from provision.base.model import CloudProject, ClusterSpec, Flavor, Role, Sizing
-    from provision.model.cluster.plan import Plan
     from provision.model.cluster.resources import ObservedCluster
+    from provision.model.cluster.steps import Plan
 
 GOLDEN: Final = "golden"
 
@@ -73,7 +74,7 @@ class ResolvedSpec:
             name=spec.name,
             cidr=str(spec.network.cidr),
             external=self.external.id,
-            rules=planning.wanted_rules(spec, self.access),
+            rules=wanted_rules(spec, self.access),
             network=self.there.network,
             subnet=self.there.subnet,
             router=self.there.router,
@@ -84,7 +85,7 @@ class ResolvedSpec:
             master_flavor=spec.master.flavor,
             worker_flavor=spec.workers.flavor,
             count=spec.workers.count,
-            spec=planning.spec_hash(spec, self.sizing, certificate),
+            spec=spec_hash(spec, self.sizing, certificate),
             packages=request(spec.packages),
             same_image=refresh or spec.image != GOLDEN,
             users=tuple(user.name for user in spec.hub.users),
@@ -133,16 +134,16 @@ def resolve(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster, source: 
     """Check everything in a spec that depends on the cloud. Raises UsageError that names the field."""
     flavors = cloud.flavors()
     sizing = size(spec, flavors, source)
-    there, gateway = ThingsThere(), ""
+    there = ThingsThere()
     if spec.network.existing:
         network, subnet = _find_network(cloud, spec, source)
         spec = replace(spec, network=replace(spec.network, cidr=subnet.cidr))
-        there, gateway = ThingsThere(network, subnet.id), subnet.gateway
+        there = ThingsThere(network, subnet.id)
     if spec.network.router:
         there = replace(there, router=_find_router(cloud, spec, source))
     if isinstance(spec.network.floating_ip, str):
         there = replace(there, floating=_find_floating(cloud, spec, observed, source))
-    external = _find_external(cloud, spec, source) if _needs_external(spec) else External("", (), gateway)
+    external = _find_external(cloud, spec, source) if _needs_external(spec) else External("")
     image = Image("") if spec.image == GOLDEN else _find_image(cloud, spec, source)
     _refuse_small_disks(spec, flavors, image, source)
     access = _find_access(cloud, spec, external, observed, source)
@@ -288,21 +289,26 @@ def _refuse_small_disks(spec: ClusterSpec, flavors: Mapping[str, Flavor], image:
         )
 
 
-def _target(cloud: Cloud, external: External, observed: ObservedCluster) -> str:
+def _target(cloud: Cloud, spec: ClusterSpec, external: External, observed: ObservedCluster) -> str:
     """Return the Hub's address, or one near where it will be, or else the address of the cloud's API."""
-    return observed.address or external.gateway or net.address_of(cloud.host()) or ""
+    if observed.address:
+        return observed.address
+    if isinstance(spec.network.floating_ip, str):
+        return spec.network.floating_ip
+    near = external.gateway if spec.network.floating_ip else str(spec.network.cidr[1])
+    return near or net.address_of(cloud.host()) or ""
 
 
 def _find_access(
     cloud: Cloud, spec: ClusterSpec, external: External, observed: ObservedCluster, source: str
 ) -> tuple[IPv4Network, ...]:
     """Return the ranges that are let in: the spec's, or this machine's address as the cloud sees it."""
-    target = _target(cloud, external, observed)
+    target = _target(cloud, spec, external, observed)
     own = net.source_address(target) if target else None
     if own is None:
-        field, name = ("external", spec.network.external) if external.id else ("existing", spec.network.existing)
+        field = "external" if external.id else "existing" if spec.network.existing else "cidr"
         raise UsageError(
-            f"{source}: network.{field}: this machine has no route to {target or cloud.host()}, where {name!r} is",
+            f"{source}: network.{field}: this machine has no route to {target or cloud.host()}, where the Hub will be",
             "`provision up` waits for the Hub there: connect this machine to that network.",
         )
     address = ipaddress.IPv4Address(own)

@@ -11,9 +11,10 @@ from provision.adapters.openstack.cloud import TransientError
 from provision.base.constants import LOCAL_CLOUD, SPARK_PAGES
 from provision.base.errors import UsageError
 from provision.model.cluster import resources
-from provision.model.cluster.plan import WaitingData, made_from_another
+from provision.model.cluster.plan import made_from_another
 from provision.model.cluster.plan import plan as make_plan
 from provision.model.cluster.render import hub_url
+from provision.model.cluster.steps import WaitingData
 from provision.operations.cluster.apply import Apply, made_from, master_metadata
 from provision.operations.cluster.configure import configure
 from provision.operations.cluster.nodes import ask_spark, make_live_cluster, with_host_keys
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
     from provision.adapters.openstack.cloud import Cloud
     from provision.base.model import ClusterSpec, Node
     from provision.base.progress import Progress
-    from provision.model.cluster.plan import DesiredState, Plan, Step
     from provision.model.cluster.resources import ObservedCluster
+    from provision.model.cluster.steps import DesiredState, Plan, Step
     from provision.operations.cluster.nodes import LiveCluster
 
 ATTEMPTS: Final = 4

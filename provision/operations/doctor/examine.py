@@ -18,7 +18,7 @@ from provision.base.errors import ProvisionError
 from provision.base.model import Addresses
 from provision.clusterfile.loading import DEFAULT_SOURCE
 from provision.model.cluster import console, example
-from provision.model.cluster.plan import wanted_rules
+from provision.model.cluster.network_steps import wanted_rules
 from provision.model.cluster.render import ROLES, public_context, units
 from provision.model.doctor.observed import ObservedNode, ObservedSparkCluster
 from provision.operations.cluster.nodes import UP_HINT, with_host_keys

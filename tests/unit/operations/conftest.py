@@ -17,7 +17,7 @@ from provision.adapters.cluster_dir import ClusterDir
 from provision.adapters.openstack.cloud import BusyError, ExistingNetwork, ExistingSubnet, External, Image
 from provision.adapters.spark import SparkMaster
 from provision.base.errors import ProvisionError
-from provision.base.model import CloudProject, ClusterSpec, Flavor, WorkersSpec
+from provision.base.model import CloudProject, ClusterSpec, Flavor, NetworkSpec, WorkersSpec
 from provision.base.progress import Silent
 from provision.model.cluster import resources
 from provision.operations.cluster.down import down
@@ -142,7 +142,7 @@ class FakeCloud:
         return ExistingNetwork(
             found[0].id,
             tuple(
-                ExistingSubnet(one.id, IPv4Network(one.data["cidr"]), one.data.get("dhcp", True), "172.30.0.1")
+                ExistingSubnet(one.id, IPv4Network(one.data["cidr"]), one.data.get("dhcp", True))
                 for one in self.of("subnet")
                 if one.data["network"] == found[0].id
             ),
@@ -196,11 +196,8 @@ class FakeCloud:
         networks = mine("network")
         homes = {thing.id for thing in networks}
         groups = {thing.id for thing in mine("group")}
-        ports = [
-            port
-            for port in self.of("port")
-            if port.data["network"] in homes or (not homes and (port in mine("port") or groups & {*port.data["groups"]}))
-        ]
+        own = [port for port in self.of("port") if port in mine("port") or groups & {*port.data["groups"]}]
+        ports = [port for port in self.of("port") if port.data["network"] in homes] if homes else own
         marked = {port.id for port in mine("port")}
         floatings = mine("floating IP") or [one for one in self.of("floating IP") if one.data["port"] in marked]
         key = resources.key_name(name)
@@ -212,7 +209,11 @@ class FakeCloud:
                 resources.Group(**self._base(one, name), rules=tuple(one.data["rules"])) for one in mine("group")
             ),
             ports=tuple(
-                resources.Port(**self._base(one, name), **one.data, marked=one.description == resources.mark(name))
+                resources.Port(
+                    **self._base(one, name),
+                    **one.data,
+                    marked=one.description in {resources.mark(name), resources.interface_mark(name)},
+                )
                 for one in ports
             ),
             floatings=tuple(
@@ -319,8 +320,8 @@ class FakeCloud:
         return self._port(network, device=router, owner="network:router_interface")
 
     @request
-    def mark_port(self, port, name):
-        self.things[port].description = resources.mark(name)
+    def mark_interface(self, port, name):
+        self.things[port].description = resources.interface_mark(name)
 
     def _port(self, network, name="", description="", device="", owner="", groups=()):
         address = f"10.20.0.{len(self.of('port')) + 10}"
@@ -449,6 +450,9 @@ class FakeCloud:
         if users():
             raise BusyError(f"{kind} is in use")
         del self.things[id]
+        for floating in self.of("floating IP"):
+            if floating.data["port"] == id:
+                floating.data["port"] = ""
 
 
 def readiness(cloud, spec):
@@ -606,7 +610,7 @@ def _machine(tmp_path, monkeypatch):
 
 @pytest.fixture
 def make_site():
-    def make(workers=2, name="analytics"):
+    def make(workers=2, name="analytics", network=None):
         cloud = FakeCloud()
         # Somebody else's things, some of them confusingly alike.
         cloud.add("network", name)
@@ -624,6 +628,7 @@ def make_site():
             "image": "img",
             "metadata": {resources.META_CLUSTER: "other", resources.META_ROLE: "worker"},
         }
-        return Site(cloud, ClusterSpec(name, workers=replace(WorkersSpec(), count=workers)))
+        spec = ClusterSpec(name, workers=replace(WorkersSpec(), count=workers), network=network or NetworkSpec())
+        return Site(cloud, spec)
 
     return make
