@@ -58,6 +58,8 @@ class MasterSpec:
     """The node that runs the Spark master, the Hub and every notebook's driver."""
 
     flavor: str = "m1.small"
+    zone: str = ""
+    """The availability zone; empty: the cloud's choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class WorkersSpec:
 
     count: int = 2
     flavor: str = "m1.small"
+    zone: str = ""
+    """The availability zone; empty: the cloud's choice."""
 
 
 @dataclass(frozen=True, slots=True)

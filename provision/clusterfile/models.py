@@ -148,6 +148,7 @@ class MasterModel(_Model):
     """The master's server."""
 
     flavor: Named = _DEFAULT.master.flavor
+    availability_zone: Named | None = None
 
 
 class WorkersModel(_Model):
@@ -155,6 +156,7 @@ class WorkersModel(_Model):
 
     count: StrictInt = _DEFAULT.workers.count
     flavor: Named = _DEFAULT.workers.flavor
+    availability_zone: Named | None = None
 
     @field_validator("count")
     @classmethod
@@ -285,8 +287,8 @@ def to_spec(model: ClusterModel, tls: Tls | None, packages: PackagesSpec | None 
             floating_ip=model.network.floating_ip,
             access=None if model.network.access is None else tuple(model.network.access),
         ),
-        master=MasterSpec(flavor=model.master.flavor),
-        workers=WorkersSpec(count=model.workers.count, flavor=model.workers.flavor),
+        master=MasterSpec(model.master.flavor, model.master.availability_zone or ""),
+        workers=WorkersSpec(model.workers.count, model.workers.flavor, model.workers.availability_zone or ""),
         spark=SparkSpec(
             app_cores=model.spark.app_cores,
             user_cores=model.spark.user_cores,

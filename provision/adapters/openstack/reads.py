@@ -158,6 +158,13 @@ class Reads(Tags):
         return ExistingNetwork(found, tuple(subnets))
 
     @retry_transient
+    def zones(self) -> frozenset[str]:
+        """Name the availability zones that servers can be put in."""
+        with self.asking("listing availability zones"):
+            listed = self.connection.compute.availability_zones()
+            return frozenset(str(each.name) for each in listed if each.state.get("available"))
+
+    @retry_transient
     def router(self, name: str) -> str | None:
         """Return the id of a router, by name or id. Raises UsageError when the name fits several."""
         with self.asking("looking for the router"):
@@ -356,6 +363,7 @@ class Reads(Tags):
             launched=bool(server.launched_at),
             address=addresses[0] if addresses else "",
             flavor=flavor,
+            zone=getattr(server, "availability_zone", None) or "",
             image=str((server.image or {}).get("id") or ""),
             spec=meta.get(resources.META_SPEC, ""),
             packages=meta.get(resources.META_PACKAGES, ""),

@@ -159,11 +159,12 @@ class Writes(Tags):
         network: Mapping[str, str],
         group: str,
         user_data: str,
+        zone: str = "",
         metadata: Mapping[str, str],
     ) -> None:
         """Create one VM, or all of `names` (`…-1` to `…-N`), in one request.
 
-        `network` is {"port": id} or {"uuid": id}; `flavor` is an id.
+        `network` is {"port": id} or {"uuid": id}; `flavor` is an id; an empty `zone` is the cloud's choice.
         """
         many = {"min_count": len(names), "max_count": len(names)} if len(names) > 1 else {}
         # Nova numbers the servers of a multi-create itself: NAME-1 to NAME-N.
@@ -180,6 +181,7 @@ class Writes(Tags):
                 config_drive=True,
                 metadata={resources.META_CLUSTER: name, resources.META_ROLE: role, **metadata},
                 **many,
+                **({"availability_zone": zone} if zone else {}),
             )
 
     def set_metadata(self, server: str, **metadata: str) -> None:

@@ -111,6 +111,10 @@ NOTES: Final[Mapping[str, Note]] = {
         "this machine alone", ([], ["10.20.0.128/25"], ["192.0.2.0/24", "192.0.2.7/32"]),
     ),
     "master.flavor": Note("text", "A flavor of the cloud with at least 1536 MiB of memory."),
+    "master.availability_zone": Note("text", "A node in another zone is replaced, if that is asked for.",
+        "the cloud's choice", ("",),
+    ),
+    "workers.availability_zone": Note("text", "All workers are in the same one.", "the cloud's choice", ("",)),
     "workers.count": Note("whole number", "How many workers there are.", "", (0, "two")),
     "workers.flavor": Note("text", "A flavor of the cloud with at least 1024 MiB of memory."),
     "spark.app_cores": Note(

@@ -164,8 +164,16 @@ def _choose_servers(names: Sequence[str], servers: Sequence[Server]) -> tuple[di
     return keep, sorted(rest, key=lambda server: natural(server.name))
 
 
-def _flavor(desired: DesiredState, server: Server) -> str:
-    return desired.master_flavor if server.role == "master" else desired.worker_flavor
+def _another_kind(desired: DesiredState, server: Server) -> str:
+    """Return how a server differs from what the spec asks for in flavor or zone; empty if it does not."""
+    master = server.role == "master"
+    flavor = desired.master_flavor if master else desired.worker_flavor
+    zone = desired.master_zone if master else desired.worker_zone
+    if server.flavor != flavor:
+        return f"it is a {server.flavor}, and the spec asks for {flavor}"
+    if zone and server.zone not in ("", zone):
+        return f"it is in availability zone {server.zone}, and the spec asks for {zone}"
+    return ""
 
 
 def _must_replace(desired: DesiredState, server: Server, observed: ObservedCluster) -> tuple[str, bool]:
@@ -176,8 +184,8 @@ def _must_replace(desired: DesiredState, server: Server, observed: ObservedClust
         return f"it is in ERROR: {server.fault or 'the cloud gave no reason'}", True
     if server.role == "master" and observed.master_port is None:
         return "its port was removed, and its address with it", True
-    if server.flavor != _flavor(desired, server):
-        return f"it is a {server.flavor}, and the spec asks for {_flavor(desired, server)}", True
+    if another := _another_kind(desired, server):
+        return another, True
     if desired.same_image and desired.image and server.image != desired.image:
         return "it was created from another image", True
     return "", False

@@ -242,6 +242,8 @@ class Server:
     address: str = ""
     flavor: str = ""
     """The flavor's name."""
+    zone: str = ""
+    """The availability zone that it is in; empty while it is in none."""
     image: str = ""
     """The image's id."""
     spec: str = ""

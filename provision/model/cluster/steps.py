@@ -111,6 +111,9 @@ class DesiredState:
     """Id of an existing floating IP; empty: one is created."""
     floating_address: str = ""
     """Its address."""
+    master_zone: str = ""
+    worker_zone: str = ""
+    """Availability zones; empty: the cloud's choice."""
     packages: str = ""
     """Digest of the request for packages (model/packages.py); empty: the spec asks for none."""
     same_image: bool = False

@@ -236,6 +236,7 @@ class Apply:
             network={"port": self._ids["port"]} if master else {"uuid": self._ids["network"]},
             group=self._ids["security group"],
             user_data=text,
+            zone=self.desired.master_zone if master else self.desired.worker_zone,
             metadata=metadata,
         )
 

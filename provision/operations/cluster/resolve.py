@@ -84,6 +84,8 @@ class ResolvedSpec:
             image=image or self.image,
             master_flavor=spec.master.flavor,
             worker_flavor=spec.workers.flavor,
+            master_zone=spec.master.zone,
+            worker_zone=spec.workers.zone,
             count=spec.workers.count,
             spec=spec_hash(spec, self.sizing, certificate),
             packages=request(spec.packages),
@@ -146,6 +148,7 @@ def resolve(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster, source: 
     external = _find_external(cloud, spec, source) if _needs_external(spec) else External("")
     image = Image("") if spec.image == GOLDEN else _find_image(cloud, spec, source)
     _refuse_small_disks(spec, flavors, image, source)
+    _check_zones(cloud, spec, source)
     access = _find_access(cloud, spec, external, observed, source)
     return ResolvedSpec(spec, source, flavors, sizing, external, access, image.id, there)
 
@@ -272,6 +275,19 @@ def _find_image(cloud: Cloud, spec: ClusterSpec, source: str) -> Image:
             "Use `image: golden`, or a name or id that `openstack image list` shows.",
         )
     return image
+
+
+def _check_zones(cloud: Cloud, spec: ClusterSpec, source: str) -> None:
+    asked = {"master": spec.master.zone, "workers": spec.workers.zone}
+    if not any(asked.values()):
+        return
+    known = cloud.zones()
+    for role, zone in asked.items():
+        if zone and zone not in known:
+            raise UsageError(
+                f"{source}: {role}.availability_zone: cloud {spec.cloud!r} has no availability zone {zone!r}",
+                f"It has: {', '.join(sorted(known)) or 'none'}.",
+            )
 
 
 def _refuse_small_disks(spec: ClusterSpec, flavors: Mapping[str, Flavor], image: Image, source: str) -> None:

@@ -162,6 +162,10 @@ class FakeCloud:
         return next((resources.Floating(one.id, **one.data, marked=False) for one in found), None)
 
     @request
+    def zones(self):
+        return frozenset({"nova", "hall-2"})
+
+    @request
     def externals(self):
         return ("public",)
 
@@ -242,6 +246,7 @@ class FakeCloud:
                     ),
                     flavor=vm["flavor"],
                     image=vm["image"],
+                    zone=vm.get("zone", ""),
                     spec=vm["metadata"].get(resources.META_SPEC, ""),
                     packages=vm["metadata"].get(resources.META_PACKAGES, ""),
                     smoke_tested=vm["metadata"].get(resources.META_SMOKE_TESTED, ""),
@@ -381,7 +386,7 @@ class FakeCloud:
         self.keys[resources.key_name(name)] = public_key
 
     @request
-    def create_servers(self, name, names, *, role, image, flavor, network, group, user_data, metadata):
+    def create_servers(self, name, names, *, role, image, flavor, network, group, user_data, metadata, zone=""):
         assert user_data.startswith("#cloud-config")
         assert resources.key_name(name) in self.keys
         assert image
@@ -395,6 +400,7 @@ class FakeCloud:
                 "launched": False,
                 "flavor": flavor.removeprefix("id-"),
                 "image": image,
+                "zone": zone or "nova",
                 "metadata": {resources.META_CLUSTER: name, resources.META_ROLE: role, **metadata},
             }
             if "port" in network:

@@ -358,3 +358,11 @@ def test_on_an_existing_network_a_clusters_ports_are_those_with_its_mark_or_its_
     assert [(each.id, each.marked) for each in seen.floatings] == [("f", False)]
     assert seen.address == "172.29.0.9"
     assert ("floating IP", "172.29.0.9") not in seen.listed()
+
+
+def test_zones_that_take_servers(cloud):
+    cloud.connection.compute.availability_zones = lambda: [
+        SimpleNamespace(name="nova", state={"available": True}),
+        SimpleNamespace(name="closed", state={"available": False}),
+    ]
+    assert cloud.zones() == {"nova"}

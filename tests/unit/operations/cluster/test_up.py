@@ -659,3 +659,19 @@ def test_what_is_not_there_or_cannot_be_used_is_refused_before_anything_is_made(
     assert "network." in caught.value.message
     assert hint in caught.value.hint
     assert not site.cloud.writes
+
+
+def test_nodes_are_put_into_their_zones_and_a_change_replaces_them(make_site):
+    site = make_site()
+    spec = replace(site.spec, master=replace(site.spec.master, zone="hall-2"))
+    with pytest.raises(UsageError, match="no availability zone 'hall-3'") as caught:
+        site.up(spec=replace(spec, workers=replace(spec.workers, zone="hall-3")))
+    assert "hall-2, nova" in caught.value.hint
+    assert not site.cloud.writes
+    site.up(spec=spec)
+    assert sorted(vm["zone"] for vm in site.cloud.vms.values() if "zone" in vm) == ["hall-2", "nova", "nova"]
+    assert not site.up(spec=spec).changed
+    # A spec that names no zone leaves nodes where they are.
+    site.assert_nothing_to_do()
+    with pytest.raises(UsageError, match="it is in availability zone nova, and the spec asks for hall-2"):
+        site.up(spec=replace(spec, workers=replace(spec.workers, zone="hall-2")))
