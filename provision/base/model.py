@@ -37,11 +37,18 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
-    """The network that is created for the cluster."""
+    """The cluster's network: one that is created for it, or one that is there."""
 
     cidr: IPv4Network = DEFAULT_CIDR
+    """The range of the subnet; of an existing network, the one that its cloud says."""
     external: str = "public"
-    """Name of the external network that the floating IP comes from."""
+    """Name of the external network that the floating IP comes from, and the router leads to."""
+    existing: str = ""
+    """Name or id of a network that is there, which the nodes are put on; empty: one is created, with a subnet."""
+    router: str = ""
+    """Name or id of a router that is there, for a network that is created; empty: one is created."""
+    floating_ip: bool | str = True
+    """The master's floating IP: a new one, none, or the address of one that the project has."""
     access: tuple[IPv4Network, ...] | None = None
     """Ranges that may reach the cluster; None means this machine only, as the cloud sees it."""
 
@@ -51,6 +58,8 @@ class MasterSpec:
     """The node that runs the Spark master, the Hub and every notebook's driver."""
 
     flavor: str = "m1.small"
+    zone: str = ""
+    """The availability zone; empty: the cloud's choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,8 @@ class WorkersSpec:
 
     count: int = 2
     flavor: str = "m1.small"
+    zone: str = ""
+    """The availability zone; empty: the cloud's choice."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from provision.adapters.cluster_dir import ClusterDir
     from provision.base.model import ClusterSpec
-    from provision.model.cluster.plan import Plan
     from provision.model.cluster.resources import ObservedCluster
+    from provision.model.cluster.steps import Plan
     from provision.operations.cluster.up import Summary
 
 _SIGNS = {"create": "+", "delete": "-", "remove": "-", "lose": "-", "carry": "<", "restore": ">"} | dict.fromkeys(

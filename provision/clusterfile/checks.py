@@ -36,6 +36,8 @@ def problems(model: ClusterModel) -> list[Problem]:
 
 
 def _network(network: NetworkModel, nodes: int) -> list[Problem]:
+    if network.existing:
+        return _existing_network(network) + _access(network)
     found = []
     where: Path = ("network", "cidr")
     for text, use in SPECIAL.items():
@@ -47,6 +49,18 @@ def _network(network: NetworkModel, nodes: int) -> list[Problem]:
         prefix = 32 - (nodes + OVERHEAD - 1).bit_length()
         wrong = f"{network.cidr} has room for {max(room, 0)} nodes, and the cluster has {nodes}"
         found.append(Problem(where, wrong, f"Use a /{prefix} or larger range."))
+    return found + _access(network)
+
+
+def _existing_network(network: NetworkModel) -> list[Problem]:
+    fix = "Remove it, or remove network.existing."
+    given = [name for name in ("cidr", "router") if name in network.model_fields_set]
+    why = {"cidr": "the range", "router": "the router"}
+    return [Problem(("network", name), f"an existing network has {why[name]} already", fix) for name in given]
+
+
+def _access(network: NetworkModel) -> list[Problem]:
+    found: list[Problem] = []
     if network.access is None:
         return found
     if not network.access:
@@ -57,7 +71,7 @@ def _network(network: NetworkModel, nodes: int) -> list[Problem]:
             same = f"{other} is listed twice" if one == other else f"{other} overlaps {one}"
             found.append(Problem(("network", "access", place), same, "Keep the wider one."))
     for place, allowed in enumerate(network.access):
-        if allowed.subnet_of(network.cidr):
+        if not network.existing and allowed.subnet_of(network.cidr):
             wrong = f"{allowed} lies inside network.cidr {network.cidr}"
             fix = "Access is for addresses outside the cluster: remove it, or choose another cidr."
             found.append(Problem(("network", "access", place), wrong, fix))

@@ -88,6 +88,14 @@ def _named(value: str) -> str:
     return value
 
 
+def _floating_ip(value: object) -> bool | str:
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, str):
+        raise Wrong(f"{_describe(value)} where an address belongs", "Write true, false, or a floating IP's address.")
+    return units.address(value)
+
+
 def _listed(value: object) -> object:
     # `packages:` with nothing below it, as a commented file leaves it, is an empty list.
     return [] if value is None else value
@@ -126,10 +134,13 @@ class TlsModel(_Model):
 
 
 class NetworkModel(_Model):
-    """The network that is created for the cluster."""
+    """The cluster's network: one that is created for it, or one that is there."""
 
     cidr: Range = _DEFAULT.network.cidr
     external: Named = _DEFAULT.network.external
+    existing: Named | None = None
+    router: Named | None = None
+    floating_ip: Annotated[bool | str, BeforeValidator(_floating_ip)] = _DEFAULT.network.floating_ip
     access: list[Range] | None = None
 
 
@@ -137,6 +148,7 @@ class MasterModel(_Model):
     """The master's server."""
 
     flavor: Named = _DEFAULT.master.flavor
+    availability_zone: Named | None = None
 
 
 class WorkersModel(_Model):
@@ -144,6 +156,7 @@ class WorkersModel(_Model):
 
     count: StrictInt = _DEFAULT.workers.count
     flavor: Named = _DEFAULT.workers.flavor
+    availability_zone: Named | None = None
 
     @field_validator("count")
     @classmethod
@@ -269,10 +282,13 @@ def to_spec(model: ClusterModel, tls: Tls | None, packages: PackagesSpec | None 
         network=NetworkSpec(
             cidr=model.network.cidr,
             external=model.network.external,
+            existing=model.network.existing or "",
+            router=model.network.router or "",
+            floating_ip=model.network.floating_ip,
             access=None if model.network.access is None else tuple(model.network.access),
         ),
-        master=MasterSpec(flavor=model.master.flavor),
-        workers=WorkersSpec(count=model.workers.count, flavor=model.workers.flavor),
+        master=MasterSpec(model.master.flavor, model.master.availability_zone or ""),
+        workers=WorkersSpec(model.workers.count, model.workers.flavor, model.workers.availability_zone or ""),
         spark=SparkSpec(
             app_cores=model.spark.app_cores,
             user_cores=model.spark.user_cores,

@@ -64,6 +64,13 @@ def duration_seconds(text: str) -> int:
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
+def address(text: str) -> str:
+    """Check an IPv4 address: `198.51.100.7`."""
+    if not _is_address(text) or ":" in text:
+        raise Wrong(f"{text!r} is not an IPv4 address", "Write true, false, or the address of a floating IP you have.")
+    return text
+
+
 def network(text: str) -> IPv4Network:
     """Turn `10.20.0.0/24` into a network; host bits must be clear."""
     if _is_address(text):

@@ -6,12 +6,21 @@ import ipaddress
 from urllib.parse import urlsplit
 
 from provision.adapters.openstack import config
-from provision.adapters.openstack.reads import External, Image, Reads
+from provision.adapters.openstack.reads import ExistingNetwork, ExistingSubnet, External, Image, Reads
 from provision.adapters.openstack.session import BusyError, TransientError, repeat, use_no_proxy
 from provision.adapters.openstack.writes import Writes
 from provision.base.constants import LOCAL_CLOUD
 
-__all__ = ["BusyError", "Cloud", "External", "Image", "TransientError", "connect"]
+__all__ = [
+    "BusyError",
+    "Cloud",
+    "ExistingNetwork",
+    "ExistingSubnet",
+    "External",
+    "Image",
+    "TransientError",
+    "connect",
+]
 
 
 class Cloud(Reads, Writes):

@@ -19,7 +19,7 @@ from provision.model.cluster import resources
 from provision.model.cluster.resources import NODES, ObservedCluster, Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from openstack.connection import Connection
@@ -39,6 +39,23 @@ class External:
     id: str
     ranges: tuple[IPv4Network, ...] = ()
     gateway: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingSubnet:
+    """An IPv4 subnet of a network that is there."""
+
+    id: str
+    cidr: IPv4Network
+    dhcp: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingNetwork:
+    """A network that is there, with its IPv4 subnets."""
+
+    id: str
+    subnets: tuple[ExistingSubnet, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +142,56 @@ class Reads(Tags):
         with self.asking("listing external networks"):
             return tuple(str(found.name) for found in self.connection.network.networks(is_router_external=True))
 
+    @retry_transient
+    def network(self, name: str) -> ExistingNetwork | None:
+        """Find a network that this project may use, by name or id. Raises UsageError when the name fits several."""
+        network = self.connection.network
+        with self.asking("looking for the network"):
+            found = self._one("network.existing", "networks", name, network.networks)
+            if found is None:
+                return None
+            subnets = [
+                ExistingSubnet(str(each.id), IPv4Network(each.cidr), bool(each.is_dhcp_enabled))
+                for each in network.subnets(network_id=found)
+                if each.ip_version == 4
+            ]
+        return ExistingNetwork(found, tuple(subnets))
+
+    @retry_transient
+    def zones(self) -> frozenset[str]:
+        """Name the availability zones that servers can be put in."""
+        with self.asking("listing availability zones"):
+            listed = self.connection.compute.availability_zones()
+            return frozenset(str(each.name) for each in listed if each.state.get("available"))
+
+    @retry_transient
+    def router(self, name: str) -> str | None:
+        """Return the id of a router, by name or id. Raises UsageError when the name fits several."""
+        with self.asking("looking for the router"):
+            return self._one("network.router", "routers", name, self.connection.network.routers)
+
+    def _one(self, field: str, kind: str, name: str, listed: Callable[..., Iterable[Any]]) -> str | None:
+        found = [str(each.id) for each in listed(name=name)] or [str(each.id) for each in listed(id=name)]
+        if len(found) > 1:
+            raise UsageError(
+                f"{field}: {len(found)} {kind} are called {name!r}",
+                f"Give the id of one instead of the name: {', '.join(sorted(found))}.",
+            )
+        return found[0] if found else None
+
+    @retry_transient
+    def networks(self) -> tuple[str, ...]:
+        """Name the networks that servers of this project can be put on."""
+        with self.asking("listing networks"):
+            return tuple(sorted({str(found.name) for found in self.connection.network.networks()}))
+
+    @retry_transient
+    def floating(self, address: str) -> resources.Floating | None:
+        """Find a floating IP of this project by its address."""
+        with self.asking("looking for the floating IP"):
+            found = [each for each in self.connection.network.ips(floating_ip_address=address) if self._ours(each)]
+            return _floating(found[0], {"id": found[0].id}, marked=False) if found else None
+
     def place(self) -> CloudProject:
         """Say which project of which cloud this is."""
         config = self.connection.config
@@ -197,6 +264,14 @@ class Reads(Tags):
             groups = ours(network.security_groups(**query))
             floatings = ours(network.ips(**query))
             ports = [port for network_ in networks for port in network.ports(network_id=network_.id)]
+            if groups and not networks:
+                # On a network that was there before: its other ports are none of ours.
+                mine = {group.id for group in groups}
+                everybodys = network.ports(project_id=self.connection.current_project_id)
+                ports = [port for port in everybodys if ours([port]) or mine & set(port.security_group_ids or ())]
+            marked = [port.id for port in ours(ports)]
+            # One that was there before the cluster has no mark.
+            others = [] if floatings else [each for port in marked for each in network.ips(port_id=port)]
             servers = self._servers(name)
             key = self._key(name)
             return ObservedCluster(
@@ -212,12 +287,12 @@ class Reads(Tags):
                     for item in routers
                 ),
                 groups=tuple(resources.Group(**base("security group", item), rules=_rules(item)) for item in groups),
-                ports=tuple(_port(item, base("port", item), marked=bool(ours([item]))) for item in ports),
+                ports=tuple(
+                    _port(item, base("port", item), marked=item.description in (mark, resources.interface_mark(name)))
+                    for item in ports
+                ),
                 floatings=tuple(
-                    resources.Floating(
-                        **base("floating IP", item), address=item.floating_ip_address, port=item.port_id or ""
-                    )
-                    for item in floatings
+                    _floating(item, base("floating IP", item), marked=item in floatings) for item in floatings or others
                 ),
                 keys=(resources.KeyPair(resources.key_name(name), key),) if key else (),
                 servers=servers,
@@ -288,6 +363,7 @@ class Reads(Tags):
             launched=bool(server.launched_at),
             address=addresses[0] if addresses else "",
             flavor=flavor,
+            zone=getattr(server, "availability_zone", None) or "",
             image=str((server.image or {}).get("id") or ""),
             spec=meta.get(resources.META_SPEC, ""),
             packages=meta.get(resources.META_PACKAGES, ""),
@@ -344,6 +420,10 @@ def _rules(group: Any) -> tuple[tuple[Rule | None, str], ...]:  # noqa: ANN401
         rule = Rule(int(ports[0]), int(ports[1]), peer) if plain and None not in ports else None
         found.append((rule, entry["id"]))
     return tuple(found)
+
+
+def _floating(item: Any, base: dict[str, Any], *, marked: bool) -> resources.Floating:  # noqa: ANN401
+    return resources.Floating(**base, address=item.floating_ip_address, port=item.port_id or "", marked=marked)
 
 
 def _port(port: Any, base: dict[str, Any], *, marked: bool) -> resources.Port:  # noqa: ANN401

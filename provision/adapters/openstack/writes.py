@@ -65,10 +65,16 @@ class Writes(Tags):
         with self.asking("moving the router's gateway"):
             self.connection.network.update_router(router, external_gateway_info={"network_id": external})
 
-    def add_interface(self, router: str, subnet: str) -> None:
-        """Put the subnet behind the router."""
+    def add_interface(self, router: str, subnet: str) -> str:
+        """Put the subnet behind the router; return the id of the router's port."""
         with self.asking("attaching the subnet to the router"):
-            self.connection.network.add_interface_to_router(router, subnet)
+            return str(self.connection.network.add_interface_to_router(router, subnet)["port_id"])
+
+    @retry_transient
+    def mark_interface(self, port: str, name: str) -> None:
+        """Mark the port of a router that was there before the cluster, so that `down` detaches it."""
+        with self.asking("marking the router's port"):
+            self.connection.network.update_port(port, description=resources.interface_mark(name))
 
     def create_group(self, name: str) -> str:
         """Create the nodes' security group, which allows all outgoing traffic and no incoming."""
@@ -153,11 +159,12 @@ class Writes(Tags):
         network: Mapping[str, str],
         group: str,
         user_data: str,
+        zone: str = "",
         metadata: Mapping[str, str],
     ) -> None:
         """Create one VM, or all of `names` (`…-1` to `…-N`), in one request.
 
-        `network` is {"port": id} or {"uuid": id}; `flavor` is an id.
+        `network` is {"port": id} or {"uuid": id}; `flavor` is an id; an empty `zone` is the cloud's choice.
         """
         many = {"min_count": len(names), "max_count": len(names)} if len(names) > 1 else {}
         # Nova numbers the servers of a multi-create itself: NAME-1 to NAME-N.
@@ -174,6 +181,7 @@ class Writes(Tags):
                 config_drive=True,
                 metadata={resources.META_CLUSTER: name, resources.META_ROLE: role, **metadata},
                 **many,
+                **({"availability_zone": zone} if zone else {}),
             )
 
     def set_metadata(self, server: str, **metadata: str) -> None:

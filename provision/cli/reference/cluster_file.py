@@ -45,6 +45,7 @@ image: golden
 network:
   cidr: 10.20.0.0/24
   external: public
+  floating_ip: true
   access: [192.0.2.0/24]
 master: {flavor: m1.small}
 workers: {count: 2, flavor: m1.small}
@@ -90,11 +91,30 @@ NOTES: Final[Mapping[str, Note]] = {
         ("10.20.0.1/24", "10.20.0.1", "10.20.0.0/29", "169.254.0.0/16", "fd00::/64"),
     ),
     "network.external": Note("text"),
+    "network.existing": Note(
+        "text", "The name or id of a network with one IPv4 subnet that has DHCP. The nodes are put on it, and it is "
+        "never changed or deleted; `cidr` and `router` are left out then. See [Networks of others]"
+        "(../how-to/existing-networks.md).", "a network and a subnet are made", ("",),
+    ),
+    "network.router": Note(
+        "text", "The name or id of a router of this project. The cluster's own network is connected to it, and it is "
+        "never deleted.", "one is made, with its gateway on `network.external`", ("",),
+    ),
+    "network.floating_ip": Note(
+        "`true`, `false`, or an address",
+        "`true` makes one for the master. `false` goes without: then this machine and people reach the master at its "
+        "own address. An address is that of a floating IP which this project has: it is used, and stays.", "",
+        (1, "172.29.0.300", "fd00::1"),
+    ),
     "network.access": Note(
         "list of IPv4 ranges", "Ranges inside `network.cidr`, and ranges that overlap each other, are refused.",
         "this machine alone", ([], ["10.20.0.128/25"], ["192.0.2.0/24", "192.0.2.7/32"]),
     ),
     "master.flavor": Note("text", "A flavor of the cloud with at least 1536 MiB of memory."),
+    "master.availability_zone": Note("text", "A node in another zone is replaced, if that is asked for.",
+        "the cloud's choice", ("",),
+    ),
+    "workers.availability_zone": Note("text", "All workers are in the same one.", "the cloud's choice", ("",)),
     "workers.count": Note("whole number", "How many workers there are.", "", (0, "two")),
     "workers.flavor": Note("text", "A flavor of the cloud with at least 1024 MiB of memory."),
     "spark.app_cores": Note(

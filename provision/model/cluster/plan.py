@@ -7,145 +7,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Final
 
-from provision.base.constants import PORTS
-from provision.base.errors import ProvisionError, UsageError
-from provision.model.cluster.resources import (
-    DEFAULT_ORIGIN,
-    NODES,
-    ObservedCluster,
-    Owned,
-    Rule,
-    Server,
-    key_name,
-    master_name,
-    natural,
-    worker_names,
-)
+from provision.model.cluster.network_steps import access_steps, network_steps
+from provision.model.cluster.resources import DEFAULT_ORIGIN, master_name, natural, worker_names
 from provision.model.cluster.statuses import BUILDING, STARTABLE, refuse_stuck
+from provision.model.cluster.steps import Plan, Step, WaitingData
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from ipaddress import IPv4Network
 
     from provision.base.model import ClusterSpec, Sizing
-
-Verb = Literal[
-    "wait",
-    "delete",
-    "remove",
-    "create",
-    "tag",
-    "attach",
-    "update",
-    "start",
-    "configure",
-    "install",
-    "carry",
-    "lose",
-    "restore",
-]
-_Any = TypeVar("_Any")
+    from provision.model.cluster.resources import ObservedCluster, Server
+    from provision.model.cluster.steps import DesiredState
 
 _CHANGED: Final = "the spec's Hub, access, Spark settings or flavors have changed"
 """Nodes carry only the hash of the spec that they were set up with: it tells that something changed, not what."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One change."""
-
-    verb: Verb
-    kind: str
-    """What is changed: `server`, `security group`; `data` for homes, /shared and the Hub's state."""
-    name: str
-    why: str
-    """The reason, as people read it."""
-    ids: tuple[str, ...] = ()
-    """Ids of the resources; of servers to be created, their names."""
-    destructive: bool = False
-    """Whether somebody's work may be lost: then the step needs consent of its own (`--replace`, `--remove`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The steps in their order; none if the cloud is as the spec asks."""
-
-    cluster: str
-    steps: tuple[Step, ...] = ()
-    notes: tuple[str, ...] = ()
-    """What else the user should know."""
-
-    def __bool__(self) -> bool:
-        return bool(self.steps)
-
-    def of(self, verb: Verb) -> tuple[Step, ...]:
-        """Return the steps of one kind."""
-        return tuple(step for step in self.steps if step.verb == verb)
-
-    @property
-    def destructive(self) -> tuple[Step, ...]:
-        """The steps that need `--replace`."""
-        return tuple(step for step in self.steps if step.destructive)
-
-    def as_data(self) -> dict[str, object]:
-        """Return the plan as `plan --json` prints it."""
-        return {
-            "cluster": self.cluster,
-            "nothing_to_do": not self.steps,
-            "steps": [asdict(step) for step in self.steps],
-            "notes": list(self.notes),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class WaitingData:
-    """Data of masters that were replaced, on this machine, and what is wished for that of the present one."""
-
-    servers: tuple[str, ...] = ()
-    """Ids of the servers whose data is complete here and was not restored, the oldest first."""
-    without: bool = False
-    """Whether a master may be replaced without its data (`--without-data`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class DesiredState:
-    """What the cloud has to hold: the spec with the cloud's ids and sizes."""
-
-    name: str
-    cidr: str
-    external: str
-    """The external network's id; empty while the cloud cannot be asked."""
-    rules: frozenset[Rule]
-    image: str
-    """The image's id; empty while the golden image is not on the cloud."""
-    master_flavor: str
-    worker_flavor: str
-    count: int
-    """The number of workers."""
-    spec: str
-    """Hash of the settings that nodes are configured with (spec_hash)."""
-    packages: str = ""
-    """Digest of the request for packages (model/packages.py); empty: the spec asks for none."""
-    same_image: bool = False
-    """Whether nodes of another image are replaced; a newer golden image alone is no reason, unless it is asked for."""
-    users: tuple[str, ...] = ()
-    """The notebook users' names."""
-    accounts: str = ""
-    """Hash of the users and what they may do (resources.users_hash)."""
-    origin: str = ""
-    """The name of the spec's file; empty for the default spec."""
-    certificate: str = ""
-    """The day (ISO 8601) until which the Hub's certificate has to be valid; empty if it is the user's own."""
-    source: str = field(default="cluster.yaml", compare=False)
-    """The spec's file, as errors name it."""
-
-    @property
-    def tested(self) -> str:
-        """What the smoke test has to have passed with: the settings, and the packages if there are any."""
-        return f"{self.spec}+{self.packages}" if self.packages else self.spec
 
 
 def made_from_another(desired: DesiredState, observed: ObservedCluster) -> str:
@@ -177,27 +55,6 @@ def spec_hash(spec: ClusterSpec, sizing: Sizing, certificate: str = "") -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def wanted_rules(spec: ClusterSpec, access: Sequence[IPv4Network]) -> frozenset[Rule]:
-    """Return the security group's rules: Spark's ports between the nodes, people's ports from the access ranges."""
-    retries = PORTS.retries
-    between = (
-        (PORTS.ssh, PORTS.ssh),
-        (PORTS.spark_master, PORTS.spark_master),
-        (PORTS.spark_worker, PORTS.spark_worker),
-        (PORTS.spark_worker_ui, PORTS.spark_worker_ui),
-        (PORTS.driver, PORTS.driver + retries),
-        (PORTS.driver_block_manager, PORTS.driver_block_manager + retries),
-        (PORTS.block_manager, PORTS.block_manager + retries),
-        (PORTS.nfs, PORTS.nfs),
-    )
-    people = (
-        (PORTS.ssh, PORTS.ssh),
-        (spec.hub.port, spec.hub.port),
-    )
-    rules = {Rule(first, last, NODES) for first, last in between}
-    return frozenset(rules | {Rule(first, last, str(peer)) for peer in access for first, last in people})
-
-
 def plan(desired: DesiredState, observed: ObservedCluster, data: WaitingData | None = None) -> Plan:
     """Plan the steps from the observed to the desired state; `data` is what waits to be restored.
 
@@ -207,7 +64,7 @@ def plan(desired: DesiredState, observed: ObservedCluster, data: WaitingData | N
     servers = [*_plan_servers(desired, observed)]
     carrying, restoring = _plan_data(desired, observed, data or WaitingData())
     steps = [*carrying, *(step for step in servers if step.verb in ("wait", "delete", "remove"))]
-    steps += [*_plan_network(desired, observed), *_plan_access(desired, observed)]
+    steps += [*network_steps(desired, observed), *access_steps(desired, observed)]
     steps += [*(step for step in servers if step.verb not in ("wait", "delete", "remove")), *restoring]
     return Plan(desired.name, tuple(steps))
 
@@ -244,95 +101,9 @@ def _obstacle(master: Server, observed: ObservedCluster) -> str:
     port = observed.master_port
     if port is None:
         return "the master's port was removed"
-    if not any(floating.port == port.id for floating in observed.floatings):
+    if observed.floatings and not any(floating.port == port.id for floating in observed.floatings):
         return "no floating IP leads to the master"
-    return ""
-
-
-def _only(kind: str, things: Sequence[_Any], cluster: str) -> _Any | None:
-    if len(things) > 1:
-        raise ProvisionError(
-            f"the cloud holds {len(things)} {kind}s that carry the mark of cluster {cluster}",
-            "Was `provision up` run on two machines at once? Remove one by hand, or everything with `provision down`.",
-        )
-    return things[0] if things else None
-
-
-def _plan_network(desired: DesiredState, observed: ObservedCluster) -> Iterator[Step]:
-    name = desired.name
-    network = _only("network", observed.networks, name)
-    subnet = _only("subnet", observed.subnets, name)
-    router = _only("router", observed.routers, name)
-    group = _only("security group", observed.groups, name)
-    if network is None:
-        yield Step("create", "network", name, "there is none")
-    if subnet is None:
-        yield Step("create", "subnet", name, f"{desired.cidr} for the nodes")
-    elif subnet.cidr != desired.cidr:
-        raise UsageError(
-            f"{desired.source}: network.cidr: the cluster lives in {subnet.cidr}, and a subnet's range cannot "
-            f"change to {desired.cidr}",
-            f"Write {subnet.cidr}, or remove the cluster with `provision down` first.",
-        )
-    if router is None:
-        yield Step("create", "router", name, "connects the nodes to the outside")
-    elif desired.external and router.external != desired.external:
-        yield Step("update", "router", name, "its gateway is not on network.external", (router.id,))
-    if router is None or not any(port.on_router and port.device == router.id for port in observed.ports):
-        yield Step("attach", "router", name, "it is not connected to the subnet")
-    if group is None:
-        yield Step("create", "security group", name, "there is none")
-    rules = {rule for rule, _ in group.rules} if group else set()
-    if rules != desired.rules:
-        yield Step("update", "security group", name, _describe_difference(desired.rules, rules))
-    for kind, thing in (("network", network), ("subnet", subnet), ("router", router), ("security group", group)):
-        yield from _tag(kind, name, thing)
-
-
-def _tag(kind: str, name: str, thing: Owned | None) -> Iterator[Step]:
-    if thing is not None and not thing.tagged:
-        yield Step("tag", kind, name, "its tags are missing", (thing.id,))
-
-
-def _describe_difference(desired: frozenset[Rule], existing: set[Rule | None]) -> str:
-    missing = sorted(desired - existing)
-    extra = sorted(rule for rule in existing - desired if rule is not None)
-    parts = []
-    if missing:
-        parts.append("open " + _describe(missing))
-    if extra:
-        parts.append("close " + _describe(extra))
-    if None in existing:
-        parts.append("remove rules that are not the cluster's")
-    return "; ".join(parts)
-
-
-def _describe(rules: Sequence[Rule]) -> str:
-    """Write rules in few words: the ports of each peer once, and peers with the same ports together."""
-    ports_of: dict[str, list[str]] = {}
-    for rule in rules:
-        ports_of.setdefault(rule.peer, []).append(rule.ports)
-    peers_of: dict[str, list[str]] = {}
-    for peer, ports in ports_of.items():
-        peers_of.setdefault(", ".join(ports), []).append(peer)
-    return " and ".join(f"{ports} from {', '.join(peers)}" for ports, peers in peers_of.items())
-
-
-def _plan_access(desired: DesiredState, observed: ObservedCluster) -> Iterator[Step]:
-    name = desired.name
-    port = _only("port", [port for port in observed.ports if port.marked], name)
-    floating = _only("floating IP", observed.floatings, name)
-    key = _only("key pair", observed.keys, name)
-    if port is None:
-        yield Step("create", "port", master_name(name), "the master's address, known before it boots")
-    if floating is None:
-        yield Step("create", "floating IP", name, "the Hub's address")
-    elif port is None or floating.port != port.id:
-        yield Step("attach", "floating IP", floating.address, "it does not lead to the master", (floating.id,))
-    yield from _tag("port", master_name(name), port)
-    yield from _tag("floating IP", name, floating)
-    if key is None:
-        yield Step("create", "key pair", key_name(name), "the operator's SSH key")
+    return "" if observed.address else "there is no floating IP"
 
 
 def _plan_servers(desired: DesiredState, observed: ObservedCluster) -> Iterator[Step]:
@@ -393,8 +164,16 @@ def _choose_servers(names: Sequence[str], servers: Sequence[Server]) -> tuple[di
     return keep, sorted(rest, key=lambda server: natural(server.name))
 
 
-def _flavor(desired: DesiredState, server: Server) -> str:
-    return desired.master_flavor if server.role == "master" else desired.worker_flavor
+def _another_kind(desired: DesiredState, server: Server) -> str:
+    """Return how a server differs from what the spec asks for in flavor or zone; empty if it does not."""
+    master = server.role == "master"
+    flavor = desired.master_flavor if master else desired.worker_flavor
+    zone = desired.master_zone if master else desired.worker_zone
+    if server.flavor != flavor:
+        return f"it is a {server.flavor}, and the spec asks for {flavor}"
+    if zone and server.zone not in ("", zone):
+        return f"it is in availability zone {server.zone}, and the spec asks for {zone}"
+    return ""
 
 
 def _must_replace(desired: DesiredState, server: Server, observed: ObservedCluster) -> tuple[str, bool]:
@@ -405,8 +184,8 @@ def _must_replace(desired: DesiredState, server: Server, observed: ObservedClust
         return f"it is in ERROR: {server.fault or 'the cloud gave no reason'}", True
     if server.role == "master" and observed.master_port is None:
         return "its port was removed, and its address with it", True
-    if server.flavor != _flavor(desired, server):
-        return f"it is a {server.flavor}, and the spec asks for {_flavor(desired, server)}", True
+    if another := _another_kind(desired, server):
+        return another, True
     if desired.same_image and desired.image and server.image != desired.image:
         return "it was created from another image", True
     return "", False
@@ -420,11 +199,19 @@ def _must_configure(desired: DesiredState, server: Server, observed: ObservedClu
         return ""
     if server.accounts != desired.accounts:
         return "hub.users has changed"
-    if server.floating not in [floating.address for floating in observed.floatings]:
-        return "its floating IP has changed"
+    if server.floating != _address(desired, observed):
+        return "the Hub's address has changed"
     if server.certificate < desired.certificate:
         return f"the Hub's certificate is valid until {server.certificate or 'a day that is not noted'}"
     return ""
+
+
+def _address(desired: DesiredState, observed: ObservedCluster) -> str:
+    """Return where the Hub will be; empty: at a floating IP that is to be made."""
+    if observed.floatings:
+        return observed.floatings[0].address
+    port = observed.master_port
+    return desired.floating_address if desired.has_floating else port.address if port else ""
 
 
 def _create_servers(desired: DesiredState, missing: Sequence[str], replaced: set[str]) -> Iterator[Step]:

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from provision.base.model import ClusterSpec, Flavor
-    from provision.model.cluster.plan import Plan
     from provision.model.cluster.resources import ObservedCluster
+    from provision.model.cluster.steps import Plan
 
 _RESOURCES = {
     "network": "networks",

@@ -30,7 +30,7 @@ META_ROLE: Final = "provision_role"
 META_SPEC: Final = "provision_spec"
 """Hash of the settings that a node was configured with (plan.spec_hash)."""
 META_FLOATING: Final = "provision_floating"
-"""On the master: the floating IP that its certificate is for."""
+"""On the master: the address of the Hub, which its certificate is for: the floating IP, or its own."""
 META_CERTIFICATE: Final = "provision_certificate"
 """On the master: the last day (ISO 8601) of the Hub's certificate that it was given."""
 META_PACKAGES: Final = "provision_packages"
@@ -54,6 +54,11 @@ VALUE_AT_MOST: Final = 255
 def mark(name: str) -> str:
     """Return the description that marks a Neutron resource as part of a cluster."""
     return f"provision cluster={name}"
+
+
+def interface_mark(name: str) -> str:
+    """Return the description of the port by which a router that was there before is on the cluster's network."""
+    return f"{mark(name)} router interface"
 
 
 def tags(name: str) -> tuple[str, ...]:
@@ -199,7 +204,7 @@ class Port(Owned):
 
     @property
     def on_router(self) -> bool:
-        """Whether it is a router's interface on the network."""
+        """Whether it is a router's interface on the network; `provision` marks that of a router which was there."""
         return self.owner.startswith(("network:router_interface", "network:ha_router_replicated_interface"))
 
 
@@ -210,6 +215,8 @@ class Floating(Owned):
     address: str = ""
     port: str = ""
     """Id of the port that it leads to; empty if it is detached."""
+    marked: bool = True
+    """Whether `provision` made it: the spec may name one that was there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +242,8 @@ class Server:
     address: str = ""
     flavor: str = ""
     """The flavor's name."""
+    zone: str = ""
+    """The availability zone that it is in; empty while it is in none."""
     image: str = ""
     """The image's id."""
     spec: str = ""
@@ -244,7 +253,7 @@ class Server:
     smoke_tested: str = ""
     """A master's META_SMOKE_TESTED."""
     floating: str = ""
-    """The floating IP that a master was configured for."""
+    """The address of the Hub that a master was configured for: a floating IP, or its own."""
     certificate: str = ""
     """A master's META_CERTIFICATE."""
     fault: str = ""
@@ -313,9 +322,10 @@ class ObservedCluster:
         for server in self.servers:
             yield "server", server.label
         for floating in self.floatings:
-            yield "floating IP", floating.address
+            if floating.marked:
+                yield "floating IP", floating.address
         for port in self.ports:
-            if port.marked:  # the others come and go with their servers and router
+            if port.marked and not port.on_router:  # the others come and go with their servers and router
                 yield "port", port.name
         for kind, things in (
             ("router", self.routers),
@@ -331,7 +341,16 @@ class ObservedCluster:
     @property
     def master_port(self) -> Port | None:
         """The port that was made for the master."""
-        return next((port for port in self.ports if port.marked), None)
+        return next((port for port in self.ports if port.marked and not port.on_router), None)
+
+    @property
+    def address(self) -> str:
+        """Where the Hub is: the floating IP, or the master's own address if it was made without one; empty: nowhere."""
+        if self.floatings:
+            return self.floatings[0].address
+        port = self.master_port
+        own = {server.floating for server in self.nodes if server.role == "master"}
+        return port.address if port and port.address in own else ""
 
     @property
     def nodes(self) -> tuple[Server, ...]:

@@ -75,7 +75,7 @@ class ObservedSparkCluster:
     units: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The units that a node of a role runs."""
     floating: str = ""
-    """The floating IP; empty if there is none."""
+    """The Hub's address: the floating IP, or the master's own if it was made without one; empty if there is none."""
     attached: bool = True
     """Whether it leads to the master."""
     rules: tuple[Rule, ...] = ()

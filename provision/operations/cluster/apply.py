@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from provision.adapters.openstack.cloud import Cloud
     from provision.base.model import Role, Secrets
     from provision.base.progress import Progress
-    from provision.model.cluster.plan import DesiredState, Plan, Step
     from provision.model.cluster.resources import Kind, ObservedCluster
+    from provision.model.cluster.steps import DesiredState, Plan, Step
     from provision.operations.cluster.resolve import ResolvedSpec
 
 DELETION_TIMEOUT: Final = 300
@@ -99,13 +99,19 @@ class Apply:
         if observed.master_port:
             self._ids["port"] = observed.master_port.id
             self._port_address = observed.master_port.address
+        # What was there before the cluster.
+        desired = self.desired
+        there = {"network": desired.network, "subnet": desired.subnet, "router": desired.router}
+        self._ids |= {kind: id for kind, id in there.items() if id}  # noqa: A001 - the cloud's own word
+        self._floating_address = self._floating_address or desired.floating_address
 
     @property
     def addresses(self) -> Addresses:
         """The master's two addresses. Raises ProvisionError while its port or floating IP does not exist."""
-        if not (self._port_address and self._floating_address):
+        hub = self._floating_address if self.desired.has_floating else self._port_address
+        if not (self._port_address and hub):
             raise ProvisionError("the master has no address yet", "Run the same command again.")
-        return Addresses(self._port_address, self._floating_address)
+        return Addresses(self._port_address, hub)
 
     @property
     def secrets(self) -> Secrets:
@@ -175,7 +181,11 @@ class Apply:
         self.cloud.set_gateway(step.ids[0], self.desired.external)
 
     def _attach_router(self, _: Step) -> None:
-        self.cloud.add_interface(self._ids["router"], self._ids["subnet"])
+        router = self._ids["router"]
+        interface = next((port.id for port in self.observed.ports if port.on_router and port.device == router), "")
+        interface = interface or self.cloud.add_interface(router, self._ids["subnet"])
+        if self.desired.router:
+            self.cloud.mark_interface(interface, self.desired.name)
 
     def _create_group(self, _: Step) -> None:
         self._record("security group", self.cloud.create_group(self.desired.name))
@@ -226,6 +236,7 @@ class Apply:
             network={"port": self._ids["port"]} if master else {"uuid": self._ids["network"]},
             group=self._ids["security group"],
             user_data=text,
+            zone=self.desired.master_zone if master else self.desired.worker_zone,
             metadata=metadata,
         )
 

@@ -81,14 +81,16 @@ def remove_all(
         progress.update(f"server {server.name}", "removing")
         if not server.deleting:
             _retry_while_busy(partial(cloud.delete_server, server.id), sleep)
-    for floating in observed.floatings:
+    # One that was there before leads nowhere as soon as the master's port is gone.
+    for floating in (each for each in observed.floatings if each.marked):
         remove("floating IP", floating.address, partial(cloud.delete, "floating IP", floating.id))
     await_deletion(cloud, name, [server.id for server in observed.servers], progress, sleep)
     for server in observed.servers:
         progress.update(f"server {server.name}", "removed")
     groups, routers = {group.id for group in observed.groups}, {router.id for router in observed.routers}
-    for port in observed.ports:
-        if port.on_router and port.device in routers:
+    # Those of routers last: a floating IP that stays needs its router until the master's port is gone.
+    for port in sorted(observed.ports, key=lambda port: port.on_router):
+        if port.on_router and (port.marked or port.device in routers):
             remove("router interface", port.address, partial(cloud.remove_interface, port.device, port.id))
         elif port.marked or (groups and groups & set(port.groups)):
             # Unmarked ports with our security group are Nova's, left behind by a server that failed while it was built.

@@ -148,7 +148,7 @@ def find_live_cluster(spec: ClusterSpec, source: str, cloud: Cloud | None = None
     observed = cloud.observe(spec.name)
     servers = [server for server in observed.nodes if server.address]
     has_master = any(server.role == "master" for server in servers)
-    if not has_master or not observed.master_port or not observed.floatings:
+    if not has_master or not observed.master_port or not observed.address:
         raise ProvisionError(f"there is no cluster {spec.name} on cloud {spec.cloud!r}", UP_HINT)
     if not cluster_dir.private_key.exists():
         raise ProvisionError(
@@ -156,7 +156,7 @@ def find_live_cluster(spec: ClusterSpec, source: str, cloud: Cloud | None = None
             "Copy the folder from the machine that made the cluster.",
         )
     resolved = resolve(cloud, spec, observed, source)
-    addresses = Addresses(observed.master_port.address, observed.floatings[0].address)
+    addresses = Addresses(observed.master_port.address, observed.address)
     nodes = with_host_keys(cloud, cluster_dir, servers)
     cluster = make_live_cluster(resolved, cluster_dir, nodes, addresses)
     return replace(cluster, made_from=made_from_another(resolved.desired_state(), observed))

@@ -9,9 +9,10 @@ from provision.adapters.cluster_dir import ClusterDir
 from provision.adapters.openstack.cloud import connect
 from provision.base.constants import LOCAL_CLOUD
 from provision.base.errors import ProvisionError
-from provision.model.cluster.plan import Plan, WaitingData, made_from_another
+from provision.model.cluster.plan import made_from_another
 from provision.model.cluster.plan import plan as make_plan
 from provision.model.cluster.resources import ObservedCluster
+from provision.model.cluster.steps import Plan, WaitingData
 from provision.model.localcloud.settings import FLAVORS
 from provision.operations.cluster.resolve import (
     GOLDEN,

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from provision.adapters import net
 from provision.adapters.cluster_dir import ClusterDir
 from provision.adapters.host.certificates import valid_until
-from provision.adapters.openstack.cloud import External, Image
+from provision.adapters.openstack.cloud import ExistingSubnet, External, Image
 from provision.base.errors import UsageError
 from provision.base.model import Addresses
 from provision.clusterfile.loading import DEFAULT_SOURCE
 from provision.model.cluster import example
-from provision.model.cluster import plan as planning
-from provision.model.cluster.plan import DesiredState
+from provision.model.cluster.network_steps import wanted_rules
+from provision.model.cluster.plan import spec_hash
 from provision.model.cluster.quota import shortage
 from provision.model.cluster.render import node_context, user_data
 from provision.model.cluster.resources import fingerprint, master_name, users_hash
 from provision.model.cluster.sizing import size
+from provision.model.cluster.steps import DesiredState
 from provision.operations.packages.resolution import request
 
 if TYPE_CHECKING:
@@ -29,10 +30,20 @@ if TYPE_CHECKING:
 
     from provision.adapters.openstack.cloud import Cloud
     from provision.base.model import CloudProject, ClusterSpec, Flavor, Role, Sizing
-    from provision.model.cluster.plan import Plan
     from provision.model.cluster.resources import ObservedCluster
+    from provision.model.cluster.steps import Plan
 
 GOLDEN: Final = "golden"
+
+
+@dataclass(frozen=True, slots=True)
+class ThingsThere:
+    """Ids of what the spec names that was there before the cluster: used, and never changed or deleted."""
+
+    network: str = ""
+    subnet: str = ""
+    router: str = ""
+    floating: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +56,12 @@ class ResolvedSpec:
     flavors: Mapping[str, Flavor]
     sizing: Sizing
     external: External
+    """Its id is empty where the cluster needs none."""
     access: tuple[IPv4Network, ...]
     """The ranges that may reach the cluster."""
     image: str
     """The image's id; empty for the golden image."""
+    there: ThingsThere = ThingsThere()
 
     def desired_state(self, image: str = "", *, refresh: bool = False) -> DesiredState:
         """Return the state that the plan has to reach; `image` is the golden image's id once it is known.
@@ -61,12 +74,20 @@ class ResolvedSpec:
             name=spec.name,
             cidr=str(spec.network.cidr),
             external=self.external.id,
-            rules=planning.wanted_rules(spec, self.access),
+            rules=wanted_rules(spec, self.access),
+            network=self.there.network,
+            subnet=self.there.subnet,
+            router=self.there.router,
+            has_floating=bool(spec.network.floating_ip),
+            floating=self.there.floating,
+            floating_address="" if isinstance(spec.network.floating_ip, bool) else spec.network.floating_ip,
             image=image or self.image,
             master_flavor=spec.master.flavor,
             worker_flavor=spec.workers.flavor,
+            master_zone=spec.master.zone,
+            worker_zone=spec.workers.zone,
             count=spec.workers.count,
-            spec=planning.spec_hash(spec, self.sizing, certificate),
+            spec=spec_hash(spec, self.sizing, certificate),
             packages=request(spec.packages),
             same_image=refresh or spec.image != GOLDEN,
             users=tuple(user.name for user in spec.hub.users),
@@ -115,24 +136,21 @@ def resolve(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster, source: 
     """Check everything in a spec that depends on the cloud. Raises UsageError that names the field."""
     flavors = cloud.flavors()
     sizing = size(spec, flavors, source)
-    external = cloud.external(spec.network.external)
-    if external is None:
-        known = ", ".join(cloud.externals()) or "none"
-        raise UsageError(
-            f"{source}: network.external: cloud {spec.cloud!r} has no external network {spec.network.external!r}",
-            f"It has: {known}.",
-        )
-    for taken in external.ranges:
-        if taken.overlaps(spec.network.cidr):
-            raise UsageError(
-                f"{source}: network.cidr: {spec.network.cidr} overlaps {taken} of external network "
-                f"{spec.network.external!r}: nodes could not reach it",
-                "Choose another range for the cluster.",
-            )
+    there = ThingsThere()
+    if spec.network.existing:
+        network, subnet = _find_network(cloud, spec, source)
+        spec = replace(spec, network=replace(spec.network, cidr=subnet.cidr))
+        there = ThingsThere(network, subnet.id)
+    if spec.network.router:
+        there = replace(there, router=_find_router(cloud, spec, source))
+    if isinstance(spec.network.floating_ip, str):
+        there = replace(there, floating=_find_floating(cloud, spec, observed, source))
+    external = _find_external(cloud, spec, source) if _needs_external(spec) else External("")
     image = Image("") if spec.image == GOLDEN else _find_image(cloud, spec, source)
     _refuse_small_disks(spec, flavors, image, source)
+    _check_zones(cloud, spec, source)
     access = _find_access(cloud, spec, external, observed, source)
-    return ResolvedSpec(spec, source, flavors, sizing, external, access, image.id)
+    return ResolvedSpec(spec, source, flavors, sizing, external, access, image.id, there)
 
 
 def resolve_without_cloud(spec: ClusterSpec, source: str, flavors: Iterable[Flavor]) -> ResolvedSpec:
@@ -173,6 +191,82 @@ def check_user_data(resolved: ResolvedSpec, plan: Plan) -> None:
             raise UsageError(f"{resolved.source}: {error.message}", error.hint) from None
 
 
+def _needs_external(spec: ClusterSpec) -> bool:
+    """Whether a floating IP or a router is made on the external network."""
+    return spec.network.floating_ip is True or not (spec.network.existing or spec.network.router)
+
+
+def _find_external(cloud: Cloud, spec: ClusterSpec, source: str) -> External:
+    external = cloud.external(spec.network.external)
+    if external is None:
+        known = ", ".join(cloud.externals()) or "none"
+        raise UsageError(
+            f"{source}: network.external: cloud {spec.cloud!r} has no external network {spec.network.external!r}",
+            f"It has: {known}.",
+        )
+    for taken in external.ranges:
+        if taken.overlaps(spec.network.cidr) and not (spec.network.existing and taken == spec.network.cidr):
+            raise UsageError(
+                f"{source}: network.cidr: {spec.network.cidr} overlaps {taken} of external network "
+                f"{spec.network.external!r}: nodes could not reach it",
+                "Choose another range for the cluster.",
+            )
+    return external
+
+
+def _find_network(cloud: Cloud, spec: ClusterSpec, source: str) -> tuple[str, ExistingSubnet]:
+    """Return the id of the existing network, and its subnet. Raises UsageError where nodes cannot live on it."""
+    name = spec.network.existing
+    where = f"{source}: network.existing: network {name!r}"
+    found = cloud.network(name)
+    if found is None:
+        raise UsageError(
+            f"{source}: network.existing: cloud {spec.cloud!r} has no network {name!r}",
+            f"It has: {', '.join(cloud.networks()) or 'none'}.",
+        )
+    if len(found.subnets) != 1:
+        ranges = ", ".join(str(each.cidr) for each in found.subnets) or "none"
+        raise UsageError(
+            f"{where} has {len(found.subnets)} IPv4 subnets ({ranges}), and the nodes have to be on the same one",
+            "Name a network with one IPv4 subnet, or remove network.existing: then `up` makes one.",
+        )
+    subnet = found.subnets[0]
+    if not subnet.dhcp:
+        raise UsageError(
+            f"{where}: its subnet {subnet.cidr} has no DHCP, by which nodes learn their address",
+            "Name a network that has it, or remove network.existing: then `up` makes one.",
+        )
+    return found.id, subnet
+
+
+def _find_router(cloud: Cloud, spec: ClusterSpec, source: str) -> str:
+    found = cloud.router(spec.network.router)
+    if found is None:
+        raise UsageError(
+            f"{source}: network.router: cloud {spec.cloud!r} has no router {spec.network.router!r} in this project",
+            "`openstack router list` shows those that there are; without network.router `up` makes one.",
+        )
+    return found
+
+
+def _find_floating(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster, source: str) -> str:
+    """Return the id of the floating IP that the spec names. Raises UsageError where it leads to something else."""
+    address = str(spec.network.floating_ip)
+    found = cloud.floating(address)
+    if found is None:
+        raise UsageError(
+            f"{source}: network.floating_ip: this project of cloud {spec.cloud!r} has no floating IP {address}",
+            "`openstack floating ip list` shows those that there are; `floating_ip: true` makes one.",
+        )
+    own = observed.master_port
+    if found.port and not (own and own.id == found.port):
+        raise UsageError(
+            f"{source}: network.floating_ip: {address} leads to another port, {found.port}, already",
+            "Name one that is free, or take it from there: `openstack floating ip unset --port` and its address.",
+        )
+    return found.id
+
+
 def _find_image(cloud: Cloud, spec: ClusterSpec, source: str) -> Image:
     image = cloud.image(spec.image)
     if image is None:
@@ -181,6 +275,19 @@ def _find_image(cloud: Cloud, spec: ClusterSpec, source: str) -> Image:
             "Use `image: golden`, or a name or id that `openstack image list` shows.",
         )
     return image
+
+
+def _check_zones(cloud: Cloud, spec: ClusterSpec, source: str) -> None:
+    asked = {"master": spec.master.zone, "workers": spec.workers.zone}
+    if not any(asked.values()):
+        return
+    known = cloud.zones()
+    for role, zone in asked.items():
+        if zone and zone not in known:
+            raise UsageError(
+                f"{source}: {role}.availability_zone: cloud {spec.cloud!r} has no availability zone {zone!r}",
+                f"It has: {', '.join(sorted(known)) or 'none'}.",
+            )
 
 
 def _refuse_small_disks(spec: ClusterSpec, flavors: Mapping[str, Flavor], image: Image, source: str) -> None:
@@ -198,22 +305,26 @@ def _refuse_small_disks(spec: ClusterSpec, flavors: Mapping[str, Flavor], image:
         )
 
 
-def _target(cloud: Cloud, external: External, observed: ObservedCluster) -> str:
+def _target(cloud: Cloud, spec: ClusterSpec, external: External, observed: ObservedCluster) -> str:
     """Return the Hub's address, or one near where it will be, or else the address of the cloud's API."""
-    floating = next((floating.address for floating in observed.floatings), "")
-    return floating or external.gateway or net.address_of(cloud.host()) or ""
+    if observed.address:
+        return observed.address
+    if isinstance(spec.network.floating_ip, str):
+        return spec.network.floating_ip
+    near = external.gateway if spec.network.floating_ip else str(spec.network.cidr[1])
+    return near or net.address_of(cloud.host()) or ""
 
 
 def _find_access(
     cloud: Cloud, spec: ClusterSpec, external: External, observed: ObservedCluster, source: str
 ) -> tuple[IPv4Network, ...]:
     """Return the ranges that are let in: the spec's, or this machine's address as the cloud sees it."""
-    target = _target(cloud, external, observed)
+    target = _target(cloud, spec, external, observed)
     own = net.source_address(target) if target else None
     if own is None:
+        field = "external" if external.id else "existing" if spec.network.existing else "cidr"
         raise UsageError(
-            f"{source}: network.external: this machine has no route to {target or cloud.host()}, where "
-            f"{spec.network.external!r} is",
+            f"{source}: network.{field}: this machine has no route to {target or cloud.host()}, where the Hub will be",
             "`provision up` waits for the Hub there: connect this machine to that network.",
         )
     address = ipaddress.IPv4Address(own)

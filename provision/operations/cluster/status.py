@@ -36,7 +36,7 @@ def hub_problem(spec: ClusterSpec, cluster_dir: ClusterDir, address: str, *, exp
 def status(cloud: Cloud, spec: ClusterSpec, cluster_dir: ClusterDir) -> dict[str, Any]:
     """Return the state as `status --json` prints it. `working`: the Hub answers, and every worker is registered."""
     observed = cloud.observe(spec.name)
-    address = next((floating.address for floating in observed.floatings), "")
+    address = observed.address
     has_key = cluster_dir.private_key.exists()
     reachable = [server for server in observed.nodes if server.address] if address and has_key else []
     spark = ask_spark(cluster_dir, with_host_keys(cloud, cluster_dir, reachable), address) if reachable else None

@@ -11,9 +11,10 @@ from provision.adapters.openstack.cloud import TransientError
 from provision.base.constants import LOCAL_CLOUD, SPARK_PAGES
 from provision.base.errors import UsageError
 from provision.model.cluster import resources
-from provision.model.cluster.plan import WaitingData, made_from_another
+from provision.model.cluster.plan import made_from_another
 from provision.model.cluster.plan import plan as make_plan
 from provision.model.cluster.render import hub_url
+from provision.model.cluster.steps import WaitingData
 from provision.operations.cluster.apply import Apply, made_from, master_metadata
 from provision.operations.cluster.configure import configure
 from provision.operations.cluster.nodes import ask_spark, make_live_cluster, with_host_keys
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
     from provision.adapters.openstack.cloud import Cloud
     from provision.base.model import ClusterSpec, Node
     from provision.base.progress import Progress
-    from provision.model.cluster.plan import DesiredState, Plan, Step
     from provision.model.cluster.resources import ObservedCluster
+    from provision.model.cluster.steps import DesiredState, Plan, Step
     from provision.operations.cluster.nodes import LiveCluster
 
 ATTEMPTS: Final = 4
@@ -92,7 +93,7 @@ class Helpers:
     ensure_image: Callable[[], str]
     """Bakes and uploads the golden image if it is missing; returns its id."""
     readiness: Callable[[str], ReadinessWait]
-    """Makes the wait for the cluster at a floating IP."""
+    """Makes the wait for the cluster whose Hub is at an address."""
     configure: Callable[[LiveCluster], object]
     """Brings live nodes to the spec."""
     deliver: Callable[[LiveCluster], object]
@@ -151,7 +152,7 @@ class Up:
             plan = self.plan(desired, observed)
             stays = self.master_that_stays(plan, observed)
             if not plan and not stays and self.already_works(observed, desired):
-                return self.summary(observed.floatings[0].address, changed=False)
+                return self.summary(observed.address, changed=False)
             refuse_losses(plan, replace=replace, remove=self.remove, without_data=self.without_data)
             confirm(plan)
             # Whose it is can be told from now on, whatever interrupts this.
@@ -377,7 +378,7 @@ def helpers_for(
         )
 
     def works(observed: ObservedCluster) -> bool:
-        address = observed.floatings[0].address
+        address = observed.address
         servers = [server for server in observed.nodes if server.address]
         spark = ask_spark(cluster_dir, with_host_keys(cloud, cluster_dir, servers), address)
         return (

@@ -18,7 +18,7 @@ from provision.base.errors import ProvisionError
 from provision.base.model import Addresses
 from provision.clusterfile.loading import DEFAULT_SOURCE
 from provision.model.cluster import console, example
-from provision.model.cluster.plan import wanted_rules
+from provision.model.cluster.network_steps import wanted_rules
 from provision.model.cluster.render import ROLES, public_context, units
 from provision.model.doctor.observed import ObservedNode, ObservedSparkCluster
 from provision.operations.cluster.nodes import UP_HINT, with_host_keys
@@ -78,8 +78,8 @@ def _from_cloud(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster) -> O
         count=spec.workers.count,
         users=tuple(user.name for user in spec.hub.users),
         units=_units(spec),
-        floating=floating.address if floating else "",
-        attached=bool(floating and port and floating.port == port.id),
+        floating=observed.address,
+        attached=bool(port and floating.port == port.id if floating else observed.address),
         rules=tuple(sorted(wanted_rules(spec, spec.network.access or ()) - there)),
         ungrouped=tuple(
             each.name for each in servers if each.id in by_device and not groups & set(by_device[each.id].groups)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from provision.adapters.openstack.cloud import Cloud
     from provision.base.model import ClusterSpec
     from provision.base.progress import Progress
-    from provision.model.cluster.plan import DesiredState
     from provision.model.cluster.resources import ObservedCluster
+    from provision.model.cluster.steps import DesiredState
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from provision.base.errors import UsageError
 from provision.cli.cluster import lines, show_summary, status, up
 from provision.cli.entry import main
 from provision.cli.terminal import TerminalProgress
-from provision.model.cluster.plan import Plan, Step
 from provision.model.cluster.resources import ObservedCluster
+from provision.model.cluster.steps import Plan, Step
 from provision.operations.cluster import up as operation
 from provision.operations.cluster.up import Summary
 from provision.operations.packages import resolution

@@ -23,6 +23,8 @@ BAD = {
     "access twice": ("name: a\nnetwork: {access: [1.2.3.0/24, 1.2.3.0/24]}", 2, ["access[1]", "twice"], "wider"),
     "access overlapping": ("name: a\nnetwork: {access: [1.2.3.0/24, 1.2.0.0/16]}", 2, ["overlaps"], "wider"),
     "access inside cidr": ("name: a\nnetwork: {access: [10.20.0.8/29]}", 2, ["inside network.cidr"], "outside"),
+    "an existing network has a range": ("name: a\nnetwork: {existing: t, cidr: 10.1.0.0/24}", 2, ["cidr"], "existing"),
+    "an existing network has a router": ("name: a\nnetwork: {existing: t, router: r}", 2, ["router"], "Remove it"),
     "no users": ("name: a\nhub: {users: []}", 2, ["hub.users", "nobody could log in"], "[alice]"),
     "a group is a user": (
         "name: a\nhub: {users: [b, {name: c, groups: [b]}]}",

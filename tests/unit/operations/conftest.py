@@ -14,10 +14,10 @@ import pytest
 
 from provision.adapters import net
 from provision.adapters.cluster_dir import ClusterDir
-from provision.adapters.openstack.cloud import BusyError, External, Image
+from provision.adapters.openstack.cloud import BusyError, ExistingNetwork, ExistingSubnet, External, Image
 from provision.adapters.spark import SparkMaster
 from provision.base.errors import ProvisionError
-from provision.base.model import CloudProject, ClusterSpec, Flavor, WorkersSpec
+from provision.base.model import CloudProject, ClusterSpec, Flavor, NetworkSpec, WorkersSpec
 from provision.base.progress import Silent
 from provision.model.cluster import resources
 from provision.operations.cluster.down import down
@@ -63,7 +63,7 @@ class Thing:
     data: dict = None
 
 
-WRITES = ("create", "add", "delete", "tag", "set", "attach", "remove", "start")
+WRITES = ("create", "add", "delete", "tag", "set", "attach", "remove", "start", "mark")
 
 
 class FakeCloud:
@@ -135,6 +135,37 @@ class FakeCloud:
         return External("ext", (IPv4Network("172.29.0.0/24"),), "172.29.0.1") if name == "public" else None
 
     @request
+    def network(self, name):
+        found = [one for one in self.of("network") if name in {one.id, one.name}]
+        if not found:
+            return None
+        return ExistingNetwork(
+            found[0].id,
+            tuple(
+                ExistingSubnet(one.id, IPv4Network(one.data["cidr"]), one.data.get("dhcp", True))
+                for one in self.of("subnet")
+                if one.data["network"] == found[0].id
+            ),
+        )
+
+    @request
+    def networks(self):
+        return tuple(one.name for one in self.of("network"))
+
+    @request
+    def router(self, name):
+        return next((one.id for one in self.of("router") if name in {one.id, one.name}), None)
+
+    @request
+    def floating(self, address):
+        found = (one for one in self.of("floating IP") if one.data["address"] == address)
+        return next((resources.Floating(one.id, **one.data, marked=False) for one in found), None)
+
+    @request
+    def zones(self):
+        return frozenset({"nova", "hall-2"})
+
+    @request
     def externals(self):
         return ("public",)
 
@@ -168,7 +199,11 @@ class FakeCloud:
 
         networks = mine("network")
         homes = {thing.id for thing in networks}
-        ports = [port for port in self.of("port") if port.data["network"] in homes]
+        groups = {thing.id for thing in mine("group")}
+        own = [port for port in self.of("port") if port in mine("port") or groups & {*port.data["groups"]}]
+        ports = [port for port in self.of("port") if port.data["network"] in homes] if homes else own
+        marked = {port.id for port in mine("port")}
+        floatings = mine("floating IP") or [one for one in self.of("floating IP") if one.data["port"] in marked]
         key = resources.key_name(name)
         return resources.ObservedCluster(
             networks=tuple(resources.Network(**self._base(one, name)) for one in networks),
@@ -178,10 +213,17 @@ class FakeCloud:
                 resources.Group(**self._base(one, name), rules=tuple(one.data["rules"])) for one in mine("group")
             ),
             ports=tuple(
-                resources.Port(**self._base(one, name), **one.data, marked=one.description == resources.mark(name))
+                resources.Port(
+                    **self._base(one, name),
+                    **one.data,
+                    marked=one.description in {resources.mark(name), resources.interface_mark(name)},
+                )
                 for one in ports
             ),
-            floatings=tuple(resources.Floating(**self._base(one, name), **one.data) for one in mine("floating IP")),
+            floatings=tuple(
+                resources.Floating(**self._base(one, name), **one.data, marked=one in mine("floating IP"))
+                for one in floatings
+            ),
             keys=(resources.KeyPair(key, self.keys[key]),) if key in self.keys else (),
             servers=self._servers(name),
         )
@@ -204,6 +246,7 @@ class FakeCloud:
                     ),
                     flavor=vm["flavor"],
                     image=vm["image"],
+                    zone=vm.get("zone", ""),
                     spec=vm["metadata"].get(resources.META_SPEC, ""),
                     packages=vm["metadata"].get(resources.META_PACKAGES, ""),
                     smoke_tested=vm["metadata"].get(resources.META_SMOKE_TESTED, ""),
@@ -279,7 +322,11 @@ class FakeCloud:
             if port.data["network"] == network
         ):
             raise BusyError("the subnet has a router already")
-        self._port(network, device=router, owner="network:router_interface")
+        return self._port(network, device=router, owner="network:router_interface")
+
+    @request
+    def mark_interface(self, port, name):
+        self.things[port].description = resources.interface_mark(name)
 
     def _port(self, network, name="", description="", device="", owner="", groups=()):
         address = f"10.20.0.{len(self.of('port')) + 10}"
@@ -339,7 +386,7 @@ class FakeCloud:
         self.keys[resources.key_name(name)] = public_key
 
     @request
-    def create_servers(self, name, names, *, role, image, flavor, network, group, user_data, metadata):
+    def create_servers(self, name, names, *, role, image, flavor, network, group, user_data, metadata, zone=""):
         assert user_data.startswith("#cloud-config")
         assert resources.key_name(name) in self.keys
         assert image
@@ -353,6 +400,7 @@ class FakeCloud:
                 "launched": False,
                 "flavor": flavor.removeprefix("id-"),
                 "image": image,
+                "zone": zone or "nova",
                 "metadata": {resources.META_CLUSTER: name, resources.META_ROLE: role, **metadata},
             }
             if "port" in network:
@@ -408,6 +456,9 @@ class FakeCloud:
         if users():
             raise BusyError(f"{kind} is in use")
         del self.things[id]
+        for floating in self.of("floating IP"):
+            if floating.data["port"] == id:
+                floating.data["port"] = ""
 
 
 def readiness(cloud, spec):
@@ -565,7 +616,7 @@ def _machine(tmp_path, monkeypatch):
 
 @pytest.fixture
 def make_site():
-    def make(workers=2, name="analytics"):
+    def make(workers=2, name="analytics", network=None):
         cloud = FakeCloud()
         # Somebody else's things, some of them confusingly alike.
         cloud.add("network", name)
@@ -583,6 +634,7 @@ def make_site():
             "image": "img",
             "metadata": {resources.META_CLUSTER: "other", resources.META_ROLE: "worker"},
         }
-        return Site(cloud, ClusterSpec(name, workers=replace(WorkersSpec(), count=workers)))
+        spec = ClusterSpec(name, workers=replace(WorkersSpec(), count=workers), network=network or NetworkSpec())
+        return Site(cloud, spec)
 
     return make

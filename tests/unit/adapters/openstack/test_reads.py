@@ -12,7 +12,7 @@ import requests
 from openstack import exceptions as sdk
 
 from provision.adapters.openstack import session
-from provision.adapters.openstack.cloud import Cloud, External, Image, TransientError
+from provision.adapters.openstack.cloud import Cloud, ExistingNetwork, ExistingSubnet, External, Image, TransientError
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import Flavor
 from provision.model.cluster import resources
@@ -310,3 +310,59 @@ def test_of_two_external_networks_of_one_name_none_is_taken_in_silence(cloud):
     assert "e1, e2" in caught.value.hint
     assert cloud.external("e2") == External("e2")
     assert cloud.external("other") is None
+
+
+def test_things_that_were_there_before_are_found_by_name_or_id(cloud):
+    network = cloud.connection.network
+    there = [SimpleNamespace(id=id_, name=name) for id_, name in (("n1", "team"), ("n2", "x"), ("n3", "x"))]
+
+    def listing(**query):
+        return [each for each in there if all(getattr(each, key) == value for key, value in query.items())]
+
+    network.networks = network.routers = listing
+    network.subnets = lambda network_id: [
+        SimpleNamespace(id="s4", ip_version=4, cidr="172.30.0.0/24", is_dhcp_enabled=True),
+        SimpleNamespace(id="s6", ip_version=6, cidr="fd00::/64", is_dhcp_enabled=True),
+    ]
+    found = ExistingNetwork("n1", (ExistingSubnet("s4", IPv4Network("172.30.0.0/24")),))
+    assert cloud.network("team") == cloud.network("n1") == found
+    assert cloud.network("other") is cloud.router("other") is None
+    assert cloud.router("team") == "n1"
+    with pytest.raises(UsageError, match=r"network\.existing: 2 networks are called 'x'") as caught:
+        cloud.network("x")
+    assert "n2, n3" in caught.value.hint
+    assert cloud.networks() == ("team", "x")
+
+
+def test_a_floating_ip_of_another_project_is_not_found(cloud):
+    assert cloud.floating("172.29.0.9") == resources.Floating("f", address="172.29.0.9", port="p", marked=False)
+    cloud.connection.network.ips = lambda **query: [thing(id="y", project_id="other")]
+    assert cloud.floating("172.29.0.9") is None
+
+
+def test_on_an_existing_network_a_clusters_ports_are_those_with_its_mark_or_its_group(cloud, answers):
+    network = cloud.connection.network
+    common = {"fixed_ips": [{"ip_address": "172.30.0.5"}], "network_id": "n1", "device_id": None, "device_owner": None}
+    ports = [
+        thing(id="master", security_group_ids=["g"], **common),
+        thing(id="worker", description="", security_group_ids=["g"], **common),
+        thing(id="theirs", description="", security_group_ids=["other"], **common),
+    ]
+    leads = thing(id="f", description="theirs", floating_ip_address="172.29.0.9", port_id="master")
+    network.networks = network.subnets = network.routers = lambda **query: []
+    network.ports = lambda project_id: ports
+    network.ips = lambda **query: [leads] if query.get("port_id") == "master" else []
+    answers["groups"] = [thing(id="g", security_group_rules=[])]
+    seen = cloud.observe("a")
+    assert [(port.id, port.marked) for port in seen.ports] == [("master", True), ("worker", False)]
+    assert [(each.id, each.marked) for each in seen.floatings] == [("f", False)]
+    assert seen.address == "172.29.0.9"
+    assert ("floating IP", "172.29.0.9") not in seen.listed()
+
+
+def test_zones_that_take_servers(cloud):
+    cloud.connection.compute.availability_zones = lambda: [
+        SimpleNamespace(name="nova", state={"available": True}),
+        SimpleNamespace(name="closed", state={"available": False}),
+    ]
+    assert cloud.zones() == {"nova"}

@@ -132,3 +132,11 @@ def test_what_is_in_use_is_busy(cloud, network):
     network.error = sdk.ConflictException("in use")
     with pytest.raises(BusyError, match="deleting the network: the cloud said: in use"):
         cloud.delete("network", "n")
+
+
+def test_an_interface_is_marked_by_its_own_words(cloud, network):
+    network.result = {"port_id": "leg"}
+    assert cloud.add_interface("r", "s") == "leg"
+    cloud.mark_interface("leg", "a")
+    assert network.calls[-1] == ("update_port", "leg", {"description": resources.interface_mark("a")})
+    assert resources.interface_mark("a") != MARK

@@ -31,9 +31,10 @@ from provision.base.errors import ProvisionError
 from provision.base.model import ClusterSpec, Flavor, HubSpec, NetworkSpec, User
 from provision.clusterfile.models import ClusterModel, to_spec
 from provision.model.cluster import resources
-from provision.model.cluster.plan import Plan, Step, WaitingData, plan, spec_hash, wanted_rules
+from provision.model.cluster.plan import plan, spec_hash
 from provision.model.cluster.sizing import size
-from provision.operations.cluster.resolve import ResolvedSpec
+from provision.model.cluster.steps import WaitingData
+from provision.operations.cluster.resolve import ResolvedSpec, ThingsThere
 
 TABLES = Path(__file__).parents[2] / "plans"
 FLAVORS = {flavor.name: flavor for flavor in (Flavor("m1.small", 1, 2048, 8), Flavor("m1.medium", 2, 4096, 16))}
@@ -55,6 +56,12 @@ def desired_state(fields, *, golden=GOLDEN, refresh=False):
         external=External(NETWORKS[spec.network.external]),
         access=spec.network.access or (THIS_MACHINE,),
         image=IMAGES[spec.image],
+        there=ThingsThere(
+            network="net-there" if spec.network.existing else "",
+            subnet="sub-there" if spec.network.existing else "",
+            router="rt-there" if spec.network.router else "",
+            floating="fip-there" if isinstance(spec.network.floating_ip, str) else "",
+        ),
     )
     return resolved.desired_state("" if IMAGES[spec.image] else golden, refresh=refresh)
 
@@ -166,49 +173,6 @@ def test_there_are_enough_tables():
     assert len(list(tables())) >= 60
 
 
-def test_a_plan_as_json():
-    made = Plan("a", (Step("start", "server", "a-master", "it is SHUTOFF", ("1",)),), ("look here",))
-    assert made.as_data() == {
-        "cluster": "a",
-        "nothing_to_do": False,
-        "steps": [
-            {
-                "verb": "start",
-                "kind": "server",
-                "name": "a-master",
-                "why": "it is SHUTOFF",
-                "ids": ("1",),
-                "destructive": False,
-            }
-        ],
-        "notes": ["look here"],
-    }
-    assert Plan("a").as_data()["nothing_to_do"] is True
-
-
-def test_destructive_steps():
-    keeps = Step("start", "server", "a-master", "it is SHUTOFF")
-    loses = Step("delete", "server", "a-worker-1", "it is in ERROR", destructive=True)
-    assert Plan("a", (keeps, loses)).destructive == (loses,)
-
-
-def test_rules_are_exactly_the_pinned_ports():
-    spec = ClusterSpec("a", hub=replace(HubSpec(), port=8443))
-    said = sorted(str(rule) for rule in wanted_rules(spec, [IPv4Network("192.0.2.0/24")]))
-    assert said == [
-        "2049 from nodes",
-        "22 from 192.0.2.0/24",
-        "22 from nodes",
-        "7077 from nodes",
-        "7078 from nodes",
-        "7100-7132 from nodes",
-        "7200-7232 from nodes",
-        "7300-7332 from nodes",
-        "8081 from nodes",
-        "8443 from 192.0.2.0/24",
-    ]
-
-
 def test_the_hash_follows_what_nodes_are_configured_with():
     flavors = {"m1.small": Flavor("m1.small", 1, 2048, 8)}
     spec = ClusterSpec("a")
@@ -227,14 +191,3 @@ def test_the_hash_follows_what_nodes_are_configured_with():
     assert len({one, *changed}) == 6
     # Who they are is a matter of DesiredState.accounts.
     assert one == spec_hash(replace(spec, hub=HubSpec(users=(User("bob", admin=True),))), sizing)
-
-
-def test_a_new_groups_rules_are_few_words():
-    access = [IPv4Network("192.0.2.0/24"), IPv4Network("198.51.100.7/32")]
-    rules = wanted_rules(ClusterSpec("a"), access)
-    made = plan(replace(DEFAULT, rules=rules), resources.ObservedCluster())
-    said = next(step.why for step in made.steps if (step.verb, step.kind) == ("update", "security group"))
-    assert "22, 443 from 192.0.2.0/24, 198.51.100.7/32" in said
-    assert said.count(" from ") == 2
-    for rule in rules:
-        assert rule.ports in said

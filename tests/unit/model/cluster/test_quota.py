@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from provision.base.model import ClusterSpec, Flavor, MasterSpec, WorkersSpec
-from provision.model.cluster.plan import Plan, Step
 from provision.model.cluster.quota import shortage
 from provision.model.cluster.resources import ObservedCluster, Server
+from provision.model.cluster.steps import Plan, Step
 
 FLAVORS = {"small": Flavor("small", 1, 2048, 8), "large": Flavor("large", 4, 8192, 8)}
 SPEC = ClusterSpec("a", master=MasterSpec("large"), workers=WorkersSpec(4, "small"))

@@ -6,8 +6,8 @@ import pytest
 
 from provision.base.errors import ProvisionError
 from provision.base.progress import Silent
-from provision.model.cluster.plan import Plan, Step
 from provision.model.cluster.resources import ObservedCluster
+from provision.model.cluster.steps import Plan, Step
 from provision.operations.cluster import apply
 from provision.operations.cluster.resolve import resolve
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from ipaddress import IPv4Network
 
@@ -578,3 +579,99 @@ def test_refused_before_any_change(make_site, case):
     assert caught.value.exit_code == 2
     assert site.cloud.writes == []
     assert not site.cluster_dir.folder.exists()
+
+
+def others_things(cloud):
+    """Put a network with a router, and a floating IP, there, as somebody else would; return what they are."""
+    network = cloud.add("network", "team")
+    cloud.add("subnet", "team", network=network, cidr="172.30.0.0/24")
+    router = cloud.add("router", "edge", external="ext")
+    cloud.add_port(network, device=router, owner="network:router_interface")
+    cloud.add("router", "spare", external="ext")
+    cloud.add("floating IP", "", address="172.29.0.77", port="")
+    return list(map(repr, cloud.things.values()))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        NetworkSpec(existing="team"),
+        NetworkSpec(existing="team", floating_ip=False),
+        NetworkSpec(floating_ip="172.29.0.77"),
+    ],
+)
+def test_what_was_there_before_is_used_and_stays_as_it_was(make_site, network):
+    up_and_down_with_others_things(make_site(network=network))
+
+
+@pytest.mark.parametrize(
+    "network", [NetworkSpec(existing="team", floating_ip="172.29.0.77"), NetworkSpec(router="spare", floating_ip=False)]
+)
+def test_killed_anywhere_what_was_there_before_stays_as_it_was(make_site, network):
+    for number in itertools.count(1):
+        site = make_site(network=network)
+        if up_and_down_with_others_things(site, die_at=number) < number:
+            break
+
+
+def up_and_down_with_others_things(site, die_at=0):
+    """Kill `up` at a request, run it again, then `down`; return how many requests the first one sent."""
+    cloud, network = site.cloud, site.spec.network
+    before = others_things(cloud)
+    with site.killed_at(die_at, late=die_at % 2):
+        site.up()
+    sent = cloud.calls
+    summary = site.up()
+    seen = cloud.observe(site.spec.name)
+    assert summary.hub_url == f"https://{seen.address}"
+    assert len(seen.networks) == (0 if network.existing else 1)
+    assert len(seen.routers) == (0 if network.existing or network.router else 1)
+    assert len(seen.nodes) == 3
+    assert not site.up().changed
+    site.down()
+    assert list(map(repr, cloud.things.values())) == before
+    assert [*cloud.vms] == ["vm-x"]
+    return sent
+
+
+WRONG_THERE = [
+    (NetworkSpec(existing="none"), "has no network 'none'", "team"),
+    (NetworkSpec(existing="two"), "2 IPv4 subnets", "one IPv4 subnet"),
+    (NetworkSpec(existing="static"), "has no DHCP", "Name a network that has it"),
+    (NetworkSpec(router="none"), "no router 'none'", "router list"),
+    (NetworkSpec(floating_ip="172.29.0.9"), "no floating IP 172.29.0.9", "floating ip list"),
+    (NetworkSpec(floating_ip="172.29.0.78"), "leads to another port", "one that is free"),
+]
+
+
+@pytest.mark.parametrize(("network", "message", "hint"), WRONG_THERE)
+def test_what_is_not_there_or_cannot_be_used_is_refused_before_anything_is_made(make_site, network, message, hint):
+    site = make_site(network=network)
+    others_things(site.cloud)
+    two, static = site.cloud.add("network", "two"), site.cloud.add("network", "static")
+    for cidr in ("10.1.0.0/24", "10.2.0.0/24"):
+        site.cloud.add("subnet", "", network=two, cidr=cidr)
+    site.cloud.add("subnet", "", network=static, cidr="10.3.0.0/24", dhcp=False)
+    site.cloud.add("floating IP", "", address="172.29.0.78", port=site.cloud.add_port(two))
+    with pytest.raises(UsageError) as caught:
+        site.up()
+    assert message in caught.value.message
+    assert "network." in caught.value.message
+    assert hint in caught.value.hint
+    assert not site.cloud.writes
+
+
+def test_nodes_are_put_into_their_zones_and_a_change_replaces_them(make_site):
+    site = make_site()
+    spec = replace(site.spec, master=replace(site.spec.master, zone="hall-2"))
+    with pytest.raises(UsageError, match="no availability zone 'hall-3'") as caught:
+        site.up(spec=replace(spec, workers=replace(spec.workers, zone="hall-3")))
+    assert "hall-2, nova" in caught.value.hint
+    assert not site.cloud.writes
+    site.up(spec=spec)
+    assert sorted(vm["zone"] for vm in site.cloud.vms.values() if "zone" in vm) == ["hall-2", "nova", "nova"]
+    assert not site.up(spec=spec).changed
+    # A spec that names no zone leaves nodes where they are.
+    site.assert_nothing_to_do()
+    with pytest.raises(UsageError, match="it is in availability zone nova, and the spec asks for hall-2"):
+        site.up(spec=replace(spec, workers=replace(spec.workers, zone="hall-2")))

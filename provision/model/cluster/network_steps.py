@@ -1,0 +1,186 @@
+"""Plan what nodes need to be reached: network, router, security group, the master's port, floating IP, key pair.
+
+What was there before the cluster is used as it is (docs/how-to/existing-networks.md): no step changes it, but those
+that attach it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from provision.base.constants import PORTS
+from provision.base.errors import ProvisionError, UsageError
+from provision.model.cluster.resources import NODES, Rule, key_name, master_name
+from provision.model.cluster.steps import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from ipaddress import IPv4Network
+
+    from provision.base.model import ClusterSpec
+    from provision.model.cluster.resources import Floating, ObservedCluster, Owned, Port
+    from provision.model.cluster.steps import DesiredState
+
+_Any = TypeVar("_Any")
+
+
+def wanted_rules(spec: ClusterSpec, access: Sequence[IPv4Network]) -> frozenset[Rule]:
+    """Return the security group's rules: Spark's ports between the nodes, people's ports from the access ranges."""
+    retries = PORTS.retries
+    between = (
+        (PORTS.ssh, PORTS.ssh),
+        (PORTS.spark_master, PORTS.spark_master),
+        (PORTS.spark_worker, PORTS.spark_worker),
+        (PORTS.spark_worker_ui, PORTS.spark_worker_ui),
+        (PORTS.driver, PORTS.driver + retries),
+        (PORTS.driver_block_manager, PORTS.driver_block_manager + retries),
+        (PORTS.block_manager, PORTS.block_manager + retries),
+        (PORTS.nfs, PORTS.nfs),
+    )
+    people = (
+        (PORTS.ssh, PORTS.ssh),
+        (spec.hub.port, spec.hub.port),
+    )
+    rules = {Rule(first, last, NODES) for first, last in between}
+    return frozenset(rules | {Rule(first, last, str(peer)) for peer in access for first, last in people})
+
+
+def _only(kind: str, things: Sequence[_Any], cluster: str) -> _Any | None:
+    if len(things) > 1:
+        raise ProvisionError(
+            f"the cloud holds {len(things)} {kind}s that carry the mark of cluster {cluster}",
+            "Was `provision up` run on two machines at once? Remove one by hand, or everything with `provision down`.",
+        )
+    return things[0] if things else None
+
+
+def network_steps(desired: DesiredState, observed: ObservedCluster) -> Iterator[Step]:
+    """Plan the network, its router and the security group."""
+    _refuse_another_network(desired, observed)
+    if not desired.network:
+        yield from _plan_own_network(desired, observed)
+    name = desired.name
+    group = _only("security group", observed.groups, name)
+    if group is None:
+        yield Step("create", "security group", name, "there is none")
+    rules = {rule for rule, _ in group.rules} if group else set()
+    if rules != desired.rules:
+        yield Step("update", "security group", name, _describe_difference(desired.rules, rules))
+    for kind, things in (
+        ("network", observed.networks),
+        ("subnet", observed.subnets),
+        ("router", observed.routers),
+        ("security group", observed.groups),
+    ):
+        yield from _tag(kind, name, things[0] if things else None)
+
+
+def _refuse_another_network(desired: DesiredState, observed: ObservedCluster) -> None:
+    """Raise UsageError where the spec puts a cluster that exists on another network: its nodes cannot move."""
+    port, own = observed.master_port, {network.id for network in observed.networks}
+    if desired.network and own:
+        lives, fix = "in a network of its own", "Remove network.existing"
+    elif port and port.network not in (own or {desired.network}):
+        lives, fix = f"in network {port.network}", f"Write `existing: {port.network}`"
+    else:
+        return
+    raise UsageError(
+        f"{desired.source}: network.existing: the cluster lives {lives}, and its nodes cannot move to another",
+        f"{fix}, or remove the cluster with `provision down` first.",
+    )
+
+
+def _plan_own_network(desired: DesiredState, observed: ObservedCluster) -> Iterator[Step]:
+    name = desired.name
+    network = _only("network", observed.networks, name)
+    subnet = _only("subnet", observed.subnets, name)
+    router = _only("router", observed.routers, name)
+    # The interface of a router that was there carries the mark: it is what `down` detaches.
+    connected = [port.device for port in observed.ports if port.on_router and (port.marked or not desired.router)]
+    if network is None:
+        yield Step("create", "network", name, "there is none")
+    if subnet is None:
+        yield Step("create", "subnet", name, f"{desired.cidr} for the nodes")
+    elif subnet.cidr != desired.cidr:
+        raise UsageError(
+            f"{desired.source}: network.cidr: the cluster lives in {subnet.cidr}, and a subnet's range cannot "
+            f"change to {desired.cidr}",
+            f"Write {subnet.cidr}, or remove the cluster with `provision down` first.",
+        )
+    if desired.router:
+        if router or {port.device for port in observed.ports if port.on_router} - {desired.router}:
+            raise UsageError(
+                f"{desired.source}: network.router: the cluster has another router, and its nodes would be cut off",
+                "Remove network.router, or remove the cluster with `provision down` first.",
+            )
+    elif router is None:
+        yield Step("create", "router", name, "connects the nodes to the outside")
+    elif desired.external and router.external != desired.external:
+        yield Step("update", "router", name, "its gateway is not on network.external", (router.id,))
+    if (desired.router or (router.id if router else "")) not in connected:
+        yield Step("attach", "router", name, "it is not connected to the subnet")
+
+
+def _tag(kind: str, name: str, thing: Owned | None) -> Iterator[Step]:
+    if thing is not None and not thing.tagged:
+        yield Step("tag", kind, name, "its tags are missing", (thing.id,))
+
+
+def _describe_difference(desired: frozenset[Rule], existing: set[Rule | None]) -> str:
+    missing = sorted(desired - existing)
+    extra = sorted(rule for rule in existing - desired if rule is not None)
+    parts = []
+    if missing:
+        parts.append("open " + _describe(missing))
+    if extra:
+        parts.append("close " + _describe(extra))
+    if None in existing:
+        parts.append("remove rules that are not the cluster's")
+    return "; ".join(parts)
+
+
+def _describe(rules: Sequence[Rule]) -> str:
+    """Write rules in few words: the ports of each peer once, and peers with the same ports together."""
+    ports_of: dict[str, list[str]] = {}
+    for rule in rules:
+        ports_of.setdefault(rule.peer, []).append(rule.ports)
+    peers_of: dict[str, list[str]] = {}
+    for peer, ports in ports_of.items():
+        peers_of.setdefault(", ".join(ports), []).append(peer)
+    return " and ".join(f"{ports} from {', '.join(peers)}" for ports, peers in peers_of.items())
+
+
+def access_steps(desired: DesiredState, observed: ObservedCluster) -> Iterator[Step]:
+    """Plan the master's port, the Hub's address and the key pair."""
+    name = desired.name
+    port = _only("port", [port for port in observed.ports if port.marked and not port.on_router], name)
+    key = _only("key pair", observed.keys, name)
+    if port is None:
+        yield Step("create", "port", master_name(name), "the master's address, known before it boots")
+    floating = _only("floating IP", observed.floatings, name)
+    yield from _plan_floating(desired, floating, port)
+    yield from _tag("port", master_name(name), port)
+    yield from _tag("floating IP", name, floating if floating and floating.marked else None)
+    if key is None:
+        yield Step("create", "key pair", key_name(name), "the operator's SSH key")
+
+
+def _plan_floating(desired: DesiredState, floating: Floating | None, port: Port | None) -> Iterator[Step]:
+    made_otherwise = floating is not None and (
+        not desired.has_floating or (floating.id != desired.floating if desired.floating else not floating.marked)
+    )
+    if floating is not None and made_otherwise:
+        raise UsageError(
+            f"{desired.source}: network.floating_ip: the cluster's address is {floating.address}, and the spec asks "
+            "for another",
+            "Write it as it was, or remove the cluster with `provision down` first.",
+        )
+    if not desired.has_floating:
+        return
+    if floating is None and not desired.floating:
+        yield Step("create", "floating IP", desired.name, "the Hub's address")
+    elif floating is None:
+        why = "the Hub's address, which network.floating_ip names"
+        yield Step("attach", "floating IP", desired.floating_address, why, (desired.floating,))
+    elif port is None or floating.port != port.id:
+        yield Step("attach", "floating IP", floating.address, "it does not lead to the master", (floating.id,))

@@ -1,0 +1,135 @@
+"""Steps of a plan, and the states that they lead from and to, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from provision.model.cluster.resources import Rule
+
+Verb = Literal[
+    "wait",
+    "delete",
+    "remove",
+    "create",
+    "tag",
+    "attach",
+    "update",
+    "start",
+    "configure",
+    "install",
+    "carry",
+    "lose",
+    "restore",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change."""
+
+    verb: Verb
+    kind: str
+    """What is changed: `server`, `security group`; `data` for homes, /shared and the Hub's state."""
+    name: str
+    why: str
+    """The reason, as people read it."""
+    ids: tuple[str, ...] = ()
+    """Ids of the resources; of servers to be created, their names."""
+    destructive: bool = False
+    """Whether somebody's work may be lost: then the step needs consent of its own (`--replace`, `--remove`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The steps in their order; none if the cloud is as the spec asks."""
+
+    cluster: str
+    steps: tuple[Step, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What else the user should know."""
+
+    def __bool__(self) -> bool:
+        return bool(self.steps)
+
+    def of(self, verb: Verb) -> tuple[Step, ...]:
+        """Return the steps of one kind."""
+        return tuple(step for step in self.steps if step.verb == verb)
+
+    @property
+    def destructive(self) -> tuple[Step, ...]:
+        """The steps that need `--replace`."""
+        return tuple(step for step in self.steps if step.destructive)
+
+    def as_data(self) -> dict[str, object]:
+        """Return the plan as `plan --json` prints it."""
+        return {
+            "cluster": self.cluster,
+            "nothing_to_do": not self.steps,
+            "steps": [asdict(step) for step in self.steps],
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingData:
+    """Data of masters that were replaced, on this machine, and what is wished for that of the present one."""
+
+    servers: tuple[str, ...] = ()
+    """Ids of the servers whose data is complete here and was not restored, the oldest first."""
+    without: bool = False
+    """Whether a master may be replaced without its data (`--without-data`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredState:
+    """What the cloud has to hold: the spec with the cloud's ids and sizes."""
+
+    name: str
+    cidr: str
+    external: str
+    """The external network's id; empty while the cloud cannot be asked."""
+    rules: frozenset[Rule]
+    image: str
+    """The image's id; empty while the golden image is not on the cloud."""
+    master_flavor: str
+    worker_flavor: str
+    count: int
+    """The number of workers."""
+    spec: str
+    """Hash of the settings that nodes are configured with (spec_hash)."""
+    network: str = ""
+    """Id of an existing network; empty: one is created."""
+    subnet: str = ""
+    """Id of its subnet."""
+    router: str = ""
+    """Id of an existing router; empty: one is created."""
+    has_floating: bool = True
+    """Whether the master has a floating IP."""
+    floating: str = ""
+    """Id of an existing floating IP; empty: one is created."""
+    floating_address: str = ""
+    """Its address."""
+    master_zone: str = ""
+    worker_zone: str = ""
+    """Availability zones; empty: the cloud's choice."""
+    packages: str = ""
+    """Digest of the request for packages (model/packages.py); empty: the spec asks for none."""
+    same_image: bool = False
+    """Whether nodes of another image are replaced; a newer golden image alone is no reason, unless it is asked for."""
+    users: tuple[str, ...] = ()
+    """The notebook users' names."""
+    accounts: str = ""
+    """Hash of the users and what they may do (resources.users_hash)."""
+    origin: str = ""
+    """The name of the spec's file; empty for the default spec."""
+    certificate: str = ""
+    """The day (ISO 8601) until which the Hub's certificate has to be valid; empty if it is the user's own."""
+    source: str = field(default="cluster.yaml", compare=False)
+    """The spec's file, as errors name it."""
+
+    @property
+    def tested(self) -> str:
+        """What the smoke test has to have passed with: the settings, and the packages if there are any."""
+        return f"{self.spec}+{self.packages}" if self.packages else self.spec
