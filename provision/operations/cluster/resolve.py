@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,7 +19,7 @@ from provision.model.cluster import example
 from provision.model.cluster import plan as planning
 from provision.model.cluster.plan import DesiredState
 from provision.model.cluster.quota import shortage
-from provision.model.cluster.render import node_context, user_data
+from provision.model.cluster.render import login_settings, node_context, user_data
 from provision.model.cluster.resources import fingerprint, master_name, users_hash
 from provision.model.cluster.sizing import size
 from provision.operations.packages.resolution import request
@@ -49,6 +50,8 @@ class ResolvedSpec:
     """The ranges that may reach the cluster."""
     image: str
     """The image's id; empty for the golden image."""
+    login_secret: str = ""
+    """What the Hub shows to the login server of hub.login."""
 
     def desired_state(self, image: str = "", *, refresh: bool = False) -> DesiredState:
         """Return the state that the plan has to reach; `image` is the golden image's id once it is known.
@@ -57,6 +60,7 @@ class ResolvedSpec:
         """
         spec = self.spec
         certificate = spec.hub.tls.cert.read_text() if spec.hub.tls else ""
+        login = json.dumps([login_settings(spec.hub), self.login_secret]) if spec.hub.login else ""
         return DesiredState(
             name=spec.name,
             cidr=str(spec.network.cidr),
@@ -66,7 +70,7 @@ class ResolvedSpec:
             master_flavor=spec.master.flavor,
             worker_flavor=spec.workers.flavor,
             count=spec.workers.count,
-            spec=planning.spec_hash(spec, self.sizing, certificate),
+            spec=planning.spec_hash(spec, self.sizing, certificate, login),
             packages=request(spec.packages),
             same_image=refresh or spec.image != GOLDEN,
             users=tuple(user.name for user in spec.hub.users),
@@ -132,7 +136,8 @@ def resolve(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster, source: 
     image = Image("") if spec.image == GOLDEN else _find_image(cloud, spec, source)
     _refuse_small_disks(spec, flavors, image, source)
     access = _find_access(cloud, spec, external, observed, source)
-    return ResolvedSpec(spec, source, flavors, sizing, external, access, image.id)
+    secret = find_cluster_dir(cloud, spec.name).login_secret(spec.hub.login) if spec.hub.login else ""
+    return ResolvedSpec(spec, source, flavors, sizing, external, access, image.id, secret)
 
 
 def resolve_without_cloud(spec: ClusterSpec, source: str, flavors: Iterable[Flavor]) -> ResolvedSpec:

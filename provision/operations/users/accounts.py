@@ -35,7 +35,7 @@ class Account:
     in_spec: bool
     on_master: bool
     password: str
-    """`ok`, `locked`, `must_change`; empty without an account."""
+    """`ok`, `locked`, `must_change`; `login` where a login server has made it; empty without an account."""
     server: str
     """`running`, `spawn` or `stop` while it starts or stops; empty without one."""
     last_activity: str | None
