@@ -63,7 +63,7 @@ def _state(shadow: list[str], comment: str) -> str:
 
 
 def hub_users(url: str, token: str) -> list[dict[str, Any]]:
-    """Return what the Hub's API says of each user: whether a server runs, and when there was any activity."""
+    """Return what the Hub's API says of each user: whether a server runs, when there was any activity, and rights."""
     found: list[dict[str, Any]] = []
     while True:
         # The Hub's own address, on this node.
@@ -75,6 +75,7 @@ def hub_users(url: str, token: str) -> list[dict[str, Any]]:
         found += [
             {
                 "name": user["name"],
+                "admin": bool(user.get("admin")),
                 # The Hub's own field is empty while a server starts or stops.
                 "server": "running" if user["server"] else user["pending"] or "",
                 "last_activity": user["last_activity"],
