@@ -146,7 +146,13 @@ def remove(*, file: Path | None, yes: bool, delete_home: bool, names: tuple[str,
 
     spec = load_spec(file, files=False)
     there = [user.name for user in spec.hub.users]
-    if unknown := [name for name in names if name not in there]:
+    unknown = [name for name in names if name not in there]
+    if unknown and spec.hub.login:
+        raise UsageError(
+            f"hub.users does not name {', '.join(unknown)}: logins make the others' accounts",
+            "Take them off the lists of hub.login, or name them in `denied_users`, and run `provision up`.",
+        )
+    if unknown:
         raise UsageError(
             f"hub.users does not name {', '.join(unknown)}",
             f"It names: {', '.join(there)}. `provision users apply` removes whom only the cluster has.",

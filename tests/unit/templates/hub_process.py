@@ -54,13 +54,19 @@ c.JupyterHub.hub_bind_url = "http://127.0.0.1:{port}"
 c.JupyterHub.proxy_class = NoProxy
 c.JupyterHub.services = c.JupyterHub.services[:1]
 c.JupyterHub.load_roles = c.JupyterHub.load_roles[:1]
-c.JupyterHub.spawner_class = "jupyterhub.spawner.LocalProcessSpawner"
+# As the Hub's own account: others need not reach this Python.
+c.JupyterHub.spawner_class = "jupyterhub.spawner.SimpleLocalProcessSpawner"
+c.SimpleLocalProcessSpawner.home_dir_template = "{home}/{{username}}"
 c.Spawner.cmd = [sys.executable, "-I", "{server}"]
 c.Spawner.args = []
+# Servers go on while the Hub starts again, as on a master.
+c.JupyterHub.cleanup_servers = False
 EndsServers.SECONDS = 1
 """
 SERVER = """\
-import os, http.server, urllib.parse
+import os, http.server, threading, urllib.parse
+
+threading.Timer(1800, os._exit, (0,)).start()
 
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
@@ -164,7 +170,7 @@ def write_configuration(folder: Path, spec: ClusterSpec, port: int, secret: str)
     ):
         text = text.replace(f'"{there}"', f'"{here}"')
     (folder / "server.py").write_text(SERVER)
-    text += OTHER_SETTINGS.format(port=port, public=_free_port(), server=folder / "server.py")
+    text += OTHER_SETTINGS.format(port=port, public=_free_port(), server=folder / "server.py", home=folder / "home")
     (folder / "config.py").write_text(text)
     return folder / "config.py"
 
@@ -203,7 +209,7 @@ def hub(folder: Path, spec: ClusterSpec, secret: str = "EXAMPLE-SECRET") -> Iter
         raise
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(TIMEOUT)
 
 
 def _as_root() -> list[str]:

@@ -83,17 +83,17 @@ def test_oidc_makes_accounts_and_refuses_in_words(tmp_path):
             }.items():
                 page = running.browser().log_in_at(server, subject)
                 assert page.status_code == 403, (subject, page.url)
-                assert words in said(page), (subject, said(page))
+                assert words.lower() in said(page).lower(), (subject, said(page))
             assert "erin" not in running.accounts()
 
             assert running.browser().log_in_at(server, "11").status_code == 200
-            assert "belongs to somebody who was called carol before" in said(running.browser().log_in_at(server, "12"))
+            assert "somebody who was called carol before" in said(running.browser().log_in_at(server, "12"))
             assert running.browser().log_in_at(server, "13").status_code == 200
             assert "d" * 32 in running.accounts()
             assert running.browser().log_in_at(server, "4").status_code == 200
             assert running.ask("/users/frank")["admin"]
 
-            # A server, as the user.
+            # A server.
             assert alice.start_server("alice-smith").status_code in (201, 202)
             assert until(lambda: running.server_of("alice-smith"))
             # Whoever is logged in elsewhere has no page for passwords to change.

@@ -43,6 +43,9 @@ class LdapLogins(LDAPAuthenticator):
         connection = super().get_connection(userdn, password)
         if connection is None and userdn == self.lookup_dn_search_user:
             raise OSError("it does not accept the Hub's own account, hub.login.ldap.bind_dn")
+        if connection is not None:
+            # Members are looked for by three attributes, and not every directory has heard of all of them.
+            connection.check_names = False
         return connection
 
     async def check_allowed(self, username, auth_model):  # noqa: ARG002 - JupyterHub's own
@@ -59,6 +62,8 @@ def set_up(c, logins, secret):
     c.LdapLogins.tls_kwargs = {"validate": ssl.CERT_REQUIRED} | ({"ca_certs_file": authority} if authority else {})
     # Names are checked by us, and escaped by it.
     c.LdapLogins.valid_username_regex = r"^[!-~]+$"
+    # What it reads of a group it finds is of no use, but has to be something that each directory knows.
+    c.LdapLogins.group_attributes = ["objectClass"]
     c.LdapLogins.allowed_groups = [*given["allowed_groups"], *given["admin_groups"]]
     if given["user_dn"]:
         c.LdapLogins.bind_dn_template = [given["user_dn"]]
