@@ -10,6 +10,7 @@ import pytest
 from directory import READER, SUFFIX, directory, group_dn
 from oidc_server import CLIENT, oidc_server
 
+from provision.adapters.host.certificates import ensure_certificate
 from provision.base.model import ClusterSpec, HubSpec, Ldap, Login, Oidc, SecretSource, User
 
 from .hub_process import TIMEOUT, hub, said
@@ -157,9 +158,9 @@ def test_ldap_makes_accounts_and_refuses_in_words(tmp_path, tls):
             assert "Too many wrong passwords" in said(running.browser().log_in("bob", "bobs own"))
 
         # Another authority: its certificate is not believed, and no password goes there.
-        other = dataclasses.replace(
-            login, ca=(tmp_path / "hub").joinpath("etc/ssl/certs/ca-certificates.crt").read_text()
-        )
+        (tmp_path / "other").mkdir()
+        authority = ensure_certificate(tmp_path / "other", "x", "another authority", (), ("127.0.0.1",)).authority
+        other = dataclasses.replace(login, ca=authority)
         with hub(folder, ClusterSpec("a", hub=HubSpec(login=other, users=()))) as running:
             page = running.browser().log_in("bob", "bobs own")
             assert page.status_code == 503
