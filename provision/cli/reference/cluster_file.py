@@ -149,7 +149,7 @@ NOTES: Final[Mapping[str, Note]] = {
         "Its fields are below; [Log in with OIDC or LDAP](../how-to/login-servers.md) has whole examples.",
         "logins by PAM, with the accounts and passwords of `hub.users`"
     ),
-    "hub.login.oidc": Note("map", "A login server that speaks OIDC: Keycloak, Google, Entra ID, GitLab…", "none"),
+    "hub.login.oidc": Note("map", "A login server that speaks OIDC: Keycloak, Google, Entra ID, GitLab and others.", "none"),
     "hub.login.oidc.issuer": Note(
         "https address", "The Hub reads `/.well-known/openid-configuration` below it."
     ),
@@ -161,14 +161,14 @@ NOTES: Final[Mapping[str, Note]] = {
         "text", "Instead, a variable of the environment in which `provision` runs. The secret is kept in the cluster's "
         "folder on your machine: later commands need no variable.", "none"
     ),
-    "hub.login.oidc.username_claim": Note("text", "The claim that is the login: `preferred_username`, `email`, `sub`…"),
+    "hub.login.oidc.username_claim": Note("text", "The claim that is the login: `preferred_username`, `email`, `sub` and others."),
     "hub.login.oidc.groups_claim": Note("text", "The claim that lists the groups."),
     "hub.login.oidc.scopes": Note("list of words", "What the Hub asks for.", "`[openid, profile, email]`"),
     "hub.login.oidc.claims": Note(
         "`userinfo` or `id_token`", "Where claims are read: at the server's userinfo page, or in the ID token."
     ),
     "hub.login.oidc.title": Note("text", "The button says `Sign in with …`.", "the issuer's host"),
-    "hub.login.ldap": Note("map", "A directory: OpenLDAP, Active Directory, FreeIPA…", "none"),
+    "hub.login.ldap": Note("map", "A directory: OpenLDAP, Active Directory, FreeIPA and others.", "none"),
     "hub.login.ldap.server": Note("text", "The directory's host."),
     "hub.login.ldap.port": Note("whole number", "", "636 with `ldaps`, 389 with `starttls`"),
     "hub.login.ldap.tls": Note(
@@ -178,7 +178,7 @@ NOTES: Final[Mapping[str, Note]] = {
         "text with `{username}`", "What a user's entry is called, where all are called alike.", "none"
     ),
     "hub.login.ldap.search_base": Note("text", "Instead: below which entry users are searched.", "none"),
-    "hub.login.ldap.user_attribute": Note("text", "The attribute that is the login: `uid`, `sAMAccountName`…"),
+    "hub.login.ldap.user_attribute": Note("text", "The attribute that is the login: `uid`, `sAMAccountName` and others."),
     "hub.login.ldap.bind_dn": Note("text", "The account that searches.", "anybody may search"),
     "hub.login.ldap.bind_password_file": Note("path", "A file on your machine with its password.", "none"),
     "hub.login.ldap.bind_password_env": Note("text", "Instead, a variable of the environment.", "none"),
