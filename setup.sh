@@ -30,6 +30,7 @@ missing_packages() {
     have systemd-analyze || printf '%s\n' systemd
     have haproxy || printf '%s\n' haproxy
     have restic || printf '%s\n' restic
+    [ -x /usr/sbin/slapd ] || printf '%s\n' slapd
   fi
 }
 
@@ -41,6 +42,10 @@ install_packages() {
     "install them with your distribution's own tool, then run the same command again" 2
   [ "$(id -u)" = 0 ] || have sudo || die "installing ${packages[*]} needs root" "run as root, or install sudo" 2
   say "Installing from this system's own package sources: ${packages[*]}"
+  # Tests run slapd with a configuration of their own: the package's own directory is not to be made, nor started.
+  case " ${packages[*]} " in
+    *" slapd "*) echo "slapd slapd/no_configuration boolean true" | root debconf-set-selections ;;
+  esac
   root apt-get update -qq || say "(some package lists could not be refreshed; going on with those that could)"
   # Debian 13 and Ubuntu split the client off.
   if [[ " ${packages[*]} " == *" docker.io "* ]] && ! have docker && in_apt docker-cli; then packages+=(docker-cli); fi

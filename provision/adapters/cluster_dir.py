@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from provision.base.model import Addresses, ClusterSpec
+    from provision.base.model import Addresses, ClusterSpec, Login
 
 PASSWORD_LETTERS: Final = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # noqa: S105 - an alphabet
 """Without 0, O, 1 and l: passwords are read from a screen and typed."""
@@ -164,9 +164,11 @@ class ClusterDir:
         hashes = self._users(spec, dict(kept.get("password_hashes", {})))
         uids = _ids((user.name for user in spec.hub.users), dict(kept.get("uids", {})), FIRST_UID)
         gids = _ids(spec.hub.groups, dict(kept.get("gids", {})), FIRST_GID)
+        login = self.login_secret(spec.hub.login)
         secrets = {
             "spark_secret": spark,
             "executor_key": executors,
+            "login_secret": login,
             "password_hashes": hashes,
             "uids": uids,
             "gids": gids,
@@ -185,15 +187,39 @@ class ClusterDir:
             password_hashes=tuple((user.name, hashes[user.name]) for user in spec.hub.users),
             operator_public_key=public,
             executor_key=executors,
+            login_secret=login,
             uids=tuple((user.name, uids[user.name]) for user in spec.hub.users),
             gids=tuple((group, gids[group]) for group in spec.hub.groups),
         )
+
+    def login_secret(self, login: Login | None) -> str:
+        """Return what the Hub shows to the login server: from its file or variable, else as it is kept here.
+
+        Raises UsageError where it is nowhere.
+        """
+        source = login.server.secret if login else None
+        if source is None:
+            return ""
+        text = os.environ.get(source.variable, "") if source.variable else ""
+        if source.file:
+            try:
+                text = source.file.read_text()
+            except (OSError, UnicodeDecodeError) as error:
+                hint = "Name a file that you may read, with the secret and nothing else in it."
+                raise UsageError(f"{source.field}: {source.file} cannot be read: {error}", hint) from None
+        text = text.strip() or ("" if source.file else str(self._json("secrets.json").get("login_secret", "")))
+        if not text:
+            where = source.file or f"the variable {source.variable}"
+            raise UsageError(
+                f"{source.field}: {where} is empty", "Put the secret there, and run the same command again."
+            )
+        return text
 
     def secret_values(self) -> set[str]:
         """Return the secrets that are kept here, to leave them out of what is shown."""
         kept = self._json("secrets.json")
         return {
-            *(str(kept[name]) for name in ("spark_secret", "executor_key") if kept.get(name)),
+            *(str(kept[name]) for name in ("spark_secret", "executor_key", "login_secret") if kept.get(name)),
             *dict(kept.get("password_hashes", {})).values(),
             *self._first_passwords().values(),
         }

@@ -51,6 +51,7 @@ class NodePaths:
     proxy: str = "/opt/chp/node_modules/configurable-http-proxy/bin/configurable-http-proxy"
     hub_config: str = "/etc/jupyterhub/jupyterhub_config.py"
     hub_login: str = "/usr/local/share/provision/hub"
+    hub_login_settings: str = "/etc/jupyterhub/login.json"
     hub_cert: str = "/etc/jupyterhub/tls/hub.pem"
     hub_key: str = "/etc/jupyterhub/tls/hub.key"
     hub_state: str = "/var/lib/jupyterhub"

@@ -99,6 +99,66 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretSource:
+    """Where a secret is on the operator's machine: one of the two."""
+
+    field: str
+    """The field of cluster.yaml that says so, for errors."""
+    file: Path | None = None
+    variable: str = ""
+    """A variable of the environment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Oidc:
+    """A login server that speaks OIDC; it says itself where its pages are."""
+
+    issuer: str
+    client_id: str
+    secret: SecretSource
+    username_claim: str = "preferred_username"
+    groups_claim: str = "groups"
+    scopes: tuple[str, ...] = ("openid", "profile", "email")
+    claims: Literal["userinfo", "id_token"] = "userinfo"
+    """Where the claims are read."""
+    title: str = ""
+    """What people read on the button; empty for the issuer's host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ldap:
+    """A directory: `user_dn` says what a user's entry is called, or else it is searched for below `search_base`."""
+
+    server: str
+    port: int | None = None
+    tls: Literal["ldaps", "starttls"] = "ldaps"
+    user_dn: str = ""
+    search_base: str = ""
+    user_attribute: str = "uid"
+    bind_dn: str = ""
+    """The account that searches; empty if anybody may."""
+    secret: SecretSource | None = None
+    """Its password."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Logins by a server of the user's own, instead of PAM: who may, and whose accounts are made at the first login."""
+
+    server: Oidc | Ldap
+    ca: str = ""
+    """PEM of the server's own authority; empty for those that every system knows."""
+    email_domain: str = ""
+    """A login that is an address of this domain is the name before the @."""
+    allow_all: bool = False
+    allowed_users: tuple[str, ...] = ()
+    allowed_groups: tuple[str, ...] = ()
+    denied_users: tuple[str, ...] = ()
+    admin_users: tuple[str, ...] = ()
+    admin_groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class HubSpec:
     """The JupyterHub."""
 
@@ -107,12 +167,24 @@ class HubSpec:
     """Seconds after which an idle notebook is stopped; 0 means never."""
     limits: Limits = field(default_factory=Limits)
     tls: Tls | None = None
+    login: Login | None = None
+    """None: by PAM, with the accounts and passwords of `users`."""
     users: tuple[User, ...] = (User("alice"),)
 
     @property
     def groups(self) -> tuple[str, ...]:
         """The Unix groups of all users, each once."""
         return tuple(sorted({group for user in self.users for group in user.groups}))
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is one user, who has the memory of all."""
+        return len(self.users) == 1 and self.login is None
+
+    @property
+    def known_users(self) -> tuple[str, ...]:
+        """The names of all users; empty where logins make accounts, and only the master knows them."""
+        return tuple(user.name for user in self.users) if self.login is None else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +301,8 @@ class Secrets:
     """Hex; with it, workers check which user an application belongs to."""
     uids: tuple[tuple[str, int], ...] = ()
     """User names with their ids on every node: those of their files, whatever node has made them."""
+    login_secret: str = field(repr=False, default="")
+    """What the Hub shows to the login server (hub.login): a client's secret, or a password."""
     gids: tuple[tuple[str, int], ...] = ()
     """Groups (hub.users[].groups) with their ids on every node."""
 

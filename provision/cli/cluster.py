@@ -206,14 +206,14 @@ def show_summary(summary: Summary, progress: TerminalProgress) -> None:
     for depth, name, seconds in progress.phases if summary.changed else ():
         STDERR.print(f"  {'  ' * depth}{name}: {duration(seconds)}", markup=False)
     click.echo(f"Hub:        {summary.hub_url}")
-    _show_access(summary.users, summary.passwords, summary.authority)
+    _show_access(summary.users, summary.passwords, summary.authority, summary.login)
     click.echo(f"Spark UI:   {summary.spark_ui}")
     if summary.job:
         click.echo(f"First job:  {summary.job}")
 
 
-def _show_access(users: tuple[str, ...], passwords: Path, authority: Path | None) -> None:
-    click.echo(f"Users:      {', '.join(users)} (first passwords in {passwords})")
+def _show_access(users: tuple[str, ...], passwords: Path, authority: Path | None, login: str) -> None:
+    click.echo(f"Logins:     {login}" if login else f"Users:      {', '.join(users)} (first passwords in {passwords})")
     if authority:
         click.echo(f"Authority:  {authority} (let your browser trust it)")
 
@@ -237,6 +237,9 @@ def _show_status(state: dict[str, Any], spec: ClusterSpec, cluster_dir: ClusterD
         out.print(f"            its certificate ends on {hub['certificate_ends']}. {renew}.", markup=False)
     alive = f"{spark['workers_alive']} of {spark['workers_wanted']} workers alive, {spark['cores']} cores"
     out.print(f"Spark UI:   {spark['ui'] or 'none'} ({spark['problem'] or alive})", markup=False)
-    if cluster_dir.passwords.exists():
+    if cluster_dir.passwords.exists() or spec.hub.login:
         users = tuple(user.name for user in spec.hub.users)
-        _show_access(users, cluster_dir.passwords, None if spec.hub.tls else cluster_dir.authority)
+        from provision.model.cluster.render import login_words
+
+        login = login_words(spec.hub, hub["url"] or "the Hub")
+        _show_access(users, cluster_dir.passwords, None if spec.hub.tls else cluster_dir.authority, login)

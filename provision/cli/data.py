@@ -32,7 +32,7 @@ _as_option = click.option(
 
 
 def _users(spec: ClusterSpec) -> list[str]:
-    return [user.name for user in spec.hub.users]
+    return list(spec.hub.known_users)
 
 
 def _place(spec: ClusterSpec, text: str, user: str) -> UserPath:

@@ -61,7 +61,7 @@ def submit(
     from provision.operations.jobs import submit as operation
 
     spec = load_spec(file, files=False)
-    runs_as = chosen_user([each.name for each in spec.hub.users], user, script.name, "Say it, as in --as {user}.")
+    runs_as = chosen_user(spec.hub.known_users, user, script.name, "Say it, as in --as {user}.")
     program = operation.Submission(script, runs_as, arguments, py_files, conf)
     cluster = live_cluster(spec, file)
 

@@ -6,6 +6,7 @@ from ipaddress import IPv4Network
 from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
+from provision.clusterfile import logins
 from provision.clusterfile.document import Path, Problem
 from provision.clusterfile.pinned import default_entry
 from provision.clusterfile.units import Wrong
@@ -32,6 +33,7 @@ def problems(model: ClusterModel) -> list[Problem]:
         *_network(model.network, nodes=model.workers.count + 1),
         *_spark(model.spark),
         *_users(model.hub),
+        *logins.problems(model.hub),
     ]
 
 
@@ -92,7 +94,7 @@ def _spark(spark: SparkModel) -> list[Problem]:
 
 
 def _users(hub: HubModel) -> list[Problem]:
-    if not hub.users:
+    if not hub.users and hub.login is None:
         fix = "Name at least one, as [alice], or remove the line for the default."
         return [Problem(("hub", "users"), "it is empty: nobody could log in", fix)]
     first: dict[str, int] = {}

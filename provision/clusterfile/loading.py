@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from provision.base.errors import UsageError
 from provision.base.model import ClusterSpec, Tls
-from provision.clusterfile import checks, tls
+from provision.clusterfile import checks, logins, tls
 from provision.clusterfile.document import BadDocument, Document, Problem, parse
 from provision.clusterfile.models import ClusterModel, to_spec
 from provision.clusterfile.units import Wrong
@@ -28,8 +28,12 @@ DEFAULT_SOURCE: Final = "the default cluster (there is no cluster.yaml here)"
 """What stands for the file of the default spec, in errors too."""
 DEFAULT_NAME: Final = "analytics"
 BYTES_AT_MOST: Final = 1 << 20
+_REGISTERED: Final = "Write what the login server gave you when the Hub was registered there."
 _MISSING: Final[dict[tuple[str | int, ...], str]] = {
     ("name",): "Add it: `name: analytics`.",
+    ("hub", "login", "oidc", "issuer"): "Write the server's address, as https://login.example.org/realms/ours.",
+    ("hub", "login", "oidc", "client_id"): _REGISTERED,
+    ("hub", "login", "ldap", "server"): "Write the directory's host, as ldap.example.org.",
     ("hub", "tls", "cert"): "Name both files, `cert` and `key`, or remove `tls`: then a certificate is made.",
     ("hub", "tls", "key"): "Name both files, `cert` and `key`, or remove `tls`: then a certificate is made.",
 }
@@ -61,12 +65,15 @@ def check(text: str, path: Path, *, files: bool = True) -> ClusterSpec:
         problems = list(document.problems)
         model, wrong = _validate(document)
         problems += wrong
-        paths, packages = None, None
+        paths, packages, login = None, None, None
         if model is not None:
             problems += checks.problems(model)
             paths = _tls(model, path)
             if paths and files:
                 problems += tls.problems(paths)
+            if model.hub.login and not problems:
+                login, wrong = logins.read(model.hub.login, path.resolve().parent, files=files)
+                problems += wrong
             if model.packages or model.spark.packages:
                 packages, wrong = _packages(model, path, files=files)
                 problems += wrong
@@ -74,7 +81,7 @@ def check(text: str, path: Path, *, files: bool = True) -> ClusterSpec:
         raise _error(name, None, list(bad.problems)) from None
     if problems or model is None:
         raise _error(name, document, problems)
-    return to_spec(model, paths, packages)
+    return to_spec(model, paths, packages, login)
 
 
 def with_line(message: str, path: Path) -> str:
@@ -167,6 +174,9 @@ def _problem(detail: ErrorDetails) -> Problem:
         "model_type": ("a map", "Write its fields below it, indented, as `field: value`."),
         "model_attributes_type": ("a map", "Write its fields below it, indented, as `field: value`."),
     }.get(kind)
+    if kind == "literal_error":
+        choices = str(detail["ctx"]["expected"]).replace("'", "`")
+        return Problem(where, f"{value!r} is not one of its words", f"Write {choices}.")
     if wanted:
         return Problem(where, f"{value!r} is not {wanted[0]}", wanted[1])
     return Problem(where, f"{value!r}: {detail['msg']}", "Compare it with what `provision init` writes.")

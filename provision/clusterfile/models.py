@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -14,6 +14,7 @@ from pydantic import (
     StrictInt,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from provision.base.constants import SPARK_HEAP_LEAST
@@ -21,6 +22,7 @@ from provision.base.model import (
     ClusterSpec,
     HubSpec,
     Limits,
+    Login,
     MasterSpec,
     NetworkSpec,
     PackagesSpec,
@@ -29,7 +31,7 @@ from provision.base.model import (
     User,
     WorkersSpec,
 )
-from provision.clusterfile import units
+from provision.clusterfile import logins, units
 from provision.clusterfile.pinned import default_entry
 from provision.clusterfile.units import Wrong
 
@@ -230,6 +232,49 @@ class LimitsModel(_Model):
         return value
 
 
+class OidcModel(_Model):
+    """A login server that speaks OIDC."""
+
+    issuer: Annotated[str, _text(logins.issuer)]
+    client_id: Named
+    client_secret_file: Named | None = None
+    client_secret_env: Named | None = None
+    username_claim: Named = "preferred_username"
+    groups_claim: Named = "groups"
+    scopes: Listed = Field(default_factory=lambda: ["openid", "profile", "email"])
+    claims: Literal["userinfo", "id_token"] = "userinfo"
+    title: Named | None = None
+
+
+class LdapModel(_Model):
+    """A directory."""
+
+    server: Annotated[str, _text(logins.host)]
+    port: Annotated[int, Field(strict=True, ge=1, le=65535)] | None = None
+    tls: Literal["ldaps", "starttls"] = "ldaps"
+    user_dn: Annotated[str, _text(logins.user_dn)] | None = None
+    search_base: Named | None = None
+    user_attribute: Named = "uid"
+    bind_dn: Named | None = None
+    bind_password_file: Named | None = None
+    bind_password_env: Named | None = None
+
+
+class LoginModel(_Model):
+    """Logins by a server of the user's own, instead of PAM."""
+
+    oidc: OidcModel | None = None
+    ldap: LdapModel | None = None
+    ca_file: Named | None = None
+    email_domain: Annotated[str, _text(logins.email_domain)] | None = None
+    allow_all: StrictBool = False
+    allowed_users: Listed = Field(default_factory=list)
+    allowed_groups: Listed = Field(default_factory=list)
+    denied_users: Listed = Field(default_factory=list)
+    admin_users: Listed = Field(default_factory=list)
+    admin_groups: Listed = Field(default_factory=list)
+
+
 class HubModel(_Model):
     """The JupyterHub."""
 
@@ -237,9 +282,18 @@ class HubModel(_Model):
     idle_timeout: Annotated[int, BeforeValidator(_duration)] = _DEFAULT.hub.idle_timeout
     limits: LimitsModel = Field(default_factory=LimitsModel)
     tls: TlsModel | None = None
+    login: LoginModel | None = None
     users: list[Annotated[UserModel, BeforeValidator(_user)]] = Field(
         default_factory=lambda: [UserModel(name=user.name, admin=user.admin) for user in _DEFAULT.hub.users]
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _made_at_logins(cls, value: object) -> object:
+        # Logins make the accounts: the default user is for PAM.
+        if isinstance(value, dict) and value.get("login") and "users" not in value:
+            return value | {"users": []}
+        return value
 
     @field_validator("port")
     @classmethod
@@ -273,8 +327,10 @@ class ClusterModel(_Model):
         return value
 
 
-def to_spec(model: ClusterModel, tls: Tls | None, packages: PackagesSpec | None = None) -> ClusterSpec:
-    """Return the checked fields as plain data (base/model.py); `tls` and `packages` have absolute paths."""
+def to_spec(
+    model: ClusterModel, tls: Tls | None, packages: PackagesSpec | None = None, login: Login | None = None
+) -> ClusterSpec:
+    """Return the checked fields as plain data (base/model.py); `tls`, `packages` and `login` have absolute paths."""
     return ClusterSpec(
         name=model.name,
         cloud=model.cloud,
@@ -305,6 +361,7 @@ def to_spec(model: ClusterModel, tls: Tls | None, packages: PackagesSpec | None 
                 disk_mib=model.hub.limits.disk,
             ),
             tls=tls,
+            login=login,
             users=tuple(
                 User(user.name, user.admin, tuple(sorted(user.groups)), user.must_change_password)
                 for user in model.hub.users

@@ -49,10 +49,27 @@ def user_at(url: str, pictures: Path) -> Iterator[Page]:
 
 def log_in(page: Page, user: str, password: str) -> None:
     """Fill in the Hub's form and wait until JupyterLab's launcher is there."""
+    send_form(page, user, password)
+    open_lab(page)
+
+
+def send_form(page: Page, user: str, password: str) -> None:
+    """Fill in the Hub's form and send it."""
     page.fill("#username_input", user)
     page.fill("#password_input", password)
     page.click("#login_submit")
-    open_lab(page)
+
+
+def log_in_elsewhere(page: Page, subject: str) -> None:
+    """Press the Hub's button, and log in at the OIDC server of the tests."""
+    page.click("text=Sign in with")
+    page.fill("input[name=sub]", subject)
+    page.get_by_role("button", name="Authorize", exact=True).click()
+
+
+def refusal(page: Page) -> str:
+    """Wait until the login page says why somebody may not log in, and return that."""
+    return page.locator(".login_error").inner_text()
 
 
 def change_first_password(page: Page, user: str, first: str, new: str) -> None:

@@ -20,11 +20,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import openstack
 import pytest
 import yaml
+from directory import SUFFIX, directory, group_dn
+from oidc_server import oidc_server
 
+from provision.adapters.net import source_address
 from provision.base import paths
 from provision.base.constants import LOCALCLOUD_LABEL, LOCALCLOUD_PORTS, PORTS, SPARK_PAGES
 from provision.clusterfile.units import reserved_users
@@ -990,6 +994,84 @@ def test_users_come_change_their_first_password_and_go(product, tmp_path) -> Non
 
 def _listed(product, name: str) -> dict[str, object] | None:
     return next((each for each in product.json("users", "list")["users"] if each["name"] == name), None)
+
+
+OIDC = """\
+    oidc: {{issuer: "{issuer}", client_id: provision, client_secret_file: client.secret}}
+    ca_file: {ca}
+    allowed_users: [{names}]
+"""
+LDAP = """\
+    ldap: {{server: {host}, port: {port}, user_dn: "uid={{username}},ou=people,{suffix}"}}
+    ca_file: {ca}
+    allowed_groups: ["{group}"]
+"""
+
+
+def _bring_logins(product, text: str) -> None:
+    """Bring logins of this kind to the cluster; those by PAM without text."""
+    login = f"  login:\n{text}" if text else ""
+    (product.folder / "cluster.yaml").write_text(f"name: analytics\nhub:\n  users: [alice]\n{login}")
+    product.run("up", "--yes")
+
+
+@pytest.mark.acceptance
+def test_logins_by_oidc_make_accounts_and_end(product, tmp_path) -> None:
+    hub = product.json("status")["hub"]["url"]
+    # Where nodes reach this machine.
+    address = source_address(urlsplit(hub).hostname)
+    (product.folder / "client.secret").write_text("any is right\n")
+    with oidc_server(tmp_path, address) as server:
+        server.knows("1", preferred_username="Dora.Smith")
+        server.knows("2", preferred_username="erin")
+        _bring_logins(product, OIDC.format(issuer=server.issuer, ca=server.ca, names="Dora.Smith, frank"))
+        with browser.user_at(hub, tmp_path) as page:
+            browser.log_in_elsewhere(page, "1")
+            browser.open_lab(page)
+            browser.open_pyspark(page)
+            assert "10" in browser.run_cell(page, "spark.range(10).count()")
+            # Her executors have her number on the workers.
+            assert "20001" in browser.run_cell(
+                page, "sc.parallelize(range(2), 2).map(lambda _: __import__('os').getuid()).collect()"
+            )
+            dora = _listed(product, "dora-smith")
+            assert dora is not None
+            assert (dora["password"], dora["server"], dora["in_spec"]) == ("login", "running", False)
+        with browser.user_at(hub, tmp_path) as page:
+            browser.log_in_elsewhere(page, "2")
+            assert "Erin is not on the list of those who may use this cluster" in browser.refusal(page)
+        assert product.run("ssh", "--", "id erin", code=None).code != 0
+        assert "login server" in product.run("users", "passwd", "alice", "--generate", code=2).output
+        _bring_logins(product, OIDC.format(issuer=server.issuer, ca=server.ca, names="frank"))
+        end = time.monotonic() + 600
+        while _listed(product, "dora-smith")["server"]:
+            assert time.monotonic() < end, "the server of one who is taken off the list goes on"
+        assert product.run("ssh", "--", "systemctl is-active notebook-dora-smith", code=None).code != 0
+        with browser.user_at(hub, tmp_path) as page:
+            browser.log_in_elsewhere(page, "1")
+            assert "is not on the list" in browser.refusal(page)
+    _bring_logins(product, "")
+    # Her account and her files are still there.
+    product.run("ssh", "--", "sudo ls /home/dora-smith")
+    (product.folder / "cluster.yaml").unlink()
+
+
+@pytest.mark.acceptance
+def test_logins_by_ldap_make_accounts(product, tmp_path) -> None:
+    hub = product.json("status")["hub"]["url"]
+    address = source_address(urlsplit(hub).hostname)
+    people = {"gina": "gina's own", "henry": "henry's own"}
+    with directory(tmp_path, people, {"lab": ["gina"]}, address) as found:
+        text = LDAP.format(host=found.host, port=found.ldaps, suffix=SUFFIX, ca=found.ca, group=group_dn("lab"))
+        _bring_logins(product, text)
+        with browser.user_at(hub, tmp_path) as page:
+            browser.log_in(page, "gina", people["gina"])
+        assert _listed(product, "gina")["password"] == "login"
+        with browser.user_at(hub, tmp_path) as page:
+            browser.send_form(page, "henry", people["henry"])
+            assert "Henry is not on the list" in browser.refusal(page)
+    _bring_logins(product, "")
+    (product.folder / "cluster.yaml").unlink()
 
 
 def test_down_leaves_the_cloud_as_it_was(product) -> None:

@@ -199,7 +199,10 @@ def mounts(paths: list[str]) -> dict[str, str]:
 
 
 def accounts(group: str, named: list[str]) -> dict[str, str]:
-    """Return the state of the group's accounts and the named ones: well, missing, locked, expired. No hash goes out."""
+    """Return the state of the group's accounts and the named ones: well, missing, locked, expired. No hash goes out.
+
+    An account that a login server has made (templates/image/files, hub/logins.py) has no password, and is well.
+    """
     members = [
         line.split(":")[3].split(",") for line in read("/etc/group").splitlines() if line.startswith(f"{group}:")
     ]
@@ -209,14 +212,14 @@ def accounts(group: str, named: list[str]) -> dict[str, str]:
     for name in dict.fromkeys([*named, *(name for names in members for name in names if name)]):
         row = shadow.get(name)
         try:
-            pwd.getpwnam(name)
+            made = pwd.getpwnam(name).pw_gecos.startswith("Notebook user by login")
         except KeyError:
             row = None
         if row is None:
             found[name] = "missing"
         elif row[7] and int(row[7]) <= today:
             found[name] = "expired"
-        elif row[1].startswith(("!", "*")) or not row[1]:
+        elif not (made and row[1] == "*") and (row[1].startswith(("!", "*")) or not row[1]):
             found[name] = "locked"
         else:
             found[name] = "well"

@@ -23,8 +23,13 @@ from typing import Any
 from provision.adapters.onnode.merge import Merge, Report, translate
 
 VERSION = 1
+STATE = ("cookie_secret", "logins.json")
+"""Files of the Hub's state that are carried over beside its database."""
 STAGING = ".provision-restore"
 """Folder, for root only, in each place that data goes to: it holds the data until all of it has come."""
+MADE = "Notebook user by login"
+"""Comment of an account that the Hub has made at a login: the program there makes it again on a new master."""
+LOGINS = "usr/local/share/provision/hub/logins.py"
 REMOVED = "var/backups/notebooks"
 """Folder of the homes of users who were removed from the cluster (playbooks/users.yml)."""
 
@@ -50,12 +55,17 @@ class Master:
         return [line.split(":") for line in text.splitlines() if line.count(":") >= 2]
 
     def accounts(self) -> dict[str, dict[str, Any]]:
-        """Return the notebook users' accounts: uid, gid and home, by name."""
+        """Return the notebook users' accounts by name: uid, gid, home, and whether a login has made it."""
         members = {
             name for line in self._lines("group") if line[0] == self.group for name in line[3].split(",") if name
         }
         return {
-            line[0]: {"uid": int(line[2]), "gid": int(line[3]), "home": line[5]}
+            line[0]: {
+                "uid": int(line[2]),
+                "gid": int(line[3]),
+                "home": line[5],
+                "made": line[4].startswith(MADE),
+            }
             for line in self._lines("passwd")
             if line[0] in members
         }
@@ -125,7 +135,7 @@ class Master:
             if manifest["whole"]:
                 self._copy_hub(own)
             first = ["provision/manifest.json", "provision/hashes.json"]
-            first += [f"provision/{name}" for name in ("hub.sqlite", "cookie_secret") if (own / name).exists()]
+            first += [f"provision/{name}" for name in ("hub.sqlite", *STATE) if (own / name).exists()]
             places = [each["home"].lstrip("/") for each in manifest["users"].values()]
             places += self._whole_places() if manifest["whole"] else []
             # Names sorted, and headers without times of reading: what has not changed is the same bytes again.
@@ -150,8 +160,9 @@ class Master:
         if database.exists():
             with closing(sqlite3.connect(database, timeout=60)) as source:
                 copy_database(source, folder / "hub.sqlite")
-        with suppress(FileNotFoundError):
-            shutil.copyfile(self.hub / "cookie_secret", folder / "cookie_secret")
+        for name in STATE:
+            with suppress(FileNotFoundError):
+                shutil.copyfile(self.hub / name, folder / name)
 
     # --- in
 
@@ -215,9 +226,11 @@ class Master:
         `users` limits it to their homes and passwords. Files that are newer than the archive's stay unless `replace`.
         Nothing is removed.
         """
-        manifest, accounts, report = self._received(), self.accounts(), Report()
+        manifest, report = self._received(), Report()
         stagings = self._stagings()
         chosen = [name for name in manifest["users"] if users is None or name in users]
+        self._make_accounts({name: manifest["users"][name] for name in chosen})
+        accounts = self.accounts()
         report.skipped = [name for name in chosen if name not in accounts]
         report.users = [name for name in chosen if name in accounts]
         ids = translate(manifest["ids"], self.ids())
@@ -238,6 +251,23 @@ class Master:
         self.clear()
         return report
 
+    def _make_accounts(self, users: dict[str, dict[str, Any]]) -> None:
+        """Make the accounts of those whom a login has made on the master before, with the numbers of their files."""
+        program, present = self.root / LOGINS, self.accounts()
+        for name, each in users.items():
+            if each.get("made") and name not in present and program.exists():
+                command = [
+                    "/usr/bin/python3",
+                    "-I",
+                    str(program),
+                    "account",
+                    name,
+                    str(each["uid"]),
+                    self.group,
+                    "spark",
+                ]
+                run(command, f"the account of {name} could not be made")
+
     def _set_hashes(self, users: list[str]) -> None:
         """Set the passwords of before; one that is the same is not touched: whether it must be changed stays."""
         hashes, present = json.loads((self._stagings()["provision"] / "hashes.json").read_text()), self.hashes()
@@ -247,7 +277,7 @@ class Master:
             run(["chpasswd", "--encrypted"], "the passwords could not be set", lines)
 
     def _replace_hub(self, folder: Path) -> None:
-        for source, name in (("hub.sqlite", "jupyterhub.sqlite"), ("cookie_secret", "cookie_secret")):
+        for source, name in (("hub.sqlite", "jupyterhub.sqlite"), *((name, name) for name in STATE)):
             if (folder / source).exists():
                 (folder / source).chmod(0o600)
                 for suffix in ("-wal", "-shm", "-journal"):

@@ -10,6 +10,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+MADE = "Notebook user by login"
+"""Comment of an account that the Hub has made at a login (templates/image/files, hub/logins.py)."""
 PAGE = 200
 """Users in one answer of the Hub's API: no Hub gives more."""
 SECONDS = 60
@@ -30,7 +32,7 @@ class Accounts:
     def describe(self) -> list[dict[str, Any]]:
         """Describe each account: its groups beside those of the cluster's own, and the state of its password.
 
-        `password` is ok, `locked` (no login), or `must_change`.
+        `password` is ok, `locked` (no login), `must_change`, or `login` where a login server has made the account.
         """
         groups = {line[0]: (int(line[2]), line[3].split(",")) for line in self._lines("group") if len(line) > 3}
         shadow = {line[0]: line for line in self._lines("shadow")}
@@ -46,20 +48,22 @@ class Accounts:
                         "admin": self.admins in mine,
                         # The system's groups, Spark's and the Hub's among them, have small numbers.
                         "groups": [group for group in mine if groups[group][0] >= 1000],
-                        "password": _state(shadow.get(name, [])),
+                        "password": _state(shadow.get(name, []), line[4]),
                     }
                 )
         return found
 
 
-def _state(shadow: list[str]) -> str:
+def _state(shadow: list[str], comment: str) -> str:
+    if comment.startswith(MADE) and not (len(shadow) > 1 and shadow[1].startswith("$")):
+        return "login"
     if len(shadow) < 3 or shadow[1].startswith(("!", "*")):
         return "locked"
     return "must_change" if shadow[2] == "0" else "ok"
 
 
 def hub_users(url: str, token: str) -> list[dict[str, Any]]:
-    """Return what the Hub's API says of each user: whether a server runs, and when there was any activity."""
+    """Return what the Hub's API says of each user: whether a server runs, when there was any activity, and rights."""
     found: list[dict[str, Any]] = []
     while True:
         # The Hub's own address, on this node.
@@ -71,6 +75,7 @@ def hub_users(url: str, token: str) -> list[dict[str, Any]]:
         found += [
             {
                 "name": user["name"],
+                "admin": bool(user.get("admin")),
                 # The Hub's own field is empty while a server starts or stops.
                 "server": "running" if user["server"] else user["pending"] or "",
                 "last_activity": user["last_activity"],

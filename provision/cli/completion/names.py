@@ -74,6 +74,8 @@ def users(file: Path | None) -> list[str]:
     """Return the notebook users of the spec."""
     spec = _spec(file)
     listed = (spec.get("hub") or {}).get("users")
+    if listed is None and (spec.get("hub") or {}).get("login"):
+        return []
     if listed is None:
         return [user.name for user in ClusterSpec("x").hub.users]
     return [str(each["name"] if isinstance(each, dict) else each) for each in listed]

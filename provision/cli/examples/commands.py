@@ -116,7 +116,7 @@ def run(
     if settings and len(chosen) != 1:
         raise UsageError("-p: of which example is that a parameter?", "Name one example.")
     parameters = given(chosen[0], settings) if settings else {}
-    runs_as = chosen_user([each.name for each in spec.hub.users], user, "examples", "Say it, as in --as {user}.")
+    runs_as = chosen_user(spec.hub.known_users, user, "examples", "Say it, as in --as {user}.")
     cluster = live_cluster(spec, file)
     master = over_ssh(cluster.ssh_config, cluster.master.name)
     _make(folder)

@@ -164,6 +164,62 @@ NOTES: Final[Mapping[str, Note]] = {
     ),
     "hub.tls.cert": Note("path", "The certificate, and after it the chain that leads to its authority."),
     "hub.tls.key": Note("path", "The certificate's private key, RSA or EC, without a passphrase."),
+    "hub.login": Note(
+        "map with `oidc` or `ldap`",
+        "Its fields are below; [Log in with OIDC or LDAP](../how-to/login-servers.md) has whole examples.",
+        "logins by PAM, with the accounts and passwords of `hub.users`"
+    ),
+    "hub.login.oidc": Note("map", "A login server that speaks OIDC: Keycloak, Google, Entra ID, GitLab and others.", "none"),
+    "hub.login.oidc.issuer": Note(
+        "https address", "The Hub reads `/.well-known/openid-configuration` below it."
+    ),
+    "hub.login.oidc.client_id": Note("text", "What the server calls the Hub."),
+    "hub.login.oidc.client_secret_file": Note(
+        "path", "A file on your machine with the client's secret. The master gets it, for root alone.", "none"
+    ),
+    "hub.login.oidc.client_secret_env": Note(
+        "text", "Instead, a variable of the environment in which `provision` runs. The secret is kept in the cluster's "
+        "folder on your machine: later commands need no variable.", "none"
+    ),
+    "hub.login.oidc.username_claim": Note("text", "The claim that is the login: `preferred_username`, `email`, `sub` and others."),
+    "hub.login.oidc.groups_claim": Note("text", "The claim that lists the groups."),
+    "hub.login.oidc.scopes": Note("list of words", "What the Hub asks for.", "`[openid, profile, email]`"),
+    "hub.login.oidc.claims": Note(
+        "`userinfo` or `id_token`", "Where claims are read: at the server's userinfo page, or in the ID token."
+    ),
+    "hub.login.oidc.title": Note("text", "The button says `Sign in with …`.", "the issuer's host"),
+    "hub.login.ldap": Note("map", "A directory: OpenLDAP, Active Directory, FreeIPA and others.", "none"),
+    "hub.login.ldap.server": Note("text", "The directory's host."),
+    "hub.login.ldap.port": Note("whole number", "", "636 with `ldaps`, 389 with `starttls`"),
+    "hub.login.ldap.tls": Note(
+        "`ldaps` or `starttls`", "There is no login without TLS, and the server's certificate has to be right."
+    ),
+    "hub.login.ldap.user_dn": Note(
+        "text with `{username}`", "What a user's entry is called, where all are called alike.", "none"
+    ),
+    "hub.login.ldap.search_base": Note("text", "Instead: below which entry users are searched.", "none"),
+    "hub.login.ldap.user_attribute": Note("text", "The attribute that is the login: `uid`, `sAMAccountName` and others."),
+    "hub.login.ldap.bind_dn": Note("text", "The account that searches.", "anybody may search"),
+    "hub.login.ldap.bind_password_file": Note("path", "A file on your machine with its password.", "none"),
+    "hub.login.ldap.bind_password_env": Note("text", "Instead, a variable of the environment.", "none"),
+    "hub.login.ca_file": Note(
+        "path", "The authority that the login server's certificate is from, as PEM.", "those that every system knows"
+    ),
+    "hub.login.email_domain": Note(
+        "text", "A login that is an address of this domain is the name before the @; other addresses are refused.",
+        "addresses are refused"
+    ),
+    "hub.login.allow_all": Note("true or false", "Whether everybody may whom the server knows."),
+    "hub.login.allowed_users": Note(
+        "list of logins", "Who may, as the server calls them. Capital letters are small ones, and an account's name "
+        "has dashes for dots.", "none"
+    ),
+    "hub.login.allowed_groups": Note(
+        "list of groups", "Who may, by groups; for LDAP, the groups' whole names (DN).", "none"
+    ),
+    "hub.login.denied_users": Note("list of logins", "Who may not, whatever else says so.", "none"),
+    "hub.login.admin_users": Note("list of logins", "Who administers the Hub, and may log in.", "none"),
+    "hub.login.admin_groups": Note("list of groups", "The same, by groups.", "none"),
     "hub.users": Note(
         "list of names or maps", "A bare name, or a map with `name` and what else is below. `provision users` changes "
         "the list and the cluster: see [Users and logins](../how-to/users-and-logins.md).", "", ([], ["alice", "alice"])

@@ -76,6 +76,8 @@ def list_users(*, file: Path | None, as_json: bool) -> None:
 def _account(account: Account) -> str:
     if not account.on_master:
         return "missing: run `provision users apply`"
+    if account.password == "login":  # noqa: S105 - a state
+        return "made by a login"
     if not account.in_spec:
         return "not in the spec: `provision users apply` removes it"
     return {"ok": "yes", "locked": "locked", "must_change": "must change password"}[account.password]
@@ -144,7 +146,13 @@ def remove(*, file: Path | None, yes: bool, delete_home: bool, names: tuple[str,
 
     spec = load_spec(file, files=False)
     there = [user.name for user in spec.hub.users]
-    if unknown := [name for name in names if name not in there]:
+    unknown = [name for name in names if name not in there]
+    if unknown and spec.hub.login:
+        raise UsageError(
+            f"hub.users does not name {', '.join(unknown)}: logins make the others' accounts",
+            "Take them off the lists of hub.login, or name them in `denied_users`, and run `provision up`.",
+        )
+    if unknown:
         raise UsageError(
             f"hub.users does not name {', '.join(unknown)}",
             f"It names: {', '.join(there)}. `provision users apply` removes whom only the cluster has.",
@@ -222,7 +230,7 @@ def _bring(
         hint = "`provision plan` shows them, `provision up` brings them to the nodes."
         STDERR.print(f"Other settings of the spec differ from those of the nodes. {hint}", markup=False, soft_wrap=True)
     click.echo(f"Users:      {', '.join(user.name for user in spec.hub.users)}")
-    if change.come and operation.cluster_dir.passwords.exists():
+    if change.come and spec.hub.login is None and operation.cluster_dir.passwords.exists():
         click.echo(f"Passwords:  {operation.cluster_dir.passwords} (of {', '.join(change.come)})")
 
 
@@ -257,6 +265,11 @@ def passwd(*, file: Path | None, from_stdin: bool, generate: bool, must_change: 
     if from_stdin and generate:
         raise UsageError("--stdin and --generate exclude each other", "Give one of the two.")
     spec = load_spec(file, files=False)
+    if spec.hub.login:
+        raise UsageError(
+            "the cluster's passwords are those of its login server (hub.login)",
+            "Change it there. Nothing was changed.",
+        )
     cluster = _cluster(spec, file)
     password = make_password() if generate else _read_password(name, from_stdin=from_stdin)
     refuse_weak(name, password)

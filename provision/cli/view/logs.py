@@ -85,7 +85,11 @@ def _choose(cluster: LiveCluster, words: Sequence[str]) -> JournalChoice | str:
     from provision.operations.jobs.submit import list_jobs
 
     nodes = [node.name for node in cluster.nodes]
-    units = known_units(TEMPLATES, [user.name for user in cluster.spec.hub.users])
+    users = [user.name for user in cluster.spec.hub.users]
+    if cluster.spec.hub.login:
+        # Logins make users, and the spec does not know them.
+        users += [word.removeprefix("notebook-") for word in words if word.startswith("notebook-")]
+    units = known_units(TEMPLATES, users)
     try:
         return choose(words, cluster.spec.name, nodes, units)
     except KeyError as error:

@@ -48,6 +48,7 @@ def secrets_of_full_size(spec: ClusterSpec, chain: str = "") -> Secrets:
         password_hashes=tuple((user.name, f"$6${letters(103)}") for user in spec.hub.users),
         operator_public_key=f"ssh-ed25519 {letters(68)}",
         executor_key=letters(64),
+        login_secret=letters(64) if spec.hub.login else "",
         uids=tuple((user.name, FIRST_UID + index) for index, user in enumerate(spec.hub.users)),
         gids=tuple((group, FIRST_GID + index) for index, group in enumerate(spec.hub.groups)),
     )
@@ -63,6 +64,7 @@ def documents(spec: ClusterSpec, source: str, flavors: Iterable[Flavor]) -> dict
         password_hashes=tuple((user.name, "$6$example$example") for user in spec.hub.users),
         operator_public_key="ssh-ed25519 AAAAEXAMPLE",
         executor_key="EXAMPLE-KEY",
+        login_secret="EXAMPLE-SECRET" if spec.hub.login else "",
         uids=tuple((user.name, FIRST_UID + index) for index, user in enumerate(spec.hub.users)),
         gids=tuple((group, FIRST_GID + index) for index, group in enumerate(spec.hub.groups)),
     )

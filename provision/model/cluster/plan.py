@@ -32,8 +32,11 @@ def made_from_another(desired: DesiredState, observed: ObservedCluster) -> str:
     return made if made != DEFAULT_ORIGIN and not desired.origin else ""
 
 
-def spec_hash(spec: ClusterSpec, sizing: Sizing, certificate: str = "") -> str:
-    """Hash the settings that nodes are configured with, besides users; `certificate` is the user's own (PEM)."""
+def spec_hash(spec: ClusterSpec, sizing: Sizing, certificate: str = "", login: str = "") -> str:
+    """Hash the settings that nodes are configured with, besides users.
+
+    `certificate` is the user's own (PEM), `login` the settings of hub.login with their secret.
+    """
     data: dict[str, object] = {
         "name": spec.name,
         "spark": asdict(spec.spark),
@@ -45,10 +48,12 @@ def spec_hash(spec: ClusterSpec, sizing: Sizing, certificate: str = "") -> str:
             spec.hub.idle_timeout,
             asdict(spec.hub.limits),
             # A user who is alone has the memory of all.
-            spec.hub.limits.memory_mib is None and len(spec.hub.users) == 1,
+            spec.hub.limits.memory_mib is None and spec.hub.alone,
             certificate,
         ],
     }
+    if login:
+        data["login"] = login
     if spec.packages.has_jars:
         # Only whether there are any is in the nodes' settings; which ones is a matter of DesiredState.packages.
         data["jars"] = True

@@ -10,21 +10,26 @@ import gzip
 import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import yaml
 
 from provision.base import constants
 from provision.base.errors import ProvisionError, UsageError
+from provision.base.model import Oidc
 from provision.clusterfile import pinned
+from provision.clusterfile.units import reserved_users
 from provision.model.templating import environment, render_mapping
 
 if TYPE_CHECKING:
-    from provision.base.model import Addresses, ClusterSpec, Role, Secrets, Sizing
+    from provision.base.model import Addresses, ClusterSpec, HubSpec, Role, Secrets, Sizing
 
 MANIFEST: Final = "node/manifest.yaml"
 USER_DATA: Final = "cloud-init/user-data.yaml.j2"
 USER_DATA_LIMIT: Final = 65535
 """Bytes of base64 that Nova accepts."""
+
+LDAP_PORTS: Final = {"ldaps": 636, "starttls": 389}
 
 ROLES: Final[tuple[Role, ...]] = ("master", "worker")
 
@@ -98,6 +103,7 @@ def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role
                 "disk": spec.hub.limits.disk_mib,
             },
             "unit": dict(constants.USER_UNIT),
+            "login": login_settings(spec.hub),
             "users": [asdict(user) | {"groups": list(user.groups)} for user in spec.hub.users],
         },
         "ports": asdict(constants.PORTS),
@@ -113,6 +119,32 @@ def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role
         "metadata_address": constants.METADATA_ADDRESS,
         "spark_pages": constants.SPARK_PAGES,
     }
+
+
+def login_settings(hub: HubSpec) -> dict[str, Any]:
+    """Return what the Hub needs to know of hub.login, besides its secret (templates/image/files, hub/logins.py)."""
+    login = hub.login
+    if login is None:
+        return {"kind": "pam"}
+    server = login.server
+    settings: dict[str, Any] = {key: value for key, value in asdict(server).items() if key != "secret"}
+    if isinstance(server, Oidc):
+        settings |= {"kind": "oidc", "title": server.title or urlsplit(server.issuer).netloc}
+    else:
+        settings |= {"kind": "ldap", "port": server.port or LDAP_PORTS[server.tls]}
+    settings |= {key: value for key, value in asdict(login).items() if key != "server"}
+    lists = {key: list(value) for key, value in settings.items() if isinstance(value, tuple)}
+    return settings | lists | {"reserved": sorted(reserved_users())}
+
+
+def login_words(hub: HubSpec, url: str) -> str:
+    """Say where people log in, and what an OIDC server has to know of the Hub; empty for PAM."""
+    if hub.login is None:
+        return ""
+    server = hub.login.server
+    if isinstance(server, Oidc):
+        return f"by {server.issuer}, which has to lead back to {url}/hub/oauth_callback"
+    return f"by the directory {server.server}"
 
 
 def secret_context(secrets: Secrets) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def _user_memory(spec: ClusterSpec, sizing: Sizing, master: Flavor, source: str)
     memory = spec.hub.limits.memory_mib
     if memory is None:
         largest = sizing.sizes[-1].driver_memory + NOTEBOOK
-        return together if len(spec.hub.users) == 1 else min(max(together // 2, largest), together)
+        return together if spec.hub.alone else min(max(together // 2, largest), together)
     least = sizing.driver_memory + NOTEBOOK
     if not least <= memory <= together:
         raise UsageError(

@@ -51,8 +51,14 @@ def place(text: str, users: Sequence[str], named: str = "") -> UserPath:
 def chosen_user(users: Sequence[str], named: str, what: str, example: str) -> str:
     """Return the user who is named, else the only one of the cluster's.
 
+    Without `users`, the cluster's are known to its master alone: then one has to be named, and whether there is such a
+    one shows there.
     `what` is asked for, and `example` says how with `{user}` for a name. Raises UsageError.
     """
+    if not users and not named:
+        raise UsageError(f"{what}: as which user? Logins make them (hub.login)", example.format(user="NAME"))
+    if not users:
+        return named
     if not named and len(users) != 1:
         raise UsageError(f"{what}: as which user? The cluster has {', '.join(users)}", example.format(user=users[0]))
     if named and named not in users:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,7 +19,7 @@ from provision.model.cluster import example
 from provision.model.cluster.network_steps import wanted_rules
 from provision.model.cluster.plan import spec_hash
 from provision.model.cluster.quota import shortage
-from provision.model.cluster.render import node_context, user_data
+from provision.model.cluster.render import login_settings, node_context, user_data
 from provision.model.cluster.resources import fingerprint, master_name, users_hash
 from provision.model.cluster.sizing import size
 from provision.model.cluster.steps import DesiredState
@@ -62,6 +63,8 @@ class ResolvedSpec:
     image: str
     """The image's id; empty for the golden image."""
     there: ThingsThere = ThingsThere()
+    login_secret: str = ""
+    """What the Hub shows to the login server of hub.login."""
 
     def desired_state(self, image: str = "", *, refresh: bool = False) -> DesiredState:
         """Return the state that the plan has to reach; `image` is the golden image's id once it is known.
@@ -70,6 +73,7 @@ class ResolvedSpec:
         """
         spec = self.spec
         certificate = spec.hub.tls.cert.read_text() if spec.hub.tls else ""
+        login = json.dumps([login_settings(spec.hub), self.login_secret]) if spec.hub.login else ""
         return DesiredState(
             name=spec.name,
             cidr=str(spec.network.cidr),
@@ -87,7 +91,7 @@ class ResolvedSpec:
             master_zone=spec.master.zone,
             worker_zone=spec.workers.zone,
             count=spec.workers.count,
-            spec=spec_hash(spec, self.sizing, certificate),
+            spec=spec_hash(spec, self.sizing, certificate, login),
             packages=request(spec.packages),
             same_image=refresh or spec.image != GOLDEN,
             users=tuple(user.name for user in spec.hub.users),
@@ -150,7 +154,8 @@ def resolve(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster, source: 
     _refuse_small_disks(spec, flavors, image, source)
     _check_zones(cloud, spec, source)
     access = _find_access(cloud, spec, external, observed, source)
-    return ResolvedSpec(spec, source, flavors, sizing, external, access, image.id, there)
+    secret = find_cluster_dir(cloud, spec.name).login_secret(spec.hub.login) if spec.hub.login else ""
+    return ResolvedSpec(spec, source, flavors, sizing, external, access, image.id, there, secret)
 
 
 def resolve_without_cloud(spec: ClusterSpec, source: str, flavors: Iterable[Flavor]) -> ResolvedSpec:

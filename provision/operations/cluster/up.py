@@ -13,7 +13,7 @@ from provision.base.errors import UsageError
 from provision.model.cluster import resources
 from provision.model.cluster.plan import made_from_another
 from provision.model.cluster.plan import plan as make_plan
-from provision.model.cluster.render import hub_url
+from provision.model.cluster.render import hub_url, login_words
 from provision.model.cluster.steps import WaitingData
 from provision.operations.cluster.apply import Apply, made_from, master_metadata
 from provision.operations.cluster.configure import configure
@@ -65,6 +65,8 @@ class Summary:
     """The certificate to trust; None if the user brought a certificate of their own."""
     job: str = ""
     """The smoke test's result in one line; empty if it was not run."""
+    login: str = ""
+    """Where people log in instead of with the first passwords, as a sentence's end; empty for PAM."""
 
 
 class DataDoor(Protocol):
@@ -330,6 +332,7 @@ class Up:
             passwords=self.cluster_dir.passwords,
             authority=None if self.spec.hub.tls else self.cluster_dir.authority,
             job=job,
+            login=login_words(self.spec.hub, hub_url(address, self.spec.hub.port)),
         )
 
 

@@ -35,7 +35,7 @@ class Account:
     in_spec: bool
     on_master: bool
     password: str
-    """`ok`, `locked`, `must_change`; empty without an account."""
+    """`ok`, `locked`, `must_change`; `login` where a login server has made it; empty without an account."""
     server: str
     """`running`, `spawn` or `stop` while it starts or stops; empty without one."""
     last_activity: str | None
@@ -66,7 +66,8 @@ def list_accounts(remote: Remote, users: Sequence[User]) -> Listing:
         found.append(
             Account(
                 name=name,
-                admin=account["admin"] if account else bool(user and user.admin),
+                # Rights by a login are the Hub's affair, and in no Unix group.
+                admin=account["admin"] or bool(seen.get("admin")) if account else bool(user and user.admin),
                 groups=tuple(account["groups"]) if account else user.groups if user else (),
                 in_spec=user is not None,
                 on_master=bool(account),

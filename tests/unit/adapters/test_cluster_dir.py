@@ -13,7 +13,7 @@ from cryptography import x509
 
 from provision.adapters.cluster_dir import ClusterDir
 from provision.base.errors import ProvisionError, UsageError
-from provision.base.model import Addresses, CloudProject, ClusterSpec, HubSpec, Tls, User
+from provision.base.model import Addresses, CloudProject, ClusterSpec, HubSpec, Login, Oidc, SecretSource, Tls, User
 
 SPEC = ClusterSpec("analytics", hub=HubSpec(users=(User("alice"), User("bob", admin=True))))
 HERE = Addresses("10.20.0.10", "172.29.0.100")
@@ -49,6 +49,33 @@ def test_everything_is_made_once_and_private(cluster_dir):
     assert cluster_dir.folder.stat().st_mode & 0o777 == 0o700
     for path in cluster_dir.folder.iterdir():
         assert path.stat().st_mode & 0o777 == 0o600, path.name
+
+
+def login(**source):
+    server = Oidc("https://x.org", "hub", SecretSource("hub.login.oidc.client_secret", **source))
+    return replace(SPEC, hub=replace(SPEC.hub, login=Login(server, allow_all=True)))
+
+
+def test_the_login_servers_secret_is_read_once_and_kept(cluster_dir, monkeypatch):
+    monkeypatch.setenv("OURS", "from the environment\n")
+    assert cluster_dir.ensure_secrets(login(variable="OURS"), HERE).login_secret == "from the environment"
+    assert "from the environment" in cluster_dir.secret_values()
+    # A later command, in another shell.
+    monkeypatch.delenv("OURS")
+    assert cluster_dir.ensure_secrets(login(variable="OURS"), HERE).login_secret == "from the environment"
+    assert cluster_dir.ensure_secrets(SPEC, HERE).login_secret == ""
+    with pytest.raises(UsageError, match="the variable OURS is empty"):
+        cluster_dir.ensure_secrets(login(variable="OURS"), HERE)
+
+
+def test_the_login_servers_secret_may_be_in_a_file(cluster_dir, tmp_path):
+    file = tmp_path / "secret"
+    with pytest.raises(UsageError, match="cannot be read"):
+        cluster_dir.ensure_secrets(login(file=file), HERE)
+    file.write_text("s3cret\n")
+    assert cluster_dir.ensure_secrets(login(file=file), HERE).login_secret == "s3cret"
+    file.write_text("another\n")
+    assert cluster_dir.ensure_secrets(login(file=file), HERE).login_secret == "another"
 
 
 def test_secrets(cluster_dir):

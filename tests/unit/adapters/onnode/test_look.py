@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -141,6 +142,17 @@ def test_accounts_are_told_without_their_hashes(monkeypatch):
     assert look.accounts("notebook", ["nobody-of-ours"]) == {
         "nobody-of-ours": "missing", "root": "well", "daemon": "locked", "bin": "expired", "sys": "locked"
     }  # fmt: skip
+
+
+def test_an_account_of_a_login_is_well_without_a_password(monkeypatch):
+    texts = {
+        "/etc/group": "notebook:x:990:dora,sys\n",
+        "/etc/shadow": "dora:*:20000:0:99999:7:::\nsys:*:20000:0:99999:7:::\n",
+    }
+    monkeypatch.setattr(look, "read", lambda path: texts[path])
+    comments = {"dora": "Notebook user by login", "sys": "sys"}
+    monkeypatch.setattr(look.pwd, "getpwnam", lambda name: SimpleNamespace(pw_gecos=comments[name]))
+    assert look.accounts("notebook", []) == {"dora": "well", "sys": "locked"}
 
 
 def test_software_is_read_without_starting_any(tmp_path):

@@ -76,3 +76,18 @@ def test_a_password_that_is_the_same_is_not_set_again(make, programs):
     (folder / "hashes.json").write_text('{"alice": "$6$master-alice", "bob": "$6$another"}')
     master._set_hashes(["alice", "bob"])
     assert programs.read_text() == "chpasswd --encrypted\nbob:$6$another\n"
+
+
+def test_a_login_gets_its_account_on_a_new_master(make, monkeypatch):
+    """With the number that its files have; the program of the image makes it."""
+    master, root = make()
+    asked = []
+    monkeypatch.setattr(module, "run", lambda command, _what: asked.append(command))
+    users = {"alice": {"uid": 2001, "made": True}, "dora": {"uid": 20001, "made": True}, "carol": {"uid": 2003}}
+    master._make_accounts(users)
+    assert asked == []
+    (root / module.LOGINS).parent.mkdir(parents=True)
+    (root / module.LOGINS).write_text("")
+    master._make_accounts(users)
+    program = str(root / module.LOGINS)
+    assert asked == [["/usr/bin/python3", "-I", program, "account", "dora", "20001", "notebook", "spark"]]

@@ -44,6 +44,7 @@ class _Hub(BaseHTTPRequestHandler):
         page = [
             {
                 "name": f"u{number}",
+                "admin": number == 0,
                 "server": "/user/u0/" if number == 0 else None,
                 "pending": "spawn" if number == 1 else None,
                 "last_activity": "2026-11-28T07:00:00.000000Z",
@@ -76,10 +77,19 @@ def test_accounts_are_those_of_the_group(root):
     assert (carol["groups"], carol["password"]) == ([], "locked")
 
 
+def test_an_account_of_a_login_is_not_locked(root):
+    (root / "etc/passwd").write_text("alice:x:20001:20001:Notebook user by login,,,:/home/alice:/bin/bash\n")
+    for shadow, state in (("*", "login"), ("$6$a", "ok")):
+        (root / "etc/shadow").write_text(f"alice:{shadow}:20000::::::\n")
+        (alice,) = module.Accounts("notebook", "notebook-admin", str(root)).describe()
+        assert alice["password"] == state
+
+
 def test_the_hub_tells_of_all_its_users(hub):
     users = module.hub_users(hub, TOKEN)
     assert [user["name"] for user in users] == [f"u{number}" for number in range(450)]
     assert [user["server"] for user in users[:3]] == ["running", "spawn", ""]
+    assert [user["admin"] for user in users[:2]] == [True, False]
 
 
 def order(root, **more):

@@ -32,6 +32,7 @@ def made(tmp_path: Path, case: str) -> dict[str, object]:
     kept = {
         "spark_secret": secrets.spark_secret,
         "executor_key": secrets.executor_key,
+        "login_secret": secrets.login_secret,
         "password_hashes": dict(secrets.password_hashes),
     }
     files["file"].write_text(json.dumps(kept))

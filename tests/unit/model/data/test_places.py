@@ -39,6 +39,14 @@ def test_the_only_user_need_not_be_named():
     assert str(place("/shared/", ["alice"])) == "alice:/shared/"
 
 
+def test_users_whom_logins_make_have_to_be_named():
+    assert str(place("/shared/", [], "dora")) == "dora:/shared/"
+    assert str(place("dora:x", [])) == "dora:x"
+    with pytest.raises(UsageError, match="as which user") as caught:
+        place("/shared/x", [])
+    assert "NAME" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("text", "named", "message"),
     [

@@ -43,26 +43,45 @@ def belongs(name: str, group: str) -> bool:
 
 login_pages = "/usr/local/share/provision/hub"
 sys.path.append(login_pages)
-logins = [PAMAuthenticator]
+parts = [PAMAuthenticator]
 if importlib.util.find_spec("notebook_passwords"):  # images of version 0.1 lack it
     from notebook_passwords import PasswordPages
 
-    logins.insert(0, PasswordPages)
+    parts.insert(0, PasswordPages)
     c.JupyterHub.template_paths = [f"{login_pages}/pages"]
+logins = None
+if importlib.util.find_spec("logins"):  # older images lack it, and know PAM alone
+    from logins import EndsServers, Logins
+
+    given = json.loads(Path("/etc/jupyterhub/login.json").read_text())
+    logins = Logins(given["login"], state, users, ["spark"])
+    if logins.kind != "pam":
+        from login_servers import configure
+
+        parts = [configure(c, logins, given["secret"])]
+    c.JupyterHub.template_vars = {"passwords": logins.kind == "pam"}
+    parts.insert(0, EndsServers)
 
 
-class NotebookUsers(*logins):
+def may_use(name: str) -> bool:
+    """Return whether an account may use the Hub, as things are now."""
+    return belongs(name, users) and (logins is None or logins.may(name))
+
+
+class NotebookUsers(*parts):
     """Accounts of one group alone: the Hub runs as root, and would start a server for whatever account it is given."""
 
     def validate_username(self, username: str) -> bool:
         """Return whether the Hub may know this user, be it by a login or by an administrator's request."""
         return super().validate_username(username) and belongs(username, users)
 
+    may_use = staticmethod(may_use)
+
     async def refresh_user(self, user, handler=None, **kwargs):
         """Say what a user may do now: whoever is taken out of a group has its rights no longer, tokens included."""
-        if not belongs(user.name, users):
+        if not may_use(user.name):
             return False
-        return {"name": user.name, "admin": belongs(user.name, admins)}
+        return {"name": user.name, "admin": belongs(user.name, admins) or bool(logins and logins.admin(user.name))}
 
 
 c.JupyterHub.authenticator_class = NotebookUsers
@@ -117,7 +136,7 @@ async def prepare(spawner) -> None:
 
     Raises PermissionError for an account that is not a notebook user's.
     """
-    if not belongs(spawner.user.name, users):
+    if not may_use(spawner.user.name):
         raise PermissionError(f"{spawner.user.name} is not a notebook user of this cluster")
     for unit, memory in shares_of_memory.items():
         command = ["systemctl", "set-property", "--runtime", unit, memory]
