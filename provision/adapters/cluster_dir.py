@@ -24,12 +24,12 @@ from provision.adapters.host import process
 from provision.adapters.host.certificates import ensure_certificate
 from provision.adapters.host.files import ensure_private
 from provision.base import paths
-from provision.base.constants import FIRST_UID
+from provision.base.constants import FIRST_GID, FIRST_UID
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import CloudProject, Secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from provision.base.model import Addresses, ClusterSpec
@@ -162,8 +162,15 @@ class ClusterDir:
         spark = kept.get("spark_secret") or entropy.token_hex(32)
         executors = kept.get("executor_key") or entropy.token_hex(32)
         hashes = self._users(spec, dict(kept.get("password_hashes", {})))
-        uids = _uids(spec, dict(kept.get("uids", {})))
-        secrets = {"spark_secret": spark, "executor_key": executors, "password_hashes": hashes, "uids": uids}
+        uids = _ids((user.name for user in spec.hub.users), dict(kept.get("uids", {})), FIRST_UID)
+        gids = _ids(spec.hub.groups, dict(kept.get("gids", {})), FIRST_GID)
+        secrets = {
+            "spark_secret": spark,
+            "executor_key": executors,
+            "password_hashes": hashes,
+            "uids": uids,
+            "gids": gids,
+        }
         ensure_private(self.folder / "secrets.json", json.dumps(secrets, indent=2) + "\n")
         if spec.hub.tls:
             cert = _read(spec.hub.tls.cert, "hub.tls.cert")
@@ -179,7 +186,21 @@ class ClusterDir:
             operator_public_key=public,
             executor_key=executors,
             uids=tuple((user.name, uids[user.name]) for user in spec.hub.users),
+            gids=tuple((group, gids[group]) for group in spec.hub.groups),
         )
+
+    def secret_values(self) -> set[str]:
+        """Return the secrets that are kept here, to leave them out of what is shown."""
+        kept = self._json("secrets.json")
+        return {
+            *(str(kept[name]) for name in ("spark_secret", "executor_key") if kept.get(name)),
+            *dict(kept.get("password_hashes", {})).values(),
+            *self._first_passwords().values(),
+        }
+
+    def spark_secret(self) -> str:
+        """Return the secret of Spark on the cluster's nodes; empty if this machine has none."""
+        return str(self._json("secrets.json").get("spark_secret", ""))
 
     def remove(self) -> None:
         """Remove the folder and everything in it."""
@@ -195,28 +216,62 @@ class ClusterDir:
             raise ProvisionError(f"{file} is not JSON: {error}", "Restore it from a backup.") from None
         return kept
 
+    def note_password(self, user: str, hashed: str) -> None:
+        """Note the crypt(3) hash of a password that the operator has set, for an account on a new master.
+
+        The first password goes from the file of passwords: it holds no longer.
+        """
+        kept = self._json("secrets.json")
+        kept["password_hashes"] = dict(kept.get("password_hashes", {})) | {user: hashed}
+        ensure_private(self.folder / "secrets.json", json.dumps(kept, indent=2) + "\n")
+        plain = self._first_passwords()
+        if plain.pop(user, None) is not None:
+            self._write_first_passwords(plain)
+
+    def forget_passwords(self, users: Iterable[str]) -> None:
+        """Remove the passwords of users who are gone: whoever comes back gets a new first one. Their ids stay."""
+        kept, plain, gone = self._json("secrets.json"), self._first_passwords(), set(users)
+        hashes = dict(kept.get("password_hashes", {}))
+        if gone & hashes.keys():
+            kept["password_hashes"] = {name: text for name, text in hashes.items() if name not in gone}
+            ensure_private(self.folder / "secrets.json", json.dumps(kept, indent=2) + "\n")
+        if gone & plain.keys():
+            self._write_first_passwords({name: text for name, text in plain.items() if name not in gone})
+
+    def _first_passwords(self) -> dict[str, str]:
+        try:
+            lines = self.passwords.read_text().splitlines()
+        except FileNotFoundError:
+            return {}
+        return dict(line.split(maxsplit=1) for line in lines if line.strip())
+
+    def _write_first_passwords(self, plain: Mapping[str, str]) -> None:
+        ensure_private(self.passwords, "".join(f"{name} {password}\n" for name, password in sorted(plain.items())))
+
     def _users(self, spec: ClusterSpec, hashes: dict[str, str]) -> dict[str, str]:
         """Make first passwords for users who have none; the plain text is written before its hash.
 
         The file of plain passwords may be removed once they are handed out: the hashes stay.
         """
-        try:
-            plain = dict(line.split(maxsplit=1) for line in self.passwords.read_text().splitlines() if line.strip())
-        except FileNotFoundError:
-            plain = {}
+        plain = self._first_passwords()
         new = [user.name for user in spec.hub.users if user.name not in hashes]
         for name in new:
             if name not in plain:
-                plain[name] = "".join(entropy.choice(PASSWORD_LETTERS) for _ in range(PASSWORD_LENGTH))
+                plain[name] = make_password()
         if new:
-            ensure_private(self.passwords, "".join(f"{name} {password}\n" for name, password in sorted(plain.items())))
-        return hashes | {name: _crypt(plain[name]) for name in new}
+            self._write_first_passwords(plain)
+        return hashes | {name: crypt(plain[name]) for name in new}
 
     def _certificate(self, addresses: Addresses) -> tuple[str, str, str]:
         names = (self.name, f"{self.name}-master", "localhost")
         wanted = (addresses.floating, addresses.master, "127.0.0.1")
         made = ensure_certificate(self.folder, "hub", f"provision cluster {self.name}", names, wanted)
         return made.cert, made.key, made.authority
+
+
+def make_password() -> str:
+    """Make a password that nobody guesses."""
+    return "".join(entropy.choice(PASSWORD_LETTERS) for _ in range(PASSWORD_LENGTH))
 
 
 def _read(path: Path, field: str) -> str:
@@ -226,15 +281,15 @@ def _read(path: Path, field: str) -> str:
         raise UsageError(f"{field}: {path} cannot be read: {error}", "Name a PEM file that you may read.") from None
 
 
-def _uids(spec: ClusterSpec, uids: dict[str, int]) -> dict[str, int]:
-    """Give each new user the next id; a user who was removed keeps theirs, so that no file changes hands."""
-    uids = dict(uids)
-    for user in spec.hub.users:
-        uids.setdefault(user.name, max(uids.values(), default=FIRST_UID - 1) + 1)
-    return uids
+def _ids(names: Iterable[str], kept: dict[str, int], first: int) -> dict[str, int]:
+    """Give each new name the next id; one that was removed keeps its own, so that no file changes hands."""
+    ids = dict(kept)
+    for name in names:
+        ids.setdefault(name, max(ids.values(), default=first - 1) + 1)
+    return ids
 
 
-def _crypt(password: str) -> str:
+def crypt(password: str) -> str:
     """Hash a password as /etc/shadow holds it (sha512-crypt)."""
     return process.run_checked(
         ["openssl", "passwd", "-6", "-stdin"],

@@ -1,13 +1,12 @@
-"""Network questions: addresses, open ports, served certificates, and whether Spark and the Hub answer."""
+"""Network questions: addresses, open ports, served certificates, and whether the Hub answers."""
 
 from __future__ import annotations
 
 import socket
 import ssl
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from provision.base.constants import PORTS
+from provision.base.errors import ProvisionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,16 +15,6 @@ if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
 
 _END: Final = "-----END CERTIFICATE-----"
-
-
-@dataclass(frozen=True, slots=True)
-class SparkMaster:
-    """A Spark master's account of itself: addresses of live workers, and their cores and memory (MiB) in total."""
-
-    workers: tuple[str, ...]
-    cores: int
-    memory: int
-    applications: int
 
 
 def source_address(target: str) -> str | None:
@@ -55,26 +44,17 @@ def accepts_connections(host: str, port: int, timeout: float = 1) -> bool:
         return False
 
 
-def spark_master(address: str, timeout: float = 5) -> SparkMaster | None:
-    """Ask the Spark master for its state; None while it does not answer."""
-    import requests
-
-    try:
-        with requests.Session() as session:
-            # A proxy named in the environment does not reach the nodes.
-            session.trust_env = False
-            answer = session.get(f"http://{address}:{PORTS.spark_master_ui}/json/", timeout=timeout)
-        answer.raise_for_status()
-        state = answer.json()
-        alive = [worker for worker in state["workers"] if worker["state"] == "ALIVE"]
-        return SparkMaster(
-            workers=tuple(str(worker["host"]) for worker in alive),
-            cores=int(state.get("cores", 0)),
-            memory=int(state.get("memory", 0)),
-            applications=len(state.get("activeapps", ())),
-        )
-    except (requests.RequestException, ValueError, KeyError, TypeError):
-        return None
+def free_port(wanted: int) -> int:
+    """Return `wanted` if it is free on this machine's loopback address, and another port that is free if not."""
+    for port in (wanted, 0):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise ProvisionError("this machine has no free port", "End programs that hold many connections.")
 
 
 def hub_answers(

@@ -73,6 +73,6 @@ class Remote:
         return piped
 
 
-def over_ssh(ssh_config: Path, node: str) -> Remote:
-    """Return a node as its cluster's ssh_config describes it."""
-    return Remote(node, ("ssh", "-F", str(ssh_config), node, "--"))
+def over_ssh(ssh_config: Path, node: str, *options: str) -> Remote:
+    """Return a node as its cluster's ssh_config describes it; `options` of ssh's go before that."""
+    return Remote(node, ("ssh", "-F", str(ssh_config), *options, node, "--"))

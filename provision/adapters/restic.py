@@ -67,7 +67,8 @@ class Repository:
     def start_backup(self, name: str, tags: Sequence[str], host: str) -> Piped:
         """Start a backup of what is fed to it, as a file `name`. It is a snapshot once `finish_backup` was called."""
         words = [word for tag in tags for word in ("--tag", tag)]
-        return Piped(self._argv("backup", "--json", "--host", host, *words, "--stdin", "--stdin-filename", name))
+        argv = self._argv("backup", "--json", "--host", host, *words, "--stdin", "--stdin-filename", name)
+        return Piped(argv, kept=True)
 
     def finish_backup(self, piped: Piped) -> tuple[str, int]:
         """Let a backup see the end of its input; return the snapshot's short id, and the bytes that were added.

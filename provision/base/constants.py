@@ -21,16 +21,18 @@ class Ports:
     spark_worker_ui: int = 8081
     spark_history: int = 18080
     # Spark tries port, port+1, ... up to spark.port.maxRetries: exactly these ranges are open between the nodes.
+    # (app_ui's is open to none of them: spark-pages is the way.)
     driver: int = 7100
     driver_block_manager: int = 7200
     block_manager: int = 7300
     retries: int = 32
     nfs: int = 2049
     app_ui: int = 4040
-    app_ui_last: int = 4050
-    # On the loopback address of the master only.
+    # On the loopback address of the master only: the Hub's own, its proxy's, and Spark's pages behind its login.
     hub_api: int = 8091
     proxy_api: int = 8092
+    # Below 1024: a user's program cannot take it, and the pages' place among the Hub's, while the Hub starts again.
+    pages: int = 893
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class NodePaths:
     venv: str = "/opt/jupyter"
     proxy: str = "/opt/chp/node_modules/configurable-http-proxy/bin/configurable-http-proxy"
     hub_config: str = "/etc/jupyterhub/jupyterhub_config.py"
+    hub_login: str = "/usr/local/share/provision/hub"
     hub_cert: str = "/etc/jupyterhub/tls/hub.pem"
     hub_key: str = "/etc/jupyterhub/tls/hub.key"
     hub_state: str = "/var/lib/jupyterhub"
@@ -68,10 +71,13 @@ class NodePaths:
     smoke: str = "/usr/local/lib/provision/smoke.py"
     packages: str = "/opt/packages"
     jobs: str = "/var/lib/jobs"
+    pages: str = "/usr/local/lib/provision/spark-pages"
     examples: str = "/shared/examples"
 
 
 PORTS: Final = Ports()
+SPARK_PAGES: Final = "/services/spark/"
+"""Where the Hub has Spark's pages."""
 NODE: Final = NodePaths()
 
 SPARK_HEAP_LEAST: Final = 512
@@ -83,12 +89,16 @@ OPERATOR_HOME: Final = "/var/lib/provision"
 """Not below /home, which on a worker is the master's."""
 FIRST_UID: Final = 2001
 """User and group id of a cluster's first notebook user: above those that nodes give by themselves."""
+FIRST_GID: Final = 10001
+"""Id of the first group of hub.users[].groups: above those of the users' own groups, which have their users' ids."""
 SPARK_GROUP: Final = "spark"
 """Group that may read the Spark secret: the daemons, and every notebook user, whose driver needs it."""
 HUB_GROUP: Final = "notebook"
 """Group whose members may log in to the Hub."""
 HUB_ADMIN_GROUP: Final = "notebook-admin"
 """Group whose members administer the Hub."""
+PAGES_UID: Final = 61040
+"""The account of the service that shows Spark's pages: a number without a name, of those that systemd leaves unused."""
 USER_UNIT: Final = {"LimitNOFILE": "65536", "OOMScoreAdjust": "300", "UMask": "0022"}
 """Properties of each unit that runs a user's programs, beside its limits: when the node's memory runs out all the same,
 they end before a daemon does."""

@@ -21,6 +21,10 @@ class User:
 
     name: str
     admin: bool = False
+    groups: tuple[str, ...] = ()
+    """Unix groups beside those that every notebook user is in."""
+    must_change_password: bool = False
+    """Whether the first password is good for one login only, at which the user sets another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,11 @@ class HubSpec:
     limits: Limits = field(default_factory=Limits)
     tls: Tls | None = None
     users: tuple[User, ...] = (User("alice"),)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The Unix groups of all users, each once."""
+        return tuple(sorted({group for user in self.users for group in user.groups}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +218,8 @@ class Secrets:
     """Hex; with it, workers check which user an application belongs to."""
     uids: tuple[tuple[str, int], ...] = ()
     """User names with their ids on every node: those of their files, whatever node has made them."""
+    gids: tuple[tuple[str, int], ...] = ()
+    """Groups (hub.users[].groups) with their ids on every node."""
 
 
 @dataclass(frozen=True, slots=True)

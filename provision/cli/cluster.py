@@ -107,12 +107,25 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool, remove: boo
 
 @click.command()
 @file_option
-@click.option("--json", "as_json", is_flag=True, help="Print the state as JSON.")
-def status(file: Path | None, *, as_json: bool) -> int:
+@click.option(
+    "--watch",
+    type=click.FloatRange(min=1),
+    is_flag=False,
+    flag_value=5.0,
+    metavar="[SECONDS]",
+    help="Show what goes on until Ctrl-C: nodes, applications, users.  [default: every 5 seconds]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the state as JSON; with --watch one document a line.")
+def status(file: Path | None, *, watch: float | None, as_json: bool) -> int:
     """Show the cluster as the cloud, Spark and the Hub see it.
 
     Exits with 1 when it does not work.
     """
+    if watch is not None:
+        from provision.cli.view.watch import watch_status
+
+        watch_status(load_spec(file, files=False), source_of(file), watch, as_json=as_json)
+        return 0
     from provision.adapters.openstack.cloud import connect
     from provision.operations.cluster.resolve import find_cluster_dir
     from provision.operations.cluster.status import status as read_status
@@ -223,7 +236,7 @@ def _show_status(state: dict[str, Any], spec: ClusterSpec, cluster_dir: ClusterD
         renew = "Give hub.tls a new one" if spec.hub.tls else "`provision up` renews it"
         out.print(f"            its certificate ends on {hub['certificate_ends']}. {renew}.", markup=False)
     alive = f"{spark['workers_alive']} of {spark['workers_wanted']} workers alive, {spark['cores']} cores"
-    out.print(f"Spark UI:   {spark['ui'] or 'none'} ({alive if spark['answers'] else 'does not answer'})", markup=False)
+    out.print(f"Spark UI:   {spark['ui'] or 'none'} ({spark['problem'] or alive})", markup=False)
     if cluster_dir.passwords.exists():
         users = tuple(user.name for user in spec.hub.users)
         _show_access(users, cluster_dir.passwords, None if spec.hub.tls else cluster_dir.authority)

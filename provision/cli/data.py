@@ -9,6 +9,8 @@ import click
 
 from provision.base.errors import UsageError
 from provision.cli.asking import ask, require_consent
+from provision.cli.completion import names
+from provision.cli.completion.names import complete
 from provision.cli.spec import file_option, live_cluster, live_master, load_spec
 from provision.cli.terminal import STDERR, TerminalProgress, print_json
 
@@ -24,6 +26,7 @@ _as_option = click.option(
     "user",
     metavar="USER",
     default="",
+    shell_complete=complete(names.users),
     help="The notebook user whose rights hold.  [default: whose home it is, or the only user]",
 )
 
@@ -155,7 +158,14 @@ _password_option = click.option(
 
 @click.command()
 @file_option
-@click.option("--user", "users", multiple=True, metavar="USER", help="Only the home of this user. Can be repeated.")
+@click.option(
+    "--user",
+    "users",
+    multiple=True,
+    metavar="USER",
+    shell_complete=complete(names.users),
+    help="Only the home of this user. Can be repeated.",
+)
 @_password_option
 @click.option("--list", "listed", is_flag=True, help="List the backups in REPOSITORY instead of making one.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -209,7 +219,14 @@ def _show_backups(backups: list[Snapshot], *, as_json: bool) -> None:
 @click.command()
 @file_option
 @click.option("--snapshot", metavar="ID", default="", help="Which backup.  [default: the cluster's newest]")
-@click.option("--user", "users", multiple=True, metavar="USER", help="Only this user's home. Can be repeated.")
+@click.option(
+    "--user",
+    "users",
+    multiple=True,
+    metavar="USER",
+    shell_complete=complete(names.users),
+    help="Only this user's home. Can be repeated.",
+)
 @_password_option
 @click.option("--replace", is_flag=True, help="Also replace files that are newer on the cluster.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")

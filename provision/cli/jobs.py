@@ -1,4 +1,4 @@
-"""The commands for programs that run without a notebook: `submit`, `jobs`, `logs` and `kill`."""
+"""The commands for programs that run without a notebook: `submit`, `jobs` and `kill`; their output: view/logs.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from provision.cli.spec import file_option, live_cluster, live_master, load_spec
+from provision.cli.completion import names
+from provision.cli.completion.names import complete, note, noted, users
+from provision.cli.spec import file_option, live_cluster, live_master, load_spec, master_of
 from provision.cli.terminal import STDERR, duration, print_json
 
 if TYPE_CHECKING:
@@ -20,7 +22,12 @@ if TYPE_CHECKING:
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @file_option
 @click.option(
-    "--as", "user", metavar="USER", default="", help="The notebook user who runs it.  [default: the only one]"
+    "--as",
+    "user",
+    metavar="USER",
+    default="",
+    shell_complete=complete(users),
+    help="The notebook user who runs it.  [default: the only one]",
 )
 @click.option(
     "--py-files",
@@ -50,24 +57,30 @@ def submit(
     notebook. What it prints is shown as it comes, and its exit code is this command's. Ctrl-C ends it, and so does a
     lost connection; with --detach it goes on by itself. ARGS are the program's own.
     """
-    from provision.adapters.remote import over_ssh
     from provision.model.data.places import chosen_user
     from provision.operations.jobs import submit as operation
 
     spec = load_spec(file, files=False)
-    names = [each.name for each in spec.hub.users]
-    runs_as = chosen_user(names, user, script.name, "Say it, as in --as {user}.")
+    runs_as = chosen_user([each.name for each in spec.hub.users], user, script.name, "Say it, as in --as {user}.")
     program = operation.Submission(script, runs_as, arguments, py_files, conf)
     cluster = live_cluster(spec, file)
+
+    def told(name: str) -> None:
+        note("jobs", spec.name, [*(noted("jobs", spec.name) or ()), name])
+        if detach:
+            click.echo(name)
+        else:
+            STDERR.print(f"{name} runs as {program.user}.", markup=False)
+
     job = operation.submit(
-        over_ssh(cluster.ssh_config, cluster.master.name),
+        master_of(cluster),
         program,
         operation.unit_limits(cluster.contexts["master"]),
-        lambda name: click.echo(name) if detach else STDERR.print(f"{name} runs as {program.user}.", markup=False),
+        told,
         None if detach else (sys.stdout.buffer, sys.stderr.buffer),
     )
     if job:
-        _end(context, job)
+        end_as(context, job)
 
 
 @click.command()
@@ -77,7 +90,9 @@ def jobs(*, file: Path | None, as_json: bool) -> None:
     """List the programs that were submitted, and what has become of them."""
     from provision.operations.jobs.submit import list_jobs
 
-    found = list_jobs(live_master(load_spec(file, files=False), file))
+    spec = load_spec(file, files=False)
+    found = list_jobs(live_master(spec, file))
+    note("jobs", spec.name, [job.name for job in found])
     if as_json:
         print_json([asdict(job) for job in found])
         return
@@ -95,22 +110,7 @@ def jobs(*, file: Path | None, as_json: bool) -> None:
 
 @click.command()
 @file_option
-@click.option("--follow", is_flag=True, help="Go on until the job ends; the exit code is the job's.")
-@click.argument("job")
-@click.pass_context
-def logs(context: click.Context, *, file: Path | None, follow: bool, job: str) -> None:
-    """Print what a submitted program has printed."""
-    from provision.operations.jobs import submit as operation
-
-    master = live_master(load_spec(file, files=False), file)
-    last = operation.logs(master, job, (sys.stdout.buffer, sys.stderr.buffer), to_the_end=follow)
-    if follow:
-        _end(context, last)
-
-
-@click.command()
-@file_option
-@click.argument("job")
+@click.argument("job", shell_complete=complete(names.jobs))
 def kill(*, file: Path | None, job: str) -> None:
     """End a submitted program; when this returns, it has ended."""
     from provision.operations.jobs import submit as operation
@@ -123,7 +123,7 @@ def _state(job: Job) -> str:
     return f"failed ({job.code})" if job.state == "failed" else job.state
 
 
-def _end(context: click.Context, job: Job) -> None:
+def end_as(context: click.Context, job: Job) -> None:
     """Exit as the job did. One that was ended has no code of its own, and says so."""
     if job.state == "ended":
         STDERR.print(f"{job.name} was ended: by `provision kill`, or with its node.", markup=False)

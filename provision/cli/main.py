@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from provision import __version__
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # Where each command is, and the first sentence of its help: `provision --help` imports none and stays under 0.3 s.
 # tests/unit/cli/test_main.py compares the sentence with the command's own.
@@ -16,13 +19,18 @@ COMMANDS: Final = {
     "plan": ("provision.cli.cluster:plan", "Show what `up` would do."),
     "up": ("provision.cli.cluster:up", "Make the cluster, or what is missing of it."),
     "status": ("provision.cli.cluster:status", "Show the cluster as the cloud, Spark and the Hub see it."),
+    "doctor": ("provision.cli.view.doctor:doctor", "Say what is wrong with the cluster, and what to do about it."),
     "down": ("provision.cli.cluster:down", "Remove the cluster: all that carries its mark, and nothing else."),
     "ssh": ("provision.cli.nodes:ssh", "Open a shell on a node, or run a command there."),
     "run": ("provision.cli.nodes:run", "Run a command on many nodes at once."),
     "submit": ("provision.cli.jobs:submit", "Run a PySpark program on the cluster."),
     "jobs": ("provision.cli.jobs:jobs", "List the programs that were submitted, and what has become of them."),
-    "logs": ("provision.cli.jobs:logs", "Print what a submitted program has printed."),
+    "logs": (
+        "provision.cli.view.logs:logs",
+        "Show the logs of all nodes as one, or the output of a submitted program.",
+    ),
     "kill": ("provision.cli.jobs:kill", "End a submitted program; when this returns, it has ended."),
+    "users": ("provision.cli.users.commands:users", "Show, add and remove notebook users, and set their passwords."),
     "put": ("provision.cli.data:put", "Copy files and folders to the cluster."),
     "get": ("provision.cli.data:get", "Copy files and folders from the cluster."),
     "sync": (
@@ -34,15 +42,24 @@ COMMANDS: Final = {
         "Back up people's data with restic: homes, /shared, passwords and the Hub's state.",
     ),
     "restore": ("provision.cli.data:restore", "Restore people's data from a backup that `backup` has made."),
+    "tunnel": (
+        "provision.cli.view.tunnel:tunnel",
+        "Show Spark's own pages on this machine, over SSH, until Ctrl-C.",
+    ),
     "examples": (
         "provision.cli.examples.commands:examples",
         "List the example notebooks, bring them to the cluster, and run them there.",
     ),
     "verify": ("provision.cli.nodes:verify", "Test the live cluster with testinfra."),
+    "report": ("provision.cli.view.report:report", "Write one HTML file about the cluster."),
     "render": ("provision.cli.spec:render", "Print a document that the cluster would get, offline."),
     "inventory": ("provision.cli.nodes:inventory", "Print Ansible's dynamic inventory, from the cloud's metadata."),
     "sizing": ("provision.cli.examples.sizing:sizing", "Work out sizes before anything is bought or made."),
     "image": ("provision.cli.image:image", "Bake and list golden images."),
+    "completion": (
+        "provision.cli.completion.command:completion",
+        "Print the script that completes commands, options and names in a shell.",
+    ),
     "cloud": (
         "provision.cli.cloud.lifecycle:cloud",
         "Run the `local` cloud: OpenStack in containers, on this machine or several.",
@@ -81,6 +98,13 @@ class LazyGroup(click.Group):
         if not isinstance(command, click.Command):
             raise TypeError(f"{module}:{attribute} is not a command")
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the commands without importing them."""
+        from click.shell_completion import CompletionItem
+
+        found = [CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands without importing them."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from provision.base.errors import UsageError
+from provision.cli.completion.names import complete, nodes
 from provision.cli.spec import file_option, live_cluster, load_spec
 from provision.cli.terminal import TerminalProgress, duration, print_json
 from provision.operations.cluster.run import ROLES, find_node, highest_exit_code, ssh_argv
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @file_option
-@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[NODE] [-- CMD…]")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[NODE] [-- CMD…]", shell_complete=complete(nodes))
 @click.pass_context
 def ssh(context: click.Context, *, file: Path | None, words: tuple[str, ...]) -> None:
     """Open a shell on a node, or run a command there.

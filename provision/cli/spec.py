@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
+from provision.base.constants import LOCAL_CLOUD
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import ClusterSpec
+from provision.cli.completion.names import complete, documents, note
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,9 +66,13 @@ def live_cluster(spec: ClusterSpec, file: Path | None) -> LiveCluster:
 
 def live_master(spec: ClusterSpec, file: Path | None) -> Remote:
     """Return a way to run programs on the master of the cluster that `file` describes."""
+    return master_of(live_cluster(spec, file))
+
+
+def master_of(cluster: LiveCluster) -> Remote:
+    """Return a way to run programs on a cluster's master."""
     from provision.adapters.remote import over_ssh
 
-    cluster = live_cluster(spec, file)
     return over_ssh(cluster.ssh_config, cluster.master.name)
 
 
@@ -90,23 +97,47 @@ def source_of(file: Path | None) -> str:
     show_default=True,
     help="The file to write.",
 )
-def init(name: str, file: Path) -> None:
-    """Write a cluster.yaml with every field and its default."""
+@click.option(
+    "--cloud",
+    metavar="CLOUD",
+    default=LOCAL_CLOUD,
+    show_default=True,
+    help="An entry of clouds.yaml, which is asked for its flavors, images and networks; `local` is not asked.",
+)
+def init(name: str, file: Path, cloud: str) -> None:
+    """Write a cluster.yaml with every field and its default.
+
+    With --cloud, flavors and the external network are what that cloud has, and comments say what else there is.
+    """
     from provision.clusterfile.units import Wrong, cluster_name
+    from provision.model.cluster.offer import OfferedSpec, fitting, scalar
     from provision.model.templating import render as render_template
 
     try:
         cluster_name(name)
     except Wrong as error:
         raise UsageError(error.wrong, error.fix) from None
-    text = render_template("spec/cluster.yaml.j2", name=name, spec=ClusterSpec(name))
+    _refuse_existing(file)
+    offered = OfferedSpec(ClusterSpec(name), "", "", "")
+    if cloud != LOCAL_CLOUD:
+        from provision.operations.offer import ask_offer
+
+        try:
+            offered = fitting(name, ask_offer(cloud))
+        except UsageError:
+            raise
+        except ProvisionError as error:
+            click.echo(
+                f"Cloud {cloud!r} could not be asked ({error.message}): check flavors, image and network in {file}.",
+                err=True,
+            )
+            offered = OfferedSpec(replace(ClusterSpec(name), cloud=cloud), "", "", "")
+    text = render_template("spec/cluster.yaml.j2", name=name, spec=offered.spec, offered=offered, scalar=scalar)
     try:
         with file.open("x", encoding="utf-8") as out:
             out.write(text)
     except FileExistsError:
-        raise UsageError(
-            f"{file} is there already, and was left as it is", "Remove it first, or name another file with -f."
-        ) from None
+        _refuse_existing(file)
     except OSError as error:
         raise UsageError(
             f"{file} cannot be written: {error.strerror}", "Name a file in a folder that you may write to."
@@ -114,8 +145,26 @@ def init(name: str, file: Path) -> None:
     click.echo(f"Wrote {file}. Next: `provision plan`, `provision up`.", err=True)
 
 
+def _refuse_existing(file: Path) -> None:
+    if file.exists() or file.is_symlink():
+        raise UsageError(
+            f"{file} is there already, and was left as it is", "Remove it first, or name another file with -f."
+        )
+
+
+def list_documents(file: Path | None) -> dict[str, str]:
+    """Render all documents of a spec, offline, by their names; the shell completes the names from then on."""
+    from provision.model.cluster.example import documents as render_documents
+    from provision.model.localcloud.settings import FLAVORS
+
+    spec = load_spec(file)
+    rendered = render_documents(spec, source_of(file), FLAVORS)
+    note("documents", spec.name, list(rendered))
+    return rendered
+
+
 @click.command()
-@click.argument("document", required=False)
+@click.argument("document", required=False, shell_complete=complete(documents))
 @file_option
 def render(document: str | None, file: Path | None) -> None:
     """Print a document that the cluster would get, offline.
@@ -123,10 +172,7 @@ def render(document: str | None, file: Path | None) -> None:
     Without DOCUMENT, lists them. What only a cloud can tell is filled in by example: the flavors' sizes by those of
     the `local` cloud, addresses from the spec's range, and placeholders for secrets.
     """
-    from provision.model.cluster.example import documents
-    from provision.model.localcloud.settings import FLAVORS
-
-    rendered = documents(load_spec(file), source_of(file), FLAVORS)
+    rendered = list_documents(file)
     if document is None:
         for name in rendered:
             click.echo(name)

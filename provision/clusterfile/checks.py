@@ -88,4 +88,13 @@ def _users(hub: HubModel) -> list[Problem]:
             wrong = f"{user.name!r} is listed twice (also hub.users[{first[user.name]}])"
             found.append(Problem(("hub", "users", place), wrong, "Keep one of the two."))
         first.setdefault(user.name, place)
+    names = {user.name for user in hub.users}
+    for place, user in enumerate(hub.users):
+        for at, group in enumerate(user.groups):
+            where: Path = ("hub", "users", place, "groups", at)
+            if group in names:
+                wrong = f"{group!r} is a user too, and each user has a group of that name alone"
+                found.append(Problem(where, wrong, "Give the group another name."))
+            if group in user.groups[:at]:
+                found.append(Problem(where, f"{group!r} is listed twice", "Keep one of the two."))
     return found

@@ -46,9 +46,18 @@ def load(path: Path | None, *, files: bool = True) -> ClusterSpec:
         if not FILE.exists():
             return ClusterSpec(DEFAULT_NAME)
         path = FILE
+    try:
+        text = _text(path)
+    except BadDocument as bad:
+        raise _error(str(path), None, list(bad.problems)) from None
+    return check(text, path, files=files)
+
+
+def check(text: str, path: Path, *, files: bool = True) -> ClusterSpec:
+    """Read the text of a spec that is, or is going to be, the file `path`; as `load`. Raises UsageError."""
     name = str(path)
     try:
-        document = parse(_text(path))
+        document = parse(text)
         problems = list(document.problems)
         model, wrong = _validate(document)
         problems += wrong

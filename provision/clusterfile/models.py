@@ -108,6 +108,10 @@ class UserModel(_Model):
 
     name: Annotated[str, _text(units.user_name)]
     admin: StrictBool = False
+    groups: Annotated[list[Annotated[str, _text(units.group_name)]], BeforeValidator(_listed)] = Field(
+        default_factory=list
+    )
+    must_change_password: StrictBool = False
 
 
 def _user(value: object) -> object:
@@ -285,7 +289,10 @@ def to_spec(model: ClusterModel, tls: Tls | None, packages: PackagesSpec | None 
                 disk_mib=model.hub.limits.disk,
             ),
             tls=tls,
-            users=tuple(User(user.name, user.admin) for user in model.hub.users),
+            users=tuple(
+                User(user.name, user.admin, tuple(sorted(user.groups)), user.must_change_password)
+                for user in model.hub.users
+            ),
         ),
         packages=packages or PackagesSpec(),
     )

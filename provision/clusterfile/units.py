@@ -110,6 +110,18 @@ def user_name(text: str) -> str:
     return text
 
 
+def group_name(text: str) -> str:
+    """Check a group's name by the rules of groupadd, and that it is not a group of the system."""
+    if not _USER.fullmatch(text):
+        raise Wrong(
+            f"{text!r} cannot be a group's name",
+            "Use a-z, 0-9, _ and -, start with a letter or _, at most 32 characters.",
+        )
+    if text in reserved_users() or text.startswith("systemd-"):
+        raise Wrong(f"{text!r} is an account or group of the node's own system", "Choose another name.")
+    return text
+
+
 def taken_ports() -> tuple[tuple[int, int, str], ...]:
     """Return the port ranges that the Hub cannot have: first, last, and what they are for."""
     single = (
@@ -121,12 +133,13 @@ def taken_ports() -> tuple[tuple[int, int, str], ...]:
         (PORTS.spark_history, "the Spark history server"),
         (PORTS.hub_api, "the Hub's own API"),
         (PORTS.proxy_api, "the Hub's proxy"),
+        (PORTS.pages, "Spark's pages behind the Hub's login"),
     )
     ranges = (
         (PORTS.driver, PORTS.driver + PORTS.retries, "the notebooks' Spark drivers"),
         (PORTS.driver_block_manager, PORTS.driver_block_manager + PORTS.retries, "the drivers' block managers"),
         (PORTS.block_manager, PORTS.block_manager + PORTS.retries, "the executors' block managers"),
-        (PORTS.app_ui, PORTS.app_ui_last, "the notebooks' Spark UIs"),
+        (PORTS.app_ui, PORTS.app_ui + PORTS.retries, "the notebooks' Spark UIs"),
     )
     return tuple((port, port, use) for port, use in single) + ranges
 

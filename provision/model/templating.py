@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@lru_cache(maxsize=1)
-def environment() -> jinja2.Environment:
-    """Return the environment in which every template is rendered."""
+@lru_cache(maxsize=2)
+def environment(*, html: bool = False) -> jinja2.Environment:
+    """Return the environment in which every template is rendered. `html`: what is put into one is escaped."""
     env = jinja2.Environment(
         loader=jinja2.FileSystemLoader(paths.TEMPLATES),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
-        autoescape=False,  # noqa: S701 - configuration files, not HTML
+        autoescape=html,  # noqa: S701 - configuration files are no HTML
     )
     # The same as Ansible's filter, so that playbooks can use the same templates.
     env.filters["to_json"] = json.dumps
@@ -33,6 +33,11 @@ def environment() -> jinja2.Environment:
 def render(template: str, /, **context: object) -> str:
     """Render `template` (a path below templates/); raises jinja2.UndefinedError for a missing variable."""
     return environment().get_template(template).render(**context)
+
+
+def render_html(template: str, /, **context: object) -> str:
+    """Render a template of an HTML page: whatever is put into it is text, not markup."""
+    return environment(html=True).get_template(template).render(**context)
 
 
 def render_mapping(template: str, context: Mapping[str, Any]) -> str:

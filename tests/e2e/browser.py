@@ -52,6 +52,26 @@ def log_in(page: Page, user: str, password: str) -> None:
     page.fill("#username_input", user)
     page.fill("#password_input", password)
     page.click("#login_submit")
+    open_lab(page)
+
+
+def change_first_password(page: Page, user: str, first: str, new: str) -> None:
+    """Log in with a password that must be changed, change it on the page that follows, and wait for JupyterLab."""
+    page.fill("#username_input", user)
+    page.fill("#password_input", first)
+    page.click("#login_submit")
+    page.wait_for_url("**/hub/change-password*")
+    expect(page.locator("#login-main")).to_contain_text("has to be changed before you can go on")
+    assert page.input_value("#username_input") == user
+    page.fill("#password_input", first)
+    for field in ("#new_password_input", "#again_input"):
+        page.fill(field, new)
+    page.click("#change_submit")
+    open_lab(page)
+
+
+def open_lab(page: Page) -> None:
+    """Wait until JupyterLab's launcher is there, once somebody has logged in."""
     page.wait_for_url("**/lab*")
     # Without what was open the last time: JupyterLab would show that, and no launcher.
     page.goto(page.url.partition("?")[0] + "?reset")

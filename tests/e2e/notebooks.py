@@ -7,10 +7,9 @@ import shlex
 import subprocess
 import threading
 import time
-import urllib.request
 from typing import TYPE_CHECKING, Any, Final
 
-from provision.base.constants import NODE
+from provision.base.constants import NODE, PORTS
 
 from .conftest import say
 
@@ -101,10 +100,11 @@ class Kernel:
         return any(text in shown for shown in self.shown)
 
 
-def held(ui: str) -> dict[str, list[int]]:
+def held(product: Product) -> dict[str, list[int]]:
     """Return how many cores each application holds, by user, as Spark's master says it on its page."""
-    with urllib.request.urlopen(f"{ui}/json/", timeout=120) as answer:
-        state: dict[str, Any] = json.load(answer)
+    address = "$(sed -n 's/SPARK_LOCAL_IP=//p' /run/spark/node.env)"
+    asked = product.run("ssh", "--", f"curl -sS --max-time 120 http://{address}:{PORTS.spark_master_ui}/json/")
+    state: dict[str, Any] = json.loads(asked.stdout)
     found: dict[str, list[int]] = {}
     for app in state["activeapps"]:
         found.setdefault(app["user"], []).append(app["cores"])

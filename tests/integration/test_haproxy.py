@@ -140,3 +140,25 @@ def test_the_page_of_statistics_is_for_reading(world):
         assert "web1" in up()
     finally:
         world.remove(proxy)
+
+
+def test_an_address_of_before_that_is_haproxy_s_own_now_starts_no_loop(world):
+    proxy = world.start_haproxy()
+    try:
+        world.web("one")
+        load = Load(world.address(proxy))
+        until(lambda: load.one()[0] == 200, READY_TIMEOUT, "the first answer")
+        stale = {"ID": "stale", "Name": "web", "Address": world.address(proxy), "Port": PROXY_PORT}
+        assert world.get("/v1/agent/service/register", "PUT", stale)
+        url = f"http://{world.address(proxy)}:8404/;csv"
+        rows = lambda: [row.split(",") for row in requests.get(url, timeout=5).text.splitlines()]  # noqa: E731
+        web = lambda: {row[1]: row for row in rows() if row[0] == "web"}  # noqa: E731
+        until(lambda: any(row[17].startswith("DOWN") for row in web().values()), READY_TIMEOUT, "its failed check")
+        assert [load.one()[0] for _ in range(50)] == [200] * 50
+        world.remove(world.docker.containers.get(f"{world.run}-one"))
+        until(lambda: load.one()[0] == 503, READY_TIMEOUT, "no copy left")
+        most = max(int(row[5] or 0) for row in rows() if row[1] in {"FRONTEND", "BACKEND"} or row[0] == "web")
+        assert most < 50, f"{most} requests at a time went round"
+    finally:
+        world.get("/v1/agent/service/deregister/stale", "PUT")
+        world.remove(proxy)

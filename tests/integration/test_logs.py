@@ -60,7 +60,7 @@ def test_containers_are_read_in_the_order_in_which_they_spoke(world):
     assert len(lines) == 240
     assert [line.time for line in lines] == sorted(line.time for line in lines)
     # They ran side by side.
-    assert len({line.replica for line in lines[60:180]}) == 3
+    assert len({line.source for line in lines[60:180]}) == 3
     last = list(read_logs(reader, Query(tail=2), reader.sources()))
     assert len(last) == 6
 
@@ -83,9 +83,9 @@ def test_following_misses_and_repeats_nothing_when_copies_are_started_again_and_
     until(lambda: len(lines) > 40, what="lines that are followed")
     first.restart(timeout=0)
     third = talker(world, "talk-3", script.format("third"))
-    until(lambda: any(line.replica == "talk-3" for line in lines), what="a copy that comes")
-    again = len([line for line in lines if line.replica == "talk-1"])
-    until(lambda: len([line for line in lines if line.replica == "talk-1"]) > again + 20, what="a copy that is back")
+    until(lambda: any(line.source == "talk-3" for line in lines), what="a copy that comes")
+    again = len([line for line in lines if line.source == "talk-1"])
+    until(lambda: len([line for line in lines if line.source == "talk-1"]) > again + 20, what="a copy that is back")
     third.kill()
     ended.set()
     time.sleep(0.3)
@@ -96,9 +96,9 @@ def test_following_misses_and_repeats_nothing_when_copies_are_started_again_and_
     for container in (first, third):
         name = container.name.removeprefix(f"{world.run}-")
         (source,) = (each for each in reader.sources() if each.name == name)
-        mine = [line for line in found if line.replica == name]
+        mine = [line for line in found if line.source == name]
         kept = [line for line in lines_of(source, reader.frames(source)) if line.time >= mine[0].time]
         assert kept[: len(mine)] == mine
-    assert found[-1].replica in {"talk-1", "talk-2", "talk-3"}
-    newcomers = [line for line in found if line.replica == "talk-3"]
+    assert found[-1].source in {"talk-1", "talk-2", "talk-3"}
+    newcomers = [line for line in found if line.source == "talk-3"]
     assert newcomers[0].text.startswith("third 1 ")

@@ -63,4 +63,9 @@ done
 wait
 section spark-master; curl --silent --max-time 90 "http://$(sed -n 's/SPARK_LOCAL_IP=//p' /run/spark/node.env):8080/json/" | tr -d '\n'; echo
 section history; curl --silent --max-time 120 --output /dev/null --write-out '%{http_code}\n' "http://$(sed -n 's/SPARK_LOCAL_IP=//p' /run/spark/node.env):18080/"
+section pages; [ ! -e /usr/local/lib/provision/spark-pages ] || echo there
+section pages-as-nobody
+for port in 18080 8081; do
+  setpriv --reuid=nobody --regid=nogroup --clear-groups curl --silent --output /dev/null --max-time 5 "http://$(sed -n 's/SPARK_LOCAL_IP=//p' /run/spark/node.env):$port/"; echo $?
+done
 section end

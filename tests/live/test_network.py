@@ -57,6 +57,17 @@ def test_hub_api_is_on_loopback(cluster: Cluster, master_probe: Probe) -> None:
         assert f"127.0.0.1:{port}" in master_probe["tcp"], f"nothing listens on 127.0.0.1:{port}"
 
 
+def test_sparks_pages_are_behind_the_hub(cluster: Cluster, master_probe: Probe) -> None:
+    wanted = f"127.0.0.1:{cluster.context('master')['ports']['pages']}"
+    # Nodes of an older image lack the program.
+    assert (wanted in master_probe["tcp"]) == (master_probe["pages"] == ["there"]), f"what listens on {wanted}?"
+
+
+def test_users_of_a_node_do_not_reach_sparks_pages(probe: Probe) -> None:
+    # 7 means refused at once. That the servers are there, test_everything_listens says.
+    assert probe["pages-as-nobody"] == ["7", "7"], f"{probe.name}: curl as nobody ended with {probe['pages-as-nobody']}"
+
+
 def test_firewall_drops_what_is_not_named(probe: Probe) -> None:
     rules = "\n".join(probe["firewall"])
     assert "table inet provision" in rules, f"{probe.name}: the firewall is not loaded"
@@ -101,9 +112,13 @@ def test_workers_reach_only_what_they_need(cluster: Cluster, worker_probe: Probe
 def test_outside_reaches_only_what_is_for_people(cluster: Cluster) -> None:
     context = cluster.context("master")
     ports, address = context["ports"], context["cluster"]["floating"]
-    people = {ports["ssh"], context["hub"]["port"], ports["spark_master_ui"], ports["spark_history"]}
+    people = {ports["ssh"], context["hub"]["port"]}
     inner = {
         ports["spark_master"],
+        ports["spark_master_ui"],
+        ports["spark_history"],
+        ports["app_ui"],
+        ports["pages"],
         ports["driver"],
         ports["driver_block_manager"],
         ports["hub_api"],

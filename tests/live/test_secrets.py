@@ -17,7 +17,8 @@ def test_notebook_users_have_accounts(cluster: Cluster, master_probe: Probe) -> 
         assert shell == f"/home/{name}:/bin/bash", f"{name}: {shell}"
         assert (mode, owner) == ("700", name), f"/home/{name} is {mode} of {owner}: others may look in"
         named = context["accounts"]
-        wanted = {name, named["spark"], named["hub"]} | ({named["hub_admin"]} if user["admin"] else set())
+        wanted = {name, named["spark"], named["hub"], *user["groups"]}
+        wanted |= {named["hub_admin"]} if user["admin"] else set()
         assert set(groups) == wanted, f"{name} is in {groups}, and should be in {sorted(wanted)}"
 
 

@@ -69,6 +69,16 @@ def last_day(pem: str) -> str:
     return load_pem_x509_certificate(pem.encode()).not_valid_after_utc.date().isoformat()
 
 
+def end_of(pem: str) -> datetime | None:
+    """Return when the first certificate of a PEM text ends; None if there is none in it."""
+    from cryptography.x509 import load_pem_x509_certificate
+
+    try:
+        return load_pem_x509_certificate(pem.encode()).not_valid_after_utc
+    except ValueError:
+        return None
+
+
 def valid_until() -> str:
     """Return the day (ISO 8601, UTC) until which a certificate has to be valid today, so that it is not renewed."""
     return (datetime.now(UTC) + timedelta(days=RENEW_DAYS)).date().isoformat()

@@ -43,7 +43,7 @@ def read(ports: Iterable[int]) -> HostFacts:
         tun_device=Path("/dev/net/tun").exists(),
         openvswitch_module=_module("openvswitch"),
         ports_taken=tuple(port for port in ports if _taken(port)),
-        networks=tuple(sorted(set(_routes()) - (_own_networks() if docker else set()))),
+        networks=_networks(docker is not None),
         stack_running=running,
     )
 
@@ -77,6 +77,23 @@ def _compose() -> str | None:
 
 def _listed(*words: str) -> list[str]:
     return run(["docker", *words, "--filter", _OURS], timeout=20).stdout.split()
+
+
+def _networks(docker: bool) -> dict[IPv4Network, str]:
+    """Return the networks that this machine routes to, with their interfaces, without those of our own cloud.
+
+    An engine that was killed leaves its bridges, and takes them up again when it starts: until it answers, so that it
+    can say which are ours, no bridge counts.
+    """
+    if docker:
+        own = _own_networks()
+        return {network: interface for network, interface in _routes().items() if network not in own}
+    installed = shutil.which("dockerd") is not None
+    return {
+        network: interface
+        for network, interface in _routes().items()
+        if not (installed and Path("/sys/class/net", interface, "bridge").exists())
+    }
 
 
 def _own_networks() -> set[IPv4Network]:
@@ -138,16 +155,17 @@ def _taken(port: int) -> bool:
     return False
 
 
-def _routes() -> list[IPv4Network]:
-    """Return the networks that this machine has routes to, without the default route (proc(5), /proc/net/route)."""
-    found = []
+def _routes() -> dict[IPv4Network, str]:
+    """Return each network that this machine has a route to, and its interface (proc(5), /proc/net/route)."""
     try:
         rows = Path("/proc/net/route").read_text().splitlines()[1:]
     except OSError:
-        return []
+        return {}
+    found = {}
     for row in rows:
         fields = row.split()
         address, mask = (int.from_bytes(bytes.fromhex(fields[i]), "little") for i in (1, 7))
+        # Without a mask it is the default route.
         if mask:
-            found.append(IPv4Network((address, mask.bit_count())))
+            found[IPv4Network((address, mask.bit_count()))] = fields[0]
     return found

@@ -122,10 +122,16 @@ class Piped:
     It ends with this process, whatever ends that: a reader must not take a killed writer's last byte for the end.
     """
 
-    def __init__(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> None:
-        """Start the program. Raises ProvisionError when it is not installed."""
+    def __init__(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, kept: bool = False) -> None:
+        """Start the program. Raises ProvisionError when it is not installed.
+
+        With `kept`, what it writes to stdout is kept for `finish`, and there is no `output`: a program that is fed for
+        long and reports meanwhile would wait for its reader once a pipe is full (64 KiB), and its feeder for it.
+        """
         self.argv = tuple(argv)
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the program
+        # They live as long as the program.
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        self._kept = tempfile.TemporaryFile() if kept else None  # noqa: SIM115
         tie = ("setpriv", "--pdeathsig", "KILL", "--") if shutil.which("setpriv") else ()
         if shutil.which(argv[0]) is None:
             raise ProvisionError(f"{argv[0]} is not installed", f"Install {argv[0]}.")
@@ -133,7 +139,7 @@ class Piped:
             [*tie, *argv],
             env=None if env is None else {**os.environ, **env},
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=self._kept or subprocess.PIPE,
             stderr=self._errors,
         )
 
@@ -159,6 +165,10 @@ class Piped:
         """Close what the program reads, and return its result with the rest of its stdout."""
         with suppress(BrokenPipeError):
             self.feed.close()
+        if self._kept:
+            code = self._process.wait()
+            self._kept.seek(0)
+            return self._result(code, self._kept.read())
         rest = b"" if self.output.closed else self.output.read()
         return self._result(self._process.wait(), rest)
 
@@ -173,7 +183,7 @@ class Piped:
         code = self._process.wait()
         with suppress(OSError):
             self.feed.close()
-        self.output.close()
+        (self._kept or self.output).close()
         return self._result(code, b"")
 
     def _result(self, code: int, output: bytes) -> Result:

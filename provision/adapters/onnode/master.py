@@ -239,8 +239,10 @@ class Master:
         return report
 
     def _set_hashes(self, users: list[str]) -> None:
-        hashes = json.loads((self._stagings()["provision"] / "hashes.json").read_text())
-        lines = "".join(f"{name}:{hashes[name]}\n" for name in users if name in hashes)
+        """Set the passwords of before; one that is the same is not touched: whether it must be changed stays."""
+        hashes, present = json.loads((self._stagings()["provision"] / "hashes.json").read_text()), self.hashes()
+        changed = [name for name in users if name in hashes and hashes[name] != present.get(name)]
+        lines = "".join(f"{name}:{hashes[name]}\n" for name in changed)
         if lines:
             run(["chpasswd", "--encrypted"], "the passwords could not be set", lines)
 

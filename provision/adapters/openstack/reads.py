@@ -257,7 +257,9 @@ class Reads(Tags):
     def _servers(self, name: str) -> tuple[resources.Server, ...]:
         # All of the project's: people rename servers, and Nova has no filter for metadata. The SDK follows the pages.
         found = filter(self._ours, self.connection.compute.servers(details=True, limit=_PAGE))
-        mine = [item for item in found if (item.metadata or {}).get(resources.META_CLUSTER) == name]
+        # Nova lists servers of one second in an order that changes while it starts them: what was on the page before
+        # can come once more, and is newer then.
+        mine = {item.id: item for item in found if (item.metadata or {}).get(resources.META_CLUSTER) == name}.values()
         hostnames = {item.id: getattr(item, "hostname", None) or "" for item in mine}
         return resources.with_own_names(name, [self._server(item) for item in mine], hostnames)
 
@@ -296,6 +298,7 @@ class Reads(Tags):
             key=meta.get(resources.META_KEY, ""),
             origin=meta.get(resources.META_ORIGIN, ""),
             users=resources.read_users(meta) if role == "master" else None,
+            accounts=meta.get(resources.META_ACCOUNTS, ""),
         )
 
     @retry_transient

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from functools import partial
-from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from provision.cli.asking import ask, require_consent
+from provision.cli.view.lines import painter, print_lines
 from provision.operations.localcloud.local_cloud import local_cloud
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from provision.model.logs import Line
 
-    from provision.model.localcloud.logs import Line
-
-_COLOURS: Final = ("cyan", "yellow", "green", "magenta", "blue", "red")
 _LINES: Final = 50
 
 
@@ -55,7 +50,8 @@ def logs(
     """
     from datetime import datetime
 
-    from provision.model.localcloud.logs import read_filter, read_since
+    from provision.model.localcloud.logs import read_filter
+    from provision.model.logs import read_since
     from provision.operations.localcloud.logs import Query, find_sources, read_logs
 
     wish = read_filter(pattern, request_id)
@@ -69,44 +65,13 @@ def logs(
 
     def formatted(line: Line) -> str:
         time = f"{line.time} " if timestamps else ""
-        return f"{time}{paint(line.service, line.replica.ljust(width))} | {line.text}"
+        return f"{time}{paint(line.service, line.source.ljust(width))} | {line.text}"
 
-    found = _print(formatted(line) for line in read_logs(reader, query, sources))
+    found = print_lines(formatted(line) for line in read_logs(reader, query, sources))
     if wish and not found:
         # Say so: no output at all could as well mean that nothing was read.
         searched = " and ".join(filter(None, (request_id, pattern and f"--grep {pattern!r}")))
         click.echo(f"No log line matches {searched}{f' since {since}' if since else ''}.", err=True)
-
-
-def _print(lines: Iterable[str]) -> bool:
-    """Print lines as they come, until Ctrl-C or until whoever reads them stops; return whether there were any."""
-    found = False
-    try:
-        for line in lines:
-            found = True
-            click.echo(line)
-    except BrokenPipeError:
-        # Python flushes once more when it ends, and would print an error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        raise click.exceptions.Exit(130) from None
-    return found
-
-
-def painter() -> Callable[[str, str], str]:
-    """Return a function that gives each service its own colour: in a terminal only, and unless NO_COLOR is set."""
-    if not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-        return lambda _, text: text
-    colours = cycle([(colour, bold) for bold in (False, True) for colour in _COLOURS])
-    assigned: dict[str, tuple[str, bool]] = {}
-
-    def paint(service: str, text: str) -> str:
-        if service not in assigned:
-            assigned[service] = next(colours)
-        colour, bold = assigned[service]
-        return click.style(text, fg=colour, bold=bold)
-
-    return paint
 
 
 @click.command()
@@ -120,7 +85,7 @@ def doctor(*, as_json: bool) -> None:
     from dataclasses import asdict
 
     from provision.cli.terminal import print_json
-    from provision.model.localcloud.doctor.finding import text
+    from provision.model.finding import text
 
     findings = local_cloud().diagnose()
     if as_json:

@@ -145,10 +145,20 @@ NOTES: Final[Mapping[str, Note]] = {
     "hub.tls.cert": Note("path", "The certificate, and after it the chain that leads to its authority."),
     "hub.tls.key": Note("path", "The certificate's private key, RSA or EC, without a passphrase."),
     "hub.users": Note(
-        "list of names or maps", "A bare name, or a map with `name` and `admin`.", "", ([], ["alice", "alice"])
+        "list of names or maps", "A bare name, or a map with `name` and what else is below. `provision users` changes "
+        "the list and the cluster: see [Users and logins](../how-to/users-and-logins.md).", "", ([], ["alice", "alice"])
     ),
     "hub.users[].name": Note("text", "The account's name on the master.", "", ("Alice", "root")),
     "hub.users[].admin": Note("true or false", "Whether this user administers the Hub.", "", ("yes please",)),
+    "hub.users[].groups": Note(
+        "list of names", "Unix groups of the user's notebooks and executors, with the same ids on all nodes: for files "
+        "in `/shared` that a team writes.", "none", (["sudo"], ["Team"], ["alice"]),
+    ),
+    "hub.users[].must_change_password": Note(
+        "true or false", "Whether the first password is good for one login only, at which the Hub asks for another. It "
+        "is for accounts that are made; `provision users passwd --must-change` is for those that are there.", "",
+        ("yes",),
+    ),
     "packages": Note(
         "list of pip requirement lines and of paths",
         "They are resolved once, on your machine and with its pip settings, to versions that fit the image's own "
@@ -188,6 +198,8 @@ def comments_of(template: str) -> dict[str, str]:
     section, comment, fresh = "", [], True  # type: str, list[str], bool
     for line in template.splitlines():
         text = line.strip()
+        if text.startswith(("{%", "# {{")):
+            continue  # what a cloud has, where it was asked
         if match := re.fullmatch(r"(#? ?)(\w+):(.*)", text):
             if not line.startswith(" "):
                 section = match[2] + "." if not match[3] else ""

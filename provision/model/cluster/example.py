@@ -6,7 +6,7 @@ import random
 import string
 from typing import TYPE_CHECKING, Final
 
-from provision.base.constants import FIRST_UID
+from provision.base.constants import FIRST_GID, FIRST_UID
 from provision.base.model import Addresses, Flavor, Secrets
 from provision.model.cluster.render import documents as render_documents
 from provision.model.cluster.sizing import size
@@ -49,6 +49,7 @@ def secrets_of_full_size(spec: ClusterSpec, chain: str = "") -> Secrets:
         operator_public_key=f"ssh-ed25519 {letters(68)}",
         executor_key=letters(64),
         uids=tuple((user.name, FIRST_UID + index) for index, user in enumerate(spec.hub.users)),
+        gids=tuple((group, FIRST_GID + index) for index, group in enumerate(spec.hub.groups)),
     )
 
 
@@ -63,6 +64,7 @@ def documents(spec: ClusterSpec, source: str, flavors: Iterable[Flavor]) -> dict
         operator_public_key="ssh-ed25519 AAAAEXAMPLE",
         executor_key="EXAMPLE-KEY",
         uids=tuple((user.name, FIRST_UID + index) for index, user in enumerate(spec.hub.users)),
+        gids=tuple((group, FIRST_GID + index) for index, group in enumerate(spec.hub.groups)),
     )
     addresses = Addresses(master=str(spec.network.cidr.network_address + 10), floating="192.0.2.10")
     return render_documents(spec, sizing(spec, source, flavors), addresses, secrets)

@@ -49,7 +49,7 @@ Verb = Literal[
 ]
 _Any = TypeVar("_Any")
 
-_CHANGED: Final = "the spec's users, Hub, access, Spark settings or flavors have changed"
+_CHANGED: Final = "the spec's Hub, access, Spark settings or flavors have changed"
 """Nodes carry only the hash of the spec that they were set up with: it tells that something changed, not what."""
 
 
@@ -133,6 +133,8 @@ class DesiredState:
     """Whether nodes of another image are replaced; a newer golden image alone is no reason, unless it is asked for."""
     users: tuple[str, ...] = ()
     """The notebook users' names."""
+    accounts: str = ""
+    """Hash of the users and what they may do (resources.users_hash)."""
     origin: str = ""
     """The name of the spec's file; empty for the default spec."""
     certificate: str = ""
@@ -153,7 +155,7 @@ def made_from_another(desired: DesiredState, observed: ObservedCluster) -> str:
 
 
 def spec_hash(spec: ClusterSpec, sizing: Sizing, certificate: str = "") -> str:
-    """Hash the settings that nodes are configured with; `certificate` is the user's own (PEM), if there is one."""
+    """Hash the settings that nodes are configured with, besides users; `certificate` is the user's own (PEM)."""
     data: dict[str, object] = {
         "name": spec.name,
         "spark": asdict(spec.spark),
@@ -164,7 +166,8 @@ def spec_hash(spec: ClusterSpec, sizing: Sizing, certificate: str = "") -> str:
             spec.hub.port,
             spec.hub.idle_timeout,
             asdict(spec.hub.limits),
-            [asdict(user) for user in spec.hub.users],
+            # A user who is alone has the memory of all.
+            spec.hub.limits.memory_mib is None and len(spec.hub.users) == 1,
             certificate,
         ],
     }
@@ -190,10 +193,6 @@ def wanted_rules(spec: ClusterSpec, access: Sequence[IPv4Network]) -> frozenset[
     people = (
         (PORTS.ssh, PORTS.ssh),
         (spec.hub.port, spec.hub.port),
-        (PORTS.spark_master_ui, PORTS.spark_master_ui),
-        (PORTS.spark_worker_ui, PORTS.spark_worker_ui),
-        (PORTS.app_ui, PORTS.app_ui_last),
-        (PORTS.spark_history, PORTS.spark_history),
     )
     rules = {Rule(first, last, NODES) for first, last in between}
     return frozenset(rules | {Rule(first, last, str(peer)) for peer in access for first, last in people})
@@ -419,6 +418,8 @@ def _must_configure(desired: DesiredState, server: Server, observed: ObservedClu
         return _CHANGED
     if server.role != "master":
         return ""
+    if server.accounts != desired.accounts:
+        return "hub.users has changed"
     if server.floating not in [floating.address for floating in observed.floatings]:
         return "its floating IP has changed"
     if server.certificate < desired.certificate:

@@ -46,6 +46,11 @@ class NodeFile:
         return f"{folder.rpartition('/')[2]}.{name}" if name == "kernel.json" else name
 
 
+def hub_url(address: str, port: int) -> str:
+    """Return the Hub's URL, without the port if that is the default."""
+    return f"https://{address}" if port == 443 else f"https://{address}:{port}"
+
+
 def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role: Role) -> dict[str, Any]:
     """Return the variables of every node template except `secrets`; plain JSON, the same for all nodes of a role.
 
@@ -82,6 +87,7 @@ def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role
         "packages": {"jars": spec.packages.has_jars},
         "hub": {
             "port": spec.hub.port,
+            "url": hub_url(addresses.floating, spec.hub.port),
             "idle_timeout": spec.hub.idle_timeout,
             "limits": {
                 "memory": sizing.user_memory,
@@ -92,7 +98,7 @@ def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role
                 "disk": spec.hub.limits.disk_mib,
             },
             "unit": dict(constants.USER_UNIT),
-            "users": [{"name": user.name, "admin": user.admin} for user in spec.hub.users],
+            "users": [asdict(user) | {"groups": list(user.groups)} for user in spec.hub.users],
         },
         "ports": asdict(constants.PORTS),
         "node": asdict(constants.NODE),
@@ -102,14 +108,17 @@ def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role
             "spark": constants.SPARK_GROUP,
             "hub": constants.HUB_GROUP,
             "hub_admin": constants.HUB_ADMIN_GROUP,
+            "pages": constants.PAGES_UID,
         },
         "metadata_address": constants.METADATA_ADDRESS,
+        "spark_pages": constants.SPARK_PAGES,
     }
 
 
 def secret_context(secrets: Secrets) -> dict[str, Any]:
     """Return the variable `secrets` of the node templates."""
-    return asdict(secrets) | {"password_hashes": dict(secrets.password_hashes), "uids": dict(secrets.uids)}
+    maps = {"password_hashes": secrets.password_hashes, "uids": secrets.uids, "gids": secrets.gids}
+    return asdict(secrets) | {name: dict(pairs) for name, pairs in maps.items()}
 
 
 def node_context(

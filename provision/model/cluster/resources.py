@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import re
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Final, Literal
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from provision.base.model import Role
+    from provision.base.model import Role, User
 
 NODES: Final = "nodes"
 """A rule's peer that means the other nodes, which are in the same security group."""
@@ -42,6 +43,8 @@ META_ORIGIN: Final = "provision_origin"
 """On the master: the name of the spec's file, or DEFAULT_ORIGIN."""
 META_USERS: Final = "provision_users"
 """On the master: the notebook users, in as many values as they need (user_metadata)."""
+META_ACCOUNTS: Final = "provision_accounts"
+"""On the master: hash of the users as they were brought to it (users_hash)."""
 DEFAULT_ORIGIN: Final = "default"
 """The META_ORIGIN of a cluster that was made without a cluster.yaml."""
 VALUE_AT_MOST: Final = 255
@@ -96,6 +99,12 @@ def user_metadata(users: Iterable[str]) -> dict[str, str]:
         else:
             parts.append(user)
     return {_user_key(number): part for number, part in enumerate([*filter(None, parts), ""], start=1)}
+
+
+def users_hash(users: Iterable[User]) -> str:
+    """Hash who the users are and what they may do: what accounts that exist are compared with."""
+    data = [(user.name, user.admin, user.groups) for user in users]
+    return hashlib.sha256(json.dumps(data).encode()).hexdigest()[:16]
 
 
 def read_users(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
@@ -246,6 +255,8 @@ class Server:
     """A master's META_ORIGIN."""
     users: tuple[str, ...] | None = None
     """A master's users; None if it does not say."""
+    accounts: str = ""
+    """A master's META_ACCOUNTS."""
     renamed: str = ""
     """The name that somebody has given it since; `name` is the one that it was created with."""
 

@@ -1,16 +1,15 @@
-"""The logs of many containers as one: parsing lines, ordering them by time, and filtering them."""
+"""Containers' logs: parsing lines, and filtering them."""
 
 from __future__ import annotations
 
-import heapq
 import io
 import re
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from provision.base.errors import UsageError
 from provision.model.localcloud.settings import base_service
+from provision.model.logs import Line, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,25 +28,6 @@ class LogSource:
     def names(self) -> frozenset[str]:
         """Names that select it: its own with or without the host, its Compose service's, a member's service's."""
         return frozenset({self.service, base_service(self.service), self.name, self.name.partition("@")[0]})
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Line:
-    """One line of a replica's log. `time` is Docker's, in UTC to the nanosecond; as text it sorts in order of time."""
-
-    time: str
-    replica: str
-    text: str
-    service: str = field(compare=False, default="")
-
-    @property
-    def moment(self) -> float:
-        """The time in seconds since 1970, as exact as a float can be."""
-        return datetime.fromisoformat(self.time[:26] + "+00:00").timestamp()
-
-
-# Colours, cursor movements, and all else that a terminal would interpret.
-_STEERING: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 # An unfinished line that is followed by so many parts of others was cut off: its container was restarted.
@@ -79,48 +59,7 @@ def lines_of(source: LogSource, frames: Iterable[bytes]) -> Iterator[Line]:
 
 def _line(source: LogSource, stamp: bytes, parts: list[bytes]) -> Line:
     text = b"".join(parts).decode(errors="replace")
-    return Line(stamp.decode().rstrip(), source.name, _plain(text), source.service)
-
-
-def _plain(text: str) -> str:
-    return _STEERING.sub("", text).rstrip()
-
-
-def merged(streams: Iterable[Iterable[Line]]) -> Iterator[Line]:
-    """Merge logs into one, in order of time."""
-    return heapq.merge(*(_sorted(stream) for stream in streams))
-
-
-def _sorted(lines: Iterable[Line], reach: int = 64) -> Iterator[Line]:
-    """Sort lines that are almost sorted: a container's stdout and stderr reach Docker through two pipes."""
-    waiting: list[Line] = []
-    for line in lines:
-        if len(waiting) < reach:
-            heapq.heappush(waiting, line)
-        else:
-            yield heapq.heappushpop(waiting, line)
-    while waiting:
-        yield heapq.heappop(waiting)
-
-
-class Window:
-    """Holds each line back for `span` seconds, so that a line that arrives late is still put in order."""
-
-    def __init__(self, span: float = 0.5) -> None:
-        self._span = span
-        self._waiting: list[tuple[Line, float]] = []
-
-    def push(self, line: Line, now: float) -> None:
-        """Add a line that arrived at `now` (seconds of a monotonic clock)."""
-        heapq.heappush(self._waiting, (line, now))
-
-    def ready(self, now: float) -> list[Line]:
-        """Remove and return, in order, all lines up to the last one that was held long enough."""
-        due = max((line for line, arrived in self._waiting if arrived + self._span <= now), default=None)
-        found = []
-        while due and self._waiting and self._waiting[0][0] <= due:
-            found.append(heapq.heappop(self._waiting)[0])
-        return found
+    return Line(stamp.decode().rstrip(), source.name, plain(text), source.service)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,26 +110,6 @@ def read_filter(pattern: str | None, request: str | None) -> LogFilter:
             "APIs return it in the header X-Openstack-Request-Id and in errors: req-1200fdca-4bb2-….",
         )
     return LogFilter(compiled, request or "")
-
-
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-def read_since(text: str, now: datetime) -> float:
-    """Read --since: `10m`, `1h30m` or a time in ISO 8601, by default in the local zone. Return seconds since 1970.
-
-    Raises UsageError for anything else.
-    """
-    try:
-        if re.fullmatch(r"(\d+[smhd])+", text):
-            ago = {_UNITS[unit]: int(number) for number, unit in re.findall(r"(\d+)([smhd])", text)}
-            moment = (now - timedelta(**ago)).timestamp()
-        else:
-            moment = datetime.fromisoformat(text).astimezone().timestamp()
-    except (ValueError, OverflowError):
-        raise UsageError(f"--since: {text!r} is not a time", "Write 90s, 10m, 2h, 1d or 2026-03-01T14:00.") from None
-    # Docker accepts no time before 1970.
-    return max(moment, 1.0)
 
 
 def select_sources(sources: Iterable[LogSource], names: Iterable[str]) -> list[LogSource]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from ipaddress import IPv4Network
 
 GIB = 1024**3
@@ -49,8 +50,8 @@ class HostFacts:
     tun_device: bool
     openvswitch_module: bool
     ports_taken: tuple[int, ...]
-    networks: tuple[IPv4Network, ...]
-    """Networks that this machine already routes to, without the local cloud's own."""
+    networks: Mapping[IPv4Network, str]
+    """Networks that this machine already routes to, without the local cloud's own, with their interfaces."""
     stack_running: bool = False
 
 
@@ -177,16 +178,18 @@ def _ports(facts: HostFacts) -> PreflightCheck:
 
 
 def _networks(facts: HostFacts, wanted: tuple[IPv4Network, ...]) -> PreflightCheck:
-    clashes = [f"{own} ({other})" for own in wanted for other in facts.networks if own.overlaps(other)]
+    clashes = {other: name for own in wanted for other, name in facts.networks.items() if own.overlaps(other)}
     needed = "free: " + ", ".join(map(str, wanted))
     if clashes and not facts.stack_running:
-        return PreflightCheck(
-            "fail",
-            "networks",
-            "already routed here: " + ", ".join(clashes),
-            needed,
-            "Disconnect that network (a VPN, another container network), then run this again.",
-        )
+        remedy = "Disconnect that network (a VPN, another container network), then run this again."
+        # Docker names its bridges so.
+        if left := sorted({name for name in clashes.values() if name.startswith("br-")}):
+            remedy = (
+                "If `docker network ls` shows whose network it is, remove that; if not, an engine that is gone has left "
+                "it: " + ", ".join(f"`sudo ip link delete {name}`" for name in left) + ". Then run this again."
+            )
+        found = ", ".join(f"{other} ({name})" for other, name in clashes.items())
+        return PreflightCheck("fail", "networks", f"already routed here: {found}", needed, remedy)
     return PreflightCheck("ok", "networks", "free", needed)
 
 

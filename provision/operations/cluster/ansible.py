@@ -23,7 +23,9 @@ PLAYBOOKS: Final = ("site.yml", "users.yml")
 _RECAP: Final = re.compile(r"^(\S+)\s*: .*?changed=(\d+)", re.MULTILINE)
 
 
-def run_playbooks(inventory: dict[str, Any], progress: Progress, playbooks: Sequence[str] = PLAYBOOKS) -> int:
+def run_playbooks(
+    inventory: dict[str, Any], progress: Progress, playbooks: Sequence[str] = PLAYBOOKS, options: Sequence[str] = ()
+) -> int:
     """Run the playbooks on all nodes; return how many things they changed. Raises ProvisionError when one fails."""
     changed = 0
     with tempfile.TemporaryDirectory(prefix="provision-ansible-") as folder:
@@ -32,11 +34,11 @@ def run_playbooks(inventory: dict[str, Any], progress: Progress, playbooks: Sequ
         script.write_text(f"#!/bin/sh\nexec cat '{script}.json'\n")
         script.chmod(0o700)
         for playbook in playbooks:
-            changed += _run_playbook(script, playbook, progress)
+            changed += _run_playbook(script, playbook, progress, options)
     return changed
 
 
-def _run_playbook(inventory: Path, playbook: str, progress: Progress) -> int:
+def _run_playbook(inventory: Path, playbook: str, progress: Progress, options: Sequence[str]) -> int:
     lines: list[str] = []
 
     def read_line(line: str) -> None:
@@ -47,7 +49,7 @@ def _run_playbook(inventory: Path, playbook: str, progress: Progress) -> int:
     # Ansible's commands are installed beside this Python, whose folder need not be on the PATH.
     ansible = str(Path(sys.executable).parent / "ansible-playbook")
     environment = os.environ | {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_RETRY_FILES_ENABLED": "0"}
-    argv = [ansible, "-i", str(inventory), str(paths.PLAYBOOKS / playbook)]
+    argv = [ansible, "-i", str(inventory), *options, str(paths.PLAYBOOKS / playbook)]
     code = process.stream(argv, read_line, cwd=inventory.parent, env=environment)
     output = "\n".join(lines)
     if code:

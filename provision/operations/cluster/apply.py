@@ -38,7 +38,11 @@ def master_metadata(desired: DesiredState, addresses: Addresses, secrets: Secret
 
 def made_from(desired: DesiredState) -> dict[str, str]:
     """Return the master's metadata that says which spec it has: its file and its users."""
-    return {resources.META_ORIGIN: resources.origin(desired.origin), **resources.user_metadata(desired.users)}
+    return {
+        resources.META_ORIGIN: resources.origin(desired.origin),
+        resources.META_ACCOUNTS: desired.accounts,
+        **resources.user_metadata(desired.users),
+    }
 
 
 class Apply:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provision.adapters import ssh
 from provision.adapters.openstack.cloud import connect
+from provision.adapters.spark import ask_master
 from provision.base import paths
 from provision.base.errors import ProvisionError
 from provision.base.model import Addresses, Node
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from provision.adapters.cluster_dir import ClusterDir
     from provision.adapters.openstack.cloud import Cloud
+    from provision.adapters.spark import SparkMaster
     from provision.base.model import ClusterSpec, Role
     from provision.model.cluster.resources import Server
 
@@ -105,16 +107,29 @@ def make_live_cluster(
 
     Host keys that a node's console no longer shows (it keeps the last lines only) stay as they are in known_hosts.
     """
-    known = ssh.known(cluster_dir.folder)
-    nodes = tuple(_with_known_keys(node, known.get(node.name)) for node in nodes)
+    nodes, ssh_config = write_ssh_config(cluster_dir, nodes, addresses.floating)
     return LiveCluster(
         spec=resolved.spec,
         nodes=nodes,
         addresses=addresses,
         contexts={role: public_context(resolved.spec, resolved.sizing, addresses, role) for role in ROLES},
         cluster_dir=cluster_dir,
-        ssh_config=ssh.write_config(cluster_dir.folder, nodes, addresses.floating),
+        ssh_config=ssh_config,
     )
+
+
+def write_ssh_config(cluster_dir: ClusterDir, nodes: Iterable[Node], floating: str) -> tuple[tuple[Node, ...], Path]:
+    """Write the ssh_config and known_hosts; return the nodes with the host keys that are known, and the ssh_config."""
+    known = ssh.known(cluster_dir.folder)
+    nodes = tuple(_with_known_keys(node, known.get(node.name)) for node in nodes)
+    return nodes, ssh.write_config(cluster_dir.folder, nodes, floating)
+
+
+def ask_spark(cluster_dir: ClusterDir, nodes: Iterable[Node], floating: str) -> SparkMaster | None:
+    """Ask the Spark master for its state; None while it does not answer, or the host key of its node is not known."""
+    nodes, ssh_config = write_ssh_config(cluster_dir, nodes, floating)
+    master = next((node for node in nodes if node.role == "master" and node.host_keys), None)
+    return ask_master(ssh_config, master) if master else None
 
 
 def _with_known_keys(node: Node, known: ssh.HostKeys | None) -> Node:

@@ -19,7 +19,7 @@ from provision.model.cluster import plan as planning
 from provision.model.cluster.plan import DesiredState
 from provision.model.cluster.quota import shortage
 from provision.model.cluster.render import node_context, user_data
-from provision.model.cluster.resources import fingerprint, master_name
+from provision.model.cluster.resources import fingerprint, master_name, users_hash
 from provision.model.cluster.sizing import size
 from provision.operations.packages.resolution import request
 
@@ -70,6 +70,7 @@ class ResolvedSpec:
             packages=request(spec.packages),
             same_image=refresh or spec.image != GOLDEN,
             users=tuple(user.name for user in spec.hub.users),
+            accounts=users_hash(spec.hub.users),
             certificate="" if spec.hub.tls else valid_until(),
             origin=Path(self.source).name if self.source != DEFAULT_SOURCE else "",
             source=self.source,

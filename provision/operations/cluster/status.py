@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from provision.adapters import net
 from provision.adapters.host.certificates import signed_by, valid_until
-from provision.base.constants import PORTS
+from provision.base.constants import SPARK_PAGES
+from provision.model.cluster.render import hub_url
+from provision.operations.cluster.nodes import ask_spark, with_host_keys
 
 if TYPE_CHECKING:
     from provision.adapters.cluster_dir import ClusterDir
     from provision.adapters.openstack.cloud import Cloud
     from provision.base.model import ClusterSpec
 
-
-def hub_url(address: str, port: int) -> str:
-    """Return the Hub's URL, without the port if that is the default."""
-    return f"https://{address}" if port == 443 else f"https://{address}:{port}"
+NO_KEY: Final = "it is asked over SSH, and this machine has no key for the cluster"
 
 
 def hub_problem(spec: ClusterSpec, cluster_dir: ClusterDir, address: str, *, expired: bool = False) -> str:
@@ -38,7 +37,9 @@ def status(cloud: Cloud, spec: ClusterSpec, cluster_dir: ClusterDir) -> dict[str
     """Return the state as `status --json` prints it. `working`: the Hub answers, and every worker is registered."""
     observed = cloud.observe(spec.name)
     address = next((floating.address for floating in observed.floatings), "")
-    spark = net.spark_master(address) if address else None
+    has_key = cluster_dir.private_key.exists()
+    reachable = [server for server in observed.nodes if server.address] if address and has_key else []
+    spark = ask_spark(cluster_dir, with_host_keys(cloud, cluster_dir, reachable), address) if reachable else None
     problem = hub_problem(spec, cluster_dir, address) if address else "there is no floating IP"
     ends = next((server.certificate for server in observed.nodes if server.role == "master"), "")
     registered = set(spark.workers) if spark else set()
@@ -71,8 +72,9 @@ def status(cloud: Cloud, spec: ClusterSpec, cluster_dir: ClusterDir) -> dict[str
             "certificate_ends_soon": bool(ends) and ends < valid_until(),
         },
         "spark": {
-            "ui": f"http://{address}:{PORTS.spark_master_ui}" if address else None,
+            "ui": f"{hub_url(address, spec.hub.port)}{SPARK_PAGES}" if address else None,
             "answers": spark is not None,
+            "problem": None if spark else "it does not answer" if has_key else NO_KEY,
             "workers_alive": len(registered),
             "workers_wanted": spec.workers.count,
             "cores": spark.cores if spark else 0,

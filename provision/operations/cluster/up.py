@@ -6,17 +6,17 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from provision.adapters import net
 from provision.adapters.host.load import MachineLoad
 from provision.adapters.openstack.cloud import TransientError
-from provision.base.constants import LOCAL_CLOUD, PORTS
+from provision.base.constants import LOCAL_CLOUD, SPARK_PAGES
 from provision.base.errors import UsageError
 from provision.model.cluster import resources
 from provision.model.cluster.plan import WaitingData, made_from_another
 from provision.model.cluster.plan import plan as make_plan
+from provision.model.cluster.render import hub_url
 from provision.operations.cluster.apply import Apply, made_from, master_metadata
 from provision.operations.cluster.configure import configure
-from provision.operations.cluster.nodes import make_live_cluster, with_host_keys
+from provision.operations.cluster.nodes import ask_spark, make_live_cluster, with_host_keys
 from provision.operations.cluster.resolve import (
     GOLDEN,
     ResolvedSpec,
@@ -28,7 +28,7 @@ from provision.operations.cluster.resolve import (
     used_image,
 )
 from provision.operations.cluster.smoke_test import smoke_test
-from provision.operations.cluster.status import hub_problem, hub_url
+from provision.operations.cluster.status import hub_problem
 from provision.operations.cluster.wait import TIMEOUT, ReadinessWait, UnbuiltError
 from provision.operations.data.carry import CarriedData
 from provision.operations.packages.delivery import deliver
@@ -99,8 +99,8 @@ class Helpers:
     """Brings the spec's packages to all nodes."""
     smoke_test: Callable[[LiveCluster], str]
     """Runs a real job and describes its result in one line; raises ProvisionError when it fails."""
-    works: Callable[[str], bool]
-    """Whether the cluster at a floating IP works, checked once."""
+    works: Callable[[ObservedCluster], bool]
+    """Whether a cluster works, checked once."""
     data: DataDoor
     """Carries people's data over to a new master."""
 
@@ -286,7 +286,7 @@ class Up:
     def already_works(self, observed: ObservedCluster, desired: DesiredState) -> bool:
         """Whether the smoke test passed with this very spec, and the cluster still answers."""
         passed = any(server.role == "master" and server.smoke_tested == desired.tested for server in observed.nodes)
-        return passed and self.helpers.works(observed.floatings[0].address)
+        return passed and self.helpers.works(observed)
 
     def configure(self, cluster: LiveCluster, desired: DesiredState, steps: list[Step]) -> None:
         """Configure the nodes whose settings are older than the spec, and note that in their metadata."""
@@ -324,7 +324,7 @@ class Up:
         return Summary(
             changed=changed,
             hub_url=hub_url(address, self.spec.hub.port),
-            spark_ui=f"http://{address}:{PORTS.spark_master_ui}",
+            spark_ui=f"{hub_url(address, self.spec.hub.port)}{SPARK_PAGES}",
             users=tuple(user.name for user in self.spec.hub.users),
             passwords=self.cluster_dir.passwords,
             authority=None if self.spec.hub.tls else self.cluster_dir.authority,
@@ -370,14 +370,16 @@ def helpers_for(
             spec.name,
             progress,
             nodes=spec.workers.count + 1,
-            spark=lambda: net.spark_master(address),
+            spark=lambda nodes: ask_spark(cluster_dir, nodes, address),
             hub_problem=lambda: hub_problem(spec, cluster_dir, address, expired=True),
             timeout=timeout,
             slowness=MachineLoad().describe if spec.cloud == LOCAL_CLOUD else str,
         )
 
-    def works(address: str) -> bool:
-        spark = net.spark_master(address)
+    def works(observed: ObservedCluster) -> bool:
+        address = observed.floatings[0].address
+        servers = [server for server in observed.nodes if server.address]
+        spark = ask_spark(cluster_dir, with_host_keys(cloud, cluster_dir, servers), address)
         return (
             spark is not None
             and len(spark.workers) >= spec.workers.count

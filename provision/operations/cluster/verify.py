@@ -15,8 +15,7 @@ import yaml
 
 from provision.base import paths
 from provision.base.errors import ProvisionError
-from provision.model.cluster.render import ROLES, node_files, secret_context, units
-from provision.operations.cluster.status import hub_url
+from provision.model.cluster.render import ROLES, hub_url, node_files, secret_context, units
 
 if TYPE_CHECKING:
     import pytest

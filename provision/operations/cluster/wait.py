@@ -16,10 +16,10 @@ from provision.model.cluster.resources import natural
 from provision.model.cluster.statuses import BUILDING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from provision.adapters.net import SparkMaster
     from provision.adapters.openstack.cloud import Cloud
+    from provision.adapters.spark import SparkMaster
     from provision.base.progress import Progress
     from provision.model.cluster.resources import Server
 
@@ -53,7 +53,7 @@ class ReadinessWait:
         progress: Progress,
         *,
         nodes: int,
-        spark: Callable[[], SparkMaster | None],
+        spark: Callable[[Sequence[Node]], SparkMaster | None],
         hub_problem: Callable[[], str],
         timeout: float = TIMEOUT,
         slowness: Callable[[], str] = str,
@@ -62,9 +62,10 @@ class ReadinessWait:
     ) -> None:
         """Watch the cluster `name` of `nodes` nodes.
 
-        `spark` asks the Spark master, and returns None when it does not answer. `hub_problem` asks the Hub, and returns
-        an empty text when it works. `timeout`: seconds since the last state of a node that was new; a node that changes
-        to and fro makes no progress. `slowness` says what slows the nodes, if anything does.
+        `spark` asks the Spark master, given the nodes with what is known of their host keys, and returns None when it
+        does not answer. `hub_problem` asks the Hub, and returns an empty text when it works. `timeout`: seconds since
+        the last state of a node that was new; a node that changes to and fro makes no progress. `slowness` says what
+        slows the nodes, if anything does.
         """
         self.cloud = cloud
         self.name = name
@@ -203,7 +204,7 @@ class ReadinessWait:
                 )
 
     def _ask_services(self) -> None:
-        spark = self._ask_spark()
+        spark = self._ask_spark(self._nodes())
         self._spark_seen = self._spark_seen or spark is not None
         self._registered = frozenset(spark.workers) if spark else frozenset()
         self._hub_problem = self._ask_hub()
@@ -265,8 +266,8 @@ class ReadinessWait:
         hint = "Run `provision up` again to continue waiting (`--timeout` gives it longer), or `provision down`."
         if "spark-master" in started and not self._spark_seen:
             hint = (
-                "The Spark master reports that it runs, but this machine cannot reach it: check network.access, and "
-                "firewalls on the way. " + hint
+                "The Spark master reports that it runs, but this machine cannot ask it over SSH: check network.access, "
+                "and firewalls on the way. " + hint
             )
         return ProvisionError(
             f"the cluster is not ready after {(self._clock() - self._began) / 60:.0f} minutes, the last "

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
-from provision.base.errors import ProvisionError, UsageError
-from provision.model.localcloud.logs import Line, LogFilter, Window, lines_of, matching, merged, select_sources
+from provision.base.errors import UsageError
+from provision.model.localcloud.logs import LogFilter, lines_of, matching, select_sources
+from provision.model.logs import Line, merged
+from provision.operations.logs.following import Following
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -86,7 +87,7 @@ def _new_lines(lines: Iterable[Line], source: LogSource, last: dict[str, str]) -
 
 
 class _Follower:
-    """Reads every running container in a thread of its own, and looks for new ones once a second."""
+    """Reads every running container, and looks for new ones."""
 
     def __init__(self, reader: LogReader, query: Query, last: dict[str, str], started: float) -> None:
         self._reader = reader
@@ -94,57 +95,25 @@ class _Follower:
         self._wish = query.wish
         self._last = last
         self._started = started
-        # Lines, the container whose log has ended, or why reading failed.
-        self._arrivals: queue.SimpleQueue[Line | LogSource | ProvisionError] = queue.SimpleQueue()
-        self._reading: set[str] = set()
+        self._following = Following()
 
     def lines(self) -> Iterator[Line]:
         """Yield lines for ever; raises ProvisionError when Docker no longer answers."""
-        window = Window()
-        refreshed = float("-inf")
-        while True:
-            if time.monotonic() - refreshed >= _REFRESH:
-                refreshed = time.monotonic()
-                self._refresh()
-            for line in self._arrived():
-                window.push(line, time.monotonic())
-            yield from window.ready(time.monotonic())
+        return self._following.lines(self._refresh, every=_REFRESH)
 
     def _refresh(self) -> None:
-        """Start to read the containers that are new."""
+        """Start to read the containers that are new, or that were started again."""
         for source in self._reader.sources():
             selected = not self._services or source.names & self._services
-            if selected and source.running and source.id not in self._reading:
-                self._reading.add(source.id)
-                threading.Thread(target=self._read, args=(source,), daemon=True).start()
+            if selected and source.running:
+                self._following.read(source.id, partial(self._read, source))
 
-    def _read(self, source: LogSource) -> None:
+    def _read(self, source: LogSource) -> Iterator[Line]:
         # From the last line on; without any line so far, from our own start; a new container from its beginning.
         since = None
         if source.id in self._last:
             after = self._last[source.id]
             # A millisecond early: Docker takes the time as a float, and known lines are dropped here.
             since = Line(after, "", "").moment - 0.001 if after else self._started
-        try:
-            frames = self._reader.frames(source, since=since, follow=True)
-            for line in matching(_new_lines(lines_of(source, frames), source, self._last), self._wish):
-                self._arrivals.put(line)
-        except ProvisionError as error:
-            self._arrivals.put(error)
-        self._arrivals.put(source)
-
-    def _arrived(self) -> Iterator[Line]:
-        """Yield the lines that have arrived, at most 1000, after waiting a moment for the first."""
-        try:
-            arrived = self._arrivals.get(timeout=0.1)
-            for _ in range(1000):
-                if isinstance(arrived, ProvisionError):
-                    raise arrived
-                if isinstance(arrived, Line):
-                    yield arrived
-                else:
-                    # A container that is started again is read again.
-                    self._reading.discard(arrived.id)
-                arrived = self._arrivals.get_nowait()
-        except queue.Empty:
-            return
+        frames = self._reader.frames(source, since=since, follow=True)
+        return matching(_new_lines(lines_of(source, frames), source, self._last), self._wish)

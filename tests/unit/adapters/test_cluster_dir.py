@@ -25,6 +25,12 @@ def cluster_dir(tmp_path, monkeypatch):
     return ClusterDir("analytics")
 
 
+def test_the_secret_of_the_nodes_is_known_once_it_is_made(cluster_dir):
+    assert cluster_dir.spark_secret() == ""
+    made = cluster_dir.ensure_secrets(SPEC, HERE)
+    assert cluster_dir.spark_secret() == made.spark_secret
+
+
 def test_everything_is_made_once_and_private(cluster_dir):
     one = cluster_dir.ensure_secrets(SPEC, HERE)
     files = {path.name: path.read_bytes() for path in cluster_dir.folder.iterdir()}
@@ -188,3 +194,31 @@ def test_a_folder_of_an_older_release_belongs_to_the_project_that_has_its_key(cl
     here = CloudProject("company", "", "1234")
     assert ClusterDir.at("analytics", here, key).folder == cluster_dir.folder
     assert ClusterDir.at("analytics", here, "").folder.name == "analytics@company"
+
+
+def test_ids_are_never_given_twice(cluster_dir):
+    def ids(*users):
+        made = cluster_dir.ensure_secrets(ClusterSpec("analytics", hub=HubSpec(users=users)), HERE)
+        return dict(made.uids), dict(made.gids)
+
+    assert ids(User("alice", groups=("lab", "team"))) == ({"alice": 2001}, {"lab": 10001, "team": 10002})
+    assert ids(User("bob", groups=("new",))) == ({"bob": 2002}, {"new": 10003})
+    assert ids(User("alice", groups=("team",))) == ({"alice": 2001}, {"team": 10002})
+
+
+def test_an_operators_password_replaces_the_first(cluster_dir):
+    cluster_dir.ensure_secrets(SPEC, HERE)
+    cluster_dir.note_password("alice", "$6$new")
+    assert "alice" not in cluster_dir.passwords.read_text()
+    assert "bob" in cluster_dir.passwords.read_text()
+    assert dict(cluster_dir.ensure_secrets(SPEC, HERE).password_hashes)["alice"] == "$6$new"
+
+
+def test_who_comes_back_gets_another_first_password(cluster_dir):
+    one = cluster_dir.ensure_secrets(SPEC, HERE)
+    cluster_dir.forget_passwords(["alice", "zed"])
+    assert "alice" not in cluster_dir.passwords.read_text()
+    two = cluster_dir.ensure_secrets(SPEC, HERE)
+    assert dict(two.password_hashes)["alice"] != dict(one.password_hashes)["alice"]
+    assert dict(two.password_hashes)["bob"] == dict(one.password_hashes)["bob"]
+    assert two.uids == one.uids

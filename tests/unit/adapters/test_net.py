@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import ssl
 import threading
@@ -48,31 +47,6 @@ def cluster_dir(tmp_path, monkeypatch):
     made = ClusterDir("a")
     made.ensure_secrets(ClusterSpec("a"), Addresses("10.20.0.10", "172.29.0.100"))
     return made
-
-
-def ask(monkeypatch, **server):
-    with serving(**server) as port:
-        monkeypatch.setattr(net, "PORTS", type(net.PORTS)(spark_master_ui=port))
-        return net.spark_master("127.0.0.1")
-
-
-def test_spark_master(monkeypatch):
-    workers = [{"host": "10.20.0.5", "state": "ALIVE"}, {"host": "10.20.0.6", "state": "DEAD"}]
-    said = {"workers": workers, "cores": 2, "memory": 3072, "activeapps": [{}]}
-    assert ask(monkeypatch, body=json.dumps(said)) == net.SparkMaster(("10.20.0.5",), 2, 3072, 1)
-
-
-@pytest.mark.parametrize("body", ["", "<html>", "[]", "{}", '{"workers": 1}', '{"workers": [1]}', '{"workers": [{}]}'])
-def test_a_master_that_says_nonsense_does_not_answer(monkeypatch, body):
-    assert ask(monkeypatch, body=body) is None
-
-
-def test_a_master_that_fails_does_not_answer(monkeypatch):
-    assert ask(monkeypatch, status=500) is None
-
-
-def test_no_master():
-    assert net.spark_master("127.0.0.254", timeout=1) is None
 
 
 def hub(cluster_dir, *, tls, certificate=None, authority=True, expired=False, status=200):
@@ -154,9 +128,14 @@ def test_no_proxy_is_asked_for_a_node(monkeypatch, cluster_dir):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
-    said = {"workers": [], "cores": 2, "memory": 3072, "activeapps": []}
-    assert ask(monkeypatch, body=json.dumps(said)) == net.SparkMaster((), 2, 3072, 0)
     tls = (cluster_dir.folder / "hub.pem", cluster_dir.folder / "hub.key")
     for certificate, authority in ((cluster_dir.authority, True), (tls[0], False)):
         with serving(tls=tls) as port:
             assert net.hub_answers("127.0.0.1", port, certificate, authority=authority) == ""
+
+
+def test_a_port_that_is_taken_is_not_given():
+    free = net.free_port(0)
+    assert net.free_port(free) == free
+    with serving() as taken:
+        assert net.free_port(taken) not in (0, taken)

@@ -33,3 +33,5 @@ def test_a_node_is_reached_by_the_clusters_own_configuration():
     remote = over_ssh(Path("/x/ssh_config"), "a-master")
     assert remote.argv == ("ssh", "-F", "/x/ssh_config", "a-master", "--")
     assert remote.sudo
+    remote = over_ssh(Path("/x/ssh_config"), "a-master", "-o", "BatchMode=yes")
+    assert remote.argv == ("ssh", "-F", "/x/ssh_config", "-o", "BatchMode=yes", "a-master", "--")

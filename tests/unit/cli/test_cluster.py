@@ -97,7 +97,12 @@ def test_down_removes_nothing_unless_somebody_says_so(terminal, code, said, *, t
 @pytest.mark.parametrize("changed", [True, False])
 def test_where_to_log_in_is_said_each_time(changed, tmp_path, capsys):
     summary = Summary(
-        changed, "https://192.0.2.1", "http://192.0.2.1:8080", ("alice", "bob"), tmp_path / "passwords", tmp_path / "ca"
+        changed,
+        "https://192.0.2.1",
+        "https://192.0.2.1/services/spark/",
+        ("alice", "bob"),
+        tmp_path / "passwords",
+        tmp_path / "ca",
     )
     show_summary(summary, TerminalProgress())
     told = capsys.readouterr().out
@@ -105,7 +110,7 @@ def test_where_to_log_in_is_said_each_time(changed, tmp_path, capsys):
     assert "Hub:        https://192.0.2.1\n" in told
     assert f"Users:      alice, bob (first passwords in {tmp_path / 'passwords'})" in told
     assert f"Authority:  {tmp_path / 'ca'}" in told
-    assert "Spark UI:   http://192.0.2.1:8080" in told
+    assert "Spark UI:   https://192.0.2.1/services/spark/" in told
     assert "First job" not in told
 
 
@@ -180,8 +185,9 @@ STATE = {
         "certificate_ends_soon": False,
     },
     "spark": {
-        "ui": "http://192.0.2.1:8080",
+        "ui": "https://192.0.2.1/services/spark/",
         "answers": True,
+        "problem": None,
         "workers_alive": 1,
         "workers_wanted": 1,
         "cores": 1,
@@ -231,18 +237,18 @@ def test_status_of_a_cluster_that_works(state):
     code, told = ask_status()
     assert code == 0
     assert "Hub:        https://192.0.2.1 (healthy)" in told
-    assert "Spark UI:   http://192.0.2.1:8080 (1 of 1 workers alive, 1 cores)" in told
+    assert "Spark UI:   https://192.0.2.1/services/spark/ (1 of 1 workers alive, 1 cores)" in told
     assert [line.split()[-1] for line in told.splitlines()[1:3]] == ["master", "registered"]
 
 
 def test_status_of_a_cluster_that_does_not_work(state):
     state.update(working=False)
     state["hub"].update(well=False, problem="it does not answer yet")
-    state["spark"]["answers"] = False
+    state["spark"].update(answers=False, problem="it does not answer")
     code, told = ask_status()
     assert code == 1
     assert "(it does not answer yet)" in told
-    assert "(does not answer)" in told
+    assert "(it does not answer)" in told
 
 
 def test_status_warns_of_a_certificate_that_ends_soon(state):

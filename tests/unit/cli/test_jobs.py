@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from provision.base.errors import UsageError
-from provision.cli.jobs import jobs, kill, logs, submit
+from provision.cli.jobs import jobs, kill, submit
 from provision.operations.jobs import submit as operation
 from provision.operations.jobs.submit import Job
 
@@ -40,7 +40,6 @@ def asked(tmp_path, monkeypatch):
 
     monkeypatch.setattr(operation, "submit", submitted)
     monkeypatch.setattr(operation, "list_jobs", lambda master: [job(), job("failed", 7), job("running", None)])
-    monkeypatch.setattr(operation, "logs", lambda *_, to_the_end: job("ended", None))
     monkeypatch.setattr(operation, "kill", lambda master, name: job("ended", None))
     return asked
 
@@ -94,16 +93,16 @@ def test_no_job_yet(asked, monkeypatch):
     assert "provision submit" in invoke(jobs).stdout
 
 
-def test_a_job_that_was_ended_says_so(asked):
-    done = invoke(logs, "--follow", "count-1")
+def test_a_job_that_was_ended_says_so(asked, monkeypatch):
+    monkeypatch.setattr(operation, "submit", lambda *_: job("ended", None))
+    done = invoke(submit, "count.py")
     assert done.exit_code == 1
     assert "count-1 was ended" in done.stderr
-    assert invoke(logs, "count-1").exit_code == 0
     assert invoke(kill, "count-1").stdout == "count-1: ended.\n"
 
 
 def test_a_driver_that_the_kernel_has_killed(asked, monkeypatch):
-    monkeypatch.setattr(operation, "logs", lambda *_, to_the_end: job("failed", 137))
-    done = invoke(logs, "--follow", "count-1")
+    monkeypatch.setattr(operation, "submit", lambda *_: job("failed", 137))
+    done = invoke(submit, "count.py")
     assert done.exit_code == 137
     assert "hub.limits.memory" in done.stderr

@@ -24,6 +24,18 @@ BAD = {
     "access overlapping": ("name: a\nnetwork: {access: [1.2.3.0/24, 1.2.0.0/16]}", 2, ["overlaps"], "wider"),
     "access inside cidr": ("name: a\nnetwork: {access: [10.20.0.8/29]}", 2, ["inside network.cidr"], "outside"),
     "no users": ("name: a\nhub: {users: []}", 2, ["hub.users", "nobody could log in"], "[alice]"),
+    "a group is a user": (
+        "name: a\nhub: {users: [b, {name: c, groups: [b]}]}",
+        2,
+        ["hub.users[1].groups[0]", "is a user too"],
+        "another name",
+    ),
+    "group twice": (
+        "name: a\nhub: {users: [{name: b, groups: [t, t]}]}",
+        2,
+        ["hub.users[0].groups[1]", "twice"],
+        "Keep one",
+    ),
     "user twice": ("name: a\nhub: {users: [bob, {name: bob}]}", 2, ["hub.users[1]", "twice"], "Keep one"),
 }
 

@@ -37,6 +37,12 @@ BAD = {
     "time too short": ("name: a\nhub: {idle_timeout: 5s}", 2, ["shorter than a minute"], "1m"),
     "users is text": ("name: a\nhub: {users: alice}", 2, ["hub.users", "not a list"], "brackets"),
     "user unknown key": ("name: a\nhub: {users: [{name: b, admn: true}]}", 2, ["users[0].admn"], "`admin`"),
+    "must change is text": (
+        'name: a\nhub: {users: [{name: b, must_change_password: "no"}]}',
+        2,
+        ["must_change", "true or false"],
+        "quotes",
+    ),
     "admin is text": ('name: a\nhub: {users: [{name: b, admin: "yes"}]}', 2, ["admin", "true or false"], "quotes"),
 }
 
@@ -57,7 +63,7 @@ def test_fields_become_plain_data(tmp_path):
             "name": "a",
             "network": {"access": ["192.0.2.0/24"]},
             "spark": {"executor_memory": "3g", "defaults": {"spark.y": "true", "spark.x": "64"}},
-            "hub": {"idle_timeout": "1h30m", "users": ["alice", {"name": "bob", "admin": True}]},
+            "hub": {"idle_timeout": "1h30m", "users": ["alice", {"name": "bob", "admin": True, "groups": ["t", "a"]}]},
         }
     )
     spec = to_spec(model, tls)
@@ -65,7 +71,8 @@ def test_fields_become_plain_data(tmp_path):
     assert spec.spark.executor_memory_mib == 3072
     assert spec.spark.defaults == (("spark.x", "64"), ("spark.y", "true"))
     assert spec.hub.idle_timeout == 5400
-    assert spec.hub.users == (User("alice"), User("bob", admin=True))
+    assert spec.hub.users == (User("alice"), User("bob", admin=True, groups=("a", "t")))
+    assert spec.hub.groups == ("a", "t")
     assert spec.hub.tls == tls
 
 

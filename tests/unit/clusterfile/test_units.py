@@ -40,6 +40,13 @@ BAD = {
     "user spark": ("name: a\nhub: {users: [spark]}", 2, ["'spark'"], "another name"),
     "user daemon": ("name: a\nhub: {users: [daemon]}", 2, ["'daemon'"], "another name"),
     "user with a space": ("name: a\nhub: {users: [a b]}", 2, ["'a b'"], "at most 32"),
+    "group of the system": (
+        "name: a\nhub: {users: [{name: b, groups: [sudo]}]}",
+        2,
+        ["groups[0]", "'sudo'"],
+        "another",
+    ),
+    "group with capitals": ("name: a\nhub: {users: [{name: b, groups: [Team]}]}", 2, ["groups[0]", "'Team'"], "a-z"),
     "user with capitals": ("name: a\nhub: {users: [Bob]}", 2, ["'Bob'"], "a-z"),
 }
 

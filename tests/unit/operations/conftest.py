@@ -15,6 +15,7 @@ import pytest
 from provision.adapters import net
 from provision.adapters.cluster_dir import ClusterDir
 from provision.adapters.openstack.cloud import BusyError, External, Image
+from provision.adapters.spark import SparkMaster
 from provision.base.errors import ProvisionError
 from provision.base.model import CloudProject, ClusterSpec, Flavor, WorkersSpec
 from provision.base.progress import Silent
@@ -211,6 +212,7 @@ class FakeCloud:
                     fault=vm.get("fault", ""),
                     key=vm["metadata"].get(resources.META_KEY, ""),
                     origin=vm["metadata"].get(resources.META_ORIGIN, ""),
+                    accounts=vm["metadata"].get(resources.META_ACCOUNTS, ""),
                     users=resources.read_users(vm["metadata"]),
                 )
             )
@@ -411,14 +413,14 @@ class FakeCloud:
 def readiness(cloud, spec):
     """The wait for a cluster of a FakeCloud: a VM that is ACTIVE works."""
 
-    def spark():
+    def spark(_nodes):
         vms = [
             vm
             for vm in cloud.vms.values()
             if vm["metadata"][resources.META_ROLE] == "worker" and vm["status"] == "ACTIVE"
         ]
         ids = {vm["id"] for vm in vms}
-        return net.SparkMaster(
+        return SparkMaster(
             tuple(port.data["address"] for port in cloud.of("port") if port.data["device"] in ids), 2, 2048, 0
         )
 
@@ -479,7 +481,7 @@ class Site:
             self.jobs.append(cluster)
             return "499500"
 
-        def works(address):
+        def works(observed):
             mine = (vm for vm in self.cloud.vms.values() if vm["metadata"][resources.META_CLUSTER] == spec.name)
             return all(vm["status"] == "ACTIVE" for vm in mine)
 

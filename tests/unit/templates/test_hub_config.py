@@ -42,6 +42,7 @@ def _jupyterhub(monkeypatch):
     """Stand for the package, which only nodes have."""
     for name in ("jupyterhub", "jupyterhub.auth"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(sys.modules["jupyterhub.auth"], "PAMAuthenticator", PAMAuthenticator, raising=False)
 
 
@@ -153,11 +154,11 @@ def test_a_user_has_as_much_disk_as_the_spec_says(tmp_path, accounts, monkeypatc
 def test_shared_is_in_the_file_browser(tmp_path, accounts, monkeypatch, there):
     settings = all_settings("small", tmp_path)
     asked = []
-    monkeypatch.setattr(subprocess, "run", lambda argv, **_options: asked.append(argv))
+    monkeypatch.setattr(subprocess, "run", lambda argv, **options: asked.append((argv, options.get("user"))))
     monkeypatch.setattr(os.path, "lexists", lambda path: there and path == "/home/alice/shared")
     asyncio.run(settings.Spawner.pre_spawn_hook(SimpleNamespace(user=SimpleNamespace(name="alice"))))
-    links = [argv for argv in asked if "ln" in argv]
-    assert links == ([] if there else [["runuser", "-u", "alice", "--", "ln", "-sn", "/shared", "/home/alice/shared"]])
+    links = [(argv, user) for argv, user in asked if "ln" in argv]
+    assert links == ([] if there else [(["ln", "-sn", "/shared", "/home/alice/shared"], "alice")])
 
 
 def test_a_group_that_a_user_has_left_counts_no_longer(tmp_path, accounts):
@@ -182,3 +183,13 @@ def test_each_user_has_a_unit_with_limits(tmp_path):
     hub = HubSpec(limits=Limits(1536, 2, 600), users=(User("alice"), User("bob")))
     limits = all_settings("large", tmp_path, hub=hub).SystemdSpawner
     assert (limits.mem_limit, limits.cpu_limit, limits.unit_extra_properties["TasksMax"]) == ("1536M", 2, "600")
+
+
+def test_images_with_the_page_for_passwords_have_it(tmp_path, monkeypatch):
+    assert "template_paths" not in all_settings("small", tmp_path).JupyterHub
+    (tmp_path / "notebook_passwords.py").write_text("class PasswordPages:\n    mark = 'ours'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = all_settings("small", tmp_path).JupyterHub
+    assert settings.authenticator_class.mark == "ours"
+    assert settings.template_paths == ["/usr/local/share/provision/hub/pages"]
+    assert not settings.authenticator_class().validate_username("a/b")

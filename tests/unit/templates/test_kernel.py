@@ -284,3 +284,56 @@ def test_streams_go_on(session):
     session.sql.SparkSession._instantiatedSession = stream
     session.module._cancel_late(session.context, "cell-3")
     assert session.context.cancelled == []
+
+
+class Linkable:
+    """PySpark's SparkContext, as far as its link goes."""
+
+    applicationId = "app-1"  # noqa: N815 - PySpark's name
+
+    def __init__(self, url):
+        self.url = url
+
+    @property
+    def uiWebUrl(self):  # noqa: N802 - PySpark's name
+        return self.url
+
+    def _repr_html_(self):
+        return f'<p><a href="{self.uiWebUrl}">Spark UI</a></p>'
+
+
+@pytest.fixture
+def linked(kernel, monkeypatch, tmp_path):
+    """A function that makes a kind of contexts with links through a Hub, whose program is there or not."""
+    ipython = types.ModuleType("IPython")
+    ipython.get_ipython = None
+    display = types.ModuleType("IPython.display")
+    display.clear_output = None
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    program = tmp_path / "spark-pages"
+
+    def linked(*, there=True):
+        if there:
+            program.touch()
+        context = type("Linked", (Linkable,), {"uiWebUrl": property(Linkable.uiWebUrl.fget)})
+        pages = {"program": str(program), "hub": "https://192.0.2.1", "path": "/services/spark/"}
+        kernel("session")._show_links(context, pages)
+        return context
+
+    return linked
+
+
+def test_a_contexts_page_is_behind_the_hub(linked):
+    context = linked()("http://10.20.0.10:4040")
+    assert context.uiWebUrl == "https://192.0.2.1/services/spark/app/app-1/"
+    # By whatever name the browser has found the Hub.
+    assert context._repr_html_() == '<p><a href="/services/spark/app/app-1/" target="_blank">Spark UI</a></p>'
+
+
+def test_a_context_without_a_page_has_no_link(linked):
+    assert linked()(None).uiWebUrl is None
+
+
+def test_on_an_older_image_the_page_is_sparks_own(linked):
+    assert linked(there=False)("http://10.20.0.10:4040").uiWebUrl == "http://10.20.0.10:4040"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import grp
 import hashlib
 import hmac
 import importlib.machinery
 import importlib.util
 import json
 import os
+import pwd
 import socket
 import subprocess
 import sys
@@ -45,7 +47,54 @@ def token(claim: str, key: str = KEY) -> str:
 
 
 def test_a_token_names_its_user():
-    assert run_executor.claim_of(token("alice:2001:2001"), KEY) == ["alice", "2001", "2001"]
+    assert run_executor.claim_of(token("alice:2001:2001:"), KEY) == ["alice", "2001", "2001", ""]
+
+
+@pytest.fixture
+def node(monkeypatch, tmp_path):
+    """A worker that knows alice and the group `lab`; returns the groups that it makes."""
+    (tmp_path / "key").write_text(KEY)
+    monkeypatch.setattr(run_executor, "KEY", str(tmp_path / "key"))
+    people = {"alice": (2001, 2001), "spark-guest": (999, 999)}
+    monkeypatch.setattr(run_executor.pwd, "getpwnam", lambda name: struct_passwd(name, *people[name]))
+    monkeypatch.setattr(run_executor.grp, "getgrgid", {10002: "lab"}.__getitem__)
+    made = []
+    monkeypatch.setattr(run_executor.subprocess, "run", lambda argv, **_options: made.append(argv))
+    return made
+
+
+def struct_passwd(name, uid, gid):
+    return pwd.struct_passwd((name, "x", uid, gid, "", f"/home/{name}", "/bin/sh"))
+
+
+def test_an_executor_has_its_users_groups(node):
+    account, groups = run_executor.user_of(token("alice:2001:2001:team=10001,lab=10002"))
+    assert (account.pw_name, groups) == ("alice", [10001, 10002])
+    assert node == [["/usr/sbin/groupadd", "--gid", "10001", "team"]]
+
+
+def test_an_executor_of_nobody_has_none(node):
+    account, groups = run_executor.user_of("")
+    assert (account.pw_name, groups) == ("spark-guest", [])
+    with pytest.raises(run_executor.Refused, match="number 2001 on this node"):
+        run_executor.user_of(token("alice:2002:2001:"))
+
+
+def test_the_master_makes_what_workers_take(node, monkeypatch, tmp_path):
+    """user-token writes the users' own groups; those of the system stay on the master."""
+    program = (PROGRAMS / "user-token").read_text()
+    everywhere = {2001: "alice", 10001: "team", 10002: "lab", 990: "spark", 991: "notebook"}
+    text = program.replace('"/etc/spark/executor.key"', repr(str(tmp_path / "key"))).replace(
+        '"/run/spark/users"', repr(str(tmp_path / "users"))
+    )
+    monkeypatch.setattr(os, "getgrouplist", lambda name, gid: [2001, 990, 991, 10002, 10001])
+    monkeypatch.setattr(os, "fchown", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["user-token", "alice"])
+    monkeypatch.setattr(run_executor.grp, "getgrgid", lambda gid: grp.struct_group((everywhere[gid], "x", gid, [])))
+    exec(compile(text, "user-token", "exec"), {})
+    written = (tmp_path / "users/2001").read_text()
+    proof = written.removeprefix("-Dspark.executorEnv.PROVISION_USER_TOKEN=").rstrip("\n")
+    assert run_executor.claim_of(proof, KEY) == ["alice", "2001", "2001", "team=10001,lab=10002"]
 
 
 @pytest.mark.parametrize(

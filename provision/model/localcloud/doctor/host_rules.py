@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from provision.model.localcloud.doctor.finding import UP, Finding, listed, span
+from provision.model.finding import Finding, listed, span
+from provision.model.localcloud.doctor.words import UP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

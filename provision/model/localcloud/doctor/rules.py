@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from provision.model.localcloud.doctor.finding import UP, Finding, listed, logs, since
+from provision.model.finding import Finding, listed, since
 from provision.model.localcloud.doctor.host_rules import drifted, expiring, filling, skewed
+from provision.model.localcloud.doctor.words import UP, logs
 from provision.model.localcloud.settings import CLUSTERED, PROJECT, base_service, peer
 
 if TYPE_CHECKING:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from provision.model.localcloud.doctor.finding import UP, Finding, listed, logs, since, span
+from provision.model.finding import Finding, listed, since, span
 from provision.model.localcloud.doctor.host_rules import drifted
 from provision.model.localcloud.doctor.observed import read_time
 from provision.model.localcloud.doctor.rules import RULES, missing
+from provision.model.localcloud.doctor.words import UP, logs
 from provision.model.localcloud.settings import CLUSTERED, PROJECT, base_service
 from provision.model.localcloud.swarm import absent_members
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from provision.base.progress import Progress
+    from provision.model.finding import Finding
     from provision.model.localcloud.backup import Manifest
-    from provision.model.localcloud.doctor.finding import Finding
     from provision.operations.localcloud.swarm.status import SwarmStatus
 
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from provision.adapters.host import certificates
-from provision.adapters.host.certificates import ensure_certificate
+from provision.adapters.host.certificates import end_of, ensure_certificate, last_day
 
 ADDRESS = "192.0.2.1"
 
@@ -85,3 +85,9 @@ def test_what_is_said_of_a_certificate(tmp_path):
     assert certificates.signed_by(der, made.authority)
     assert not certificates.signed_by(der, other.authority)
     assert not certificates.signed_by(b"no certificate", made.authority)
+
+
+def test_the_end_of_a_certificate_is_read(tmp_path):
+    made = ensure(tmp_path)
+    assert end_of(made.cert).date().isoformat() == last_day(made.cert)
+    assert end_of("no certificate") is None

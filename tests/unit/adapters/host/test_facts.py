@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from ipaddress import IPv4Network
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,21 @@ def test_an_engine_without_compose_that_does_not_answer(docker):
     docker("#!/bin/sh\nexit 1\n")
     found = facts.read([])
     assert (found.docker, found.compose, found.stack_running) == (None, None, False)
+
+
+@pytest.mark.parametrize(("engine", "counts"), [("killed", False), ("gone", True), ("answers", True)])
+def test_bridges_of_an_engine_that_was_killed_are_no_clash_until_it_can_say_whose_they_are(
+    docker, tmp_path, monkeypatch, engine, counts
+):
+    docker(DOCKER.replace("172.28", "172.27") if engine == "answers" else "#!/bin/sh\nexit 1\n")
+    if engine != "gone":
+        (tmp_path / "dockerd").touch(mode=0o755)
+    (tmp_path / "br-0/bridge").mkdir(parents=True)
+    monkeypatch.setattr(
+        facts, "Path", lambda *parts: tmp_path.joinpath(*parts[1:]) if parts[0] == "/sys/class/net" else Path(*parts)
+    )
+    monkeypatch.setattr(facts, "_routes", lambda: {IPv4Network("172.28.0.0/24"): "br-0"})
+    assert (IPv4Network("172.28.0.0/24") in facts.read([]).networks) is counts
 
 
 def test_no_docker(tmp_path, monkeypatch):

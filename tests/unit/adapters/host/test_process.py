@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 
 import pytest
 
@@ -62,6 +63,24 @@ def test_a_program_that_is_stopped_does_not_see_the_end(tmp_path):
         piped.feed.write(b"half")
         piped.feed.flush()
     assert not (tmp_path / "ended").exists()
+
+
+def test_a_program_that_reports_while_it_is_fed_needs_no_reader():
+    # It writes a line for each that it reads: much more than a pipe holds, before the end of its input.
+    with Piped(["sed", "s/^/read /"], kept=True) as piped:
+        for _ in range(20_000):
+            piped.feed.write(b"a line\n")
+        result = piped.finish()
+    assert result.ok
+    assert result.stdout == "read a line\n" * 20_000
+
+
+def test_a_program_whose_output_is_kept_can_be_stopped():
+    with Piped(["sh", "-c", "echo begun; echo why >&2; exec sleep 60"], kept=True) as piped:
+        time.sleep(0.2)
+        result = piped.stop()
+    assert not result.ok
+    assert result.stderr == "why\n"
 
 
 def test_errors_are_kept_from_their_end():

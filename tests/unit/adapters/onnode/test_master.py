@@ -66,3 +66,13 @@ def test_a_unit_that_fails_says_so(make, monkeypatch):
         master.hub_unit("stop")
     with pytest.raises(module.Failed, match="it failed"):
         module.run(["/bin/false"], "it failed")
+
+
+def test_a_password_that_is_the_same_is_not_set_again(make, programs):
+    """Setting it would end that it must be changed."""
+    master, root = make()
+    folder = root / "var/lib/jupyterhub" / module.STAGING / "in"
+    folder.mkdir(parents=True)
+    (folder / "hashes.json").write_text('{"alice": "$6$master-alice", "bob": "$6$another"}')
+    master._set_hashes(["alice", "bob"])
+    assert programs.read_text() == "chpasswd --encrypted\nbob:$6$another\n"

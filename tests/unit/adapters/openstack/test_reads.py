@@ -253,6 +253,13 @@ def test_room_is_what_quotas_leave(cloud):
     assert cloud.room() == {"instances": 6, "RAM (MiB)": 1024}
 
 
+def test_a_server_that_comes_on_two_pages_is_one(cloud, answers):
+    answers["servers"] = [server(status="BUILD"), server(id="w"), server(status="ACTIVE")]
+    found = {one.id: one.status for one in cloud.servers("a")}
+    assert len(cloud.servers("a")) == 2
+    assert found[server().id] == "ACTIVE"
+
+
 def test_servers_that_are_being_built(cloud, answers):
     answers["servers"] = [server(), server(id="w")]
     assert cloud.building() == {"v", "w"}

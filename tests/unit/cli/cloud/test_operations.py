@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from provision.base.errors import UsageError
 from provision.cli.cloud import operations
-from provision.model.localcloud.doctor.finding import Finding
+from provision.model.finding import Finding
 from provision.model.localcloud.logs import LogSource
 
 
@@ -73,16 +73,6 @@ def test_services_are_coloured_in_a_terminal_only(terminal, variables, coloured,
     assert click.unstyle(other) == "glance-1"
     if coloured:
         assert first.partition("nova")[0] != other.partition("glance")[0]
-
-
-def test_interrupting_ends_without_a_word():
-    def lines():
-        yield "one"
-        raise KeyboardInterrupt
-
-    with pytest.raises(click.exceptions.Exit) as ended:
-        operations._print(lines())
-    assert ended.value.exit_code == 130
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ DEFAULT = desired_state({})
 
 
 def rule(text):
-    """`22 from nodes`, `4040-4050 from 192.0.2.0/24`; `foreign` is a rule of another shape."""
+    """`22 from nodes`, `7100-7132 from nodes`; `foreign` is a rule of another shape."""
     if text == "foreign":
         return None
     ports, _, peer = text.partition(" from ")
@@ -98,6 +98,7 @@ def server(name, **changes):
         spec=DEFAULT.spec,
         floating=FLOATING if role == "master" else "",
         certificate="9999-12-31" if role == "master" else "",
+        accounts=DEFAULT.accounts if role == "master" else "",
     )
     return replace(own, **changes)
 
@@ -195,18 +196,14 @@ def test_rules_are_exactly_the_pinned_ports():
     spec = ClusterSpec("a", hub=replace(HubSpec(), port=8443))
     said = sorted(str(rule) for rule in wanted_rules(spec, [IPv4Network("192.0.2.0/24")]))
     assert said == [
-        "18080 from 192.0.2.0/24",
         "2049 from nodes",
         "22 from 192.0.2.0/24",
         "22 from nodes",
-        "4040-4050 from 192.0.2.0/24",
         "7077 from nodes",
         "7078 from nodes",
         "7100-7132 from nodes",
         "7200-7232 from nodes",
         "7300-7332 from nodes",
-        "8080 from 192.0.2.0/24",
-        "8081 from 192.0.2.0/24",
         "8081 from nodes",
         "8443 from 192.0.2.0/24",
     ]
@@ -220,13 +217,16 @@ def test_the_hash_follows_what_nodes_are_configured_with():
     assert one == spec_hash(ClusterSpec("a"), sizing)
     assert one == spec_hash(replace(spec, network=NetworkSpec(external="x")), sizing)
     changed = [
-        spec_hash(replace(spec, hub=HubSpec(users=(User("bob"),))), sizing),
+        # A user who is not alone has not the memory of all.
+        spec_hash(replace(spec, hub=HubSpec(users=(User("alice"), User("bob")))), sizing),
         spec_hash(replace(spec, hub=HubSpec(idle_timeout=60)), sizing),
         spec_hash(replace(spec, network=NetworkSpec(access=(IPv4Network("192.0.2.0/24"),))), sizing),
         spec_hash(spec, replace(sizing, app_cores=3)),
         spec_hash(spec, sizing, "a certificate"),
     ]
     assert len({one, *changed}) == 6
+    # Who they are is a matter of DesiredState.accounts.
+    assert one == spec_hash(replace(spec, hub=HubSpec(users=(User("bob", admin=True),))), sizing)
 
 
 def test_a_new_groups_rules_are_few_words():
@@ -234,7 +234,7 @@ def test_a_new_groups_rules_are_few_words():
     rules = wanted_rules(ClusterSpec("a"), access)
     made = plan(replace(DEFAULT, rules=rules), resources.ObservedCluster())
     said = next(step.why for step in made.steps if (step.verb, step.kind) == ("update", "security group"))
-    assert "443, 4040-4050, 8080, 8081, 18080 from 192.0.2.0/24, 198.51.100.7/32" in said
+    assert "22, 443 from 192.0.2.0/24, 198.51.100.7/32" in said
     assert said.count(" from ") == 2
     for rule in rules:
         assert rule.ports in said

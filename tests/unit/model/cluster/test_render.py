@@ -52,6 +52,7 @@ SECRETS = Secrets(
     operator_public_key="ssh-ed25519 AAAA operator",
     executor_key="fedcba9876543210",
     uids=(("alice", 2001), ("bob", 2003)),
+    gids=(("team", 10001),),
 )
 DEFAULT = ClusterSpec(
     name="analytics", network=NetworkSpec(access=(IPv4Network("192.0.2.0/24"), IPv4Network("198.51.100.7/32")))
@@ -59,13 +60,16 @@ DEFAULT = ClusterSpec(
 FULL = dataclasses.replace(
     DEFAULT,
     spark=SparkSpec(defaults=(("spark.sql.shuffle.partitions", "64"), ("spark.hadoop.path", "C:\\tmp {{ x }}"))),
-    hub=HubSpec(port=8443, idle_timeout=0, users=(User("alice"), User("bob", admin=True))),
+    hub=HubSpec(port=8443, idle_timeout=0, users=(User("alice"), User("bob", True, ("team",), True))),
 )
 CASES = {"default": DEFAULT, "full": FULL}
 
 
 def documents(case: str) -> dict[str, str]:
-    return render.documents(CASES[case], SIZING, ADDRESSES, SECRETS)
+    spec = CASES[case]
+    # As a cluster's folder gives them: those of the spec's users and groups.
+    secrets = SECRETS if spec.hub.groups else dataclasses.replace(SECRETS, gids=())
+    return render.documents(spec, SIZING, ADDRESSES, secrets)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -129,7 +133,7 @@ def test_secrets_are_closed() -> None:
 def test_firewall_without_access_list_leaves_the_gate_to_the_security_groups() -> None:
     spec = dataclasses.replace(DEFAULT, network=NetworkSpec(access=None))
     text = render.documents(spec, SIZING, ADDRESSES, SECRETS)["master/nftables.conf"]
-    assert "\n\t\tip saddr != 10.20.0.0/24 tcp dport { 22, 443, 8080, 18080, 4040-4050 } accept\n" in text
+    assert "\n\t\tip saddr != 10.20.0.0/24 tcp dport { 22, 443 } accept\n" in text
 
 
 def test_user_data_is_packed_the_same_each_time() -> None:
@@ -143,3 +147,8 @@ def test_too_much_user_data_is_refused() -> None:
     secrets = dataclasses.replace(SECRETS, hub_cert=random.Random(1).randbytes(40_000).hex())
     with pytest.raises(UsageError, match="65535"):
         render.user_data(render.node_context(DEFAULT, SIZING, ADDRESSES, secrets, "master"))
+
+
+@pytest.mark.parametrize(("port", "url"), [(443, "https://192.0.2.1"), (8443, "https://192.0.2.1:8443")])
+def test_hub_url(port: int, url: str) -> None:
+    assert render.hub_url("192.0.2.1", port) == url

@@ -1,24 +1,17 @@
-"""Lines as Docker sends them, the order of time, and what of a log is asked for."""
+"""Lines as Docker sends them, and what of a log is asked for."""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from provision.base.errors import UsageError
 from provision.model.localcloud import logs
-from provision.model.localcloud.logs import Line, LogFilter, LogSource, Window
+from provision.model.localcloud.logs import LogFilter, LogSource
+from provision.model.logs import Line, merged
 
 API = LogSource("1", "nova-api", "nova-api-1")
-NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-
-
-def at(second: float, text: str = "x", replica: str = "a-1") -> Line:
-    return Line(f"2026-03-01T12:00:{second:012.9f}Z", replica, text)
 
 
 def test_a_frame_is_a_line_with_dockers_time():
@@ -43,7 +36,7 @@ def test_a_long_line_in_parts_is_one_line_although_another_pipes_line_stands_bet
 
 def test_a_line_that_was_cut_off_by_a_restart_stays_near_its_place():
     frames = [b"T000 cut off", *(b"T%03d line\n" % number for number in range(1, 100))]
-    times = [line.time for line in logs.merged([logs.lines_of(API, frames)])]
+    times = [line.time for line in merged([logs.lines_of(API, frames)])]
     assert times == [f"T{number:03}" for number in range(100)]
 
 
@@ -55,36 +48,6 @@ def test_nothing_in_a_log_steers_the_terminal():
     frame = b"T \x1b[38;5;214mwarn\x1b[0m\x07 a\rb \x1b]0;title\x07 \xff caf\xc3\xa9\tend\n"
     (line,) = logs.lines_of(API, [frame])
     assert line.text == "warn ab 0;title � café\tend"
-
-
-@given(st.lists(st.lists(st.integers(0, 59), max_size=8).map(sorted), max_size=5))
-def test_many_logs_are_one_in_the_order_of_time(streams):
-    lines = [[at(second, replica=f"c-{index}") for second in stream] for index, stream in enumerate(streams)]
-    found = list(logs.merged(iter(stream) for stream in lines))
-    assert found == sorted(line for stream in lines for line in stream)
-
-
-def test_output_and_errors_of_one_replica_may_have_overtaken_each_other():
-    lines = [at(second) for second in (1, 3, 2, 5, 4, 6)]
-    assert list(logs.merged([lines])) == sorted(lines)
-
-
-def test_a_late_line_finds_its_place_while_the_window_is_open():
-    window = Window(0.5)
-    window.push(at(2, replica="a-1"), 10.0)
-    window.push(at(1, replica="b-1"), 10.3)
-    assert window.ready(10.4) == []
-    assert window.ready(10.5) == [at(1, replica="b-1"), at(2, replica="a-1")]
-
-
-def test_no_line_is_held_longer_than_the_window():
-    window = Window(0.5)
-    window.push(at(9), 10.0)
-    window.push(at(1), 10.4)
-    window.push(at(12), 10.4)
-    assert window.ready(10.6) == [at(1), at(9)]
-    assert window.ready(10.91) == [at(12)]
-    assert window.ready(99) == []
 
 
 REQUEST = "req-5283954c-ebd4-45fc-90b9-6131eeb3919e"
@@ -115,7 +78,7 @@ LOG = [
     ],
 )
 def test_what_is_asked_for_is_chosen(wanted, expected):
-    lines = [at(index, text) for index, text in enumerate(LOG)]
+    lines = [Line(f"T{index:02}", "a-1", text) for index, text in enumerate(LOG)]
     assert [line.text for line in logs.matching(lines, wanted)] == [LOG[index] for index in expected]
 
 
@@ -134,32 +97,6 @@ def test_a_bad_request_id_is_bad_usage(request_id):
 def test_a_filter_is_read():
     assert not logs.read_filter(None, None)
     assert logs.read_filter("a.c", REQUEST) == LogFilter(re.compile("a.c"), REQUEST)
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("90s", NOW.timestamp() - 90),
-        ("10m", NOW.timestamp() - 600),
-        ("1h30m", NOW.timestamp() - 5400),
-        ("1d", NOW.timestamp() - 86400),
-        ("2026-03-01T11:00:00Z", NOW.timestamp() - 3600),
-        ("2026-03-01T12:00:00.5+01:00", NOW.timestamp() - 3599.5),
-        ("1900-01-01T00:00:00Z", 1.0),
-    ],
-)
-def test_a_time_is_read(text, seconds):
-    assert logs.read_since(text, NOW) == seconds
-
-
-def test_a_time_without_a_zone_is_this_machines():
-    assert logs.read_since("2026-03-01T12:00", NOW) == datetime(2026, 3, 1, 12).astimezone().timestamp()
-
-
-@pytest.mark.parametrize("text", ["", "soon", "10", "10x", "-5m", "2026-13-01", "m", "9" * 30 + "d"])
-def test_a_bad_time_is_bad_usage(text):
-    with pytest.raises(UsageError, match="--since"):
-        logs.read_since(text, NOW)
 
 
 SOURCES = [
@@ -196,7 +133,3 @@ def test_an_unknown_service_is_bad_usage():
     with pytest.raises(UsageError, match="'nova'") as caught:
         logs.select_sources(SOURCES, ["glance", "nova"])
     assert caught.value.hint == "The services are: glance, nova-api."
-
-
-def test_a_moment_is_exact_to_the_microsecond():
-    assert at(1.123456789).moment == pytest.approx(NOW.timestamp() + 1.123456, abs=1e-6)

@@ -26,7 +26,7 @@ BARE = HostFacts(
     tun_device=True,
     openvswitch_module=True,
     ports_taken=(),
-    networks=(IPv4Network("192.0.2.0/24"),),
+    networks={IPv4Network("192.0.2.0/24"): "eth0"},
 )
 
 PROBLEMS = [
@@ -42,7 +42,8 @@ PROBLEMS = [
     ("capabilities", {"capabilities": (1 << 41) - 1 - (1 << 12)}, "fail", "restricts containers"),
     ("capabilities", {"tun_device": False}, "fail", "modprobe tun"),
     ("ports", {"ports_taken": (5000, 9292)}, "fail", "5000, 9292"),
-    ("networks", {"networks": (IPv4Network("172.16.0.0/12"),)}, "fail", "Disconnect"),
+    ("networks", {"networks": {IPv4Network("172.16.0.0/12"): "tun0"}}, "fail", "Disconnect"),
+    ("networks", {"networks": {WANTED[0]: "br-0123456789ab"}}, "fail", "ip link delete br-0123456789ab"),
     ("virtualisation", {"kvm_device": False}, "warn", "modprobe kvm"),
     ("virtualisation", {"cpu_virtualisation": False}, "warn", "nested virtualisation"),
 ]
@@ -64,5 +65,5 @@ def test_each_problem_has_its_line_and_its_remedy(subject, change, level, remedy
 
 
 def test_our_own_running_stack_is_no_clash_with_itself() -> None:
-    running = replace(BARE, docker="28.0", compose="2.30", ports_taken=(5000,), networks=WANTED, stack_running=True)
+    running = replace(BARE, docker="28.0", compose="2.30", ports_taken=(5000,), networks=dict.fromkeys(WANTED, "br-0"), stack_running=True)
     assert {check.level for check in judge(running, WANTED)} == {"ok"}

@@ -8,8 +8,10 @@ import pytest
 
 from provision.adapters import net
 from provision.adapters.host.certificates import last_day
+from provision.adapters.spark import SparkMaster
 from provision.base.model import HubSpec, Tls, WorkersSpec
-from provision.operations.cluster.status import hub_problem, hub_url, status
+from provision.operations.cluster import nodes
+from provision.operations.cluster.status import hub_problem, status
 
 
 class Services:
@@ -18,8 +20,9 @@ class Services:
     def __init__(self):
         self.workers, self.problem, self.asked = (), "", []
 
-    def spark_master(self, address):
-        return None if self.workers is None else net.SparkMaster(self.workers, 2, 2048, 1)
+    def ask_master(self, ssh_config, master):
+        assert (ssh_config.exists(), master.name, bool(master.host_keys)) == (True, "analytics-master", True)
+        return None if self.workers is None else SparkMaster(self.workers, 2, 2048, 1)
 
     def hub_answers(self, address, port, certificate, *, authority, accepts_expired):
         self.asked.append((address, port, certificate, authority))
@@ -29,7 +32,7 @@ class Services:
 @pytest.fixture
 def services(monkeypatch):
     made = Services()
-    monkeypatch.setattr(net, "spark_master", made.spark_master)
+    monkeypatch.setattr(nodes, "ask_master", made.ask_master)
     monkeypatch.setattr(net, "hub_answers", made.hub_answers)
     return made
 
@@ -55,8 +58,9 @@ def test_a_cluster_that_works(site):
     assert state["hub"]["certificate_ends"] == last_day((site.cluster_dir.folder / "hub.pem").read_text())
     assert not state["hub"]["certificate_ends_soon"]
     assert state["spark"] == {
-        "ui": "http://172.29.0.100:8080",
+        "ui": "https://172.29.0.100/services/spark/",
         "answers": True,
+        "problem": None,
         "workers_alive": 2,
         "workers_wanted": 2,
         "cores": 2,
@@ -91,8 +95,15 @@ def test_a_worker_that_is_not_registered(site, services):
 def test_a_master_that_does_not_answer(site, services):
     services.workers = None
     state = read(site)
-    assert not state["spark"]["answers"]
+    assert (state["spark"]["answers"], state["spark"]["problem"]) == (False, "it does not answer")
     assert not state["working"]
+
+
+def test_a_machine_without_the_key_says_so(site):
+    site.cluster_dir.private_key.unlink()
+    state = read(site)
+    assert (state["spark"]["answers"], state["working"]) == (False, False)
+    assert "this machine has no key" in state["spark"]["problem"]
 
 
 def test_a_hub_that_does_not_answer(site, services):
@@ -111,11 +122,6 @@ def test_a_node_that_is_off(site):
     state = read(site)
     assert state["nodes"][1]["status"] == "SHUTOFF"
     assert not state["working"]
-
-
-@pytest.mark.parametrize(("port", "url"), [(443, "https://192.0.2.1"), (8443, "https://192.0.2.1:8443")])
-def test_hub_url(port, url):
-    assert hub_url("192.0.2.1", port) == url
 
 
 def test_the_hub_is_asked_with_the_certificate_that_it_has(site, services, tmp_path):

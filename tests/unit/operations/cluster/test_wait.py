@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from provision.adapters.net import SparkMaster
+from provision.adapters.spark import SparkMaster
 from provision.base.errors import ProvisionError
 from provision.model.cluster.resources import Server
 from provision.operations.cluster.wait import KEYS_GRACE, ReadinessWait
@@ -45,7 +45,7 @@ class Script:
         return "".join(text for at, text in self.consoles.get(server, [(0, KEYS)]) if at <= self.now)
 
     # Spark and the Hub
-    def spark(self):
+    def spark(self, _nodes):
         if self.registered is False:
             return None
         return SparkMaster(tuple(NAMES[one] for one, at in self.registered.items() if at <= self.now), 2, 3072, 0)

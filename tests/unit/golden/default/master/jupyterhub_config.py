@@ -3,6 +3,7 @@
 import asyncio
 import grp
 import importlib.util
+import json
 import os
 import pwd
 import secrets
@@ -40,7 +41,17 @@ def belongs(name: str, group: str) -> bool:
         return False
 
 
-class NotebookUsers(PAMAuthenticator):
+login_pages = "/usr/local/share/provision/hub"
+sys.path.append(login_pages)
+logins = [PAMAuthenticator]
+if importlib.util.find_spec("notebook_passwords"):  # images of version 0.1 lack it
+    from notebook_passwords import PasswordPages
+
+    logins.insert(0, PasswordPages)
+    c.JupyterHub.template_paths = [f"{login_pages}/pages"]
+
+
+class NotebookUsers(*logins):
     """Accounts of one group alone: the Hub runs as root, and would start a server for whatever account it is given."""
 
     def validate_username(self, username: str) -> bool:
@@ -114,8 +125,9 @@ async def prepare(spawner) -> None:
     link = f"/home/{spawner.user.name}/shared"
     if not os.path.lexists(link):
         # The file browser shows a home and what is linked there. As the user: root has no business in homes.
-        command = ["runuser", "-u", spawner.user.name, "--", "ln", "-sn", "/shared", link]
-        await asyncio.to_thread(subprocess.run, command, check=False)
+        user = {"user": spawner.user.name, "group": spawner.user.name, "extra_groups": []}
+        command = ["ln", "-sn", "/shared", link]
+        await asyncio.to_thread(subprocess.run, command, check=False, **user)
     if os.path.exists(set_quota):  # images of version 0.1 lack it
         # Homes, /shared and drivers' scratch are on one file system. In KiB; 0 is no limit.
         space = [set_quota, "-u", spawner.user.name, "0", "0", "0", "0", "/"]
@@ -197,6 +209,36 @@ def operator_token() -> str:
 
 c.JupyterHub.services = [{"name": "operator", "api_token": operator_token()}]
 c.JupyterHub.load_roles = [{"name": "operator", "scopes": ["admin:users", "admin:servers"], "services": ["operator"]}]
+
+pages = "/usr/local/lib/provision/spark-pages"
+if os.path.exists(pages):  # images of version 0.1 lack it
+    # Spark's pages, to those whose applications they are. It has no name, no group and no right but to its port.
+    capability = "-all,+net_bind_service"
+    account = ["--reuid=61040", "--regid=61040", "--clear-groups", "--no-new-privs"]
+    account += [f"--{kind}={capability}" for kind in ("bounding-set", "inh-caps", "ambient-caps")]
+    places = {
+        "address": "10.20.0.10",
+        "cidr": "10.20.0.0/24",
+        "app_ui": 4040,
+        "retries": 32,
+        "master_ui": 8080,
+        "worker_ui": 8081,
+        "history": 18080,
+        "events": "/var/lib/spark/events",
+    }
+    c.JupyterHub.services.append(
+        {
+            "name": "spark",
+            "url": "http://127.0.0.1:893",
+            "oauth_no_confirm": True,
+            # The Hub waits for it, and ends if it does not come: emulated machines take their time.
+            "timeout": 600,
+            "command": ["setpriv", *account, "nice", sys.executable, "-I", pages, json.dumps(places)],
+            "environment": {"HOME": "/nonexistent", "MALLOC_ARENA_MAX": "2"},
+            "cwd": "/",
+        }
+    )
+    c.JupyterHub.load_roles.append({"name": "user", "scopes": ["self", "access:services!service=spark"]})
 
 # A server that nobody uses goes too, with the memory of its kernels.
 c.JupyterHub.services.append(

@@ -1,5 +1,9 @@
-"""Cell magics: `%%sql` runs a statement and shows its rows, `%%spark_config` starts Spark anew with other settings."""
+"""Magics: `%%sql` runs a statement and shows its rows, `%%spark_config` starts Spark anew with other settings.
 
+`%spark_doctor` is a module of its own: doctor.py, in the image, since the user-data has no room for it.
+"""
+
+import importlib.util
 import re
 import shlex
 
@@ -15,9 +19,18 @@ _NAMED = re.compile(r"\s*([^\W\d]\w*)\s*<<\s*(.*)", re.DOTALL)
 
 
 def register(shell):
-    """Give the shell both magics."""
+    """Give the shell the magics."""
+    if importlib.util.find_spec("provision_kernel.doctor"):  # images of version 0.1 lack it
+        shell.register_magic_function(_spark_doctor, "line", "spark_doctor")
     shell.register_magic_function(_sql, "line_cell", "sql")
     shell.register_magic_function(_spark_config, "cell", "spark_config")
+
+
+def _spark_doctor(line):
+    """Say what is wrong with Spark for this notebook, and what to do."""
+    from provision_kernel import doctor
+
+    doctor.magic(line)
 
 
 def split(line, cell):

@@ -6,7 +6,7 @@ Nothing of Spark's is imported before that thread runs.
 """
 
 import atexit
-import importlib
+import importlib.util
 import logging
 import os
 import signal
@@ -21,6 +21,8 @@ from IPython.display import clear_output
 from provision_kernel.words import Told
 
 HOOKS = ["tables.watch", "shares.watch"]
+if importlib.util.find_spec("provision_kernel.progress"):  # images of version 0.1 lack it
+    HOOKS.append("progress.watch")
 """What runs each time a session is made, as `module.function` of this package: it is given the classic SparkSession, in
 Connect's kernel too. A hook that fails is told about, and keeps nobody from working."""
 
@@ -112,10 +114,12 @@ def _new_session():
 
 def _watch_builder():
     """Let every new classic session, the user's own too, have its hooks, and every setting that comes too late its words."""
+    from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
     from provision_kernel import launch
 
+    _show_links(SparkContext, launch.facts()["pages"])
     original = SparkSession.Builder.getOrCreate
 
     def get_or_create(self):
@@ -128,6 +132,20 @@ def _watch_builder():
         return spark
 
     SparkSession.Builder.getOrCreate = get_or_create
+
+
+def _show_links(context, pages):
+    """Let a SparkContext name its page behind the Hub's login (`pages`); its own is open to nobody."""
+    if not os.path.exists(pages["program"]):  # images of version 0.1 lack it
+        return
+    own = context.uiWebUrl.fget
+    plain = context._repr_html_
+    # The browser knows by which name it has found the Hub.
+    path = f"{pages['path']}app/"
+    context.uiWebUrl = property(lambda self: own(self) and f"{pages['hub']}{path}{self.applicationId}/")
+    context._repr_html_ = lambda self: plain(self).replace(
+        f'href="{self.uiWebUrl}"', f'href="{path}{self.applicationId}/" target="_blank"'
+    )
 
 
 def run_hooks(spark):
@@ -170,6 +188,10 @@ def _obey(*_):
     # ipykernel sets its own handler before each cell: this one, in its place, is for that cell only.
     signal.signal(signal.SIGINT, _interrupt)
     _tag()
+    if "progress.watch" in HOOKS:
+        from provision_kernel import progress
+
+        progress.begin(get_ipython())
 
 
 def _tag():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from provision.model.finding import text
 from provision.model.localcloud.doctor import host_rules
-from provision.model.localcloud.doctor.finding import text
 from provision.model.localcloud.doctor.rules import RULES, diagnose
 
 from .diagnosis import cases, check, observed, rules_that_find

@@ -1,16 +1,16 @@
-"""A finding: one thing that is wrong with the `local` cloud, in words, and helpers to word it."""
+"""A finding of a doctor's: one thing that is wrong, in words, and helpers to word it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
-UP: Final = "`provision cloud up`"
-"""The command that repairs most things."""
+EVIDENCE_AT_MOST: Final = 6
+"""Lines of evidence that a person is shown; JSON has all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +23,19 @@ class Finding:
     """Predicate of a sentence whose subject is `where`, without the full stop."""
     do: str
     """What to do, in full sentences."""
+    evidence: tuple[str, ...] = ()
+    """What was seen: lines of logs, states of units, answers."""
 
 
-def text(findings: Iterable[Finding]) -> str:
-    """Write findings for a person."""
+def text(findings: Iterable[Finding], well: str = "Nothing is wrong.") -> str:
+    """Write findings for a person; `well` is what is said when there are none."""
     found = list(findings)
     if not found:
-        return "Nothing is wrong."
-    lines = [f"{number}. {each.where}: {each.wrong}.\n   {each.do}" for number, each in enumerate(found, 1)]
+        return well
+    lines = []
+    for number, each in enumerate(found, 1):
+        lines += [f"{number}. {each.where}: {each.wrong}.", f"   {each.do}"]
+        lines += [f"   | {line}" for line in each.evidence[-EVIDENCE_AT_MOST:]]
     if len(found) > 1:
         lines.append("The first may have caused the others: mend it, and run this again.")
     return "\n".join(lines)
@@ -49,9 +54,14 @@ def since(now: datetime, moment: datetime | None) -> str:
     return f" {span(max(0.0, (now - moment).total_seconds()))} ago" if moment else ""
 
 
-def logs(name: str) -> str:
-    """Return the command that shows a service's log."""
-    return f"`provision cloud logs {name}`"
+def times(count: int) -> str:
+    """Write how often something was: once, 3 times."""
+    return "once" if count == 1 else f"{count} times"
+
+
+def clock(moment: float) -> str:
+    """Write a moment (seconds since 1970) as a time of the day."""
+    return f"{datetime.fromtimestamp(moment, UTC):%H:%M:%S} UTC"
 
 
 def listed(names: Iterable[str], most: int = 4) -> str:

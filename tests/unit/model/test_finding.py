@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from provision.model.localcloud.doctor.finding import Finding, listed, since, span, text
+from provision.model.finding import Finding, listed, since, span, text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Completion in the shell: the scripts, and the names that are known without a cloud."""

@@ -1,0 +1,118 @@
+"""Names that the shell completes: of nodes, users, jobs, units and documents, as far as this machine knows them.
+
+Somebody waits at the keyboard: nothing is asked, neither a cloud nor a node, and whatever goes wrong has no names.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from provision.base import paths
+from provision.base.model import ClusterSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    import click
+
+    Complete = Callable[[click.Context, click.Parameter, str], list[str]]
+
+_UNITS: Final = ("spark-master", "spark-worker", "spark-history", "jupyterhub", "nfs-server", "nftables", "cloud-*")
+"""Units that people look at."""
+
+
+def complete(names: Callable[[Path | None], Iterable[str]]) -> Complete:
+    """Make a parameter's completion of a function that lists names for the cluster of a spec's file."""
+
+    @wraps(names)
+    def completed(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
+        with suppress(Exception):
+            return [name for name in names(context.params.get("file")) if name.startswith(incomplete)]
+        return []
+
+    return completed
+
+
+def note(kind: str, cluster: str, names: Sequence[str]) -> None:
+    """Keep names of one kind, which only a node or a long computation knows, for the next completion."""
+    with suppress(OSError):
+        file = _noted(kind, cluster)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(list(names)))
+
+
+def noted(kind: str, cluster: str) -> list[str] | None:
+    """Return the names that were kept last; None if there are none."""
+    try:
+        found = json.loads(_noted(kind, cluster).read_text())
+    except (OSError, ValueError):
+        return None
+    return [str(name) for name in found] if isinstance(found, list) else None
+
+
+def nodes(file: Path | None) -> list[str]:
+    """Return the nodes' names, short ones first."""
+    spec = _spec(file)
+    name = _cluster(spec)
+    found: list[str] = []
+    for config in sorted(paths.cluster_dir(name).parent.glob(f"{name}*/ssh_config")):
+        if config.parent.name.partition("@")[0] == name:
+            hosts = (line.split()[1] for line in config.read_text().splitlines() if line.startswith("Host "))
+            found += [host for host in hosts if host != "*"]
+    if not found:
+        count = (spec.get("workers") or {}).get("count", ClusterSpec(name).workers.count)
+        found = [f"{name}-master", *(f"{name}-worker-{number + 1}" for number in range(int(count)))]
+    found = list(dict.fromkeys(found))
+    return [*(node.removeprefix(f"{name}-") for node in found), *found]
+
+
+def users(file: Path | None) -> list[str]:
+    """Return the notebook users of the spec."""
+    spec = _spec(file)
+    listed = (spec.get("hub") or {}).get("users")
+    if listed is None:
+        return [user.name for user in ClusterSpec("x").hub.users]
+    return [str(each["name"] if isinstance(each, dict) else each) for each in listed]
+
+
+def jobs(file: Path | None) -> list[str]:
+    """Return the jobs that `provision jobs` has listed last, and those that were submitted since."""
+    return noted("jobs", _cluster(_spec(file))) or []
+
+
+def what(file: Path | None) -> list[str]:
+    """Return what `provision logs` shows: nodes, units and jobs."""
+    return [*nodes(file), *_UNITS, *(f"notebook-{user}" for user in users(file)), *jobs(file)]
+
+
+def documents(file: Path | None) -> list[str]:
+    """Return the documents of `provision render`. They are worked out once, in a second, and kept."""
+    kept = noted("documents", _cluster(_spec(file)))
+    if kept is not None:
+        return kept
+    from provision.cli.spec import list_documents
+
+    return list(list_documents(file))
+
+
+def _spec(file: Path | None) -> dict[str, Any]:
+    """Read a spec as YAML alone: its rules take a quarter of a second to load."""
+    path = file or Path("cluster.yaml")
+    if not path.exists():
+        return {}
+    import yaml
+
+    found = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    return found if isinstance(found, dict) else {}
+
+
+def _cluster(spec: dict[str, Any]) -> str:
+    return str(spec.get("name") or "analytics")
+
+
+def _noted(kind: str, cluster: str) -> Path:
+    return paths.cache_dir() / "names" / f"{cluster}.{kind}.json"

@@ -1,0 +1,1 @@
+"""`provision users`: who may use the cluster's notebooks."""

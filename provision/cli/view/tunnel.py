@@ -1,0 +1,44 @@
+"""The command `tunnel`."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import click
+
+from provision.cli.spec import file_option, load_spec, source_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from provision.operations.cluster.nodes import LiveCluster
+
+
+def _cluster(file: Path | None) -> LiveCluster:
+    # Not at the top: it imports Jinja, YAML and cryptography, 0.15 s that `--help` need not wait for.
+    from provision.operations.cluster.nodes import find_live_cluster
+
+    return find_live_cluster(load_spec(file, files=False), source_of(file))
+
+
+@click.command()
+@file_option
+@click.argument("services", nargs=-1, metavar="[SERVICE]…")
+def tunnel(*, file: Path | None, services: tuple[str, ...]) -> None:
+    """Show Spark's own pages on this machine, over SSH, until Ctrl-C.
+
+    SERVICE is `master`, `history`, a worker's name as `worker-1`, `apps` (the page of each running application) or an
+    application's id. Default: master and history. For users of the Hub the pages are behind its login.
+    """
+    from provision.adapters.remote import over_ssh
+    from provision.operations import tunnel as operation
+
+    cluster = _cluster(file)
+    master = over_ssh(cluster.ssh_config, cluster.master.name)
+    forwards = operation.choose(cluster, services, lambda: operation.find_applications(master, cluster.master.address))
+    with suppress(KeyboardInterrupt), operation.opened(cluster, forwards) as hold:
+        for each in forwards:
+            click.echo(f"{each.url}  {each.title}")
+        click.echo("Ctrl-C closes them.", err=True)
+        hold()

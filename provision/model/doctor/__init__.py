@@ -1,0 +1,1 @@
+"""Diagnosis of a cluster: what was observed, the rules, and their findings."""

@@ -1,0 +1,191 @@
+"""What lies between the nodes: firewalls, ways that are closed for no known reason, names, the metadata service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from provision.base.constants import LOCAL_CLOUD, METADATA_ADDRESS, NODE, PORTS
+from provision.model.doctor.cause import Cause, closed
+from provision.model.doctor.cloud_rules import follows
+from provision.model.doctor.firewall import refusal
+from provision.model.doctor.observed import STARTING, WAYS, spans
+from provision.model.finding import Finding, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from provision.model.doctor.observed import ObservedNode, ObservedSparkCluster, Way
+
+_OPEN = ("open", "refused")
+"""What an open way answers: somebody listens, or nobody does."""
+
+
+def firewalled(seen: ObservedSparkCluster) -> Iterator[Cause]:
+    """A node's own firewall keeps out what it has to let in."""
+    for node in seen.answering:
+        ruleset = node.fact("firewall", [])
+        others = [each for each in seen.nodes if each is not node and each.address]
+        for way in WAYS:
+            sources = [each for each in others if each.role == "worker" or way.role == "worker"]
+            if way.role != node.role or not sources:
+                continue
+            # The Spark master alone starts executors.
+            if PORTS.spark_worker in way.ports:
+                sources = [each for each in sources if each.role == "master"]
+            why = {
+                port: words
+                for port in way.ports
+                for words in [
+                    next(filter(None, (refusal(ruleset, s.address, node.address, port) for s in sources)), "")
+                ]
+                if words
+            }
+            if why:
+                yield _firewalled(seen, node, way, why)
+
+
+def walled_in(seen: ObservedSparkCluster) -> Iterator[Cause]:
+    """A node's own firewall does not let it reach what it needs of another."""
+    for node in seen.answering:
+        ruleset = node.fact("firewall", [])
+        for way in WAYS:
+            targets = [each for each in seen.nodes if each is not node and each.address and each.role == way.role]
+            # The master needs nothing of a worker but to start executors there.
+            if node.role == "master" and PORTS.spark_worker not in way.ports:
+                continue
+            why = {
+                port: words
+                for port in way.ports
+                for other in targets
+                if (words := refusal(ruleset, node.address, other.address, port, "output"))
+            }
+            if why:
+                finding = Finding(
+                    "firewall",
+                    f"the firewall of {node.name} (nftables)",
+                    f"does not let it reach port {spans(why)} of {listed(each.name for each in targets)}: "
+                    f"{way.without}",
+                    _reload(node),
+                    tuple(dict.fromkeys(why.values())),
+                )
+                blocked = frozenset(closed(each.name, port) for each in targets for port in why)
+                yield Cause(finding, explains=blocked | follows([node], way.ports[0]))
+
+
+def _reload(node: ObservedNode) -> str:
+    at = "" if node.role == "master" else f" {node.name}"
+    return (
+        f"`provision ssh{at} -- sudo nft -f {NODE.firewall}` loads its rules again; playbooks/site.yml restores the "
+        "file, if that was changed."
+    )
+
+
+def _firewalled(seen: ObservedSparkCluster, node: ObservedNode, way: Way, why: dict[int, str]) -> Cause:
+    tried = [
+        f"{other.name} to {node.name}:{port}: {other.fact('reach', {}).get(f'{node.address}:{port}')}"
+        for other in seen.answering
+        for port in list(why)[:1]
+        if f"{node.address}:{port}" in other.fact("reach", {})
+    ]
+    finding = Finding(
+        "firewall",
+        f"the firewall of {node.name} (nftables)",
+        f"lets nobody reach port {spans(why)}: {way.without}",
+        _reload(node),
+        (*dict.fromkeys(why.values()), *tried),
+    )
+    return Cause(
+        finding, explains=frozenset(closed(node.name, port) for port in why) | follows(seen.workers, way.ports[0])
+    )
+
+
+def blocked(seen: ObservedSparkCluster) -> Iterator[Cause]:
+    """A way between two nodes is closed, and neither the firewall nor the security group says why."""
+    by_address = {node.address: node for node in seen.nodes}
+    for way in WAYS:
+        found: dict[str, list[tuple[str, int, str]]] = {}
+        for node in seen.answering:
+            for target, answer in node.fact("reach", {}).items():
+                host, _, port = target.rpartition(":")
+                other = by_address.get(host)
+                if (
+                    other
+                    and other.role == way.role
+                    and int(port) in way.ports
+                    and _closed(seen, other, int(port), answer)
+                ):
+                    found.setdefault(other.name, []).append((node.name, int(port), answer))
+        for name, tries in found.items():
+            ports = {port for _, port, _ in tries}
+            finding = Finding(
+                "network",
+                listed({source for source, _, _ in tries}),
+                f"cannot reach port {spans(ports)} of {name}, and neither its firewall nor the security group "
+                f"says why: {way.without}",
+                "Look for what else is between them: the cloud's network, its hypervisors, a firewall of another "
+                f"table. `provision ssh {name} -- sudo tcpdump` shows whether anything comes.",
+                tuple(f"{source} to {name}:{port}: {answer}" for source, port, answer in tries),
+            )
+            symptoms = frozenset(closed(name, port) for port in ports)
+            sources = [each for each in seen.workers if each.name in {source for source, _, _ in tries}]
+            yield Cause(finding, symptoms, symptoms | follows(sources, way.ports[0]))
+
+
+def _closed(seen: ObservedSparkCluster, node: ObservedNode, port: int, answer: str) -> bool:
+    """Whether an answer means that the way is closed: a refusal does where a daemon listens."""
+    unit = {PORTS.spark_master: "spark-master", PORTS.spark_worker: "spark-worker", PORTS.nfs: "nfs-server"}.get(port)
+    if answer != "refused" or unit is None:
+        return answer not in _OPEN
+    state = node.fact("units", {}).get(unit, {})
+    # A JVM listens minutes after its unit has started.
+    since = float(state.get("since", 0.0))
+    return state.get("active") == "active" and seen.now.timestamp() + node.ahead - since > STARTING
+
+
+def nameless(seen: ObservedSparkCluster) -> Iterator[Cause]:
+    """A node cannot look up names."""
+    for node in seen.answering:
+        servers, names = node.fact("name_servers", {}), node.fact("names", {})
+        lost = sorted(name for name, address in names.items() if not address)
+        if lost:
+            yield Cause(
+                Finding(
+                    "names",
+                    node.name,
+                    f"cannot look up {listed(lost)}, a name of the cluster's own",
+                    f"`systemctl status systemd-resolved` there says why; playbooks/site.yml restores {NODE.hosts}.",
+                    tuple(f"{name}: no address" for name in lost),
+                )
+            )
+        elif servers and not any(servers.values()):
+            yield Cause(
+                Finding(
+                    "names",
+                    node.name,
+                    f"gets no answer from its name servers ({listed(servers)}): no name outside the cluster is found",
+                    "Check that the cloud's name server runs, and that the subnet names the right one.",
+                    tuple(f"DNS: {server}:53 does not answer" for server in servers),
+                )
+            )
+
+
+def without_metadata(seen: ObservedSparkCluster) -> Iterator[Cause]:
+    """The cloud's metadata service does not answer, where it is needed or answers others."""
+    lost = {node.name: node.fact("metadata") for node in seen.answering if node.fact("metadata")}
+    some = len(lost) < len([node for node in seen.answering if "metadata" in node.facts])
+    needed = [node.name for node in seen.answering if "ConfigDrive" not in str(node.fact("datasource", ""))]
+    # A cloud may have none: then the config drive has all that it would say.
+    if lost and (some or seen.cloud == LOCAL_CLOUD or set(lost) & set(needed)):
+        where = (
+            "the local cloud's metadata agents: `provision cloud doctor`" if seen.cloud == LOCAL_CLOUD else "the cloud"
+        )
+        yield Cause(
+            Finding(
+                "metadata",
+                listed(lost),
+                f"cannot reach the cloud's metadata service ({METADATA_ADDRESS})",
+                f"What runs goes on; a node that boots without a config drive would not be set up. Look at {where}, "
+                "and at the routes of the node.",
+                tuple(f"{name}: {why}" for name, why in lost.items()),
+            )
+        )

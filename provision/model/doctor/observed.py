@@ -1,0 +1,184 @@
+"""What `provision doctor` observes of a cluster: what its cloud says, and what each node says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from provision.base.constants import PORTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from provision.base.model import Role
+    from provision.model.cluster.resources import Rule
+
+Facts = Mapping[str, Any]
+"""What adapters/onnode/look.py prints."""
+
+RECENT: Final = 1800
+"""Seconds for which something that has passed (an executor's end, a kernel's death) is reported."""
+
+STARTING: Final = 300
+"""Seconds that a daemon may take from its unit's start until it answers: a JVM is slow on an emulated processor."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedNode:
+    """A node, as the cloud lists it and as it describes itself."""
+
+    name: str
+    role: Role
+    address: str = ""
+    status: str = "ACTIVE"
+    """The cloud's status."""
+    fault: str = ""
+    """The cloud's reason for status ERROR."""
+    facts: Facts = field(default_factory=dict)
+    """Empty if it could not be asked."""
+    silent: str = ""
+    """Why it could not be asked; empty if it answered."""
+    console: tuple[str, ...] = ()
+    """The last lines of its serial console, and what they mean; read where it could not be asked."""
+    ahead: float = 0.0
+    """Seconds that its clock is ahead of this machine's."""
+    uncertain: float = 0.0
+
+    @property
+    def answers(self) -> bool:
+        """Whether it has described itself."""
+        return bool(self.facts)
+
+    def fact(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - JSON
+        """Return one of its facts."""
+        return self.facts.get(name, default)
+
+    def log(self, unit: str) -> tuple[str, ...]:
+        """Return the last lines of a unit that is not well."""
+        return tuple(self.fact("logs", {}).get(unit, ()))
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedSparkCluster:
+    """A cluster, all that was seen of it."""
+
+    name: str
+    cloud: str
+    now: datetime
+    nodes: tuple[ObservedNode, ...]
+    """The master first."""
+    count: int
+    """The number of workers that the spec asks for."""
+    users: tuple[str, ...]
+    units: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The units that a node of a role runs."""
+    floating: str = ""
+    """The floating IP; empty if there is none."""
+    attached: bool = True
+    """Whether it leads to the master."""
+    rules: tuple[Rule, ...] = ()
+    """Rules of the security group that should be there and are not."""
+    ungrouped: tuple[str, ...] = ()
+    """Nodes whose port is not in the security group."""
+    short: tuple[str, ...] = ()
+    """What the workers that are missing need, and the quota does not have: `2 cores, 1 left`."""
+    secret: str = ""
+    """The hash of the secret that this machine keeps for the cluster; empty if it keeps none."""
+    certificate_ends: datetime | None = None
+    """When the Hub's certificate ends: the one that it presents, or that lies on the master, whichever ends first."""
+
+    @property
+    def master(self) -> ObservedNode | None:
+        """The master; None if the cloud has none."""
+        return next((node for node in self.nodes if node.role == "master"), None)
+
+    @property
+    def workers(self) -> tuple[ObservedNode, ...]:
+        """The workers."""
+        return tuple(node for node in self.nodes if node.role == "worker")
+
+    @property
+    def answering(self) -> tuple[ObservedNode, ...]:
+        """The nodes that have described themselves."""
+        return tuple(node for node in self.nodes if node.answers)
+
+    def of_master(self, name: str) -> Any:  # noqa: ANN401 - JSON
+        """Return one of the master's facts; an empty mapping if it has not described itself."""
+        return self.master.fact(name, {}) if self.master else {}
+
+    def registered(self, node: ObservedNode) -> bool:
+        """Whether a worker is alive in the Spark master's list."""
+        alive = {each["host"] for each in self.alive}
+        return node.address in alive
+
+    @property
+    def alive(self) -> tuple[Mapping[str, Any], ...]:
+        """The workers that the Spark master counts with."""
+        return tuple(each for each in self.of_master("spark").get("workers", ()) if each["state"] == "ALIVE")
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Ports of a node that others need, and what cannot be done without them."""
+
+    ports: tuple[int, ...]
+    role: Role
+    without: str
+    """Predicate: what does not work while they are closed."""
+
+
+NO_RESOURCES: Final = "Initial job has not accepted any resources"
+"""Spark's own warning, which people search for."""
+_LEFT: Final = tuple(range(PORTS.retries + 1))
+WAYS: Final = (
+    Way((PORTS.spark_master,), "master", "no worker can register with the Spark master"),
+    Way(
+        tuple(first + more for first in (PORTS.driver, PORTS.driver_block_manager) for more in _LEFT),
+        "master",
+        f'executors start and cannot connect back to the driver: Spark prints "{NO_RESOURCES}"',
+    ),
+    Way((PORTS.nfs,), "master", "the workers cannot mount homes and /shared"),
+    Way((PORTS.spark_worker,), "worker", "the Spark master cannot start executors there"),
+    Way(
+        tuple(PORTS.block_manager + more for more in _LEFT),
+        "worker",
+        "executors cannot exchange their data, and shuffles fail",
+    ),
+)
+"""What the nodes need of one another."""
+
+
+def asked_of(node: ObservedNode, nodes: Iterable[ObservedNode]) -> list[tuple[str, int]]:
+    """Return what a node is to try to reach: all that it needs of the master, and a few ports of the next worker.
+
+    Every worker tries the one behind it, not all: a network that is closed between two is closed by a rule for all.
+    """
+    everybody = list(nodes)
+    targets = [
+        (other.address, port)
+        for way in WAYS
+        if way.role == "master" and node.role == "worker"
+        for other in everybody
+        if other.role == "master" and other.address
+        for port in way.ports
+    ]
+    workers = [each for each in everybody if each.role == "worker" and each.address]
+    if node.role == "master":
+        targets += [(each.address, PORTS.spark_worker) for each in workers]
+    elif len(workers) > 1 and node in workers:
+        following = workers[(workers.index(node) + 1) % len(workers)]
+        targets += [(following.address, port) for port in (PORTS.block_manager, PORTS.block_manager + PORTS.retries)]
+    return targets
+
+
+def spans(ports: Iterable[int]) -> str:
+    """Write ports as people do: `7077, 7100-7132`."""
+    parts: list[list[int]] = []
+    for port in sorted(set(ports)):
+        if parts and port == parts[-1][-1] + 1:
+            parts[-1].append(port)
+        else:
+            parts.append([port])
+    return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)

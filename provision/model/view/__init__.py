@@ -1,0 +1,1 @@
+"""What the views of a live cluster show: `status --watch` and `report`."""

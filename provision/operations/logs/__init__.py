@@ -1,0 +1,1 @@
+"""Logs of many writers as one: of containers and of nodes."""

@@ -1,0 +1,1 @@
+"""The cluster's users: who is there, who comes and goes, and their passwords."""

@@ -1,0 +1,1 @@
+"""Views of a live cluster: what is going on, and the report."""

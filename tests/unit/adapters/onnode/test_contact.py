@@ -1,0 +1,101 @@
+"""What a node reaches, tried on this machine's loopback address."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import socket
+import threading
+
+import pytest
+
+from provision.adapters.onnode import contact
+
+
+@pytest.fixture
+def closed():
+    """A port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def daemon():
+    """A daemon that answers with what it was asked, and its port."""
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            known = self.path != "/missing"
+            self.send_response(200 if known else 404)
+            self.end_headers()
+            text = "plain" if self.path == "/text" else json.dumps({"token": self.headers.get("Authorization")})
+            self.wfile.write(text.encode() if known else b"")
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def test_each_port_has_its_word(closed):
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        # A queue that is full answers no more, as a firewall that drops.
+        held = [socket.socket() for _ in range(3)]
+        for each in held:
+            each.setblocking(False)
+            each.connect_ex(full.getsockname())
+        ports = [listening.getsockname()[1], closed, full.getsockname()[1]]
+        found = contact.reach([("127.0.0.1", port) for port in ports], 0.3)
+        for each in held:
+            each.close()
+    assert [found[f"127.0.0.1:{port}"] for port in ports] == ["open", "refused", "silent"]
+
+
+def test_a_name_server_that_answers_anything_is_one(tmp_path, monkeypatch):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+
+        def answer():
+            question, asker = server.recvfrom(512)
+            server.sendto(question[:2] + b"\x81\x85" + question[4:], asker)  # refused
+
+        threading.Thread(target=answer, daemon=True).start()
+        real = socket.socket.connect
+        port = server.getsockname()[1]
+
+        def elsewhere(link, address):
+            # Nobody answers at the second one.
+            real(link, ("127.0.0.1", port if address[0] == "192.0.2.1" else 9))
+
+        monkeypatch.setattr(socket.socket, "connect", elsewhere)
+        (tmp_path / "resolv.conf").write_text("# x\nnameserver 192.0.2.1\nnameserver 192.0.2.2%eth0\noptions edns0\n")
+        paths = [str(tmp_path / "missing"), str(tmp_path / "resolv.conf")]
+        assert contact.name_servers(paths, 0.4) == {"192.0.2.1": True, "192.0.2.2": False}
+    assert contact.name_servers([str(tmp_path / "missing")], 0.1) == {}
+
+
+def test_names_are_looked_up():
+    assert contact.resolves(["localhost", "no-such-name.invalid"]) == {
+        "localhost": "127.0.0.1",
+        "no-such-name.invalid": "",
+    }
+
+
+def test_answers_are_read_and_errors_worded(daemon, closed, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    base = f"http://127.0.0.1:{daemon}"
+    assert contact.get(f"{base}/x", 5, "secret") == {"token": "token secret"}
+    assert contact.get(f"{base}/x", 5) == {"token": None}
+    assert contact.get(f"{base}/text", 5) == "plain"
+    with pytest.raises(OSError, match="404") as caught:
+        contact.get(f"{base}/missing", 5)
+    assert contact.why(caught.value) == "it answers with 404 Not Found"
+    with pytest.raises(OSError, match="refused") as caught:
+        contact.get(f"http://127.0.0.1:{closed}/", 5)
+    assert "Connection refused" in contact.why(caught.value)
+    with pytest.raises(OSError, match="refused"):
+        contact.served_certificate("127.0.0.1", closed, 5)

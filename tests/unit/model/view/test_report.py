@@ -1,0 +1,152 @@
+"""The report's page: what is on it, that nothing is put into it as markup, and that it has no secrets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from provision.base.model import ClusterSpec
+from provision.model.cluster.resources import Floating, Network, ObservedCluster
+from provision.model.view.report import clock, context, page, size, spec_text
+from provision.model.view.timeline import BootTimes
+
+from .boots import CREATED, LAUNCHED, MASTER, VERSIONS, WORKER, given, told
+
+HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>' style=x:url(//evil.example)"
+CHECKS = {
+    "passed": 1,
+    "failed": 1,
+    "seconds": 3.0,
+    "checks": [
+        {"name": "a-master hub: answers", "passed": True, "message": "", "seconds": 1.0},
+        {"name": "a-worker-1 spark: unit runs", "passed": False, "message": HOSTILE, "seconds": 2.0},
+    ],
+}
+
+
+class Elements(HTMLParser):
+    """Collects a page's elements, with the names of their attributes, and its text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.words = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+def test_everything_is_on_the_page():
+    text = Elements(page(given(checks=CHECKS))).text
+    for words in (
+        "Cluster a As it was on 2026-03-01 13:00 UTC. Made by provision 9.9.",
+        "It does not work 1 of 2 workers are registered with the master. a-worker-2 is SHUTOFF.",
+        "Cloud local https://cloud.example.org:5000/v3",
+        "floating IP 192.0.2.10, to the master",
+        "443 JupyterHub 192.0.2.0/24",
+        "7100-7132 drivers",
+        "a-master ACTIVE master 10.20.0.10 m1.small 2 2 GiB 8 GiB 5.4 GiB kvm",
+        "a-worker-2 SHUTOFF not registered",
+        "Its boot is not known: its server is SHUTOFF.",
+        "spark-worker, until registered with the master 39 s",
+        "spark-worker, until registered with the master : 39 s on a-worker-1.",
+        "Image provision-golden Spark 4.3.0 Java 21.0.9 Python 3.13.5",
+        "alice user bob admin of the Hub",
+        "1 passed, 1 failed, in 3.0 s.",
+        "spark.sql.shuffle.partitions: '8'",
+    ):
+        assert words in text, words
+
+
+def test_checks_that_were_not_run_say_so():
+    assert "They were not run: provision report --verify runs them." in Elements(page(given())).text
+
+
+def hostile():
+    node = replace(WORKER, name=HOSTILE, address=HOSTILE, status=HOSTILE)
+    units = [{"unit": f"{HOSTILE}.service", "begin": 5.0, "end": 30.0}]
+    versions = {HOSTILE: HOSTILE, "pyspark": HOSTILE}
+    boots = (
+        BootTimes(replace(MASTER, name=HOSTILE), CREATED, LAUNCHED, told(units=units, versions=versions)),
+        BootTimes(node, CREATED, LAUNCHED, None, HOSTILE),
+    )
+    status = given().status | {
+        "hub": {"url": HOSTILE, "well": False, "problem": HOSTILE},
+        "nodes": [{"name": HOSTILE, "status": HOSTILE, "flavor": HOSTILE, "registered": None}],
+    }
+    return given(
+        spec=ClusterSpec(HOSTILE, cloud=HOSTILE, image=HOSTILE),
+        status=status,
+        observed=ObservedCluster(networks=(Network("n", HOSTILE),), floatings=(Floating("f", address=HOSTILE),)),
+        boots=boots,
+        checks=CHECKS,
+        cloud=HOSTILE,
+        image=HOSTILE,
+        made=HOSTILE,
+        version=HOSTILE,
+    )
+
+
+def test_no_value_becomes_markup():
+    harmless, attacked = Elements(page(given(checks=CHECKS))), Elements(page(hostile()))
+    assert {tag for tag, _ in attacked.elements} <= {tag for tag, _ in harmless.elements}
+    names = {name for _, attributes in attacked.elements for name in attributes}
+    assert names <= {name for _, attributes in harmless.elements for name in attributes} | {"colspan"}
+    assert not names & {"src", "href", "onerror", "onclick"}
+    styles = {attributes["style"] for _, attributes in attacked.elements if "style" in attributes}
+    assert all(set(style) <= set("leftwidth0123456789.:;% ") for style in styles)
+    assert attacked.text.count("alert(1)") > 10
+
+
+def test_it_needs_nothing_from_elsewhere():
+    text = page(given())
+    for words in ("<script", "<link", "<img", "url(", "@import", "src=", "href="):
+        assert words not in text
+    assert "default-src 'none'" in text
+
+
+def test_it_has_no_secrets():
+    leaking = {**CHECKS, "checks": [CHECKS["checks"][1] | {"message": "the key is s3cr3t-s3cr3t, it says"}]}
+    text = page(given(checks=leaking))
+    assert "hidden-one" not in text
+    assert "s3cr3t" not in text
+    assert "spark.hadoop.fs.s3a.secret.key: '***'" in Elements(text).text
+
+
+def test_versions_that_differ_name_their_nodes():
+    other = BootTimes(WORKER, CREATED, LAUNCHED, told(versions=VERSIONS | {"Java": "17"}))
+    found = {
+        each["name"]: each
+        for each in context(given(boots=(BootTimes(MASTER, CREATED, LAUNCHED, told()), other)))["versions"]
+    }
+    assert found["Java"]["version"] == "21.0.9 on a-master; 17 on a-worker-1"
+    assert found["Java"]["differs"]
+    assert not found["Python"]["differs"]
+
+
+def test_a_spec_is_yaml_with_its_defaults():
+    text = spec_text(ClusterSpec("a"))
+    assert "name: a\ncloud: local\n" in text
+    assert "defaults: {}" in text
+    assert "null" not in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.0, "0.0 s"), (4.21, "4.2 s"), (58.4, "58 s"), (185, "3:05 min"), (7325, "2:02:05 h")]
+)
+def test_times_are_written_for_people(seconds, text):
+    assert clock(seconds) == text
+
+
+@pytest.mark.parametrize(("mib", "text"), [(None, ""), (512, "512 MiB"), (2048, "2 GiB"), (7985, "7.8 GiB")])
+def test_sizes_are_written_for_people(mib, text):
+    assert size(mib) == text
