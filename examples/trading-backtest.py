@@ -118,8 +118,8 @@ print(f"{count / seconds:.0f} a second; one process alone does {rate:.0f}")
 # ## Where it pays
 #
 # How the bot did against holding, over all settings. In a rising market it sells too early what it should have
-# kept. In a falling one it loses less, since a part of it is still cash: not because the rule is good there. Only
-# where prices go up and down and come back is it made for.
+# kept. In a falling one it loses less, since a part of it is still cash: not because the rule is good there. It is
+# made for prices that go up and down and come back. What it gains there, after fees, is little.
 
 # %%
 from pyspark.sql import functions as F
@@ -165,10 +165,16 @@ plt.show()
 # %% [markdown]
 # ## The best settings of the past
 #
-# Who tries thousands of settings finds some that did splendidly, by chance alone. The check is to choose by the
-# first half of the prices, and look at the second: the best tenth of the first half against all others.
+# Who tries thousands of settings finds some that did splendidly, part of it by chance. The check is to choose by
+# the first half of the prices, and to look at the second: what the best tenth of the first half has more than all
+# settings on average, and its rank among them (1 is the best, 0.5 the middle).
+#
+# While a trend lasts, the same settings stay in front, those that hold much or little: they follow the trend, which
+# nobody knows beforehand. In the sideways markets a part of the advantage was chance and is gone; and these are made
+# so that they swing in the second half as in the first, which no real one promises.
 
 # %%
+halves = ["first", "second"]
 ranked = trials.where("fee = 0.0025").selectExpr(
     "kind",
     "first_half",
@@ -176,14 +182,15 @@ ranked = trials.where("fee = 0.0025").selectExpr(
     "percent_rank() OVER (PARTITION BY kind, seed ORDER BY first_half) AS first_rank",
     "percent_rank() OVER (PARTITION BY kind, seed ORDER BY second_half) AS second_rank",
 )
+best = "CASE WHEN first_rank >= 0.9 THEN {} END"
 chosen = (
-    ranked.where("first_rank >= 0.9")
-    .groupBy("kind")
+    ranked.groupBy("kind")
     .agg(
-        F.round(F.avg("first_rank"), 2).alias("rank_in_first_half"),
-        F.round(F.avg("second_rank"), 2).alias("rank_in_second_half"),
-        F.round(F.avg("first_half"), 3).alias("first_half"),
-        F.round(F.avg("second_half"), 3).alias("second_half"),
+        *(F.round(F.avg(F.expr(best.format(f"{half}_rank"))), 2).alias(f"rank_in_{half}_half") for half in halves),
+        *(
+            F.round(F.avg(F.expr(best.format(f"{half}_half"))) - F.avg(f"{half}_half"), 3).alias(f"more_in_{half}_half")
+            for half in halves
+        ),
     )
     .orderBy("kind")
     .toPandas()
@@ -206,5 +213,7 @@ assert losses.count() == 0, "a sale above what was paid and both fees is a profi
 assert trials.where("fee = 0.0025 AND gain = 0.005 AND sales > 0 AND lost_sales < sales").count() == 0
 average = by_fee.groupby("fee").value.mean()
 assert average.is_monotonic_decreasing
-assert (chosen.rank_in_second_half < chosen.rank_in_first_half).all(), "the past's best are not the future's"
+sideways = chosen.loc["sideways"]
+assert sideways.rank_in_second_half < sideways.rank_in_first_half - 0.1, "the best of the past were so partly by chance"
+assert sideways.more_in_second_half < sideways.more_in_first_half
 print("All checks hold.")

@@ -52,12 +52,14 @@ def market(kind: str, steps: int, seed: int = 1) -> list[float]:
     chance = random.Random(seed)
     # What comes back (a price around which others are), and what does not.
     swings = fronts(steps, 1, chance, lasts=30)
-    walk, prices = 0.0, []
-    for number, swing in enumerate(swings):
-        trend = DRIFTS[kind] * number / max(steps - 1, 1)
-        prices.append(100 * math.exp(trend + walk + 0.05 * (swing - swings[0])))
+    walk, nervous = 0.0, []
+    for swing in swings:
+        nervous.append(walk + 0.05 * swing)
         walk += chance.gauss(0, 0.002)
-    return prices
+    # All in all chance adds nothing: a sideways market ends where it began.
+    begin, last = nervous[0], max(steps - 1, 1)
+    slope = (DRIFTS[kind] - (nervous[-1] - begin)) / last
+    return [100 * math.exp(value - begin + slope * number) for number, value in enumerate(nervous)]
 
 
 def backtest(prices: Sequence[float], rule: Rule) -> Outcome:
