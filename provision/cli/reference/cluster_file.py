@@ -169,7 +169,9 @@ NOTES: Final[Mapping[str, Note]] = {
         "Its fields are below; [Log in with OIDC or LDAP](../how-to/login-servers.md) has whole examples.",
         "logins by PAM, with the accounts and passwords of `hub.users`"
     ),
-    "hub.login.oidc": Note("map", "A login server that speaks OIDC: Keycloak, Google, Entra ID, GitLab and others.", "none"),
+    "hub.login.oidc": Note(
+        "map", "A login server that speaks OIDC: Keycloak, Google, Entra ID, GitLab and others.", "none"
+    ),
     "hub.login.oidc.issuer": Note(
         "https address", "The Hub reads `/.well-known/openid-configuration` below it."
     ),
@@ -181,7 +183,9 @@ NOTES: Final[Mapping[str, Note]] = {
         "text", "Instead, a variable of the environment in which `provision` runs. The secret is kept in the cluster's "
         "folder on your machine: later commands need no variable.", "none"
     ),
-    "hub.login.oidc.username_claim": Note("text", "The claim that is the login: `preferred_username`, `email`, `sub` and others."),
+    "hub.login.oidc.username_claim": Note(
+        "text", "The claim that is the login: `preferred_username`, `email`, `sub` and others."
+    ),
     "hub.login.oidc.groups_claim": Note("text", "The claim that lists the groups."),
     "hub.login.oidc.scopes": Note("list of words", "What the Hub asks for.", "`[openid, profile, email]`"),
     "hub.login.oidc.claims": Note(
@@ -190,7 +194,7 @@ NOTES: Final[Mapping[str, Note]] = {
     "hub.login.oidc.title": Note("text", "The button says `Sign in with …`.", "the issuer's host"),
     "hub.login.ldap": Note("map", "A directory: OpenLDAP, Active Directory, FreeIPA and others.", "none"),
     "hub.login.ldap.server": Note("text", "The directory's host."),
-    "hub.login.ldap.port": Note("whole number", "", "636 with `ldaps`, 389 with `starttls`"),
+    "hub.login.ldap.port": Note("whole number", "The port of the directory.", "636 with `ldaps`, 389 with `starttls`"),
     "hub.login.ldap.tls": Note(
         "`ldaps` or `starttls`", "There is no login without TLS, and the server's certificate has to be right."
     ),
@@ -198,7 +202,9 @@ NOTES: Final[Mapping[str, Note]] = {
         "text with `{username}`", "What a user's entry is called, where all are called alike.", "none"
     ),
     "hub.login.ldap.search_base": Note("text", "Instead: below which entry users are searched.", "none"),
-    "hub.login.ldap.user_attribute": Note("text", "The attribute that is the login: `uid`, `sAMAccountName` and others."),
+    "hub.login.ldap.user_attribute": Note(
+        "text", "The attribute that is the login: `uid`, `sAMAccountName` and others."
+    ),
     "hub.login.ldap.bind_dn": Note("text", "The account that searches.", "anybody may search"),
     "hub.login.ldap.bind_password_file": Note("path", "A file on your machine with its password.", "none"),
     "hub.login.ldap.bind_password_env": Note("text", "Instead, a variable of the environment.", "none"),
