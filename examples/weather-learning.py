@@ -220,7 +220,7 @@ plt.tight_layout()
 plt.show()
 
 # %% [markdown]
-# What matters is in the west, and not in Oslo itself.
+# What matters most is in the west, the pressure in Stavanger above all; what Oslo itself has comes far behind.
 #
 # ## Tomorrow
 #
