@@ -66,7 +66,9 @@ EndsServers.SECONDS = 1
 SERVER = """\
 import os, http.server, threading, urllib.parse
 
-threading.Timer(1800, os._exit, (0,)).start()
+end = threading.Timer(1800, os._exit, (0,))
+end.daemon = True
+end.start()
 
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):

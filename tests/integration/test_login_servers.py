@@ -15,6 +15,7 @@ from provision.base.model import ClusterSpec, HubSpec, Ldap, Login, Oidc, Secret
 
 from .hub_process import TIMEOUT, hub, said
 
+pytestmark = [pytest.mark.integration, pytest.mark.acceptance]
 SECRET = SecretSource("hub.login.oidc.client_secret_env", variable="UNUSED")
 
 
