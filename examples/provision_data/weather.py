@@ -25,14 +25,20 @@ class Climate:
     """The same between early morning and early afternoon."""
     fronts: float = 2.6
     """Standard deviation of what passing weather adds."""
+    nights: float = 0.0
+    """The same for what clear or cloudy skies add in the middle of the night; at noon they add nothing."""
 
 
 def usual(climate: Climate, moment: datetime) -> float:
     """Return the temperature that a place has at a moment in an average year."""
     season = math.cos(2 * math.pi * (moment.timestamp() / _YEAR - 16 / 365))
     # Summer days are warmer against their nights than winter days.
-    day = math.cos(2 * math.pi * (moment.hour + moment.minute / 60 - 13) / 24)
-    return climate.mean - climate.yearly * season + climate.daily * (1 - 0.5 * season) * day
+    return climate.mean - climate.yearly * season + climate.daily * (1 - 0.5 * season) * _afternoon(moment)
+
+
+def _afternoon(moment: datetime) -> float:
+    """Return 1 in the early afternoon, -1 in the early morning."""
+    return math.cos(2 * math.pi * (moment.hour + moment.minute / 60 - 13) / 24)
 
 
 def fronts(steps: int, hours: float, chance: random.Random, lasts: float = 40) -> list[float]:
@@ -51,11 +57,13 @@ def series(
 ) -> Iterator[tuple[datetime, float]]:
     """Yield moments and temperatures, with a tenth of a degree."""
     chance, climate = random.Random(seed), climate or Climate()
-    passing = fronts(steps, step.total_seconds() / 3_600, chance)
-    for number, front in enumerate(passing):
+    hours = step.total_seconds() / 3_600
+    passing, skies = fronts(steps, hours, chance), fronts(steps, hours, random.Random(f"{seed}-skies"))
+    for number, (front, sky) in enumerate(zip(passing, skies, strict=True)):
         moment = start + number * step
         noise = chance.gauss(0, 0.25)
-        yield moment, round(usual(climate, moment) + climate.fronts * front + noise, 1)
+        night = climate.nights * sky * (0.5 - 0.5 * _afternoon(moment))
+        yield moment, round(usual(climate, moment) + climate.fronts * front + night + noise, 1)
 
 
 @dataclass(frozen=True)

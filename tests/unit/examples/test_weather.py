@@ -36,6 +36,17 @@ def test_a_series_is_regular_and_repeatable():
     assert rows != list(series(start, 48, HOUR, seed=2))
 
 
+def test_skies_make_nights_differ_and_noons_not():
+    start = datetime(2016, 7, 1, tzinfo=UTC)
+    plain, clear = (dict(series(start, 24 * 200, HOUR, Climate(nights=nights))) for nights in (0, 4))
+
+    def spread(hour):
+        return statistics.stdev(clear[moment] - plain[moment] for moment in plain if moment.hour == hour)
+
+    assert spread(12) < 0.2
+    assert 3 < spread(1) < 5
+
+
 def test_a_year_with_gaps_and_values_that_differ():
     rows = merged_year()
     times = [datetime.strptime(row.time, "%Y-%m-%dT%H:%M:%S%z") for row in rows]
