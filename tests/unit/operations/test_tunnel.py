@@ -152,7 +152,7 @@ def test_a_tunnel_that_cannot_be_made(ssh):
 def test_it_ends_with_its_command(ssh, tmp_path):
     ended = tmp_path / "ended"
     ssh(
-        "print('ready', flush=True)\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n"
+        "try:\n    print('ready', flush=True)\n    time.sleep(60)\nexcept KeyboardInterrupt:\n"
         f"    open({str(ended)!r}, 'w').close()"
     )
     with tunnel.opened(CLUSTER, FORWARDS):
