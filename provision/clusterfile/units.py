@@ -107,21 +107,18 @@ def cluster_name(text: str) -> str:
 
 def user_name(text: str) -> str:
     """Check a user's name by the rules of useradd, and that it is not an account of the system."""
-    if not _USER.fullmatch(text):
-        raise Wrong(
-            f"{text!r} cannot be a user's name",
-            "Use a-z, 0-9, _ and -, start with a letter or _, at most 32 characters.",
-        )
-    if text in reserved_users() or text.startswith("systemd-"):
-        raise Wrong(f"{text!r} is an account or group of the node's own system", "Choose another name.")
-    return text
+    return _account(text, "user")
 
 
 def group_name(text: str) -> str:
     """Check a group's name by the rules of groupadd, and that it is not a group of the system."""
+    return _account(text, "group")
+
+
+def _account(text: str, kind: str) -> str:
     if not _USER.fullmatch(text):
         raise Wrong(
-            f"{text!r} cannot be a group's name",
+            f"{text!r} cannot be a {kind}'s name",
             "Use a-z, 0-9, _ and -, start with a letter or _, at most 32 characters.",
         )
     if text in reserved_users() or text.startswith("systemd-"):

@@ -125,8 +125,9 @@ def _topology(given: ReportInput) -> dict[str, Any]:
         "address": given.cloud,
         "external": given.spec.network.external,
         "floating": [each.address for each in observed.floatings],
-        "router": [each.name for each in observed.routers],
-        "network": [each.name for each in observed.networks],
+        # What was there before the cluster is not among what it owns.
+        "router": [each.name for each in observed.routers] or [*filter(None, [given.spec.network.router])],
+        "network": [each.name for each in observed.networks] or [*filter(None, [given.spec.network.existing])],
         "ranges": [each.cidr for each in observed.subnets],
         "open": _open([rule for rule in rules if rule.peer != NODES], given.spec.hub.port),
         "between": _open([rule for rule in rules if rule.peer == NODES], given.spec.hub.port),

@@ -8,10 +8,12 @@ import importlib.util
 import json
 import pwd
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from provision.adapters.onnode import look, master, users
 from provision.base.constants import FIRST_GID, FIRST_UID
 from provision.base.model import HubSpec, Login, Oidc, SecretSource
 from provision.base.paths import TEMPLATES
@@ -189,3 +191,13 @@ def test_servers_of_those_who_may_not_end(module):
     asyncio.run(asyncio.wait_for(look(), 30))
     assert stopped[:2] == ["route", ("dora", "main")]
     assert {"alice", "erin"}.isdisjoint(each[0] for each in stopped)
+
+
+def test_whoever_knows_an_account_of_a_login_knows_it_by_the_same_words(module):
+    # Programs that run on nodes alone, and a playbook: each has the words itself.
+    places = [
+        *(Path(one.__file__) for one in (look, master, users)),
+        Path(look.__file__).parents[3] / "playbooks/users.yml",
+    ]
+    for place in places:
+        assert f'"{module.MADE}"' in place.read_text(), place

@@ -67,6 +67,16 @@ def test_everything_is_on_the_page():
         assert words in text, words
 
 
+def test_a_network_and_a_router_that_were_there_before_are_named():
+    before = given()
+    observed = replace(before.observed, networks=(), routers=())
+    network = replace(before.spec.network, existing="team", router="edge")
+    spec = replace(before.spec, network=network)
+    text = Elements(page(replace(before, observed=observed, spec=spec))).text
+    assert "Network team" in text
+    assert "Router edge" in text
+
+
 def test_checks_that_were_not_run_say_so():
     assert "They were not run: provision report --verify runs them." in Elements(page(given())).text
 
