@@ -46,8 +46,7 @@ def bake(
 
     `files` are the inputs, `settings` small texts for /settings. Raises ProvisionError with the container's last lines.
     """
-    # One that a killed `provision` left running would write the same files.
-    run(["docker", "rm", "--force", CONTAINER], timeout=60)
+    stop()  # one that a killed `provision` left running would write the same files
     host = package_settings.read("/settings/authorities.pem")
     (cache / "downloads").mkdir(parents=True, exist_ok=True)
     # In the cache folder: Docker may not see this program's /tmp, and leftovers of a killed bake are found there.
@@ -90,6 +89,11 @@ def bake(
             "The lines above are the bake's own. If a download failed, run the same command again.",
             "\n".join(last_lines),
         )
+
+
+def stop() -> None:
+    """End the bake that runs, if one does; what it has finished stays."""
+    run(["docker", "rm", "--force", CONTAINER], timeout=60)
 
 
 def tidy(cache: Path) -> None:

@@ -401,10 +401,20 @@ def helpers_for(
     )
 
 
-def ensure_cloud(spec: ClusterSpec, progress: Progress) -> None:
-    """Start the local cloud if the spec asks for it and it does not run."""
-    if spec.cloud == LOCAL_CLOUD:
-        from provision.operations.localcloud.local_cloud import local_cloud  # it imports the Docker SDK
+def ensure_cloud(spec: ClusterSpec, progress: Progress, *, new: bool) -> None:
+    """Start the local cloud if the spec asks for it and it does not run.
 
+    A `new` cluster's golden image is baked beside that.
+    """
+    if spec.cloud != LOCAL_CLOUD:
+        return
+    # They import the Docker SDK.
+    from provision.operations.image import bake
+    from provision.operations.localcloud.local_cloud import local_cloud
+
+    if not new or spec.image != GOLDEN:
         with progress.phase("Local cloud"):
             local_cloud().up(progress)
+        return
+    with bake.begun_beside(progress) as begin, progress.phase("Local cloud"):
+        local_cloud().up(progress, checked=begin)

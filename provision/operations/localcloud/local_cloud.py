@@ -34,8 +34,11 @@ class LocalCloud(Protocol):
     All raise UsageError for what cannot be done, and ProvisionError when something fails.
     """
 
-    def up(self, progress: Progress, *, ha: bool | None = None) -> None:
-        """Make the cloud run, and wait until it answers; `ha` is whether clustered services have three members."""
+    def up(self, progress: Progress, *, ha: bool | None = None, checked: Callable[[], None] = lambda: None) -> None:
+        """Make the cloud run, and wait until it answers; `ha` is whether clustered services have three members.
+
+        `checked` is called once, when this machine has passed the checks and nothing is made yet.
+        """
 
     def status(self) -> Status:
         """Look at the cloud; changes nothing."""

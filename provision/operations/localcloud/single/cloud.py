@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 class SingleHost:
     """The local cloud on one host, with Docker Compose."""
 
-    def up(self, progress: Progress, *, ha: bool | None = None) -> None:
+    def up(self, progress: Progress, *, ha: bool | None = None, checked: Callable[[], None] = lambda: None) -> None:
         """Start everything on this host, and wait until it answers."""
-        up(progress, ha=ha)
+        up(progress, ha=ha, checked=checked)
 
     def status(self) -> SingleHostStatus:
         """Look at this host's containers, APIs and hypervisors."""

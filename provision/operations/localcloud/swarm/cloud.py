@@ -30,10 +30,11 @@ if TYPE_CHECKING:
 class SwarmCloud:
     """The local cloud on several hosts, with Docker Swarm; each command is run on one of them."""
 
-    def up(self, progress: Progress, *, ha: bool | None = None) -> None:
+    def up(self, progress: Progress, *, ha: bool | None = None, checked: Callable[[], None] = lambda: None) -> None:
         """Start the control plane on all hosts and this host's hypervisor; raises UsageError for `ha=False`."""
         if ha is False:
             raise UsageError("on several hosts what keeps state has three members", "Leave out --no-ha.")
+        checked()
         up(progress)
 
     def status(self) -> SwarmStatus:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import IPv4Network
 
@@ -11,9 +12,22 @@ import pytest
 from provision.adapters.host.certificates import last_day
 from provision.adapters.openstack.cloud import TransientError
 from provision.base.errors import ProvisionError, UsageError
-from provision.base.model import HubSpec, MasterSpec, NetworkSpec, PackagesSpec, SparkSpec, User, WorkersSpec
+from provision.base.model import (
+    ClusterSpec,
+    HubSpec,
+    MasterSpec,
+    NetworkSpec,
+    PackagesSpec,
+    SparkSpec,
+    User,
+    WorkersSpec,
+)
+from provision.base.progress import Silent
 from provision.clusterfile.loading import DEFAULT_SOURCE
 from provision.model.cluster.render import user_data
+from provision.operations.cluster.up import ensure_cloud
+from provision.operations.image import bake
+from provision.operations.localcloud import local_cloud
 
 KILLS = [(number, late) for number in range(1, 60) for late in (False, True)]
 
@@ -675,3 +689,33 @@ def test_nodes_are_put_into_their_zones_and_a_change_replaces_them(make_site):
     site.assert_nothing_to_do()
     with pytest.raises(UsageError, match="it is in availability zone nova, and the spec asks for hall-2"):
         site.up(spec=replace(spec, workers=replace(spec.workers, zone="hall-2")))
+
+
+@pytest.mark.parametrize(
+    ("spec", "new", "done"),
+    [
+        ({}, True, ["cloud", "bake begins", "cloud is up", "bake ends"]),
+        # It may run from an image that is there, or an older one.
+        ({}, False, ["cloud", "cloud is up"]),
+        ({"image": "their-own"}, True, ["cloud", "cloud is up"]),
+        ({"cloud": "elsewhere"}, True, []),
+    ],
+)
+def test_a_new_clusters_image_is_baked_beside_the_cloud(monkeypatch, spec, new, done):
+    log = []
+
+    class Cloud:
+        def up(self, progress, *, checked=lambda: None):
+            log.append("cloud")
+            checked()
+            log.append("cloud is up")
+
+    @contextmanager
+    def begun_beside(progress):
+        yield lambda: log.append("bake begins")
+        log.append("bake ends")
+
+    monkeypatch.setattr(local_cloud, "local_cloud", Cloud)
+    monkeypatch.setattr(bake, "begun_beside", begun_beside)
+    ensure_cloud(replace(ClusterSpec(name="lab"), **spec), Silent(), new=new)
+    assert log == done

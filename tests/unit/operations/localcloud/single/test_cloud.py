@@ -14,7 +14,7 @@ PROGRESS = Silent()
 @pytest.mark.parametrize(
     ("name", "words", "options"),
     [
-        ("up", (PROGRESS,), {"ha": False}),
+        ("up", (PROGRESS,), {"ha": False, "checked": str}),
         ("status", (), {}),
         ("scale", (PROGRESS, ["nova-api=2"]), {"ready_timeout": 9, "drain_timeout": 5}),
         ("upgrade", (PROGRESS, ["nova-api"]), {"ready_timeout": 9, "drain_timeout": None}),

@@ -55,6 +55,11 @@ def test_what_several_hosts_do_not_have_is_refused(asked, name, words, options, 
     assert asked == []
 
 
+def test_what_may_go_on_beside_is_begun_first(asked):
+    SwarmCloud().up(PROGRESS, checked=lambda: asked.append("checked"))
+    assert asked == ["checked", ("up", PROGRESS, {})]
+
+
 def test_what_is_observed_is_judged(monkeypatch):
     monkeypatch.setattr(cloud, "observe", lambda: "seen")
     monkeypatch.setattr(cloud, "diagnose_swarm", lambda seen: [f"wrong: {seen}"])
