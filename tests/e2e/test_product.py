@@ -761,15 +761,16 @@ def test_the_cloud_offers_what_it_has_and_nothing_else(product) -> None:
 @pytest.mark.acceptance
 def test_what_people_have_survives_a_new_master_and_a_reboot(product) -> None:
     with notebooks.Kernel(product, "alice") as kernel:
-        kernel.run("spark.range(10).write.mode('overwrite').saveAsTable('kept'); print('written')")
-        notebooks.until("a table is written", lambda: kernel.has_shown("written"))
+        kernel.run("spark.range(10).write.mode('overwrite').saveAsTable('kept')")
+        kernel.run("spark.range(10).write.mode('overwrite').parquet('/shared/kept'); print('written')")
+        notebooks.until("a table and a file are written", lambda: kernel.has_shown("written"))
     before = product.run("ssh", "--", OWNERS_AND_SUMS).stdout
     (product.folder / "cluster.yaml").write_text("name: analytics\nmaster: {flavor: m1.medium}\n")
     assert "lost" not in product.run("plan", code=None).output
     product.run("up", "--yes", "--replace")
     assert product.run("ssh", "--", OWNERS_AND_SUMS).stdout == before
     seen = product.run(
-        "run", "--role", "workers", "--", "sudo cat /shared/numbers/_SUCCESS && findmnt -no FSTYPE /shared"
+        "run", "--role", "workers", "--", "sudo cat /shared/kept/_SUCCESS && findmnt -no FSTYPE /shared"
     )
     assert seen.output.count("nfs4") == 2
     product.run("run", "--role", "all", "--", "sudo systemd-run --on-active=2 systemctl reboot")
@@ -777,7 +778,7 @@ def test_what_people_have_survives_a_new_master_and_a_reboot(product) -> None:
     product.run("verify", code=None)
     assert product.run("ssh", "--", OWNERS_AND_SUMS).stdout == before
     seen = product.run(
-        "run", "--role", "workers", "--", "sudo cat /shared/numbers/_SUCCESS && findmnt -no FSTYPE /shared"
+        "run", "--role", "workers", "--", "sudo cat /shared/kept/_SUCCESS && findmnt -no FSTYPE /shared"
     )
     assert seen.output.count("nfs4") == 2
     with notebooks.Kernel(product, "alice") as kernel:
