@@ -42,6 +42,7 @@ FAMILIES: Final = (
     Family("rabbitmq"),
     Family("memcached"),
     Family("ovn"),
+    Family("monitoring"),
     Family("registry"),
     Family("restart-hypervisor", extra=()),
     Family("os", extra=()),

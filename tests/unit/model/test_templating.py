@@ -8,7 +8,7 @@ import pytest
 from provision.model.templating import environment, render, render_mapping
 
 TEMPLATE = "openstack/mariadb.sql.j2"
-CONTEXT = {"databases": (("nova", "nova"),), "passwords": {"nova_db": "secret"}}
+CONTEXT = {"databases": (("nova", "nova"),), "passwords": {"nova_db": "secret", "monitoring_db": "another"}}
 
 
 def test_a_mapping_is_rendered_as_its_variables():

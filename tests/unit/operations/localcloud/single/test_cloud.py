@@ -31,6 +31,21 @@ def test_a_command_is_passed_on(monkeypatch, name, words, options):
     assert found == ("done" if name in ("status", "backup") else None)
 
 
+@pytest.mark.parametrize(
+    ("method", "words", "options", "name"),
+    [
+        ("enable_monitoring", (PROGRESS,), {}, "enable"),
+        ("disable_monitoring", (PROGRESS,), {"purge": True}, "disable"),
+        ("metrics", (), {}, "metrics"),
+    ],
+)
+def test_monitoring_has_a_module_of_its_own(monkeypatch, method, words, options, name):
+    asked = []
+    monkeypatch.setattr(cloud.monitoring, name, lambda *words, **options: asked.append((words, options)))
+    getattr(SingleHost(), method)(*words, **options)
+    assert asked == [(words, options)]
+
+
 def test_what_is_observed_is_judged(monkeypatch):
     monkeypatch.setattr(cloud, "observe", lambda: "seen")
     monkeypatch.setattr(cloud, "diagnose", lambda seen: [f"wrong: {seen}"])

@@ -55,6 +55,19 @@ def test_what_several_hosts_do_not_have_is_refused(asked, name, words, options, 
     assert asked == []
 
 
+@pytest.mark.parametrize(
+    ("name", "words", "options"),
+    [
+        ("enable_monitoring", (PROGRESS,), {}),
+        ("disable_monitoring", (PROGRESS,), {"purge": False}),
+        ("metrics", (), {}),
+    ],
+)
+def test_there_is_no_monitoring_of_several_hosts(name, words, options):
+    with pytest.raises(UsageError, match="on several hosts yet"):
+        getattr(SwarmCloud(), name)(*words, **options)
+
+
 def test_what_is_observed_is_judged(monkeypatch):
     monkeypatch.setattr(cloud, "observe", lambda: "seen")
     monkeypatch.setattr(cloud, "diagnose_swarm", lambda seen: [f"wrong: {seen}"])
