@@ -57,15 +57,7 @@ def alert_rules(settings: Settings) -> tuple[AlertRule, ...]:
         *_database(settings),
         *_queues(),
         *_apis(settings),
-        AlertRule(
-            "HypervisorAgentDown",
-            'sum by (host) (label_replace(rabbitmq_detailed_queue_consumers{queue=~"compute[.].+"}, '
-            '"host", "$1", "queue", "compute[.](.+)")) == 0',
-            "10s",
-            "nova-compute on {{ $labels.host }}",
-            "is down: it takes no calls from RabbitMQ",
-            look_at("{{ $labels.host }}-nova-compute-1"),
-        ),
+        *_hypervisors(settings),
         AlertRule(
             "CertificateEnds",
             f'min(probe_ssl_earliest_cert_expiry{{job="api"}} - time()) < {EXPIRES * 86400}',
@@ -145,11 +137,29 @@ def _database(settings: Settings) -> Iterator[AlertRule]:
         )
 
 
+def _unread(queue: str) -> str:
+    """Write that nobody reads a queue, though RabbitMQ answers: its queues are gone when it has been replaced."""
+    readers = f'sum(rabbitmq_detailed_queue_consumers{{queue="{queue}"}}) or vector(0)'
+    return f'({readers}) == 0 and max(up{{job="rabbitmq-queues"}}) == 1'
+
+
+def _hypervisors(settings: Settings) -> Iterator[AlertRule]:
+    for host in settings.hypervisors:
+        yield AlertRule(
+            "HypervisorAgentDown",
+            _unread(f"compute.{host}"),
+            "10s",
+            f"nova-compute on {host}",
+            "is down: it takes no calls from RabbitMQ",
+            look_at(f"{host}-nova-compute-1"),
+        )
+
+
 def _queues() -> Iterator[AlertRule]:
     for queue in ("conductor", "scheduler", "q-plugin"):
         yield AlertRule(
             "QueueUnread",
-            f'sum by (queue) (rabbitmq_detailed_queue_consumers{{queue="{queue}"}}) == 0',
+            _unread(queue),
             "30s",
             f"the queue {queue}",
             "is read by nobody",

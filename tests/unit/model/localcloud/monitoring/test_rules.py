@@ -45,7 +45,7 @@ def test_an_alert_says_what_doctor_says_and_judges_by_the_same_figures():
     assert f"< {host_rules.LEAST_FREE} or" in by_name["DiskFilling"].expr
     assert (by_name["DatabaseCutOff"].wrong, by_name["DatabaseCutOff"].do) == CUT_OFF
     assert str(host_rules.EXPIRES * 86400) in by_name["CertificateEnds"].expr
-    assert by_name["HypervisorAgentDown"].do == look_at("{{ $labels.host }}-nova-compute-1")
+    assert by_name["HypervisorAgentDown"].do == look_at("compute-1-nova-compute-1")
 
 
 def test_an_api_is_called_by_its_type_and_its_log_by_its_service():
