@@ -27,7 +27,7 @@ from provision.operations.localcloud.shared.installation import (
 )
 from provision.operations.localcloud.shared.watch import Watch
 from provision.operations.localcloud.single.scale import replica_set
-from provision.operations.localcloud.single.upgrade import is_working, note_rest
+from provision.operations.localcloud.single.upgrade import is_outdated, is_working
 
 if TYPE_CHECKING:
     from provision.base.progress import Progress
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 USER: Final = "provision"
 """Account of the store (compose/monitoring/entrypoint)."""
+_SOURCES: Final = ("consul", "mariadb", "rabbitmq", "haproxy")
+"""Services that give metrics themselves, or are asked for them."""
 _VOLUME: Final = f"{PROJECT}_monitoring"
 
 
@@ -71,7 +73,11 @@ def enable(progress: Progress) -> None:
             save_settings(before)
             raise
         # On a cloud that an earlier version has started, the services do not give metrics yet.
-        note_rest(engine, installation, progress)
+        if old := [name for name in _SOURCES if is_outdated(engine, installation, name)]:
+            progress.note(
+                f"Out of date: {', '.join(old)}. Until `provision cloud up` has replaced them, with a pause of "
+                "seconds, they may give no metrics, and alerts then call them down."
+            )
 
 
 def start(engine: Engine, installation: Installation, replicas: ReplicaSet, watch: Watch) -> None:

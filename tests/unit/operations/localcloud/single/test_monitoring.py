@@ -27,7 +27,7 @@ class Notes(Silent):
 def host(monkeypatch, tmp_path):
     """Have a cloud that runs; `log` holds the effects, `working` the services that work."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    host = SimpleNamespace(log=[], running=True, working=set(MONITORING), notes=Notes())
+    host = SimpleNamespace(log=[], running=True, working=set(MONITORING), old=set(), notes=Notes())
     project = SimpleNamespace(
         project="provision",
         up=lambda services, *, no_deps: host.log.append(("up", services, no_deps)),
@@ -54,7 +54,7 @@ def host(monkeypatch, tmp_path):
         "Watch": lambda engine, progress: SimpleNamespace(until=until),
         "replica_set": lambda *_: None,
         "is_working": lambda engine, here, replicas, name: name in host.working,
-        "note_rest": lambda *_: host.log.append(("note rest",)),
+        "is_outdated": lambda engine, here, name: name in host.old,
     }.items():
         monkeypatch.setattr(monitoring, name, value)
     monkeypatch.setattr(monitoring.compose, "require", lambda: None)
@@ -67,9 +67,16 @@ def test_it_is_built_gets_its_rights_and_is_started_beside_what_runs(host):
         ("images", {"monitoring"}),
         ("rights", ["consul_monitoring"]),
         ("up", MONITORING, True),
-        ("note rest",),
     ]
     assert load_settings().monitoring
+    assert host.notes.said == []
+
+
+def test_services_that_give_no_metrics_yet_are_named(host):
+    host.old = {"rabbitmq", "consul", "glance"}
+    monitoring.enable(host.notes)
+    (said,) = host.notes.said
+    assert said.startswith("Out of date: consul, rabbitmq. Until `provision cloud up`")
 
 
 def test_one_that_does_not_work_is_removed_and_the_choice_is_what_it_was(host):
