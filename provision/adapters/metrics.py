@@ -26,6 +26,11 @@ class Metrics:
         """Return the answer to a query at this moment; raises UsageError for one that is wrong."""
         return dict(self._get("/api/v1/query", {"query": text}))
 
+    def query_range(self, text: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
+        """Return each series of the answer, with its values from `start` to `end` (Unix time), one each `step` s."""
+        parameters = {"query": text, "start": f"{start:.0f}", "end": f"{end:.0f}", "step": f"{step:.0f}"}
+        return list(self._get("/api/v1/query_range", parameters)["result"])
+
     def targets(self) -> list[dict[str, Any]]:
         """Return what is gathered, and whether it answers."""
         return list(self._get("/api/v1/targets", {"state": "active"})["activeTargets"])

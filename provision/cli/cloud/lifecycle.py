@@ -188,6 +188,6 @@ def leave(*, yes: bool) -> None:
 
 for command in (
     *(operations.logs, operations.doctor, operations.backup, operations.restore),
-    *(monitoring.enable, monitoring.disable, monitoring.alerts, monitoring.metrics),
+    *(monitoring.enable, monitoring.disable, monitoring.alerts, monitoring.metrics, monitoring.dashboards),
 ):
     cloud.add_command(command)

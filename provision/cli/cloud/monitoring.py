@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import click
@@ -90,3 +91,34 @@ def metrics(*, query: str | None, as_json: bool) -> None:
         click.echo("\n".join(lines))
     else:
         click.echo("Nothing has these metrics at this moment.", err=True)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: each panel's figures.")
+@click.option(
+    "--grafana",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write the dashboards for Grafana into this folder, with all that its image needs.",
+)
+def dashboards(*, as_json: bool, folder: Path | None) -> None:
+    """Show the dashboards' newest figures, or write the dashboards for Grafana.
+
+    With Horizon (`provision cloud scale horizon=1`) they are a page in a browser, with charts. Monitoring must be on.
+    """
+    from provision.cli.terminal import print_json
+    from provision.model.localcloud.monitoring.dashboards import DASHBOARDS
+    from provision.model.localcloud.monitoring.readings import document, lines
+    from provision.operations.dashboards import newest
+
+    cloud = local_cloud()
+    if folder:
+        cloud.write_grafana(folder)
+        click.echo(f"Wrote {folder}: `docker compose up -d` there starts Grafana.", err=True)
+        return
+    readings = {each: newest(cloud.metrics(), each) for each in DASHBOARDS}
+    if as_json:
+        print_json({each.name: document(each, found) for each, found in readings.items()})
+        return
+    for each, found in readings.items():
+        click.echo("\n".join(lines(each, found)))

@@ -14,7 +14,9 @@ from provision.model.localcloud.settings import (
     CONSUL_CLIENTS,
     LABEL,
     MEMBERS,
+    METRICS_USER,
     MIGRATED,
+    MONITORING,
     PHYSICAL_NETWORK,
     PROJECT,
     REGION,
@@ -88,7 +90,11 @@ def documents(
         "neutron/neutron.conf": document("neutron.conf"),
         "neutron/ml2_conf.ini": document("ml2_conf.ini"),
         "neutron/metadata_agent.ini": document("metadata_agent.ini"),
-        "horizon/local_settings.py": document("horizon.py"),
+        "horizon/local_settings.py": document(
+            "horizon.py",
+            metrics_url=f"http://{MONITORING[0]}:{settings.ports.monitoring}",
+            metrics_user=METRICS_USER,
+        ),
         "monitoring/scrape.yaml": document(
             "scrape.yaml", consul=peer("consul"), jobs=jobs(settings), apis=probed(settings), probe=PROBE
         ),

@@ -49,6 +49,8 @@ EARLY: Final = ("netns", "switch", "libvirt")
 
 MONITORING: Final = ("monitoring", "monitoring-alerts", "monitoring-mariadb", "monitoring-host", "monitoring-probe")
 """Services that run where monitoring is on (compose/monitoring.yaml); all are of the family `monitoring`."""
+METRICS_USER: Final = "provision"
+"""Account of the store of metrics (compose/monitoring/entrypoint)."""
 CONSUL_CLIENTS: Final = ("registrator", "mariadb", "monitoring")
 """Families with a token of their own for Consul (consul_acl.py), as /config/consul-token."""
 PASSWORDS: Final = (

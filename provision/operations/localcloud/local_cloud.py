@@ -72,6 +72,9 @@ class LocalCloud(Protocol):
     def metrics(self) -> Metrics:
         """Return the store of metrics."""
 
+    def write_grafana(self, folder: Path) -> None:
+        """Write the dashboards into a folder from which Grafana runs."""
+
     def logs(self, report: Callable[[str], None]) -> LogReader:
         """Return the reader of the cloud's logs; it calls `report` with what cannot be read."""
 

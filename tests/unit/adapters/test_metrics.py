@@ -47,6 +47,7 @@ def test_questions_go_with_the_account_to_the_standard_api(store):
     data = {"resultType": "vector", "result": []}
     store.answers = {
         "/api/v1/query": (200, {"data": data}),
+        "/api/v1/query_range": (200, {"data": {"resultType": "matrix", "result": [{"values": [[0, "1"]]}]}}),
         "/api/v1/targets": (200, {"data": {"activeTargets": [{"health": "up"}]}}),
         "/api/v1/alerts": (200, {"data": {"alerts": [{"state": "firing"}]}}),
     }
@@ -55,6 +56,8 @@ def test_questions_go_with_the_account_to_the_standard_api(store):
     assert asked.targets() == [{"health": "up"}]
     assert asked.alerts() == [{"state": "firing"}]
     assert store.asked[0][0] == "/api/v1/query?query=up+%3D%3D+0"
+    assert asked.query_range("up", 1000.4, 4600, 30) == [{"values": [[0, "1"]]}]
+    assert store.asked[-1][0] == "/api/v1/query_range?query=up&start=1000&end=4600&step=30"
     assert {account for _, account in store.asked} == {"Basic cHJvdmlzaW9uOnNlY3JldA=="}
 
 

@@ -31,10 +31,15 @@ if TYPE_CHECKING:
 
 _INSTANCE: Final = "{{ $labels.instance }}"
 _VALUE: Final = "{{ $value }}"
-_MANY: Final = 100
+MANY_MESSAGES: Final = 100
 """Messages in a queue from which on its growth is reported: a burst of requests is shorter."""
-_MEMORY_PART: Final = 20
+MEMORY_PART: Final = 20
 """The machine's memory is reported when less than one such part of it is left."""
+TAKES_CALLS: Final = (
+    'sum by (host) (label_replace(rabbitmq_detailed_queue_consumers{queue=~"compute[.].+"}, '
+    '"host", "$1", "queue", "compute[.](.+)"))'
+)
+"""How many read each hypervisor's queue: 0 where its nova-compute is down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,7 @@ def _machine() -> Iterator[AlertRule]:
     )
     yield AlertRule(
         "MemoryShort",
-        f"node_memory_MemAvailable_bytes < node_memory_MemTotal_bytes / {_MEMORY_PART}",
+        f"node_memory_MemAvailable_bytes < node_memory_MemTotal_bytes / {MEMORY_PART}",
         "1m",
         "this machine",
         "has {{ $value | humanize1024 }}B of memory left",
@@ -168,7 +173,7 @@ def _queues() -> Iterator[AlertRule]:
     waiting = "sum by (queue) (rabbitmq_detailed_queue_messages)"
     yield AlertRule(
         "QueueGrows",
-        f"{waiting} > {_MANY} and sum by (queue) (deriv(rabbitmq_detailed_queue_messages[5m])) > 0",
+        f"{waiting} > {MANY_MESSAGES} and sum by (queue) (deriv(rabbitmq_detailed_queue_messages[5m])) > 0",
         "2m",
         "the queue {{ $labels.queue }}",
         f"holds {_VALUE} messages, and grows",

@@ -12,7 +12,7 @@ from provision.adapters.docker.engine import Engine
 from provision.adapters.metrics import Metrics
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.poll import Pending
-from provision.model.localcloud.settings import MONITORING, PROJECT
+from provision.model.localcloud.settings import METRICS_USER, MONITORING, PROJECT
 from provision.operations.localcloud.shared.consul_acl import ensure_access
 from provision.operations.localcloud.shared.images import ensure_images
 from provision.operations.localcloud.shared.installation import (
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from provision.operations.localcloud.shared.installation import Installation
     from provision.operations.localcloud.single.rolling import ReplicaSet
 
-USER: Final = "provision"
-"""Account of the store (compose/monitoring/entrypoint)."""
 _SOURCES: Final = ("consul", "mariadb", "rabbitmq", "haproxy")
 """Services that give metrics themselves, or are asked for them."""
 _VOLUME: Final = f"{PROJECT}_monitoring"
@@ -108,6 +106,11 @@ def disable(progress: Progress, *, purge: bool) -> None:
 def metrics() -> Metrics:
     """Return the store; raises UsageError where monitoring is off."""
     settings = load_settings()
-    if not settings.monitoring:
+    return Metrics(settings.local_url(settings.ports.monitoring), METRICS_USER, password())
+
+
+def password() -> str:
+    """Return the store's password; raises UsageError where monitoring is off."""
+    if not load_settings().monitoring:
         raise UsageError("monitoring is off", "`provision cloud enable monitoring` turns it on.")
-    return Metrics(settings.local_url(settings.ports.monitoring), USER, read_passwords().get("monitoring", ""))
+    return read_passwords().get("monitoring", "")

@@ -100,6 +100,10 @@ class SwarmCloud:
         """Raise UsageError, as there are none."""
         raise UsageError(*_NO_MONITORING)
 
+    def write_grafana(self, folder: Path) -> NoReturn:  # noqa: ARG002 - it is refused
+        """Raise UsageError, as there is nothing to show."""
+        raise UsageError(*_NO_MONITORING)
+
     def logs(self, report: Callable[[str], None]) -> SwarmLogs:
         """Return the reader of all hosts' logs; it calls `report` with what cannot be read."""
         return SwarmLogs(swarm_adapter(require_swarm()), report)

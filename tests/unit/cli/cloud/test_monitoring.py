@@ -40,6 +40,9 @@ class FakeCloud:
     def targets(self):
         return [{"labels": {"job": "host", "instance": "host-1"}, "health": "up", "lastSamplesScraped": 3}]
 
+    def write_grafana(self, folder):
+        self.log.append(f"grafana {folder}")
+
     def query(self, text):
         found = [] if text == "nothing" else [{"metric": {"__name__": text}, "value": [0, "1"]}]
         return {"resultType": "vector", "result": found}
@@ -92,3 +95,21 @@ def test_metrics_are_shown_by_query_and_without_one_where_they_come_from(cloud):
     none = run(monitoring.metrics, "nothing")
     assert (none.exit_code, none.stdout) == (0, "")
     assert none.stderr == "Nothing has these metrics at this moment.\n"
+
+
+def test_dashboards_are_shown_as_text_and_written_for_grafana(cloud, tmp_path):
+    shown = run(monitoring.dashboards).stdout
+    assert shown.startswith("At a glance:\n  Alerts: 1 (bad)\n")
+    assert "\nDatabase:\n" in shown
+    (panels,) = json.loads(run(monitoring.dashboards, "--json").stdout).values()
+    assert panels[0] == {
+        "section": "At a glance",
+        "panel": "Alerts",
+        "unit": "count",
+        "level": "bad",
+        "series": {"": 1.0},
+    }
+    assert cloud.log == []
+    done = run(monitoring.dashboards, "--grafana", str(tmp_path))
+    assert (done.stdout, cloud.log) == ("", [f"grafana {tmp_path}"])
+    assert f"Wrote {tmp_path}:" in done.stderr

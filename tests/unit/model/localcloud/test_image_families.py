@@ -15,7 +15,12 @@ from provision.operations.localcloud.shared.images import contexts
 
 PROGRAMS = {family.name: family.program for family in FAMILIES if family.program}
 # What the Dockerfiles install for them (urllib3 is what requests stands on).
-INSTALLED = {"registrator": {"click", "docker", "requests", "urllib3"}, "mariadb": {"pymysql", "requests"}}
+INSTALLED = {
+    "registrator": {"click", "docker", "requests", "urllib3"},
+    "mariadb": {"pymysql", "requests"},
+    # markupsafe is what Jinja2 stands on. requests is what the panel's own module imports.
+    "horizon": {"jinja2", "markupsafe", "pygal"},
+}
 
 CONTEXTS = {family.name: {"Dockerfile": family.name.encode()} for family in FAMILIES}
 TAGS = image_tags(CONTEXTS)

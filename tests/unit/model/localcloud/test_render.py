@@ -110,7 +110,7 @@ def test_each_service_has_only_the_secrets_it_needs(rendered):
     assert secrets["placement/placement.conf"] == {"placement_db", "placement"}
     assert secrets["neutron/metadata_agent.ini"] == {"metadata"}
     assert secrets["nova/nova-compute-kvm.conf"] == set()
-    assert secrets["horizon/local_settings.py"] == {"horizon"}
+    assert secrets["horizon/local_settings.py"] == {"horizon", "monitoring"}
     assert secrets["haproxy/haproxy.cfg"] == set()
     assert secrets["monitoring/mariadb.cnf"] == {"monitoring_db"}
     assert secrets["monitoring/password"] == {"monitoring"}
@@ -175,6 +175,9 @@ def test_horizon_s_settings_are_python_that_names_keystone_by_its_name_in_consul
     assert settings["OPENSTACK_KEYSTONE_URL"] == "http://haproxy.service.consul:5000/v3"
     assert settings["ALLOWED_HOSTS"] == ["127.0.0.1", "localhost", "haproxy.service.consul", "10.0.0.7"]
     assert settings["SECRET_KEY"] == PASSWORDS["horizon"]
+    # By Docker's name, and on the port of compose/monitoring.yaml.
+    assert settings["METRICS_URL"] == "http://monitoring:8428"
+    assert (settings["METRICS_USER"], settings["METRICS_PASSWORD"]) == ("provision", PASSWORDS["monitoring"])
     assert settings["DEBUG"] is False
 
 

@@ -20,6 +20,7 @@ PROGRESS = Silent()
         ("upgrade", (PROGRESS, ["nova-api"]), {"ready_timeout": 9, "drain_timeout": None}),
         ("down", (PROGRESS,), {"purge": True}),
         ("backup", (PROGRESS, "file"), {"images": True}),
+        ("write_grafana", ("folder",), {}),
         ("restore", (PROGRESS, "file", str), {}),
     ],
 )

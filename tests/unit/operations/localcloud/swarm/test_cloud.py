@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from provision.base.errors import UsageError
@@ -61,6 +63,7 @@ def test_what_several_hosts_do_not_have_is_refused(asked, name, words, options, 
         ("enable_monitoring", (PROGRESS,), {}),
         ("disable_monitoring", (PROGRESS,), {"purge": False}),
         ("metrics", (), {}),
+        ("write_grafana", (Path("grafana"),), {}),
     ],
 )
 def test_there_is_no_monitoring_of_several_hosts(name, words, options):
