@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from provision.adapters.metrics import Metrics
 from provision.base.errors import ProvisionError, UsageError
 from provision.model.localcloud.monitoring.answers import firing
 from provision.model.localcloud.monitoring.dashboards import CLOUD
@@ -12,7 +13,6 @@ from provision.model.localcloud.monitoring.page import page, problem_page
 from provision.model.localcloud.monitoring.readings import SPANS, Reading, TimeSpan, series_of
 
 if TYPE_CHECKING:
-    from provision.adapters.metrics import Metrics
     from provision.model.localcloud.monitoring.dashboards import Dashboard, Panel
 
 _WINDOW: Final = "60s"
@@ -38,6 +38,11 @@ def _over(metrics: Metrics, panel: Panel, span: TimeSpan) -> Reading:
         answer = metrics.query_range(query.over(span.window), span.start, span.end, span.step)
         found += series_of(query, answer)
     return Reading(panel, tuple(found))
+
+
+def horizon_page(url: str, user: str, password: str, span: str, home: str) -> tuple[int, str]:
+    """Return the HTTP status and the page that Horizon shows; `url` is the store's, with its account."""
+    return cloud_page(Metrics(url, user, password, timeout=10), span, home)
 
 
 def cloud_page(metrics: Metrics, span: str, home: str) -> tuple[int, str]:

@@ -67,3 +67,12 @@ def test_a_store_that_does_not_answer_is_a_page_that_says_so():
 def test_a_question_of_ours_that_is_wrong_is_no_page():
     with pytest.raises(UsageError):
         dashboards.cloud_page(FakeStore(UsageError("the query is wrong")), "1h", "/")
+
+
+def test_horizon_s_page_asks_the_store_of_its_settings(monkeypatch):
+    asked = []
+    monkeypatch.setattr(dashboards, "Metrics", lambda *words, **options: asked.append((words, options)) or FakeStore())
+    status, html = dashboards.horizon_page("http://monitoring:8428", "provision", "secret", "6h", "/home/")
+    assert status == 200
+    assert 'href="/home/"' in html
+    assert asked == [(("http://monitoring:8428", "provision", "secret"), {"timeout": 10})]

@@ -40,6 +40,8 @@ def chart(reading: Reading, span: TimeSpan) -> str:
         height=_HEIGHT,
         explicit_size=False,
         margin=2,
+        # Half of the last time is right of the chart.
+        margin_right=16,
         show_legend=False,
         show_dots=False,
         allow_interruptions=True,
@@ -57,14 +59,16 @@ def chart(reading: Reading, span: TimeSpan) -> str:
     )
     for series in lines:
         drawn.add(series.name, _with_gaps(series.points, span.step))
-    root = drawn.render_tree()
-    # Its own style and script: the page has the style, and there is no script.
-    for definitions in root.findall("defs"):
-        for each in [*definitions]:
-            if each.tag in ("style", "script"):
-                definitions.remove(each)
-    for title in root.findall("title"):
-        root.remove(title)
+    # pygal writes with whichever XML library there is; this one reads it, whoever has written it.
+    root = ET.fromstring(drawn.render(is_unicode=True, disable_xml_declaration=True))  # noqa: S314 - our own text
+    for each in root.iter():
+        # In a page of HTML an element's name is enough.
+        each.tag = each.tag.rpartition("}")[2]
+    # Its own style, script and names: the page has the style, and there is no script.
+    for parent in [*root.iter()]:
+        for each in [*parent]:
+            if each.tag in ("defs", "title"):
+                parent.remove(each)
     for path in root.iter("path"):
         # A tenth of a point is enough, and half of the page's size.
         path.set("d", _DIGITS.sub(r"\1", path.get("d", "")))

@@ -18,8 +18,8 @@ PROGRAMS = {family.name: family.program for family in FAMILIES if family.program
 INSTALLED = {
     "registrator": {"click", "docker", "requests", "urllib3"},
     "mariadb": {"pymysql", "requests"},
-    # markupsafe is what Jinja2 stands on. requests is what the panel's own module imports.
-    "horizon": {"jinja2", "markupsafe", "pygal"},
+    # markupsafe is what Jinja2 stands on.
+    "horizon": {"jinja2", "markupsafe", "pygal", "requests"},
 }
 
 CONTEXTS = {family.name: {"Dockerfile": family.name.encode()} for family in FAMILIES}

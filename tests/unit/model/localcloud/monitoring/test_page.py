@@ -107,4 +107,4 @@ def test_colours_are_there_for_each_line_in_light_and_dark():
 def test_a_problem_is_said_with_what_to_do():
     html = problem_page(CLOUD, ProvisionError("monitoring does not answer", "Look at its log."))
     assert "Nothing to show: monitoring does not answer" in html
-    assert "`provision cloud enable monitoring` turns it on. Look at its log." in html
+    assert "<code>provision cloud enable monitoring</code> turns it on. Look at its log." in html
