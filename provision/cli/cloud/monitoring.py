@@ -25,7 +25,7 @@ def enable(*, feature: str) -> None:
     progress = TerminalProgress()
     local_cloud().enable_monitoring(progress)
     progress.note(
-        f"{feature} is on: `provision cloud alerts` says what is wrong, `provision cloud metrics` what is seen."
+        f"{feature} is on: `provision cloud alerts` says what is wrong, `provision cloud dashboards` what is seen."
     )
 
 

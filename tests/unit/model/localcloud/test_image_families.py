@@ -65,6 +65,14 @@ def test_what_it_imports_from_others_is_installed_in_its_image(family):
     assert found - {"provision"} - sys.stdlib_module_names == INSTALLED[family]
 
 
+def test_what_horizon_s_panel_imports_of_the_package_is_in_its_image():
+    panel = [text for name, text in contexts()["horizon"].items() if name.startswith("monitoring_panel/")]
+    nodes = [node for text in panel for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
+    wanted = {node.module for node in nodes if node.module.startswith("provision.")}
+    assert wanted
+    assert {f"{module.replace('.', '/')}.py" for module in wanted} <= set(carried("horizon"))
+
+
 def test_modules_are_followed_through_packages_functions_and_both_kinds_of_import():
     files = {
         "provision/__init__.py": "",
