@@ -28,8 +28,9 @@ class Metrics:
 
     def query_range(self, text: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
         """Return each series of the answer, with its values from `start` to `end` (Unix time), one each `step` s."""
-        parameters = {"query": text, "start": f"{start:.0f}", "end": f"{end:.0f}", "step": f"{step:.0f}"}
-        return list(self._get("/api/v1/query_range", parameters)["result"])
+        times = {"start": f"{start:.0f}", "end": f"{end:.0f}", "step": f"{step:.0f}"}
+        # From its cache the store answers for times that are whole steps: the newest value would be up to a step old.
+        return list(self._get("/api/v1/query_range", {"query": text, **times, "nocache": "1"})["result"])
 
     def targets(self) -> list[dict[str, Any]]:
         """Return what is gathered, and whether it answers."""

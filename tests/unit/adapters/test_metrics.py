@@ -57,7 +57,7 @@ def test_questions_go_with_the_account_to_the_standard_api(store):
     assert asked.alerts() == [{"state": "firing"}]
     assert store.asked[0][0] == "/api/v1/query?query=up+%3D%3D+0"
     assert asked.query_range("up", 1000.4, 4600, 30) == [{"values": [[0, "1"]]}]
-    assert store.asked[-1][0] == "/api/v1/query_range?query=up&start=1000&end=4600&step=30"
+    assert store.asked[-1][0] == "/api/v1/query_range?query=up&start=1000&end=4600&step=30&nocache=1"
     assert {account for _, account in store.asked} == {"Basic cHJvdmlzaW9uOnNlY3JldA=="}
 
 
