@@ -37,7 +37,7 @@ def _over(metrics: Metrics, panel: Panel, span: TimeSpan) -> Reading:
     for query in panel.queries:
         answer = metrics.query_range(query.over(span.window), span.start, span.end, span.step)
         found += series_of(query, answer)
-    return Reading(panel, tuple(found))
+    return Reading(panel, tuple(found), since=span.end - 2 * span.step)
 
 
 def horizon_page(url: str, user: str, password: str, span: str, home: str) -> tuple[int, str]:

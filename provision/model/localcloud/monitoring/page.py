@@ -86,7 +86,10 @@ def _panel(reading: Reading, span: TimeSpan, *, drawn: bool) -> dict[str, Any]:
         "title": panel.title,
         "meaning": panel.meaning,
         "level": reading.worst.value if reading.worst else "",
-        "lines": [{"name": line.name, "value": figure(line.last, panel.unit)} for line in lines],
+        "lines": [
+            {"name": line.name, "value": "gone" if reading.gone(line) else figure(line.last, panel.unit)}
+            for line in lines
+        ],
         "more": len(reading.series) - len(lines),
         # pygal escapes what is in it.
         "svg": Markup(chart(reading, span)) if drawn and lines else "",  # noqa: S704

@@ -73,10 +73,16 @@ class Reading:
 
     panel: Panel
     series: tuple[Series, ...]
+    since: float = 0
+    """Unix time: a series without a value from then on is of something that is gone."""
+
+    def gone(self, series: Series) -> bool:
+        """Whether the newest value says nothing of now."""
+        return series.points[-1][0] < self.since
 
     def level(self, series: Series) -> Level | None:
-        """Judge a series by its newest value; None if its panel has no limits."""
-        return self.panel.limits.level(series.last) if self.panel.limits else None
+        """Judge a series by its newest value; None if its panel has no limits, or it is gone."""
+        return self.panel.limits.level(series.last) if self.panel.limits and not self.gone(series) else None
 
     @property
     def worst(self) -> Level | None:

@@ -71,6 +71,13 @@ def test_figures_and_charts_say_their_newest_values_and_how_they_are_judged_in_w
     assert "Nothing to show." in text
 
 
+def test_a_line_that_has_ended_says_so():
+    ended = Reading(CHART, (Series("queue-1", ((SPAN.start, 99),)),), since=SPAN.end - 1)
+    text = body(page(BOARD, SPAN, readings() | {CHART: ended}, [], "/"))
+    assert "queue-1 <b>gone</b>" in text
+    assert "<h3>Waiting</h3>" in text
+
+
 def test_lines_that_are_not_shown_are_counted():
     assert "and 3 smaller" in page(BOARD, SPAN, readings(lines=LINES_AT_MOST + 3), [], "/")
 

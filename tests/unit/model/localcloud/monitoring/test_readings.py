@@ -71,6 +71,13 @@ def test_the_worst_series_judges_its_panel():
     assert Reading(panel(PanelLimits(1, 5)), ()).worst is None
 
 
+def test_what_is_gone_is_not_judged_by_what_it_was():
+    left, here = Series("a", ((0, 9), (60, 9))), Series("b", ((0, 0), (90, 0)))
+    found = Reading(panel(PanelLimits(1, 5)), (left, here), since=70)
+    assert (found.gone(left), found.gone(here)) == (True, False)
+    assert (found.level(left), found.worst) == (None, Level.GOOD)
+
+
 @pytest.mark.parametrize(("name", "step", "window"), [("1h", 30, "60s"), ("1d", 720, "720s"), ("30d", 21600, "21600s")])
 def test_rates_are_taken_over_all_that_lies_between_two_points(name, step, window):
     span = TimeSpan(name, 10**9)
