@@ -129,6 +129,10 @@ class LocalCloudPorts:
     horizon: int = 8443
     haproxy_stats: int = 8404
     consul: int = 8500
+    monitoring: int = 8428
+    """Published only where monitoring is on."""
+    rabbitmq_metrics: int = 15692
+    """Between containers only."""
     registry: int = 5001
     """On every host of a Swarm; not used on one machine."""
     ovn_nb: int = 6641

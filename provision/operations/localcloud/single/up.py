@@ -25,7 +25,7 @@ from provision.operations.localcloud.shared.installation import (
     require_complete_data,
 )
 from provision.operations.localcloud.shared.watch import Watch
-from provision.operations.localcloud.single import members
+from provision.operations.localcloud.single import members, monitoring
 from provision.operations.localcloud.single.scale import replica_set
 from provision.operations.localcloud.single.upgrade import replace_outdated
 
@@ -118,6 +118,9 @@ def _start(engine: Engine, installation: Installation, progress: Progress) -> No
         admin.forget_services(settings.replicas)
         watch.until(watch.all_run)
         watch.until(replicas.all_healthy)
+    if settings.monitoring:
+        with progress.phase("monitoring"):
+            monitoring.start(engine, installation, replicas, watch)
 
 
 def _migrate(engine: Engine, installation: Installation, watch: Watch, running: Collection[str]) -> bool:

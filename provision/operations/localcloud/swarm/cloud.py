@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from provision.adapters.docker.swarm_logs import SwarmLogs
 from provision.base.errors import UsageError
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from provision.model.finding import Finding
     from provision.model.localcloud.backup import Manifest
     from provision.operations.localcloud.swarm.status import SwarmStatus
+
+
+_NO_MONITORING: Final = (
+    "there is no monitoring of a cloud on several hosts yet",
+    "`provision cloud doctor` says what is wrong there. Monitoring runs on one machine, with one member each or three.",
+)
 
 
 class SwarmCloud:
@@ -82,6 +88,22 @@ class SwarmCloud:
     def diagnose(self) -> list[Finding]:
         """Look at all hosts, and at this one in depth, and say what is wrong."""
         return diagnose_swarm(observe())
+
+    def enable_monitoring(self, progress: Progress) -> NoReturn:  # noqa: ARG002 - it is refused
+        """Raise UsageError: the exporters and the store are made for one host."""
+        raise UsageError(*_NO_MONITORING)
+
+    def disable_monitoring(self, progress: Progress, *, purge: bool) -> NoReturn:  # noqa: ARG002 - it is refused
+        """Raise UsageError, as there is nothing to stop."""
+        raise UsageError(*_NO_MONITORING)
+
+    def metrics(self) -> NoReturn:
+        """Raise UsageError, as there are none."""
+        raise UsageError(*_NO_MONITORING)
+
+    def write_grafana(self, folder: Path) -> NoReturn:  # noqa: ARG002 - it is refused
+        """Raise UsageError, as there is nothing to show."""
+        raise UsageError(*_NO_MONITORING)
 
     def logs(self, report: Callable[[str], None]) -> SwarmLogs:
         """Return the reader of all hosts' logs; it calls `report` with what cannot be read."""

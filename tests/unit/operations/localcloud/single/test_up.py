@@ -154,6 +154,15 @@ def test_the_choice_of_three_members_is_kept(machine):
     assert installation.load_settings().ha
 
 
+@pytest.mark.parametrize("on", [False, True])
+def test_monitoring_is_started_last_where_it_is_on(machine, monkeypatch, on):
+    monkeypatch.setattr(up.monitoring, "start", lambda *_: machine.log.append("monitoring works"))
+    machine.installation.settings = Settings(monitoring=on)
+    up.up(machine)
+    assert ("monitoring works" in machine.log) == on
+    assert not on or machine.log[-1] == "monitoring works"
+
+
 def test_an_api_that_never_answers_is_named(machine):
     machine.admin.silent = {Settings().ports.keystone}
     with pytest.raises(ProvisionError, match="still lacks: keystone"):
