@@ -97,7 +97,7 @@ NOTES: Final[Mapping[str, Note]] = {
     "network.external": Note("text"),
     "network.existing": Note(
         "text", "The name or id of a network with an IPv4 subnet that has DHCP. The nodes are put on it, and it is "
-        "never changed or deleted; `cidr` and `router` are left out then. See [Networks of others]"
+        "never changed or deleted; `cidr` and `router` are left out then. See [Use what is there]"
         "(../how-to/existing-networks.md).", "a network and a subnet are made", ("",),
     ),
     "network.subnet": Note(

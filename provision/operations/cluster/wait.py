@@ -193,8 +193,8 @@ class ReadinessWait:
     def _no_host_hint(self, server: Server) -> str:
         if server.role == "worker" and self._spread == "require":
             return (
-                "With `workers.spread: require` each worker needs a hypervisor of its own that has room for it. Ask for "
-                "fewer workers or write `spread: prefer`, and run `provision up` again."
+                "With `workers.spread: require` each worker needs a hypervisor of its own that has room. Ask for fewer "
+                "workers or write `spread: prefer`, and run `provision up` again."
             )
         return (
             "No hypervisor has room for it, or none that fits its flavor, availability zone and server group. Choose "

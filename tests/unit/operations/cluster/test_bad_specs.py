@@ -1,4 +1,4 @@
-"""`provision up` with a bad spec for what is there: exit code 2, one sentence with file and line, nothing is changed."""
+"""`provision up` with a spec that is wrong about what is there: 2, one sentence with file and line, no change."""
 
 from __future__ import annotations
 
