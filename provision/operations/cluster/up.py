@@ -15,8 +15,8 @@ from provision.model.cluster.plan import made_from_another
 from provision.model.cluster.plan import plan as make_plan
 from provision.model.cluster.render import hub_url, login_words
 from provision.model.cluster.steps import WaitingData
+from provision.operations.cluster.ansible import configure
 from provision.operations.cluster.apply import Apply, made_from, master_metadata
-from provision.operations.cluster.configure import configure
 from provision.operations.cluster.nodes import ask_spark, make_live_cluster, with_host_keys
 from provision.operations.cluster.resolve import (
     GOLDEN,

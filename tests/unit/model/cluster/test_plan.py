@@ -188,6 +188,12 @@ def test_table(case):
     assert bool(made) is bool(case["steps"])
 
 
+def test_a_network_without_port_security_is_noted():
+    (note,) = plan(desired_state({"network": {"existing": "open"}}), observed("nothing")).notes
+    assert note.startswith("network.existing has port security off")
+    assert plan(DEFAULT, observed("nothing")).notes == ()
+
+
 def test_there_are_enough_tables():
     assert len(list(tables())) >= 60
 
