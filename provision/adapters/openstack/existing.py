@@ -90,9 +90,9 @@ class Existing(Tags):
         with self.asking("listing server groups"):
             return tuple(self._server_groups())
 
-    def _server_groups(self, name: str = "") -> Iterator[resources.ServerGroup]:
+    def _server_groups(self) -> Iterator[resources.ServerGroup]:
         for each in self.connection.compute.server_groups():
-            if self._ours(each) and name in ("", each.name):
+            if self._ours(each):
                 policy = each.policy or next(iter(each.policies or ()), "")
                 yield resources.ServerGroup(str(each.id), str(each.name), policy, frozenset(each.member_ids or ()))
 

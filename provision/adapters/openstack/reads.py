@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from provision.adapters.openstack.existing import Existing
-from provision.adapters.openstack.session import retry_transient
+from provision.adapters.openstack.session import first_ipv4, retry_transient
 from provision.base.errors import UsageError
 from provision.base.model import CloudProject, Flavor
 from provision.model.cluster import resources
@@ -228,6 +228,7 @@ class Reads(Existing):
             marked = [port.id for port in ours(ports)]
             # One that was there before the cluster has no mark.
             others = [] if floatings else [each for port in marked for each in network.ips(port_id=port)]
+            server_groups = [*self._server_groups()]
             key = self._key(name)
             return ObservedCluster(
                 networks=tuple(resources.Network(**base("network", item)) for item in networks),
@@ -255,8 +256,8 @@ class Reads(Existing):
                     _floating(item, base("floating IP", item), marked=item in floatings) for item in floatings or others
                 ),
                 keys=(resources.KeyPair(resources.key_name(name), key),) if key else (),
-                servers=servers,
-                server_groups=tuple(self._server_groups(resources.group_name(name))),
+                servers=resources.in_groups(servers, server_groups),
+                server_groups=tuple(each for each in server_groups if each.name == resources.group_name(name)),
             )
 
     @retry_transient
@@ -279,7 +280,8 @@ class Reads(Existing):
         """Return the ids of all of one kind that the cluster holds: two have been made if two `up`s are at work."""
         if kind == "server group":
             with self.asking(f"looking for the {kind}"):
-                return frozenset(group.id for group in self._server_groups(resources.group_name(name)))
+                groups = self._server_groups()
+                return frozenset(group.id for group in groups if group.name == resources.group_name(name))
         network, mark = self.connection.network, resources.mark(name)
         items = {
             "network": network.networks,
@@ -393,7 +395,7 @@ def _floating(item: Any, base: dict[str, Any], *, marked: bool) -> resources.Flo
 def _port(port: Any, base: dict[str, Any], *, marked: bool, worker: bool) -> resources.Port:  # noqa: ANN401
     return resources.Port(
         **base,
-        address=port.fixed_ips[0]["ip_address"] if port.fixed_ips else "",
+        address=first_ipv4(port.fixed_ips or ()),
         network=port.network_id,
         device=port.device_id or "",
         owner=port.device_owner or "",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from provision.adapters.openstack.session import repeat, retry_transient
+from provision.adapters.openstack.session import first_ipv4, repeat, retry_transient
 from provision.adapters.openstack.tags import Tags
 from provision.model.cluster import resources
 from provision.model.cluster.render import packed
@@ -114,7 +114,7 @@ class Writes(Tags):
                 fixed_ips=[{"subnet_id": subnet}],
                 security_groups=[*groups],
             )
-        return str(made.id), str(made.fixed_ips[0]["ip_address"])
+        return str(made.id), first_ipv4(made.fixed_ips)
 
     def create_worker_ports(
         self, name: str, workers: Iterable[str], network: str, subnet: str, groups: Sequence[str]

@@ -6,6 +6,7 @@ that attach it.
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING, TypeVar
 
 from provision.base.constants import PORTS
@@ -15,7 +16,6 @@ from provision.model.cluster.steps import Step
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
-    from ipaddress import IPv4Network
 
     from provision.base.model import ClusterSpec
     from provision.model.cluster.resources import Floating, Group, ObservedCluster, Owned, Port
@@ -79,6 +79,12 @@ def _refuse_another_network(desired: DesiredState, observed: ObservedCluster) ->
         lives, fix = "in a network of its own", "Remove network.existing"
     elif port and port.network not in (own or {desired.network}):
         lives, fix = f"in network {port.network}", f"Write `existing: {port.network}`"
+    elif port and port.address and desired.network and IPv4Address(port.address) not in IPv4Network(desired.cidr):
+        where = f"{desired.source}: network.subnet"
+        raise UsageError(
+            f"{where}: the master is at {port.address}, and nodes cannot move to {desired.cidr}",
+            "Name the subnet that it is on, or remove the cluster with `provision down` first.",
+        )
     else:
         return
     raise UsageError(

@@ -201,10 +201,10 @@ def _another_kind(desired: DesiredState, server: Server, observed: ObservedClust
     if zone and server.zone not in ("", zone):
         return f"it is in availability zone {server.zone}, and the spec asks for {zone}"
     group = desired.master_group if master else desired.worker_group
-    if group is not None and server.id not in group.members:
+    if group is not None and group.id not in server.server_groups:
         return f"it is not in server group {group.name}"
-    spread = [each for each in observed.server_groups if each.policy == desired.policy]
-    if desired.policy and not master and not any(server.id in each.members for each in spread):
+    spread = {each.id for each in observed.server_groups if each.policy == desired.policy}
+    if desired.policy and not master and not spread & set(server.server_groups):
         return "it is not in the server group of workers.spread"
     return ""
 

@@ -297,6 +297,8 @@ class Server:
     """A master's users; None if it does not say."""
     accounts: str = ""
     """A master's META_ACCOUNTS."""
+    server_groups: tuple[str, ...] = ()
+    """Ids of the server groups that it is in."""
     renamed: str = ""
     """The name that somebody has given it since; `name` is the one that it was created with."""
 
@@ -304,6 +306,15 @@ class Server:
     def label(self) -> str:
         """Its name, and the one that the cloud shows if that is another."""
         return f"{self.name} (renamed to {self.renamed})" if self.renamed else self.name
+
+
+def in_groups(servers: Iterable[Server], groups: Iterable[ServerGroup]) -> tuple[Server, ...]:
+    """Say of servers which server groups they are in."""
+    groups = tuple(groups)
+    return tuple(
+        replace(server, server_groups=tuple(group.id for group in groups if server.id in group.members))
+        for server in servers
+    )
 
 
 def with_own_names(name: str, servers: Iterable[Server], hostnames: Mapping[str, str]) -> tuple[Server, ...]:

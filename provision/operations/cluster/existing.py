@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from provision.base.errors import UsageError
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from provision.adapters.openstack.cloud import Cloud, ExistingNetwork, ExistingSubnet
     from provision.base.model import ClusterSpec
-    from provision.model.cluster.resources import ObservedCluster, ServerGroup
+    from provision.model.cluster.resources import ObservedCluster, Port, ServerGroup
 
 _OWN_NETWORK: Final = "or remove network.existing: then `up` makes one."
 
@@ -59,7 +60,7 @@ def find_existing(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster) ->
     """Return the ids, and the spec with what only the cloud knows of them. Raises UsageError that names the field."""
     there = ThingsThere()
     if spec.network.existing:
-        network, subnet = _find_network(cloud, spec)
+        network, subnet = _find_network(cloud, spec, observed.master_port)
         spec = replace(spec, network=replace(spec.network, cidr=subnet.cidr))
         there = ThingsThere(network.id, subnet.id, len(network.subnets) > 1, network.port_security)
     if spec.network.router:
@@ -93,13 +94,13 @@ def _listed(names: Iterable[str]) -> str:
     return f"It has: {', '.join(sorted(set(names))) or 'none'}."
 
 
-def _find_network(cloud: Cloud, spec: ClusterSpec) -> tuple[ExistingNetwork, ExistingSubnet]:
+def _find_network(cloud: Cloud, spec: ClusterSpec, port: Port | None) -> tuple[ExistingNetwork, ExistingSubnet]:
     """Return the existing network, and its subnet. Raises UsageError where nodes cannot live on it."""
     name = spec.network.existing
     found = cloud.network(name)
     if found is None:
         raise UsageError(f"network.existing: cloud {spec.cloud!r} has no network {name!r}", _listed(cloud.networks()))
-    subnet = _find_subnet(spec, found)
+    subnet = _find_subnet(spec, found, port)
     if not subnet.dhcp:
         field = "subnet" if spec.network.subnet else "existing"
         raise UsageError(
@@ -109,7 +110,8 @@ def _find_network(cloud: Cloud, spec: ClusterSpec) -> tuple[ExistingNetwork, Exi
     return found, subnet
 
 
-def _find_subnet(spec: ClusterSpec, network: ExistingNetwork) -> ExistingSubnet:
+def _find_subnet(spec: ClusterSpec, network: ExistingNetwork, port: Port | None) -> ExistingSubnet:
+    """Return the subnet that the spec names, or that of the master's port, or the only one."""
     name, wanted = spec.network.existing, spec.network.subnet
     choice = ", ".join(f"{each.name or each.id} ({each.cidr})" for each in network.subnets)
     if not network.subnets:
@@ -121,7 +123,9 @@ def _find_subnet(spec: ClusterSpec, network: ExistingNetwork) -> ExistingSubnet:
         if not found:
             raise UsageError(f"network.subnet: network {name!r} has no IPv4 subnet {wanted!r}", f"It has: {choice}.")
     else:
-        found = [*network.subnets]
+        # A live cluster stays where it is when its network gets another subnet.
+        own = [each for each in network.subnets if port and port.address and IPv4Address(port.address) in each.cidr]
+        found = own or [*network.subnets]
     if len(found) > 1:
         field = "subnet" if wanted else "existing"
         what = f"subnets are called {wanted!r}" if wanted else f"IPv4 subnets ({choice})"

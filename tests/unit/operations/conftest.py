@@ -256,7 +256,7 @@ class FakeCloud:
                 for one in floatings
             ),
             keys=(resources.KeyPair(key, self.keys[key]),) if key in self.keys else (),
-            servers=self._servers(name),
+            servers=resources.in_groups(self._servers(name), self._server_groups()),
             server_groups=tuple(self._server_groups(resources.group_name(name))),
         )
 
@@ -367,8 +367,10 @@ class FakeCloud:
     def mark_interface(self, port, name):
         self.things[port].description = resources.interface_mark(name)
 
-    def _port(self, network, name="", description="", device="", owner="", groups=()):
-        address = f"10.20.0.{len(self.of('port')) + 10}"
+    def _port(self, network, name="", description="", device="", owner="", groups=(), subnet=""):
+        on = [one for one in self.of("subnet") if subnet in {"", one.id} and one.data["network"] == network]
+        cidr = IPv4Network(on[0].data["cidr"] if on else "10.20.0.0/24")
+        address = str(cidr[len(self.of("port")) + 10])
         return self._add(
             "port", name, description, network=network, address=address, device=device, owner=owner, groups=groups
         )
@@ -398,7 +400,7 @@ class FakeCloud:
         assert self.things[subnet].data["network"] == network
         assert bool(groups) is self.things[network].data.get("port_security", True)
         assert all(self.things[group].kind == "group" for group in groups)
-        return self._port(network, name, description, groups=groups)
+        return self._port(network, name, description, groups=groups, subnet=subnet)
 
     @request
     def create_worker_ports(self, name, workers, network, subnet, groups):

@@ -154,6 +154,7 @@ def observed(differences):
     for kind, entries in {**COMPLETE, **differences}.items():
         changes = [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
         found[kind] = tuple(MAKERS[kind](**change) for change in changes)
+    found["servers"] = resources.in_groups(found["servers"], (*found.get("server_groups", ()), *THERE.values()))
     return resources.ObservedCluster(**found)
 
 

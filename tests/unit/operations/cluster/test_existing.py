@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from provision.adapters.openstack.cloud import TransientError
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import MasterSpec, NetworkSpec, WorkersSpec
 from provision.operations.cluster.resolve import resolve
@@ -121,6 +122,34 @@ def test_workers_are_on_the_subnet_by_ports_that_go_with_them(make_site):
     site.cloud.vanish(site.cloud.observe("analytics").nodes[1].id)
     site.up()
     assert site.cloud.writes.count("create_worker_ports") == 1, "it got the port of the one that was lost"
+
+
+def test_a_live_cluster_stays_on_its_subnet(make_site):
+    site = make_site(network=NetworkSpec(existing="open", floating_ip=False))
+    furnish(site.cloud)
+    site.up()
+    bare = next(one for one in site.cloud.of("network") if one.name == "open")
+    site.cloud.add("subnet", "new", network=bare.id, cidr="172.27.0.0/24")
+    site.assert_nothing_to_do()
+    site.spec = replace(site.spec, network=NetworkSpec(existing="open", subnet="new", floating_ip=False))
+    with pytest.raises(UsageError, match=r"network\.subnet: the master is at 172\.28\.0\..*cannot move to 172\.27"):
+        site.up()
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_request_that_fails_once_does_not_confuse_the_server_groups(make_site, late):
+    """`up` looks and plans again then: servers that are there by now are in the groups, and stay."""
+    for case in ("spread", "a server group, and a key pair"):
+        usual, _ = site_of(make_site, case)
+        usual.up()
+        changes = [place for place, call in enumerate(usual.cloud.log, start=1) if call in usual.cloud.writes]
+        for number in changes[:-1]:
+            site, _ = site_of(make_site, case)
+            site.cloud.death = TransientError("the cloud failed")
+            site.cloud.die_at, site.cloud.die_late = number, late
+            site.up()
+            assert len(site.cloud.observe("analytics").nodes) == 3
+            site.assert_nothing_to_do()
 
 
 def test_without_port_security_there_are_no_groups_and_the_plan_says_so(make_site):
