@@ -551,6 +551,7 @@ def test_what_a_user_can_reach_is_what_the_docs_say(product) -> None:
     try:
         (product.folder / "reach.py").write_text(reach.in_executor(master, workers))
         product.run("put", "reach.py", "alice:")
+        notebooks.bring_token(product, "alice")
         user = product.run("ssh", "--", f"sudo -iu alice python3 - << 'END'\n{reach.on_master(master, workers)}END")
         executor = product.run("ssh", "--", "sudo -iu alice sh -c 'spark-submit reach.py'")
     finally:
@@ -812,17 +813,13 @@ def test_what_people_have_survives_a_new_master_and_a_reboot(product) -> None:
     assert "lost" not in product.run("plan", code=None).output
     product.run("up", "--yes", "--replace")
     assert product.run("ssh", "--", OWNERS_AND_SUMS).stdout == before
-    seen = product.run(
-        "run", "--role", "workers", "--", "sudo cat /shared/kept/_SUCCESS && findmnt -no FSTYPE /shared"
-    )
+    seen = product.run("run", "--role", "workers", "--", "sudo cat /shared/kept/_SUCCESS && findmnt -no FSTYPE /shared")
     assert seen.output.count("nfs4") == 2
     product.run("run", "--role", "all", "--", "sudo systemd-run --on-active=2 systemctl reboot")
     time.sleep(60)
     product.run("verify", code=None)
     assert product.run("ssh", "--", OWNERS_AND_SUMS).stdout == before
-    seen = product.run(
-        "run", "--role", "workers", "--", "sudo cat /shared/kept/_SUCCESS && findmnt -no FSTYPE /shared"
-    )
+    seen = product.run("run", "--role", "workers", "--", "sudo cat /shared/kept/_SUCCESS && findmnt -no FSTYPE /shared")
     assert seen.output.count("nfs4") == 2
     with notebooks.Kernel(product, "alice") as kernel:
         kernel.run("print('the sum is', spark.table('kept').selectExpr('sum(id)').first()[0])")
