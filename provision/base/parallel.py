@@ -26,7 +26,7 @@ def in_order(needs: Mapping[str, str], work: Callable[[str], None], *, at_once: 
     def run(name: str) -> None:
         try:
             work(name)
-        except BaseException as error:  # noqa: BLE001 - it is raised in the thread that waits
+        except BaseException as error:
             ended.put((name, error))
         else:
             ended.put((name, None))

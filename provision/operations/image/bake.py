@@ -61,7 +61,7 @@ def begun_beside(progress: Progress) -> Iterator[Callable[[], None]]:
         def run() -> None:
             try:
                 result.set_result(bake(progress))
-            except BaseException as error:  # noqa: BLE001 - it is raised in the thread that waits
+            except BaseException as error:
                 result.set_exception(error)
 
         # A daemon: after Ctrl-C nobody waits for it.

@@ -144,20 +144,27 @@ def test_no_bake_is_begun_by_itself(beside):
     assert beside.log == []
 
 
+def work_beside(work):
+    with bake.begun_beside(Silent()) as begin:
+        begin()
+        work()
+
+
 def test_what_a_bake_raises_is_raised_when_the_other_work_is_done(beside):
     beside.error = ProvisionError("no Spark", "Try again.")
     beside.may_end.set()
-    with pytest.raises(ProvisionError, match="no Spark"), bake.begun_beside(Silent()) as begin:
-        begin()
-        beside.log.append("other work is done")
+    with pytest.raises(ProvisionError, match="no Spark"):
+        work_beside(lambda: beside.log.append("other work is done"))
     assert "other work is done" in beside.log
 
 
 @pytest.mark.parametrize("failure", [ProvisionError("no cloud", "Try again."), KeyboardInterrupt()])
 def test_a_bake_ends_with_the_work_that_failed(beside, failure):
-    with pytest.raises(type(failure)), bake.begun_beside(Silent()) as begin:
-        begin()
+    def fail():
         raise failure
+
+    with pytest.raises(type(failure)):
+        work_beside(fail)
     assert "bake is stopped" in beside.log
 
 
