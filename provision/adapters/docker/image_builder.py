@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 CONTAINER: Final = "provision-bake"
+_REMOVAL_SECONDS: Final = 60
 _KEPT: Final = 2
 """Finished images, and archives of packed software, that are kept: the newest and the one before."""
 
@@ -93,7 +95,11 @@ def bake(
 
 def stop() -> None:
     """End the bake that runs, if one does; what it has finished stays."""
-    run(["docker", "rm", "--force", CONTAINER], timeout=60)
+    for _ in range(_REMOVAL_SECONDS):
+        # Docker takes seconds to remove a large container, and refuses to be asked for that twice.
+        if "already in progress" not in run(["docker", "rm", "--force", CONTAINER], timeout=60).stderr:
+            return
+        time.sleep(1)
 
 
 def tidy(cache: Path) -> None:
