@@ -49,6 +49,12 @@ def store(world, tmp_path):
     return Metrics(url, METRICS_USER, world.passwords["monitoring"]), url
 
 
+def until_found(store, query):
+    """Return what a query finds; what was just read can be asked for a second later."""
+    until(lambda: store.query(query)["result"], READY_TIMEOUT, query)
+    return store.query(query)["result"]
+
+
 def answering(store):
     """Name the jobs and instances whose metrics are read."""
     try:
@@ -67,12 +73,12 @@ def test_what_is_in_the_catalogue_is_asked_and_what_goes_is_told(world, store):
     metrics, url = store
     try:
         until(lambda: {"haproxy", "consul", "host"} <= answering(metrics), ALERT_TIMEOUT, lambda: answering(metrics))
-        (index,) = metrics.query("consul_raft_applied_index")["result"]
+        (index,) = until_found(metrics, "consul_raft_applied_index")
         assert float(index["value"][1]) > 0
-        (free,) = metrics.query("node_filesystem_avail_bytes")["result"]
+        (free,) = until_found(metrics, "node_filesystem_avail_bytes")
         assert float(free["value"][1]) > 0
-        names = {each["metric"]["instance"] for each in metrics.query('up{job="haproxy"}')["result"]}
-        assert names == {f"{world.run}-haproxy"}
+        (proxy_up,) = until_found(metrics, 'up{job="haproxy"}')
+        assert proxy_up["metric"]["instance"] == f"{world.run}-haproxy"
         # There is no MariaDB and no RabbitMQ here.
         until(lambda: {"the service mariadb", "the service rabbitmq"} <= down(metrics), ALERT_TIMEOUT)
         assert not down(metrics) & {"the service haproxy", "the service consul"}
