@@ -9,7 +9,6 @@ from provision.adapters.metrics import Metrics
 from provision.base.errors import ProvisionError, UsageError
 from provision.model.localcloud.monitoring.answers import firing
 from provision.model.localcloud.monitoring.dashboards import CLOUD
-from provision.model.localcloud.monitoring.page import page, problem_page
 from provision.model.localcloud.monitoring.readings import SPANS, Reading, TimeSpan, series_of
 
 if TYPE_CHECKING:
@@ -47,6 +46,9 @@ def horizon_page(url: str, user: str, password: str, span: str, home: str) -> tu
 
 def cloud_page(metrics: Metrics, span: str, home: str) -> tuple[int, str]:
     """Return the HTTP status and the page of the cloud's dashboard; for a wrong `span`, that of the last hour."""
+    # pygal, which draws it, is in Horizon's image; the command line does without.
+    from provision.model.localcloud.monitoring.page import page, problem_page
+
     chosen = TimeSpan(span if span in SPANS else next(iter(SPANS)), time.time())
     try:
         readings = {

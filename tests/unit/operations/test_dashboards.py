@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from provision.base.errors import ProvisionError, UsageError
@@ -76,3 +79,8 @@ def test_horizon_s_page_asks_the_store_of_its_settings(monkeypatch):
     assert status == 200
     assert 'href="/home/"' in html
     assert asked == [(("http://monitoring:8428", "provision", "secret"), {"timeout": 10})]
+
+
+def test_the_command_line_does_without_the_pages_library():
+    code = "import sys; sys.modules['pygal'] = None; import provision.operations.dashboards"
+    subprocess.run([sys.executable, "-c", code], check=True)
