@@ -74,7 +74,7 @@ def begun_beside(progress: Progress) -> Iterator[Callable[[], None]]:
             for result in begun:
                 result.result()
     except BaseException:
-        if begun:
+        if any(not result.done() for result in begun):  # else what runs now is another command's
             image_builder.stop()
         raise
 

@@ -156,6 +156,7 @@ def test_what_a_bake_raises_is_raised_when_the_other_work_is_done(beside):
     with pytest.raises(ProvisionError, match="no Spark"):
         work_beside(lambda: beside.log.append("other work is done"))
     assert "other work is done" in beside.log
+    assert "bake is stopped" not in beside.log, "what runs by then is another command's"
 
 
 @pytest.mark.parametrize("failure", [ProvisionError("no cloud", "Try again."), KeyboardInterrupt()])
