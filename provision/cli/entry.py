@@ -19,6 +19,7 @@ _OUTPUT: Final = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EBADF)
 def main() -> None:
     """Run the command line: exit code 0 done or nothing to do, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C."""
     try:
+        sys.unraisablehook = _raise_later
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 # A terminal without UTF-8 shows `\u2026`, rather than nothing at all.
@@ -54,6 +55,19 @@ def _run() -> int:
 
         show_error(error)
         return error.exit_code
+
+
+def _raise_later(ignored: sys.UnraisableHookArgs) -> None:
+    """Press Ctrl-C once more, if it came where Python can raise nothing (a compiled library, a destructor)."""
+    if not issubclass(ignored.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(ignored)
+        return
+    import threading
+
+    # Not here: this is still inside of what drops every exception. A real signal: it also ends a wait.
+    again = threading.Timer(0.05, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])
+    again.daemon = True
+    again.start()
 
 
 def _show_usage(error: click.ClickException) -> None:

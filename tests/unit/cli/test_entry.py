@@ -172,5 +172,25 @@ def test_ctrl_c_at_any_time(run):
     assert codes <= {0, 130, -signal.SIGINT}
 
 
+def test_ctrl_c_where_nothing_can_be_raised_stops_the_command_all_the_same(run):
+    broken = """
+import signal, time
+import provision.cli.main as m
+class Destroyed:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+def command(**_):
+    Destroyed()
+    time.sleep(20)
+m.cli.main = command
+from provision.cli.entry import main; main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", broken], env=run.environment, capture_output=True, text=True, check=False, timeout=15
+    )
+    assert done.returncode == 130
+    assert done.stderr.startswith("Stopped.")
+
+
 def test_controls_are_spelled_out():
     assert visible("a\x1b[31m\nb\t\x9b\x00…") == "a\\x1b[31m\nb\t\\x9b\\x00…"
