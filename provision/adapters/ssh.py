@@ -18,12 +18,11 @@ from provision.adapters.host.process import Result
 from provision.base import paths
 from provision.base.constants import OPERATOR
 from provision.base.errors import ProvisionError
+from provision.base.model import Node
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-    from provision.base.model import Node
 
 CONFIG: Final = "ssh_config"
 KNOWN_HOSTS: Final = "known_hosts"
@@ -58,6 +57,21 @@ def known(folder: Path) -> dict[str, HostKeys]:
         keys = (*before.keys, f"{kind} {data}") if before else (f"{kind} {data}",)
         found[name] = HostKeys(comment[0] if comment else "", keys)
     return found
+
+
+def known_master(folder: Path, name: str) -> tuple[Node, str] | None:
+    """Return the master `name` as `write_config` last wrote it, and its floating IP; None if it did not."""
+    keys = known(folder).get(name)
+    if keys is None:
+        return None
+    line = next(line for line in (folder / KNOWN_HOSTS).read_text().splitlines() if line.startswith(f"{name},"))
+    _, address, floating = line.split()[0].split(",")
+    return Node(name, "master", address, keys.id, host_keys=keys.keys), floating
+
+
+def config_texts(folder: Path) -> tuple[str, ...]:
+    """Return all that decides where a connection to a node of a cluster ends: its ssh_config and known_hosts."""
+    return tuple(file.read_text() if (file := folder / name).exists() else "" for name in (CONFIG, KNOWN_HOSTS))
 
 
 def write_config(folder: Path, nodes: Sequence[Node], floating: str) -> Path:

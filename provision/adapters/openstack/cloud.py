@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
+from contextlib import suppress
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from provision.adapters.openstack import config
+from provision.adapters.openstack.kept_token import KeptToken
 from provision.adapters.openstack.reads import ExistingNetwork, ExistingSubnet, External, Image, Reads
 from provision.adapters.openstack.session import BusyError, TransientError, repeat, use_no_proxy
 from provision.adapters.openstack.writes import Writes
 from provision.base.constants import LOCAL_CLOUD
+from provision.base.errors import ProvisionError
+from provision.base.threads import together
+
+if TYPE_CHECKING:
+    from openstack.connection import Connection
 
 __all__ = [
     "BusyError",
@@ -28,14 +36,17 @@ class Cloud(Reads, Writes):
 
 
 def connect(name: str, source: str = "") -> Cloud:
-    """Log in to the cloud `name` of clouds.yaml; `source` names the spec's file for errors.
+    """Log in to the cloud `name` of clouds.yaml, or take the token of an earlier login that still holds.
 
+    Either way the cloud has answered when this returns. `source` names the spec's file for errors.
     Raises UsageError when there is no such entry, or it names what the cloud does not have; ProvisionError when the
     cloud cannot be reached or refuses the login.
     """
     import logging
 
+    from keystoneauth1.exceptions import ClientException
     from openstack.connection import Connection
+    from openstack.exceptions import SDKException
 
     for library in ("keystoneauth", "openstack"):
         # What they warn of either ends in an error of ours or does not concern the user.
@@ -44,7 +55,21 @@ def connect(name: str, source: str = "") -> Cloud:
     connection = Connection(config=region)
     if name == LOCAL_CLOUD or is_loopback(region.config["auth"].get("auth_url", "")):
         use_no_proxy(connection)
-    cloud = Cloud(name, connection, file)
+    # Where openstacksdk itself keeps it in the keyring, a second copy is of no use.
+    token = KeptToken(connection.session.auth) if region.skip_auth_cache() else None
+    cloud = Cloud(name, connection, file, token)
+    if token and token.load():
+        try:
+            with cloud.asking("looking for the services"):
+                config.check_scope(name, region, connection, file)
+                _discover(connection)
+        except ProvisionError:
+            # Whatever it is, a new login either mends it or says it.
+            token.forget()
+            connection.session.auth.invalidate()
+            connection._proxies.clear()
+        else:
+            return cloud
 
     def log_in() -> None:
         with cloud.asking("logging in"):
@@ -54,7 +79,15 @@ def connect(name: str, source: str = "") -> Cloud:
 
     # One that cannot be reached at all is said at once: the local cloud may not run, and auth_url may be wrong.
     repeat(log_in, unreachable=False)
+    with suppress(SDKException, ClientException, OSError):
+        # One that fails now is asked again, and fails with words, when it is needed.
+        _discover(connection)
     return cloud
+
+
+def _discover(connection: Connection) -> None:
+    """Ask the services for their versions, all at once; the SDK would do so for each at its first question."""
+    together(lambda: connection.compute, lambda: connection.network, lambda: connection.image)
 
 
 def is_loopback(url: str) -> bool:

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from provision.adapters.openstack.ahead import askable
 from provision.adapters.openstack.session import retry_transient
 from provision.adapters.openstack.tags import Tags
 from provision.base.errors import UsageError
 from provision.base.model import CloudProject, Flavor
+from provision.base.threads import together
 from provision.model.cluster import resources
 from provision.model.cluster.resources import NODES, ObservedCluster, Rule
 
@@ -24,12 +27,9 @@ if TYPE_CHECKING:
 
     from openstack.connection import Connection
 
+    from provision.adapters.openstack.kept_token import KeptToken
     from provision.base.model import Role
     from provision.model.cluster.resources import Kind
-
-
-_PAGE: Final = 1000
-"""Servers in one answer; Nova's own limit may be lower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,10 @@ class Image:
 class Reads(Tags):
     """Questions to the cloud."""
 
-    def __init__(self, name: str, connection: Connection, file: Path | None = None) -> None:
-        super().__init__(name, connection, file)
+    def __init__(
+        self, name: str, connection: Connection, file: Path | None = None, token: KeptToken | None = None
+    ) -> None:
+        super().__init__(name, connection, file, token)
         self._flavors: dict[str, Flavor] = {}
 
     # --- what the cloud offers ---
@@ -81,6 +83,7 @@ class Reads(Tags):
         self.flavors()
         return next(key for key, flavor in self._flavors.items() if flavor.name == name)
 
+    @askable
     @retry_transient
     def flavors(self) -> Mapping[str, Flavor]:
         """Return the flavors by name."""
@@ -92,6 +95,7 @@ class Reads(Tags):
                 }
         return {flavor.name: flavor for flavor in self._flavors.values()}
 
+    @askable
     @retry_transient
     def image(self, name: str) -> Image | None:
         """Find an image by id or name; None when there is none. Raises UsageError when the name fits several."""
@@ -116,6 +120,7 @@ class Reads(Tags):
         owner = getattr(item, "project_id", None) or getattr(item, "owner_id", None)
         return not owner or owner == self.connection.current_project_id
 
+    @askable
     @retry_transient
     def external(self, name: str) -> External | None:
         """Find an external network by name or id. Raises UsageError when the name fits several."""
@@ -142,6 +147,7 @@ class Reads(Tags):
         with self.asking("listing external networks"):
             return tuple(str(found.name) for found in self.connection.network.networks(is_router_external=True))
 
+    @askable
     @retry_transient
     def network(self, name: str) -> ExistingNetwork | None:
         """Find a network that this project may use, by name or id. Raises UsageError when the name fits several."""
@@ -157,6 +163,7 @@ class Reads(Tags):
             ]
         return ExistingNetwork(found, tuple(subnets))
 
+    @askable
     @retry_transient
     def zones(self) -> frozenset[str]:
         """Name the availability zones that servers can be put in."""
@@ -164,6 +171,7 @@ class Reads(Tags):
             listed = self.connection.compute.availability_zones()
             return frozenset(str(each.name) for each in listed if each.state.get("available"))
 
+    @askable
     @retry_transient
     def router(self, name: str) -> str | None:
         """Return the id of a router, by name or id. Raises UsageError when the name fits several."""
@@ -185,6 +193,7 @@ class Reads(Tags):
         with self.asking("listing networks"):
             return tuple(sorted({str(found.name) for found in self.connection.network.networks()}))
 
+    @askable
     @retry_transient
     def floating(self, address: str) -> resources.Floating | None:
         """Find a floating IP of this project by its address."""
@@ -242,6 +251,7 @@ class Reads(Tags):
 
     # --- what the cloud holds ---
 
+    @askable
     @retry_transient
     def observe(self, name: str) -> ObservedCluster:
         """Find everything that belongs to the cluster `name`, in a constant number of requests."""
@@ -251,18 +261,21 @@ class Reads(Tags):
         query = {"description": mark, "project_id": self.connection.current_project_id}
 
         def base(kind: str, item: Any) -> dict[str, Any]:  # noqa: ANN401
-            tagged = tags <= set(item.tags or []) or kind not in self.kinds_with_tags()
+            # What is not marked gets no tags either: a network's port for DHCP, for example.
+            tagged = tags <= set(item.tags or []) or item.description != mark or kind not in self.kinds_with_tags()
             return {"id": item.id, "name": item.name or "", "tagged": tagged}
 
         def ours(items: Iterable[Any]) -> list[Any]:
             return [item for item in items if item.description == mark and self._ours(item)]
 
+        def listed(kind: Callable[..., Iterable[Any]]) -> list[Any]:
+            return ours(kind(**query))
+
         with self.asking("looking at what is there"):
-            networks = ours(network.networks(**query))
-            subnets = ours(network.subnets(**query))
-            routers = ours(network.routers(**query))
-            groups = ours(network.security_groups(**query))
-            floatings = ours(network.ips(**query))
+            kinds = (network.networks, network.subnets, network.routers, network.security_groups, network.ips)
+            networks, subnets, routers, groups, floatings, servers, key = together(
+                *(partial(listed, kind) for kind in kinds), partial(self._servers, name), partial(self._key, name)
+            )
             ports = [port for network_ in networks for port in network.ports(network_id=network_.id)]
             if groups and not networks:
                 # On a network that was there before: its other ports are none of ours.
@@ -272,8 +285,6 @@ class Reads(Tags):
             marked = [port.id for port in ours(ports)]
             # One that was there before the cluster has no mark.
             others = [] if floatings else [each for port in marked for each in network.ips(port_id=port)]
-            servers = self._servers(name)
-            key = self._key(name)
             return ObservedCluster(
                 networks=tuple(resources.Network(**base("network", item)) for item in networks),
                 subnets=tuple(
@@ -330,8 +341,9 @@ class Reads(Tags):
             return frozenset(item.id for item in found if item.description == mark and self._ours(item))
 
     def _servers(self, name: str) -> tuple[resources.Server, ...]:
-        # All of the project's: people rename servers, and Nova has no filter for metadata. The SDK follows the pages.
-        found = filter(self._ours, self.connection.compute.servers(details=True, limit=_PAGE))
+        # All of the project's: people rename servers, and Nova has no filter for metadata. The SDK follows the links to
+        # further pages; with a limit of ours it would ask for one more behind the last.
+        found = filter(self._ours, self.connection.compute.servers(details=True))
         # Nova lists servers of one second in an order that changes while it starts them: what was on the page before
         # can come once more, and is newer then.
         mine = {item.id: item for item in found if (item.metadata or {}).get(resources.META_CLUSTER) == name}.values()
@@ -387,7 +399,7 @@ class Reads(Tags):
     def building(self) -> frozenset[str]:
         """Return the ids of the project's VMs that are still being built: the cheapest question that shows progress."""
         with self.asking("listing servers that are being built"):
-            found = self.connection.compute.servers(details=False, status="BUILD", limit=_PAGE)
+            found = self.connection.compute.servers(details=False, status="BUILD")
             return frozenset(server.id for server in found)
 
     @retry_transient

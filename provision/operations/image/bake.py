@@ -8,13 +8,11 @@ import uuid
 from typing import TYPE_CHECKING
 
 from provision.adapters.docker import image_builder
-from provision.adapters.docker.engine import Engine
 from provision.adapters.host.files import ensure_private, exclusive_lock
 from provision.base import paths
 from provision.model.image.recipe import ImagePaths, ListedImage, Recipe, image_paths, make_recipe, read_software
 from provision.model.localcloud.image_families import image_name
 from provision.model.localcloud.settings import LABEL
-from provision.operations.localcloud.shared.images import ensure_images
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,6 +111,10 @@ def images_on_cloud(name: str) -> list[ListedImage]:
 
 
 def _bake(inputs: Mapping[str, bytes], recipe: Recipe, files: ImagePaths, cache: Path, progress: Progress) -> None:
+    # Here, since `plan` and `up` import this module to look for an image: the Docker SDK takes 0.2 s.
+    from provision.adapters.docker.engine import Engine
+    from provision.operations.localcloud.shared.images import ensure_images
+
     began = time.monotonic()
     image_builder.tidy(cache)
     tags = ensure_images(Engine(), progress, {"bake"})

@@ -97,6 +97,10 @@ class Answers(BaseHTTPRequestHandler):
             links = [{"rel": "self", "href": f"{cloud.url}/compute/v2.1/"}]
             version = {"id": "v2.1", "status": "CURRENT", "version": "2.96", "min_version": "2.1", "links": links}
             self.answer({"version": version})
+        elif url.path.rstrip("/") in ("/network", "/image"):
+            number = "v2.0"
+            links = [{"rel": "self", "href": f"{cloud.url}{url.path.rstrip('/')}/{number}/"}]
+            self.answer({"versions": [{"id": number, "status": "CURRENT", "links": links}]})
         elif self.headers.get("X-Auth-Token") != f"token-{cloud.valid}":
             self.answer({"error": {"code": 401, "message": "expired"}}, 401)
         else:
