@@ -60,13 +60,15 @@ def known(folder: Path) -> dict[str, HostKeys]:
 
 
 def known_master(folder: Path, name: str) -> tuple[Node, str] | None:
-    """Return the master `name` as `write_config` last wrote it, and its floating IP; None if it did not."""
+    """Return the master `name` as `write_config` last wrote it, and its floating IP; None if it did not know both."""
     keys = known(folder).get(name)
     if keys is None:
         return None
-    line = next(line for line in (folder / KNOWN_HOSTS).read_text().splitlines() if line.startswith(f"{name},"))
-    _, address, floating = line.split()[0].split(",")
-    return Node(name, "master", address, keys.id, host_keys=keys.keys), floating
+    lines = (folder / KNOWN_HOSTS).read_text().splitlines()
+    names = next((line.split()[0].split(",") for line in lines if line.startswith(f"{name},")), [])
+    if len(names) != 3 or not names[2]:
+        return None
+    return Node(name, "master", names[1], keys.id, host_keys=keys.keys), names[2]
 
 
 def config_texts(folder: Path) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ def start(question: Callable[[], _Answer]) -> Future[_Answer]:
     def ask() -> None:
         try:
             answer.set_result(question())
-        except BaseException as error:  # noqa: BLE001 - whoever wants the answer gets it
+        except BaseException as error:
             answer.set_exception(error)
 
     # Not of a pool: the end of the program would wait for a pool's threads.

@@ -14,7 +14,6 @@ from provision.adapters.openstack.session import BusyError, TransientError, repe
 from provision.adapters.openstack.writes import Writes
 from provision.base.constants import LOCAL_CLOUD
 from provision.base.errors import ProvisionError
-from provision.base.threads import together
 
 if TYPE_CHECKING:
     from openstack.connection import Connection
@@ -86,8 +85,9 @@ def connect(name: str, source: str = "") -> Cloud:
 
 
 def _discover(connection: Connection) -> None:
-    """Ask the services for their versions, all at once; the SDK would do so for each at its first question."""
-    together(lambda: connection.compute, lambda: connection.network, lambda: connection.image)
+    """Ask for the versions of the services that every command needs, before its threads would each ask anew."""
+    connection.compute.get_endpoint_data()
+    connection.network.get_endpoint_data()
 
 
 def is_loopback(url: str) -> bool:

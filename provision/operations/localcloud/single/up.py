@@ -27,6 +27,7 @@ from provision.operations.localcloud.shared.installation import (
 from provision.operations.localcloud.shared.watch import Watch
 from provision.operations.localcloud.single import members
 from provision.operations.localcloud.single.scale import replica_set
+from provision.operations.localcloud.single.settled import is_settled, record
 from provision.operations.localcloud.single.upgrade import replace_outdated
 
 if TYPE_CHECKING:
@@ -42,11 +43,13 @@ _LAST_STEPS: Final[Mapping[str, tuple[str, list[str]]]] = {
 
 
 def up(progress: Progress, *, ha: bool | None = None) -> None:
-    """Make the local cloud run and answer; a second call finds nothing to do and changes nothing.
+    """Make the local cloud run and answer; a second call finds nothing to do (settled.py) and changes nothing.
 
     Outdated services are replaced one replica at a time (single/upgrade.py::replace_outdated): their APIs go on
     answering. `ha` is whether the clustered services have three members from now on; None: as before.
     """
+    if is_settled(progress, ha=ha):
+        return
     clouds_yaml.require_own_entry(config.own_file(), LOCAL_CLOUD, PROJECT)
     preflight.require(progress)
     engine = Engine()
@@ -60,10 +63,11 @@ def up(progress: Progress, *, ha: bool | None = None) -> None:
             installation = ensure_files(tags)
         _start(engine, installation, progress)
         drop_unused(engine, installation)
-    entry = login.user_entry(installation.settings, installation.passwords["provision"])
-    file = config.own_file()
-    if clouds_yaml.ensure_entry(file, LOCAL_CLOUD, entry):
-        progress.note(f"wrote the entry `{LOCAL_CLOUD}` into {file}")
+        entry = login.user_entry(installation.settings, installation.passwords["provision"])
+        file = config.own_file()
+        if clouds_yaml.ensure_entry(file, LOCAL_CLOUD, entry):
+            progress.note(f"wrote the entry `{LOCAL_CLOUD}` into {file}")
+        record(installation, tags)
 
 
 def _start(engine: Engine, installation: Installation, progress: Progress) -> None:

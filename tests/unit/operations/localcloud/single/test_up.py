@@ -51,6 +51,7 @@ def machine(monkeypatch, tmp_path):
     machine = Machine()
     machine.ensure_bridge = lambda bridge: None
     machine.admin = FakeAdmin(machine)
+    machine.settled = False
     machine.installation = SimpleNamespace(
         settings=Settings(),
         passwords={"admin": "a", "provision": "p"},
@@ -68,6 +69,8 @@ def machine(monkeypatch, tmp_path):
         "Admin": lambda login: machine.admin,
         "ensure_images": lambda *_: {},
         "ensure_files": lambda tags: machine.installation,
+        "is_settled": lambda progress, ha: machine.settled,
+        "record": lambda installation, tags: machine.log.append("record"),
         "replica_set": lambda control, *_: ReplicaSet(control, machine, machine, machine, machine),
     }.items():
         monkeypatch.setattr(up, name, value)
@@ -125,6 +128,22 @@ def test_a_second_call_changes_nothing(machine):
     before = list(machine.lines)
     up.up(machine)
     assert not [line for line in machine.lines[len(before) :] if "wrote the entry" in line]
+
+
+def test_nothing_is_worked_out_where_one_look_tells_that_all_is_as_it_was_left(machine):
+    machine.settled = True
+    up.up(machine)
+    assert machine.log == []
+
+
+def test_what_is_left_is_noted_at_the_end_alone(machine):
+    up.up(machine)
+    assert machine.log[-1] == "record"
+    machine.admin.silent = {Settings().ports.keystone}
+    machine.log.clear()
+    with pytest.raises(ProvisionError):
+        up.up(machine)
+    assert "record" not in machine.log
 
 
 def test_what_runs_and_is_out_of_date_is_replaced_while_it_serves(machine):
