@@ -56,6 +56,8 @@ _PLUGINS: Final = ("/usr/libexec/docker", "/usr/lib/docker", "/usr/local/libexec
 
 def is_settled(progress: Progress, *, ha: bool | None = None) -> bool:
     """Whether `cloud up` with this choice would find nothing to do; it is left to `cloud up` to say what is wrong."""
+    if not _record().exists():
+        return False
     with exclusive_lock(progress):
         settings, kept = load_settings(), _read()
         if ha not in (None, settings.ha) or kept.get("inputs") != inputs_digest():
