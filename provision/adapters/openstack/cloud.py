@@ -64,8 +64,7 @@ def connect(name: str, source: str = "") -> Cloud:
                 together(lambda: session.get(url, authenticated=False), lambda: _discover(cloud.connection))
         except ProvisionError:
             # Whatever it is, a new login either mends it or says it.
-            cloud.token.forget()
-            cloud.connection.session.auth.invalidate()
+            cloud.token.discard()
             cloud = _cloud(name, region, file)
         else:
             return cloud

@@ -30,10 +30,10 @@ LEAST_LIFE: Final = 180
 class KeptToken:
     """The token of one login, in memory (in `auth`) and in its file."""
 
-    def __init__(self, auth: BaseAuthPlugin) -> None:
+    def __init__(self, auth: BaseAuthPlugin | None) -> None:
         """`auth` is keystoneauth's plugin; of one that cannot say what its login is made from, nothing is kept."""
         self._auth: Any = auth
-        identity = auth.get_cache_id() if hasattr(auth, "auth_ref") else None
+        identity = auth.get_cache_id() if auth and hasattr(auth, "auth_ref") else None
         kind = f"{type(auth).__module__}.{type(auth).__qualname__}"
         name = hashlib.sha256(f"{kind} {identity}".encode()).hexdigest()
         self._file = _folder() / f"{name}.json" if identity else None
@@ -53,8 +53,7 @@ class KeptToken:
             return False
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             pass  # not ours, or not what was written: as if there were none
-        self.forget()
-        self._auth.invalidate()
+        self.discard()
         return False
 
     def keep(self) -> None:
@@ -73,6 +72,11 @@ class KeptToken:
         if self._file:
             with suppress(OSError):
                 self._file.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Forget the token, in memory too: the next question logs in."""
+        self.forget()
+        self._auth.invalidate()
 
 
 def _folder() -> Path:

@@ -111,8 +111,8 @@ def inputs_digest() -> str:
         # A variable of the environment goes before the same one in a file of Compose.
         if name in values or name.startswith(("COMPOSE_", "DOCKER_")):
             add(name, value)
-    for folder in (os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker", *_PLUGINS):
-        plugin = Path(folder) / "cli-plugins" / "docker-compose"
+    for place in (os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker", *_PLUGINS):
+        plugin = Path(place) / "cli-plugins" / "docker-compose"
         if plugin.exists():
             status = plugin.stat()
             add(plugin, status.st_size, status.st_mtime_ns)
