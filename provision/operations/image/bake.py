@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 import time
 import uuid
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from provision.adapters.docker import image_builder
 from provision.adapters.host.files import ensure_private, exclusive_lock
 from provision.base import paths
+from provision.base.threads import start
 from provision.model.image.recipe import ImagePaths, ListedImage, Recipe, image_paths, make_recipe, read_software
 from provision.model.localcloud.image_families import image_name
 from provision.model.localcloud.settings import LABEL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from concurrent.futures import Future
     from pathlib import Path
 
     from provision.adapters.openstack.cloud import Cloud
@@ -40,6 +43,28 @@ def bake(progress: Progress) -> Path:
         if not files.image.exists():  # the other bake may have made this very image
             _bake(inputs, recipe, files, cache, progress)
     return files.image
+
+
+@contextmanager
+def begun_beside(progress: Progress) -> Iterator[Callable[[], None]]:
+    """Let a bake go on beside the body, which calls what it is given to begin it; at the end, wait until it is done.
+
+    When the body fails, the bake is ended. Raises what `bake` raises.
+    """
+    begun: list[Future[Path]] = []
+
+    def begin() -> None:
+        begun.append(start(lambda: bake(progress)))
+
+    try:
+        yield begin
+        with progress.phase("Bake the golden image"):
+            for result in begun:
+                result.result()
+    except BaseException:
+        if begun:
+            image_builder.stop()
+        raise
 
 
 def ensure_image(cloud: Cloud, progress: Progress) -> str:

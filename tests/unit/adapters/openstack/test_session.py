@@ -143,3 +143,9 @@ def test_a_token_is_kept_while_the_cloud_takes_it(error, said):
     except ProvisionError:
         pass
     assert token.said == said
+
+
+def test_a_ports_ipv4_address_whatever_comes_first():
+    six, four = {"ip_address": "fd00::5"}, {"ip_address": "10.20.0.5"}
+    assert session.first_ipv4([six, four]) == session.first_ipv4([four, six]) == "10.20.0.5"
+    assert not session.first_ipv4([six])

@@ -103,6 +103,14 @@ def test_workers_are_told_nothing_of_their_own() -> None:
     )
 
 
+@pytest.mark.parametrize("role", render.ROLES)
+def test_the_key_of_a_key_pair_may_log_in_beside_the_operators(role: str) -> None:
+    spec = dataclasses.replace(DEFAULT, key_pair="laptop", public_key="ssh-rsa AAAATHEIRS")
+    text = render.documents(spec, SIZING, ADDRESSES, SECRETS)[f"{role}/user-data.yaml"]
+    operator = yaml.safe_load(text)["users"][0]
+    assert operator["ssh_authorized_keys"] == ["ssh-ed25519 AAAA operator", "ssh-rsa AAAATHEIRS provision-key-pair"]
+
+
 def test_workers_get_no_secret_of_the_hub() -> None:
     text = documents("full")["worker/user-data.yaml"]
     assert "PRIVATE KEY" not in text

@@ -20,6 +20,7 @@ from provision.operations.localcloud.single import settled
 from provision.operations.localcloud.single.settled import inputs_digest, is_settled, record
 
 TAGS = {family.name: "1" for family in settled.families(Settings().families)}
+MONITORED_TAGS = TAGS | {"monitoring": "1"}
 
 
 class Cloud:
@@ -169,6 +170,37 @@ DRIFT = {
 @pytest.mark.parametrize("what", DRIFT)
 def test_drift_is_seen(cloud, what):
     DRIFT[what](cloud)
+    assert not settled_now()
+
+
+def with_monitoring(cloud):
+    settings = Settings(monitoring=True)
+    installation.save_settings(settings)
+    store = ServiceState("monitoring", "provision-monitoring-1", "running", id="cc")
+    image = settled.image_name("monitoring", MONITORED_TAGS)
+    cloud.outline = replace(
+        cloud.outline, containers=(*cloud.outline.containers, store), images=cloud.outline.images | {image}
+    )
+    record(SimpleNamespace(settings=settings, inputs=dict(cloud.migrated)), MONITORED_TAGS)
+    return store, image
+
+
+def test_monitoring_belongs_to_what_is_looked_at_where_it_is_on(cloud):
+    store, image = with_monitoring(cloud)
+    whole = cloud.outline
+    assert settled_now()
+    others = tuple(each for each in whole.containers if each != store)
+    for drift in (
+        {"containers": others},
+        {"containers": (*others, replace(store, state="exited"))},
+        {"images": whole.images - {image}},
+    ):
+        cloud.outline = replace(whole, **drift)
+        assert not settled_now()
+
+
+def test_monitoring_that_was_turned_on_is_something_to_do(cloud):
+    installation.save_settings(Settings(monitoring=True))
     assert not settled_now()
 
 
