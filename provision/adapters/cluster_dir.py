@@ -29,7 +29,7 @@ from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import CloudProject, Secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from provision.base.model import Addresses, ClusterSpec, Login
@@ -49,14 +49,17 @@ class ClusterDir:
         self.folder: Path = folder or paths.cluster_dir(name)
 
     @classmethod
-    def at(cls, name: str, place: CloudProject, key: str) -> ClusterDir:
-        """Return the folder, which need not exist, of the cluster in a project that holds the public key `key`."""
+    def at(cls, name: str, place: CloudProject, key: Callable[[], str]) -> ClusterDir:
+        """Return the folder, which need not exist, of the cluster in a project that holds the public key `key()`.
+
+        The key is asked for only where no folder says whose it is.
+        """
         first = cls(name)
         others = [cls(name, folder) for folder in sorted(first.folder.parent.glob(f"{name}@*"))]
         for made in (first, *others):
             if (kept := made.place()) and kept.same(place):
                 return made
-        if first.unclaimed or (first.place() is None and first.public_key() == key):
+        if first.unclaimed or (first.place() is None and first.public_key() == key()):
             return first
         cloud = quote(place.cloud, safe="")
         names = itertools.chain([f"{name}@{cloud}"], (f"{name}@{cloud}-{number}" for number in itertools.count(2)))

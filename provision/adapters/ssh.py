@@ -18,12 +18,11 @@ from provision.adapters.host.process import Result
 from provision.base import paths
 from provision.base.constants import OPERATOR
 from provision.base.errors import ProvisionError
+from provision.base.model import Node
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-    from provision.base.model import Node
 
 CONFIG: Final = "ssh_config"
 KNOWN_HOSTS: Final = "known_hosts"
@@ -58,6 +57,23 @@ def known(folder: Path) -> dict[str, HostKeys]:
         keys = (*before.keys, f"{kind} {data}") if before else (f"{kind} {data}",)
         found[name] = HostKeys(comment[0] if comment else "", keys)
     return found
+
+
+def known_master(folder: Path, name: str) -> tuple[Node, str] | None:
+    """Return the master `name` as `write_config` last wrote it, and its floating IP; None if it did not know both."""
+    keys = known(folder).get(name)
+    if keys is None:
+        return None
+    lines = (folder / KNOWN_HOSTS).read_text().splitlines()
+    names = next((line.split()[0].split(",") for line in lines if line.startswith(f"{name},")), [])
+    if len(names) != 3 or not names[2]:
+        return None
+    return Node(name, "master", names[1], keys.id, host_keys=keys.keys), names[2]
+
+
+def config_texts(folder: Path) -> tuple[str, ...]:
+    """Return all that decides where a connection to a node of a cluster ends: its ssh_config and known_hosts."""
+    return tuple(file.read_text() if (file := folder / name).exists() else "" for name in (CONFIG, KNOWN_HOSTS))
 
 
 def write_config(folder: Path, nodes: Sequence[Node], floating: str) -> Path:

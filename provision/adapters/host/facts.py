@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 _OURS = f"label={LOCALCLOUD_LABEL}"
 
 
-def read(ports: Iterable[int]) -> HostFacts:
-    """Read the facts that the preflight judges, within a second; `ports` are those that should be free."""
-    docker, problem = _docker()
-    running = bool(docker) and bool(_listed("ps", "--format", "{{.ID}}"))
+def read(ports: Iterable[int], engine: str = "") -> HostFacts:
+    """Read the facts that the preflight judges, within a second; `ports` are those that should be free.
+
+    `engine`: the version of one that runs the local cloud; then it has Compose, and the ports and networks are its own.
+    """
+    docker, problem = (engine, "") if engine else _docker()
+    running = bool(engine) or (bool(docker) and bool(_listed("ps", "--format", "{{.ID}}")))
     disk = _docker_root()
     return HostFacts(
         system=_system(),
@@ -34,7 +37,7 @@ def read(ports: Iterable[int]) -> HostFacts:
         disk_path=str(disk),
         docker=docker,
         docker_problem=problem,
-        compose=_compose(),
+        compose="v2" if engine else _compose(),
         apt=shutil.which("apt-get") is not None,
         can_be_root=os.geteuid() == 0 or shutil.which("sudo") is not None,
         capabilities=capabilities(),
@@ -42,8 +45,8 @@ def read(ports: Iterable[int]) -> HostFacts:
         kvm_device=Path("/dev/kvm").exists(),
         tun_device=Path("/dev/net/tun").exists(),
         openvswitch_module=_module("openvswitch"),
-        ports_taken=tuple(port for port in ports if _taken(port)),
-        networks=_networks(docker is not None),
+        ports_taken=() if engine else tuple(port for port in ports if _taken(port)),
+        networks={} if engine else _networks(docker is not None),
         stack_running=running,
     )
 

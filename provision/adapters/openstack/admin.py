@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import requests
 
+from provision.adapters.openstack.kept_token import KeptToken
 from provision.adapters.openstack.session import use_no_proxy
 from provision.base.errors import ProvisionError
+from provision.base.threads import together
 from provision.model.localcloud.doctor.observed import Clock, Endpoint, Worker, read_time
 from provision.model.localcloud.replicas import names
 
@@ -50,6 +52,21 @@ class Admin:
     def renew(self) -> None:
         """Log in again at the next question: a token carries the service catalogue of its time."""
         self.__dict__.pop("connection", None)
+
+    @contextmanager
+    def kept_login(self) -> Iterator[None]:
+        """Answer what is asked in here with the token of an earlier login, and keep this one's for a later command."""
+        connection = self.connection
+        token = KeptToken(connection.session.auth)
+        token.load()
+        try:
+            # Their versions, all at once; the SDK would ask each service at the first question to it.
+            together(lambda: connection.identity, lambda: connection.compute, lambda: connection.network)
+            yield
+        except BaseException:
+            token.forget()
+            raise
+        token.keep()
 
     # --- what the cloud reports ---
 

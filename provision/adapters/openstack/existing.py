@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
+from provision.adapters.openstack.ahead import askable
 from provision.adapters.openstack.session import retry_transient
 from provision.adapters.openstack.tags import Tags
 from provision.base.errors import UsageError
@@ -38,6 +39,7 @@ class ExistingNetwork:
 class Existing(Tags):
     """Questions for what is there."""
 
+    @askable
     @retry_transient
     def network(self, name: str) -> ExistingNetwork | None:
         """Find a network that this project may use. Raises UsageError when the name fits several."""
@@ -59,6 +61,7 @@ class Existing(Tags):
         with self.asking("listing networks"):
             return tuple(sorted({str(found.name) for found in self.connection.network.networks()}))
 
+    @askable
     @retry_transient
     def router(self, name: str) -> str | None:
         """Return the id of a router. Raises UsageError when the name fits several."""
@@ -66,6 +69,7 @@ class Existing(Tags):
             found = _one("network.router", "routers", name, self.connection.network.routers)
         return str(found.id) if found else None
 
+    @askable
     @retry_transient
     def floating(self, address: str) -> resources.Floating | None:
         """Find a floating IP of this project by its address."""
@@ -75,6 +79,7 @@ class Existing(Tags):
             return None
         return resources.Floating(str(found[0].id), address=address, port=found[0].port_id or "", marked=False)
 
+    @askable
     @retry_transient
     def security_groups(self) -> tuple[resources.Owned, ...]:
         """List the security groups that this project may use: its own, and those that others share with it."""
@@ -84,6 +89,7 @@ class Existing(Tags):
         mine = [each for each in groups if self._ours(each) or each.is_shared]
         return tuple(resources.Owned(str(each.id), str(each.name)) for each in mine)
 
+    @askable
     @retry_transient
     def server_groups(self) -> tuple[resources.ServerGroup, ...]:
         """List the server groups of this project."""
@@ -96,6 +102,7 @@ class Existing(Tags):
                 policy = each.policy or next(iter(each.policies or ()), "")
                 yield resources.ServerGroup(str(each.id), str(each.name), policy, frozenset(each.member_ids or ()))
 
+    @askable
     @retry_transient
     def key_pairs(self) -> dict[str, str]:
         """Return the public keys of this user's key pairs, by their names."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from provision.adapters.openstack.ahead import askable
 from provision.adapters.openstack.session import repeat
 from provision.base.errors import ProvisionError
 from provision.model.image.recipe import GLANCE_PROPERTIES, HASH_PROPERTY, IMAGE_NAME, UPLOADER_PROPERTY
@@ -28,6 +29,7 @@ class CloudImage:
     """The machine that has uploaded it (UPLOADER_PROPERTY)."""
 
 
+@askable
 def golden_images(cloud: Session) -> list[CloudImage]:
     """List this project's golden images, the newest first; raises ProvisionError when the service does not answer."""
     connection = cloud.connection

@@ -7,30 +7,30 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from provision.adapters.openstack.ahead import askable
 from provision.adapters.openstack.existing import Existing
 from provision.adapters.openstack.session import first_ipv4, retry_transient
 from provision.base.errors import UsageError
 from provision.base.model import CloudProject, Flavor
+from provision.base.threads import together
 from provision.model.cluster import resources
 from provision.model.cluster.quota import GROUP_MEMBERS
 from provision.model.cluster.resources import NODES, ObservedCluster, Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from openstack.connection import Connection
 
+    from provision.adapters.openstack.kept_token import KeptToken
     from provision.base.model import Role
     from provision.model.cluster.resources import Kind
-
-
-_PAGE: Final = 1000
-"""Servers in one answer; Nova's own limit may be lower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,10 @@ class Image:
 class Reads(Existing):
     """Questions to the cloud."""
 
-    def __init__(self, name: str, connection: Connection, file: Path | None = None) -> None:
-        super().__init__(name, connection, file)
+    def __init__(
+        self, name: str, connection: Connection, file: Path | None = None, token: KeptToken | None = None
+    ) -> None:
+        super().__init__(name, connection, file, token)
         self._flavors: dict[str, Flavor] = {}
 
     # --- what the cloud offers ---
@@ -65,6 +67,7 @@ class Reads(Existing):
         self.flavors()
         return next(key for key, flavor in self._flavors.items() if flavor.name == name)
 
+    @askable
     @retry_transient
     def flavors(self) -> Mapping[str, Flavor]:
         """Return the flavors by name."""
@@ -76,6 +79,7 @@ class Reads(Existing):
                 }
         return {flavor.name: flavor for flavor in self._flavors.values()}
 
+    @askable
     @retry_transient
     def image(self, name: str) -> Image | None:
         """Find an image by id or name; None when there is none. Raises UsageError when the name fits several."""
@@ -95,6 +99,7 @@ class Reads(Existing):
         item = found[0]
         return Image(str(item.id), int(item.min_disk or 0), int(item.virtual_size or item.size or 0))
 
+    @askable
     @retry_transient
     def external(self, name: str) -> External | None:
         """Find an external network by name or id. Raises UsageError when the name fits several."""
@@ -121,6 +126,7 @@ class Reads(Existing):
         with self.asking("listing external networks"):
             return tuple(str(found.name) for found in self.connection.network.networks(is_router_external=True))
 
+    @askable
     @retry_transient
     def zones(self) -> frozenset[str]:
         """Name the availability zones that servers can be put in."""
@@ -189,6 +195,7 @@ class Reads(Existing):
 
     # --- what the cloud holds ---
 
+    @askable
     @retry_transient
     def observe(self, name: str) -> ObservedCluster:
         """Find everything that belongs to the cluster `name`, in a constant number of requests."""
@@ -198,20 +205,25 @@ class Reads(Existing):
         query = {"description": mark, "project_id": self.connection.current_project_id}
 
         def base(kind: str, item: Any) -> dict[str, Any]:  # noqa: ANN401
-            tagged = tags <= set(item.tags or []) or kind not in self.kinds_with_tags()
+            # What is not marked gets no tags either: a network's port for DHCP, for example.
+            tagged = tags <= set(item.tags or []) or item.description != mark or kind not in self.kinds_with_tags()
             return {"id": item.id, "name": item.name or "", "tagged": tagged}
 
         def ours(items: Iterable[Any]) -> list[Any]:
             return [item for item in items if item.description == mark and self._ours(item)]
 
+        def listed(kind: Callable[..., Iterable[Any]]) -> list[Any]:
+            return ours(kind(**query))
+
         with self.asking("looking at what is there"):
-            networks = ours(network.networks(**query))
-            subnets = ours(network.subnets(**query))
-            routers = ours(network.routers(**query))
-            groups = ours(network.security_groups(**query))
-            floatings = ours(network.ips(**query))
+            kinds = (network.networks, network.subnets, network.routers, network.security_groups, network.ips)
+            networks, subnets, routers, groups, floatings, servers, server_groups, key = together(
+                *(partial(listed, kind) for kind in kinds),
+                partial(self._servers, name),
+                lambda: [*self._server_groups()],
+                partial(self._key, name),
+            )
             ports = [port for network_ in networks for port in network.ports(network_id=network_.id)]
-            servers = self._servers(name)
             worker = resources.worker_mark(name)
             if not networks:
                 # On a network that was there before: its other ports are none of ours.
@@ -228,8 +240,6 @@ class Reads(Existing):
             marked = [port.id for port in ours(ports)]
             # One that was there before the cluster has no mark.
             others = [] if floatings else [each for port in marked for each in network.ips(port_id=port)]
-            server_groups = [*self._server_groups()]
-            key = self._key(name)
             return ObservedCluster(
                 networks=tuple(resources.Network(**base("network", item)) for item in networks),
                 subnets=tuple(
@@ -296,8 +306,9 @@ class Reads(Existing):
             return frozenset(item.id for item in found if item.description == mark and self._ours(item))
 
     def _servers(self, name: str) -> tuple[resources.Server, ...]:
-        # All of the project's: people rename servers, and Nova has no filter for metadata. The SDK follows the pages.
-        found = filter(self._ours, self.connection.compute.servers(details=True, limit=_PAGE))
+        # All of the project's: people rename servers, and Nova has no filter for metadata. The SDK follows the links to
+        # further pages; with a limit of ours it would ask for one more behind the last.
+        found = filter(self._ours, self.connection.compute.servers(details=True))
         # Nova lists servers of one second in an order that changes while it starts them: what was on the page before
         # can come once more, and is newer then.
         mine = {item.id: item for item in found if (item.metadata or {}).get(resources.META_CLUSTER) == name}.values()
@@ -353,7 +364,7 @@ class Reads(Existing):
     def building(self) -> frozenset[str]:
         """Return the ids of the project's VMs that are still being built: the cheapest question that shows progress."""
         with self.asking("listing servers that are being built"):
-            found = self.connection.compute.servers(details=False, status="BUILD", limit=_PAGE)
+            found = self.connection.compute.servers(details=False, status="BUILD")
             return frozenset(server.id for server in found)
 
     @retry_transient

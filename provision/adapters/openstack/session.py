@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
+from provision.adapters.openstack.ahead import Asker
 from provision.base import paths
 from provision.base.constants import LOCAL_CLOUD
 from provision.base.errors import ProvisionError
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from openstack.connection import Connection
+
+    from provision.adapters.openstack.kept_token import KeptToken
 
 UP_HINT: Final = "Is the local cloud running? `provision cloud status` tells, `provision cloud up` starts it."
 AGAIN_HINT: Final = "Run the same command again: it goes on where it stopped."
@@ -46,13 +49,17 @@ class BusyError(ProvisionError):
     """The cloud refused because the resource is still in use: worth trying again."""
 
 
-class Session:
+class Session(Asker):
     """One project of one cloud; `file` is the clouds.yaml that its login comes from."""
 
-    def __init__(self, name: str, connection: Connection, file: Path | None = None) -> None:
+    def __init__(
+        self, name: str, connection: Connection, file: Path | None = None, token: KeptToken | None = None
+    ) -> None:
+        super().__init__()
         self.name = name
         self.connection = connection
         self.file = file
+        self.token = token
 
     @contextmanager
     def asking(self, what: str) -> Iterator[None]:
@@ -62,8 +69,14 @@ class Session:
 
         try:
             yield
+            if self.token:
+                # keystoneauth has replaced one that the cloud has refused, or whose time was over.
+                self.token.keep()
         except (sdk.SDKException, keystone.ClientException, OSError) as error:
             # OSError: requests' own errors, as for an answer that ends early, and files of certificates that are gone.
+            if self.token and (isinstance(error, keystone.ClientException) or _status(error) in (401, 403)):
+                # Refused, or its catalogue no longer says where the services are.
+                self.token.forget()
             raise self._own_error(what, error) from error
 
     def _own_error(self, what: str, error: Exception) -> ProvisionError:  # noqa: PLR0911 - one for each kind of failure

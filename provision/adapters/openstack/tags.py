@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from openstack.connection import Connection
 
+    from provision.adapters.openstack.kept_token import KeptToken
+
 _EXTENSIONS: Final = {
     "standard-attr-tag": ("network", "subnet", "router", "security group", "port", "floating IP"),
     "tag-ext": ("subnet", "router", "port"),
@@ -22,8 +24,10 @@ _EXTENSIONS: Final = {
 class Tags(Session):
     """A project whose Neutron may lack tags. Our marks are descriptions: tags are for people to search with."""
 
-    def __init__(self, name: str, connection: Connection, file: Path | None = None) -> None:
-        super().__init__(name, connection, file)
+    def __init__(
+        self, name: str, connection: Connection, file: Path | None = None, token: KeptToken | None = None
+    ) -> None:
+        super().__init__(name, connection, file, token)
         self._tagged_kinds: frozenset[str] | None = None
 
     def kinds_with_tags(self) -> frozenset[str]:

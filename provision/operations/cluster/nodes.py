@@ -11,15 +11,24 @@ from provision.adapters.spark import ask_master
 from provision.base import paths
 from provision.base.errors import ProvisionError
 from provision.base.model import Addresses, Node
+from provision.base.threads import start
 from provision.model.cluster import console
 from provision.model.cluster.inventory import inventory
 from provision.model.cluster.plan import made_from_another
 from provision.model.cluster.render import ROLES, public_context
-from provision.operations.cluster.resolve import ResolvedSpec, find_cluster_dir, made_from_another_error, resolve
+from provision.model.cluster.resources import master_name
+from provision.operations.cluster.resolve import (
+    ResolvedSpec,
+    ask_ahead,
+    find_cluster_dir,
+    made_from_another_error,
+    resolve,
+)
 from provision.operations.packages.resolution import kept_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     from provision.adapters.cluster_dir import ClusterDir
@@ -125,9 +134,37 @@ def write_ssh_config(cluster_dir: ClusterDir, nodes: Iterable[Node], floating: s
     return nodes, ssh.write_config(cluster_dir.folder, nodes, floating)
 
 
-def ask_spark(cluster_dir: ClusterDir, nodes: Iterable[Node], floating: str) -> SparkMaster | None:
-    """Ask the Spark master for its state; None while it does not answer, or the host key of its node is not known."""
+@dataclass(frozen=True, slots=True)
+class EarlySpark:
+    """A question to the Spark master where it was last, before the cloud has said whether it still is there."""
+
+    floating: str
+    """The floating IP, and with it the Hub's."""
+    config: tuple[str, ...]
+    """What decided where the question went (adapters/ssh.py::config_texts)."""
+    answer: Future[SparkMaster | None]
+
+
+def ask_spark_early(cluster_dir: ClusterDir) -> EarlySpark | None:
+    """Ask the Spark master as an earlier command left the ssh_config; None where there was none."""
+    folder = cluster_dir.folder
+    master = ssh.known_master(folder, master_name(cluster_dir.name)) if cluster_dir.private_key.exists() else None
+    if master is None:
+        return None
+    node, floating = master
+    return EarlySpark(floating, ssh.config_texts(folder), start(lambda: ask_master(folder / ssh.CONFIG, node)))
+
+
+def ask_spark(
+    cluster_dir: ClusterDir, nodes: Iterable[Node], floating: str, early: EarlySpark | None = None
+) -> SparkMaster | None:
+    """Ask the Spark master for its state; None while it does not answer, or the host key of its node is not known.
+
+    An `early` answer counts where the question has gone to these very nodes.
+    """
     nodes, ssh_config = write_ssh_config(cluster_dir, nodes, floating)
+    if early and early.config == ssh.config_texts(cluster_dir.folder):
+        return early.answer.result()
     master = next((node for node in nodes if node.role == "master" and node.host_keys), None)
     return ask_master(ssh_config, master) if master else None
 
@@ -144,6 +181,7 @@ def find_live_cluster(spec: ClusterSpec, source: str, cloud: Cloud | None = None
     Raises ProvisionError when there is no cluster, or this machine has no key for it.
     """
     cloud = cloud or connect(spec.cloud, source)
+    ask_ahead(cloud, spec)
     cluster_dir = find_cluster_dir(cloud, spec.name)
     observed = cloud.observe(spec.name)
     servers = [server for server in observed.nodes if server.address]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from provision.adapters.cluster_dir import ClusterDir
+from provision.adapters.openstack import images
 from provision.adapters.openstack.cloud import connect
 from provision.base.constants import LOCAL_CLOUD
 from provision.base.errors import ProvisionError, UsageError
@@ -16,6 +17,7 @@ from provision.model.localcloud.settings import FLAVORS
 from provision.operations.cluster.resolve import (
     GOLDEN,
     ResolvedSpec,
+    ask_ahead,
     check_ownership,
     check_quota,
     find_cluster_dir,
@@ -24,6 +26,7 @@ from provision.operations.cluster.resolve import (
     used_image,
 )
 from provision.operations.data.carry import waiting_data
+from provision.operations.image import bake
 from provision.operations.packages.resolution import kept_bundle
 
 if TYPE_CHECKING:
@@ -42,6 +45,9 @@ def preview(spec: ClusterSpec, source: str) -> Plan:
         note = f"the local cloud does not answer ({error.message}): `up` starts it first"
         made = make_plan(resolved.desired_state(), ObservedCluster()).with_note(note)
         return _with_packages(made, spec, ClusterDir(spec.name))
+    ask_ahead(cloud, spec)
+    if spec.image == GOLDEN:
+        cloud.ask_ahead(images.golden_images)
     cluster_dir = find_cluster_dir(cloud, spec.name)
     observed = cloud.observe(spec.name)
     check_ownership(cluster_dir, observed, cloud.place())
@@ -57,9 +63,7 @@ def preview(spec: ClusterSpec, source: str) -> Plan:
 def _preview(resolved: ResolvedSpec, cloud: Cloud, observed: ObservedCluster, data: WaitingData) -> Plan:
     if resolved.spec.image != GOLDEN:
         return make_plan(resolved.desired_state(), observed, data)
-    from provision.operations.image.bake import find_image  # it imports the Docker SDK, which takes 0.2 s
-
-    image, used = find_image(cloud) or "", used_image(observed)
+    image, used = bake.find_image(cloud) or "", used_image(observed)
     plan = make_plan(resolved.desired_state(used or image), observed, data)
     if used and image not in ("", used):
         return plan.with_note("a newer golden image is on the cloud: `up --replace` would move the nodes to it")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from provision.adapters import net
 from provision.adapters.cluster_dir import ClusterDir
 from provision.adapters.host.certificates import valid_until
-from provision.adapters.openstack.cloud import External, Image
+from provision.adapters.openstack.cloud import Cloud, External, Image
 from provision.base.errors import UsageError
 from provision.base.model import Addresses
 from provision.clusterfile.loading import DEFAULT_SOURCE
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from ipaddress import IPv4Network
 
-    from provision.adapters.openstack.cloud import Cloud
     from provision.base.model import CloudProject, ClusterSpec, Flavor, Role, Sizing, Spread
     from provision.model.cluster.resources import ObservedCluster
     from provision.model.cluster.steps import Plan
@@ -112,7 +111,32 @@ class ResolvedSpec:
 
 def find_cluster_dir(cloud: Cloud, name: str) -> ClusterDir:
     """Return the cluster's folder on this machine, which need not exist."""
-    return ClusterDir.at(name, cloud.place(), cloud.key(name))
+    return ClusterDir.at(name, cloud.place(), lambda: cloud.key(name))
+
+
+def ask_ahead(cloud: Cloud, spec: ClusterSpec) -> None:
+    """Ask the cloud at the same time what `observe` and `resolve` are going to ask for one after the other."""
+    network = spec.network
+    cloud.ask_ahead(Cloud.observe, spec.name)
+    cloud.ask_ahead(Cloud.flavors)
+    if network.existing:
+        cloud.ask_ahead(Cloud.network, network.existing)
+    if network.router:
+        cloud.ask_ahead(Cloud.router, network.router)
+    if isinstance(network.floating_ip, str):
+        cloud.ask_ahead(Cloud.floating, network.floating_ip)
+    if network.security_groups:
+        cloud.ask_ahead(Cloud.security_groups)
+    if spec.master.server_group or spec.workers.server_group:
+        cloud.ask_ahead(Cloud.server_groups)
+    if spec.key_pair:
+        cloud.ask_ahead(Cloud.key_pairs)
+    if _needs_external(spec):
+        cloud.ask_ahead(Cloud.external, network.external)
+    if spec.image != GOLDEN:
+        cloud.ask_ahead(Cloud.image, spec.image)
+    if spec.master.zone or spec.workers.zone:
+        cloud.ask_ahead(Cloud.zones)
 
 
 def check_ownership(cluster_dir: ClusterDir, observed: ObservedCluster, place: CloudProject) -> None:

@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Any, Final
 from provision.adapters import net
 from provision.adapters.host.certificates import signed_by, valid_until
 from provision.base.constants import SPARK_PAGES
+from provision.base.threads import start
 from provision.model.cluster.render import hub_url
-from provision.operations.cluster.nodes import ask_spark, with_host_keys
+from provision.operations.cluster.nodes import ask_spark, ask_spark_early, with_host_keys
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Future
+
     from provision.adapters.cluster_dir import ClusterDir
     from provision.adapters.openstack.cloud import Cloud
-    from provision.base.model import ClusterSpec
+    from provision.adapters.spark import SparkMaster
+    from provision.base.model import ClusterSpec, Node
 
 NO_KEY: Final = "it is asked over SSH, and this machine has no key for the cluster"
 
@@ -33,14 +38,37 @@ def hub_problem(spec: ClusterSpec, cluster_dir: ClusterDir, address: str, *, exp
     return net.hub_answers(address, spec.hub.port, certificate, authority=own is None, accepts_expired=accepts_expired)
 
 
+class AskedServices:
+    """The Spark master and the Hub of a cluster, asked at the same time, and at once where they were last."""
+
+    def __init__(self, spec: ClusterSpec, cluster_dir: ClusterDir) -> None:
+        """Ask, if an earlier command on this machine has left where they are."""
+        self._spec = spec
+        self._dir = cluster_dir
+        self._spark = ask_spark_early(cluster_dir)
+        self._hub = self._ask_hub(self._spark.floating) if self._spark else None
+
+    def answers(self, nodes: Sequence[Node], address: str) -> tuple[SparkMaster | None, str]:
+        """Return what the Spark master says, and what is wrong with the Hub; `address` is their floating IP."""
+        early = self._spark if self._spark and self._spark.floating == address else None
+        hub = self._hub if early and self._hub else self._ask_hub(address)
+        spark = ask_spark(self._dir, nodes, address, early) if nodes else None
+        return spark, hub.result()
+
+    def _ask_hub(self, address: str) -> Future[str]:
+        return start(lambda: hub_problem(self._spec, self._dir, address))
+
+
 def status(cloud: Cloud, spec: ClusterSpec, cluster_dir: ClusterDir) -> dict[str, Any]:
     """Return the state as `status --json` prints it. `working`: the Hub answers, and every worker is registered."""
+    services = AskedServices(spec, cluster_dir)
     observed = cloud.observe(spec.name)
     address = observed.address
     has_key = cluster_dir.private_key.exists()
     reachable = [server for server in observed.nodes if server.address] if address and has_key else []
-    spark = ask_spark(cluster_dir, with_host_keys(cloud, cluster_dir, reachable), address) if reachable else None
-    problem = hub_problem(spec, cluster_dir, address) if address else "there is no floating IP"
+    spark, problem = None, "there is no floating IP"
+    if address:
+        spark, problem = services.answers(with_host_keys(cloud, cluster_dir, reachable), address)
     ends = next((server.certificate for server in observed.nodes if server.role == "master"), "")
     registered = set(spark.workers) if spark else set()
     nodes = [

@@ -21,6 +21,7 @@ from provision.operations.cluster.nodes import ask_spark, make_live_cluster, wit
 from provision.operations.cluster.resolve import (
     GOLDEN,
     ResolvedSpec,
+    ask_ahead,
     check_ownership,
     check_quota,
     check_user_data,
@@ -29,9 +30,10 @@ from provision.operations.cluster.resolve import (
     used_image,
 )
 from provision.operations.cluster.smoke_test import smoke_test
-from provision.operations.cluster.status import hub_problem
+from provision.operations.cluster.status import AskedServices, hub_problem
 from provision.operations.cluster.wait import TIMEOUT, ReadinessWait, UnbuiltError
 from provision.operations.data.carry import CarriedData
+from provision.operations.image import bake
 from provision.operations.packages.delivery import deliver
 
 if TYPE_CHECKING:
@@ -181,6 +183,7 @@ class Up:
         """Check everything that can be checked before anything is changed; say what it takes of the quotas."""
         takes = ""
         with self.progress.phase("Check the spec against the cloud"):
+            ask_ahead(self.cloud, self.spec)
             observed = self.cloud.observe(self.spec.name)
             check_ownership(self.cluster_dir, observed, self.cloud.place())
             resolved = resolve(self.cloud, self.spec, observed, self.source)
@@ -367,7 +370,7 @@ def helpers_for(
     cloud: Cloud, spec: ClusterSpec, cluster_dir: ClusterDir, progress: Progress, *, timeout: float = TIMEOUT
 ) -> Helpers:
     """Make the helpers of a real run; `timeout` limits the wait for the nodes, in seconds."""
-    from provision.operations.image import bake  # it imports the Docker SDK, which takes 0.2 s
+    services = AskedServices(spec, cluster_dir)
 
     def readiness(address: str) -> ReadinessWait:
         return ReadinessWait(
@@ -385,12 +388,8 @@ def helpers_for(
     def works(observed: ObservedCluster) -> bool:
         address = observed.address
         servers = [server for server in observed.nodes if server.address]
-        spark = ask_spark(cluster_dir, with_host_keys(cloud, cluster_dir, servers), address)
-        return (
-            spark is not None
-            and len(spark.workers) >= spec.workers.count
-            and not hub_problem(spec, cluster_dir, address)
-        )
+        spark, problem = services.answers(with_host_keys(cloud, cluster_dir, servers), address)
+        return spark is not None and len(spark.workers) >= spec.workers.count and not problem
 
     return Helpers(
         ensure_image=lambda: bake.ensure_image(cloud, progress),

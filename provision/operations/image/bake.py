@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
 import uuid
-from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from provision.adapters.docker import image_builder
-from provision.adapters.docker.engine import Engine
 from provision.adapters.host.files import ensure_private, exclusive_lock
 from provision.base import paths
+from provision.base.threads import start
 from provision.model.image.recipe import ImagePaths, ListedImage, Recipe, image_paths, make_recipe, read_software
 from provision.model.localcloud.image_families import image_name
 from provision.model.localcloud.settings import LABEL
-from provision.operations.localcloud.shared.images import ensure_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from concurrent.futures import Future
     from pathlib import Path
 
     from provision.adapters.openstack.cloud import Cloud
@@ -56,17 +54,7 @@ def begun_beside(progress: Progress) -> Iterator[Callable[[], None]]:
     begun: list[Future[Path]] = []
 
     def begin() -> None:
-        result: Future[Path] = Future()
-
-        def run() -> None:
-            try:
-                result.set_result(bake(progress))
-            except BaseException as error:
-                result.set_exception(error)
-
-        # A daemon: after Ctrl-C nobody waits for it.
-        threading.Thread(target=run, name="bake", daemon=True).start()
-        begun.append(result)
+        begun.append(start(lambda: bake(progress)))
 
     try:
         yield begin
@@ -148,6 +136,10 @@ def images_on_cloud(name: str) -> list[ListedImage]:
 
 
 def _bake(inputs: Mapping[str, bytes], recipe: Recipe, files: ImagePaths, cache: Path, progress: Progress) -> None:
+    # Here, since `plan` and `up` import this module to look for an image: the Docker SDK takes 0.2 s.
+    from provision.adapters.docker.engine import Engine
+    from provision.operations.localcloud.shared.images import ensure_images
+
     began = time.monotonic()
     image_builder.tidy(cache)
     tags = ensure_images(Engine(), progress, {"bake"})

@@ -201,26 +201,26 @@ def test_a_folder_of_an_earlier_version_gets_the_missing_secrets(cluster_dir):
 
 def test_each_project_has_its_folder_whatever_the_cloud_is_called(cluster_dir):
     here = CloudProject("company", "https://a.example.org", "1234", "RegionOne")
-    found = ClusterDir.at("analytics", here, "")
+    found = ClusterDir.at("analytics", here, str)
     assert found.folder == cluster_dir.folder
     found.claim(here)
     renamed = replace(here, cloud="firm", auth_url="https://b.example.org", region="")
-    assert ClusterDir.at("analytics", renamed, "").folder == found.folder
+    assert ClusterDir.at("analytics", renamed, str).folder == found.folder
     for other in (replace(here, project="5678"), replace(here, region="RegionTwo")):
-        second = ClusterDir.at("analytics", other, "")
+        second = ClusterDir.at("analytics", other, str)
         assert second.folder.name == "analytics@company"
         with pytest.raises(ProvisionError, match="belongs to cloud 'company'"):
             found.claim(other)
     second.claim(other)
-    assert ClusterDir.at("analytics", replace(here, project="9"), "").folder.name == "analytics@company-2"
-    assert ClusterDir.at("analytics", other, "").folder == second.folder
+    assert ClusterDir.at("analytics", replace(here, project="9"), str).folder.name == "analytics@company-2"
+    assert ClusterDir.at("analytics", other, str).folder == second.folder
 
 
 def test_a_folder_of_an_older_release_belongs_to_the_project_that_has_its_key(cluster_dir):
     key = cluster_dir.ensure_key()
     here = CloudProject("company", "", "1234")
-    assert ClusterDir.at("analytics", here, key).folder == cluster_dir.folder
-    assert ClusterDir.at("analytics", here, "").folder.name == "analytics@company"
+    assert ClusterDir.at("analytics", here, lambda: key).folder == cluster_dir.folder
+    assert ClusterDir.at("analytics", here, str).folder.name == "analytics@company"
 
 
 def test_ids_are_never_given_twice(cluster_dir):

@@ -90,3 +90,16 @@ def test_a_shared_connection_stays_with_its_node_whatever_the_order(tmp_path: Pa
         sockets([*nodes[:2], Node("a-2", "worker", "10.20.0.2", "new", host_keys=("other key",))])["a-2"]
         != there["a-2"]
     )
+
+
+def test_the_master_as_it_was_written_last(folder: Path) -> None:
+    assert ssh.known_master(folder, "a-master") is None
+    assert ssh.config_texts(folder) == ("", "")
+    ssh.write_config(folder, NODES, "192.0.2.7")
+    assert ssh.known_master(folder, "a-master") == (NODES[0], "192.0.2.7")
+    assert ssh.known_master(folder, "b-master") is None
+    before = ssh.config_texts(folder)
+    ssh.write_config(folder, NODES, "192.0.2.8")
+    assert ssh.config_texts(folder) != before
+    ssh.write_config(folder, NODES, "")
+    assert ssh.known_master(folder, "a-master") is None

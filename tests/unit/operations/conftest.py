@@ -111,6 +111,9 @@ class FakeCloud:
         """Remove a server without being asked."""
         self._vanish(server)
 
+    def ask_ahead(self, question, *arguments):
+        """Questions come one by one here: each has a number at which the program can be killed."""
+
     # --- what it offers ---
 
     @request

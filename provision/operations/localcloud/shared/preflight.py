@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from provision.base.progress import Progress
 
 
-def look() -> list[PreflightCheck]:
-    """Check this machine; changes nothing."""
-    return judge(facts.read(LOCALCLOUD_PORTS.published()), LOCALCLOUD_NETWORKS)
+def look(engine: str = "") -> list[PreflightCheck]:
+    """Check this machine; changes nothing. `engine`: its version, where the local cloud is known to run on it."""
+    return judge(facts.read(LOCALCLOUD_PORTS.published(), engine), LOCALCLOUD_NETWORKS)
 
 
-def require(progress: Progress) -> None:
+def require(progress: Progress, engine: str = "") -> None:
     """Raise UsageError when this machine cannot run the local cloud; show the warnings otherwise."""
-    checks = look()
+    checks = look(engine)
     if any(check.level == "fail" for check in checks):
         raise UsageError(
             "this machine cannot run the `local` cloud; nothing was changed",

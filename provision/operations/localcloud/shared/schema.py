@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final, Literal
 from provision.model.localcloud.settings import PROJECT, services_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from provision.adapters.docker.engine import Engine
+    from provision.model.localcloud.settings import Settings
     from provision.operations.localcloud.shared.installation import Installation
 
     Step = Literal["migrate", "expand", "contract"]
@@ -31,12 +32,21 @@ def pending(engine: Engine, installation: Installation, databases: Iterable[str]
 
     `databases` are the containers to ask, by default those of this machine's members.
     """
-    members = (f"{PROJECT}-{service}-1" for service in services_of(installation.settings, _DATABASE))
-    for container in databases or members:
+    return lacking(engine, installation.inputs, databases or databases_of(installation.settings))
+
+
+def databases_of(settings: Settings) -> tuple[str, ...]:
+    """Name the containers of this machine's MariaDB members."""
+    return tuple(f"{PROJECT}-{service}-1" for service in services_of(settings, _DATABASE))
+
+
+def lacking(engine: Engine, inputs: Mapping[str, str], databases: Iterable[str]) -> list[str] | None:
+    """Return the families whose database was migrated with other `inputs`; None if none of `databases` answers."""
+    for container in databases:
         code, text = engine.execute(container, ["mariadb", "-NBe", MIGRATED])
         if not code:
             migrated = dict(line.split("\t", 1) for line in text.splitlines() if "\t" in line)
-            return [family for family, inputs in installation.inputs.items() if migrated.get(family) != inputs]
+            return [family for family, wanted in inputs.items() if migrated.get(family) != wanted]
     return None
 
 

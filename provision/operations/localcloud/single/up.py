@@ -27,6 +27,7 @@ from provision.operations.localcloud.shared.installation import (
 from provision.operations.localcloud.shared.watch import Watch
 from provision.operations.localcloud.single import members, monitoring
 from provision.operations.localcloud.single.scale import replica_set
+from provision.operations.localcloud.single.settled import is_settled, record
 from provision.operations.localcloud.single.upgrade import replace_outdated
 
 if TYPE_CHECKING:
@@ -42,12 +43,15 @@ _LAST_STEPS: Final[Mapping[str, tuple[str, list[str]]]] = {
 
 
 def up(progress: Progress, *, ha: bool | None = None, checked: Callable[[], None] = lambda: None) -> None:
-    """Make the local cloud run and answer; a second call finds nothing to do and changes nothing.
+    """Make the local cloud run and answer; a second call finds nothing to do (settled.py) and changes nothing.
 
     Outdated services are replaced one replica at a time (single/upgrade.py::replace_outdated): their APIs go on
     answering. `ha` is whether the clustered services have three members from now on; None: as before. `checked` is
-    called when nothing can be refused any more, and nothing is made yet.
+    called when nothing can be refused any more, and nothing is made yet; also when there is nothing to do.
     """
+    if is_settled(progress, ha=ha):
+        checked()
+        return
     clouds_yaml.require_own_entry(config.own_file(), LOCAL_CLOUD, PROJECT)
     preflight.require(progress)
     engine = Engine()
@@ -62,10 +66,11 @@ def up(progress: Progress, *, ha: bool | None = None, checked: Callable[[], None
             installation = ensure_files(tags)
         _start(engine, installation, progress)
         drop_unused(engine, installation)
-    entry = login.user_entry(installation.settings, installation.passwords["provision"])
-    file = config.own_file()
-    if clouds_yaml.ensure_entry(file, LOCAL_CLOUD, entry):
-        progress.note(f"wrote the entry `{LOCAL_CLOUD}` into {file}")
+        entry = login.user_entry(installation.settings, installation.passwords["provision"])
+        file = config.own_file()
+        if clouds_yaml.ensure_entry(file, LOCAL_CLOUD, entry):
+            progress.note(f"wrote the entry `{LOCAL_CLOUD}` into {file}")
+        record(installation, tags)
 
 
 def _start(engine: Engine, installation: Installation, progress: Progress) -> None:

@@ -45,6 +45,14 @@ def test_this_machine(docker):
     assert found.ports_taken == ()
 
 
+def test_of_an_engine_that_runs_the_cloud_nothing_is_asked(docker, tmp_path):
+    docker(f"#!/bin/sh\ntouch {tmp_path}/asked\n")
+    found = facts.read([1], "26.1.5")
+    assert (found.docker, found.docker_problem, bool(found.compose), found.stack_running) == ("26.1.5", "", True, True)
+    assert (found.ports_taken, found.networks) == ((), {})
+    assert not (tmp_path / "asked").exists()
+
+
 def test_an_engine_without_compose_that_does_not_answer(docker):
     docker("#!/bin/sh\nexit 1\n")
     found = facts.read([])

@@ -183,3 +183,27 @@ def test_an_api_answers_or_its_problem_is_said(http_server, status, problem):
 
 def test_an_api_that_is_away():
     assert Admin({}).api_problem("http://127.0.0.1:1") == "no connection"
+
+
+def test_a_login_is_kept_where_all_was_well_and_forgotten_where_it_was_not(monkeypatch):
+    said = []
+
+    class Token:
+        def __init__(self, auth):
+            said.append(f"of {auth}")
+
+        load = keep = forget = None
+
+    for name in ("load", "keep", "forget"):
+        setattr(Token, name, lambda self, name=name: said.append(name))
+    monkeypatch.setattr("provision.adapters.openstack.admin.KeptToken", Token)
+    admin = Admin({})
+    services = {"identity": 1, "compute": 2, "network": 3}
+    admin.__dict__["connection"] = SimpleNamespace(session=SimpleNamespace(auth="admin"), **services)
+    with admin.kept_login():
+        said.append("asked")
+    assert said == ["of admin", "load", "asked", "keep"]
+    said.clear()
+    with pytest.raises(SDKException), admin.kept_login():
+        raise SDKException("refused")
+    assert said == ["of admin", "load", "forget"]

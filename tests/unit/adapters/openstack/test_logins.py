@@ -97,6 +97,10 @@ class Answers(BaseHTTPRequestHandler):
             links = [{"rel": "self", "href": f"{cloud.url}/compute/v2.1/"}]
             version = {"id": "v2.1", "status": "CURRENT", "version": "2.96", "min_version": "2.1", "links": links}
             self.answer({"version": version})
+        elif url.path.rstrip("/") in ("/network", "/image"):
+            number = "v2.0"
+            links = [{"rel": "self", "href": f"{cloud.url}{url.path.rstrip('/')}/{number}/"}]
+            self.answer({"versions": [{"id": number, "status": "CURRENT", "links": links}]})
         elif self.headers.get("X-Auth-Token") != f"token-{cloud.valid}":
             self.answer({"error": {"code": 401, "message": "expired"}}, 401)
         else:
@@ -127,6 +131,7 @@ def cloud(tmp_path, monkeypatch):
     for name in ("CONFIG_FILES", "SECURE_FILES"):
         monkeypatch.setattr(loader, name, list(getattr(loader, name)))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     with SmallCloud() as made:
         yield made
         made.shutdown()
@@ -220,3 +225,50 @@ def test_a_token_that_ends_in_a_long_wait_is_renewed(cloud, write):
         cloud.valid += 1
         assert [server.name for server in mine.servers("a")] == ["a-worker-1"]
     assert len(cloud.logins) == 4
+
+
+@pytest.fixture
+def login(cloud, write):
+    cloud.servers = [vm(1)]
+    write({"auth": PASSWORD | {"auth_url": f"{cloud.url}/v3"}, "region_name": "one"})
+    return lambda: connect("mine")
+
+
+def test_the_next_command_does_not_log_in(cloud, login):
+    for _ in range(3):
+        assert [server.name for server in login().servers("a")] == ["a-worker-1"]
+    assert len(cloud.logins) == 1
+
+
+def test_another_users_password_gets_no_token_of_ours(cloud, login, write):
+    login()
+    write({"auth": PASSWORD | {"auth_url": f"{cloud.url}/v3", "password": "other"}, "region_name": "one"})
+    login()
+    assert len(cloud.logins) == 2
+
+
+def test_a_token_that_was_revoked_since_is_replaced_for_those_that_follow_too(cloud, login):
+    login()
+    cloud.valid += 1
+    assert login().servers("a")
+    assert len(cloud.logins) == 2
+    assert login().servers("a")
+    assert len(cloud.logins) == 2
+
+
+def test_a_cloud_that_is_gone_is_said_at_once_though_its_token_would_hold(cloud, login):
+    login()
+    cloud.shutdown()
+    cloud.server_close()
+    with pytest.raises(ProvisionError, match="cannot be reached"):
+        login()
+
+
+def test_a_catalogue_that_no_longer_holds_is_asked_for_again(cloud, login, write):
+    login()
+    write({"auth": PASSWORD | {"auth_url": f"{cloud.url}/v3"}, "region_name": "three"})
+    for _ in range(2):
+        with pytest.raises(ProvisionError, match="has no region 'three'"):
+            login()
+    # A region may be new: each time the cloud itself has said that there is none.
+    assert len(cloud.logins) == 3

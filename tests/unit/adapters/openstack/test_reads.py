@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from ipaddress import IPv4Network
 from types import SimpleNamespace
 
@@ -353,6 +354,30 @@ def test_zones_that_take_servers(cloud):
         SimpleNamespace(name="closed", state={"available": False}),
     ]
     assert cloud.zones() == {"nova"}
+
+
+def test_what_a_cluster_consists_of_is_asked_for_at_the_same_time(cloud):
+    meet = threading.Barrier(8, timeout=5)
+
+    def meeting(listing):
+        def listed(*arguments, **query):
+            meet.wait()
+            return listing(*arguments, **query)
+
+        return listed
+
+    network, compute = cloud.connection.network, cloud.connection.compute
+    for name in ("networks", "subnets", "routers", "security_groups", "ips"):
+        setattr(network, name, meeting(getattr(network, name)))
+    for name in ("servers", "server_groups", "find_keypair"):
+        setattr(compute, name, meeting(getattr(compute, name)))
+    assert cloud.observe("a").networks
+
+
+def test_tags_of_a_networks_own_ports_are_not_asked_about(cloud, answers):
+    cloud.connection.network.routers = lambda **query: [thing(id="r", external_gateway_info=None)]
+    cloud.connection.network.extensions = None  # asking would fail
+    assert cloud.observe("a").ports[1].id == "leg"
 
 
 def test_a_clusters_server_group_is_found_by_its_name(cloud, answers):

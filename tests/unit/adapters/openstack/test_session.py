@@ -110,6 +110,41 @@ def test_no_proxy_is_asked():
     assert not connection.session.session.trust_env
 
 
+class Token:
+    def __init__(self):
+        self.said = []
+
+    def keep(self):
+        self.said.append("keep")
+
+    def forget(self):
+        self.said.append("forget")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (None, ["keep"]),
+        (keystone.Unauthorized("no"), ["forget"]),
+        (keystone.EndpointNotFound("none"), ["forget"]),
+        (keystone.ConnectFailure("no route"), ["forget"]),
+        (sdk.ForbiddenException("no", answer(403)), ["forget"]),
+        (sdk.HttpException("no", answer(401)), ["forget"]),
+        (sdk.ConflictException("in use", answer(409)), []),
+        (sdk.HttpException("Bad gateway", answer(502)), []),
+    ],
+)
+def test_a_token_is_kept_while_the_cloud_takes_it(error, said):
+    token = Token()
+    try:
+        with Session("test", None, token=token).asking("doing it"):
+            if error:
+                raise error
+    except ProvisionError:
+        pass
+    assert token.said == said
+
+
 def test_a_ports_ipv4_address_whatever_comes_first():
     six, four = {"ip_address": "fd00::5"}, {"ip_address": "10.20.0.5"}
     assert session.first_ipv4([six, four]) == session.first_ipv4([four, six]) == "10.20.0.5"

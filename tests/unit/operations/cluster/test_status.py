@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
 
-from provision.adapters import net
+from provision.adapters import net, ssh
 from provision.adapters.host.certificates import last_day
 from provision.adapters.spark import SparkMaster
 from provision.base.model import HubSpec, Tls, WorkersSpec
 from provision.operations.cluster import nodes
+from provision.operations.cluster.nodes import find_live_cluster
 from provision.operations.cluster.status import hub_problem, status
 
 
@@ -18,9 +20,10 @@ class Services:
     """What answers at the floating IP."""
 
     def __init__(self):
-        self.workers, self.problem, self.asked = (), "", []
+        self.workers, self.problem, self.asked, self.masters = (), "", [], []
 
     def ask_master(self, ssh_config, master):
+        self.masters.append(master.address)
         assert (ssh_config.exists(), master.name, bool(master.host_keys)) == (True, "analytics-master", True)
         return None if self.workers is None else SparkMaster(self.workers, 2, 2048, 1)
 
@@ -132,3 +135,35 @@ def test_the_hub_is_asked_with_the_certificate_that_it_has(site, services, tmp_p
         ("192.0.2.1", 443, site.cluster_dir.authority, True),
         ("192.0.2.1", 8443, tmp_path / "c.pem", False),
     ]
+
+
+def test_spark_and_the_hub_are_asked_while_the_cloud_is_and_once(site, services):
+    read(site)
+    services.masters.clear()
+    services.asked.clear()
+    # What `observe` sees of them: they were asked before.
+    seen, observe = [], site.cloud.observe
+
+    def look(name):
+        deadline = time.monotonic() + 5
+        while not (services.masters and services.asked) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        seen.append((list(services.masters), len(services.asked)))
+        return observe(name)
+
+    site.cloud.observe = look
+    assert read(site)["working"]
+    address = observe("analytics").nodes[0].address
+    assert seen == [([address], 1)]
+    assert (services.masters, len(services.asked)) == ([address], 1)
+
+
+def test_an_early_answer_of_another_master_does_not_count(site, services):
+    read(site)
+    nodes = find_live_cluster(site.spec, "cluster.yaml", site.cloud).nodes
+    ssh.write_config(site.cluster_dir.folder, [replace(node, address="10.9.9.9") for node in nodes[:1]], "192.0.2.99")
+    services.masters.clear()
+    services.asked.clear()
+    assert read(site)["working"]
+    assert services.masters == ["10.9.9.9", nodes[0].address]
+    assert [address for address, *_ in services.asked] == ["192.0.2.99", "172.29.0.100"]

@@ -89,8 +89,10 @@ def test_a_half_made_image_is_no_image(cached, monkeypatch):
             target.exists() or target.write_bytes(b"made")
 
     monkeypatch.setattr(image_builder, "bake", run)
-    monkeypatch.setattr(bake, "Engine", lambda: None)
-    monkeypatch.setattr(bake, "ensure_images", lambda engine, progress, names: {"bake": "123"})
+    monkeypatch.setattr("provision.adapters.docker.engine.Engine", lambda: None)
+    monkeypatch.setattr(
+        "provision.operations.localcloud.shared.images.ensure_images", lambda engine, progress, names: {"bake": "123"}
+    )
     assert bake.bake(Silent()) == cached
     assert (stages, cached.read_bytes(), half.exists()) == (["software", "image"], b"made", False)
 

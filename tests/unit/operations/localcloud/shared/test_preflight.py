@@ -26,7 +26,7 @@ def check(level, name):
 def machine(monkeypatch):
     """Judge whatever is read as the test says."""
     checks = []
-    monkeypatch.setattr(preflight.facts, "read", lambda ports: None)
+    monkeypatch.setattr(preflight.facts, "read", lambda ports, engine: None)
     monkeypatch.setattr(preflight, "judge", lambda facts, networks: checks)
     return checks
 

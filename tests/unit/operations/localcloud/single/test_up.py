@@ -51,6 +51,7 @@ def machine(monkeypatch, tmp_path):
     machine = Machine()
     machine.ensure_bridge = lambda bridge: None
     machine.admin = FakeAdmin(machine)
+    machine.settled = False
     machine.installation = SimpleNamespace(
         settings=Settings(),
         passwords={"admin": "a", "provision": "p"},
@@ -68,6 +69,8 @@ def machine(monkeypatch, tmp_path):
         "Admin": lambda login: machine.admin,
         "ensure_images": lambda *_: {},
         "ensure_files": lambda tags: machine.installation,
+        "is_settled": lambda progress, ha: machine.settled,
+        "record": lambda installation, tags: machine.log.append("record"),
         "replica_set": lambda control, *_: ReplicaSet(control, machine, machine, machine, machine),
     }.items():
         monkeypatch.setattr(up, name, value)
@@ -128,6 +131,22 @@ def test_a_second_call_changes_nothing(machine):
     assert not [line for line in machine.lines[len(before) :] if "wrote the entry" in line]
 
 
+def test_nothing_is_worked_out_where_one_look_tells_that_all_is_as_it_was_left(machine):
+    machine.settled = True
+    up.up(machine, checked=lambda: machine.log.append("checked"))
+    assert machine.log == ["checked"]
+
+
+def test_what_is_left_is_noted_at_the_end_alone(machine):
+    up.up(machine)
+    assert machine.log[-1] == "record"
+    machine.admin.silent = {Settings().ports.keystone}
+    machine.log.clear()
+    with pytest.raises(ProvisionError):
+        up.up(machine)
+    assert "record" not in machine.log
+
+
 def test_what_runs_and_is_out_of_date_is_replaced_while_it_serves(machine):
     everything(machine, "old")
     machine.migrated = dict.fromkeys(MIGRATED, "old") | {"known": "1"}
@@ -160,7 +179,7 @@ def test_monitoring_is_started_last_where_it_is_on(machine, monkeypatch, on):
     machine.installation.settings = Settings(monitoring=on)
     up.up(machine)
     assert ("monitoring works" in machine.log) == on
-    assert not on or machine.log[-1] == "monitoring works"
+    assert not on or machine.log[-2:] == ["monitoring works", "record"]
 
 
 def test_an_api_that_never_answers_is_named(machine):
