@@ -17,6 +17,7 @@ from provision.base.errors import UsageError
 from provision.base.model import CloudProject, Flavor
 from provision.model.cluster import resources
 from provision.model.cluster.resources import NODES, ObservedCluster, Rule
+from provision.model.image.recipe import HASH_PROPERTY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -65,6 +66,8 @@ class Image:
     id: str
     min_disk: int = 0
     size: int = 0
+    golden: bool = False
+    """Whether it has the mark of a golden image."""
 
 
 class Reads(Tags):
@@ -109,7 +112,8 @@ class Reads(Tags):
         if len(found) > 1:
             raise UsageError(f"image: several images are called {name!r}", "Give the id instead.")
         item = found[0]
-        return Image(str(item.id), int(item.min_disk or 0), int(item.virtual_size or item.size or 0))
+        size = int(item.virtual_size or item.size or 0)
+        return Image(str(item.id), int(item.min_disk or 0), size, HASH_PROPERTY in (item.properties or {}))
 
     def _ours(self, item: Any) -> bool:  # noqa: ANN401 - the SDK's resources have no common typed shape
         """Whether a resource is the current project's. Clouds ignore filters that they do not know."""

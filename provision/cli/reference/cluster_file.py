@@ -85,7 +85,21 @@ NOTES: Final[Mapping[str, Note]] = {
         ("Analytics", "team_one", 42),
     ),
     "cloud": Note("text", refused=("",)),
-    "image": Note("text", "A cluster keeps the image that it was made from until `provision up --replace`."),
+    "image": Note(
+        "text, or a map", "A cluster keeps the image that it was made from until `provision up --replace`.", "`golden`",
+        ("", 13, ["golden"]),
+    ),
+    "image.name": Note("text", "A bare `image: NAME` says the same as a map with `name` alone.", "", ("", 12)),
+    "image.stock": Note(
+        "true or false", "Whether it is a vendor's image: a cloud image of Debian or Ubuntu as it comes. Its nodes install "
+        "their software when they boot first: see [Use a stock image](../how-to/stock-images.md).", "",
+        ("yes",),
+    ),
+    "image.sources": Note(
+        "`image` or `host`", "Where a stock image's nodes take packages from: the image's own mirror, PyPI and npm's "
+        "registry; with `host`, the mirrors, registries, proxies and certificate authorities of this machine.", "",
+        ("pypi",),
+    ),
     "network.cidr": Note(
         "IPv4 range", "It cannot be changed while the cluster exists.", "",
         ("10.20.0.1/24", "10.20.0.1", "10.20.0.0/29", "169.254.0.0/16", "fd00::/64"),
@@ -307,6 +321,8 @@ def refusal(path: str, value: Any) -> tuple[str, str]:  # noqa: ANN401 - YAML ho
         wrong = {key: wrong}
     if path.startswith("hub.users[]"):
         wrong = {"users": [{"name": "alice", **wrong["users"]}]}
+    if path.startswith("image."):
+        wrong = {"name": "debian-13", "stock": True, **wrong}
     document[place] = wrong
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "cluster.yaml"

@@ -15,7 +15,6 @@ from provision.model.cluster.resources import ObservedCluster
 from provision.model.cluster.steps import Plan, WaitingData
 from provision.model.localcloud.settings import FLAVORS
 from provision.operations.cluster.resolve import (
-    GOLDEN,
     ResolvedSpec,
     check_ownership,
     find_cluster_dir,
@@ -54,8 +53,12 @@ def preview(spec: ClusterSpec, source: str) -> Plan:
 
 
 def _preview(resolved: ResolvedSpec, cloud: Cloud, observed: ObservedCluster, data: WaitingData) -> Plan:
-    if resolved.spec.image != GOLDEN:
-        return make_plan(resolved.desired_state(), observed, data)
+    image_spec = resolved.spec.image
+    if not image_spec.baked:
+        plan = make_plan(resolved.desired_state(), observed, data)
+        makes = any(step.kind == "server" for step in plan.of("create"))
+        note = "the new nodes install their software when they boot first, which takes some minutes more"
+        return replace(plan, notes=(note,)) if image_spec.stock and makes else plan
     from provision.operations.image.bake import find_image  # it imports the Docker SDK, which takes 0.2 s
 
     image, used = find_image(cloud) or "", used_image(observed)

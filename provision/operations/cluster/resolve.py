@@ -23,6 +23,7 @@ from provision.model.cluster.render import login_settings, node_context, user_da
 from provision.model.cluster.resources import fingerprint, master_name, users_hash
 from provision.model.cluster.sizing import size
 from provision.model.cluster.steps import DesiredState
+from provision.model.image.recipe import HASH_PROPERTY
 from provision.operations.packages.resolution import request
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
     from provision.model.cluster.resources import ObservedCluster
     from provision.model.cluster.steps import Plan
 
-GOLDEN: Final = "golden"
+
+STOCK_DISK: Final = 10
+"""GiB that a stock image's node needs: the system, its software, and room to build Spark in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ class ResolvedSpec:
             count=spec.workers.count,
             spec=spec_hash(spec, self.sizing, certificate, login),
             packages=request(spec.packages),
-            same_image=refresh or spec.image != GOLDEN,
+            same_image=refresh or not spec.image.baked,
             users=tuple(user.name for user in spec.hub.users),
             accounts=users_hash(spec.hub.users),
             certificate="" if spec.hub.tls else valid_until(),
@@ -150,7 +153,7 @@ def resolve(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster, source: 
     if isinstance(spec.network.floating_ip, str):
         there = replace(there, floating=_find_floating(cloud, spec, observed, source))
     external = _find_external(cloud, spec, source) if _needs_external(spec) else External("")
-    image = Image("") if spec.image == GOLDEN else _find_image(cloud, spec, source)
+    image = Image("") if spec.image.baked else _find_image(cloud, spec, source)
     _refuse_small_disks(spec, flavors, image, source)
     _check_zones(cloud, spec, source)
     access = _find_access(cloud, spec, external, observed, source)
@@ -273,13 +276,24 @@ def _find_floating(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster, s
 
 
 def _find_image(cloud: Cloud, spec: ClusterSpec, source: str) -> Image:
-    image = cloud.image(spec.image)
+    name = spec.image.name
+    image = cloud.image(name)
     if image is None:
         raise UsageError(
-            f"{source}: image: cloud {spec.cloud!r} has no image {spec.image!r}",
+            f"{source}: image: cloud {spec.cloud!r} has no image {name!r}",
             "Use `image: golden`, or a name or id that `openstack image list` shows.",
         )
-    return image
+    if image.golden and spec.image.stock:
+        raise UsageError(
+            f"{source}: image.stock: {name!r} is a golden image: everything is in it", f"Write `image: {name}`."
+        )
+    if not image.golden and not spec.image.stock:
+        raise UsageError(
+            f"{source}: image: {name!r} is no golden image: it lacks the property {HASH_PROPERTY}",
+            f"For a vendor's image write `image: {{name: {name}, stock: true}}`. If it is a golden image that was "
+            f"uploaded by hand: `openstack image set --property {HASH_PROPERTY}=by-hand {name}`.",
+        )
+    return replace(image, min_disk=max(image.min_disk, STOCK_DISK)) if spec.image.stock else image
 
 
 def _check_zones(cloud: Cloud, spec: ClusterSpec, source: str) -> None:
@@ -303,7 +317,7 @@ def _refuse_small_disks(spec: ClusterSpec, flavors: Mapping[str, Flavor], image:
         if disk >= needed:
             continue
         larger = ", ".join(sorted(flavor.name for flavor in flavors.values() if flavor.disk >= needed)[:5])
-        has = f"a disk of {disk} GiB, and image {spec.image!r} needs {needed}" if disk else "no disk of its own"
+        has = f"a disk of {disk} GiB, and image {spec.image.name!r} needs {needed}" if disk else "no disk of its own"
         raise UsageError(
             f"{source}: {field}: {name} has {has}; nodes do not boot from volumes",
             f"Choose one with a larger disk: {larger or f'the cloud has none with {needed} GiB'}.",

@@ -19,7 +19,6 @@ from provision.operations.cluster.apply import Apply, made_from, master_metadata
 from provision.operations.cluster.configure import configure
 from provision.operations.cluster.nodes import ask_spark, make_live_cluster, with_host_keys
 from provision.operations.cluster.resolve import (
-    GOLDEN,
     ResolvedSpec,
     check_ownership,
     check_quota,
@@ -30,8 +29,9 @@ from provision.operations.cluster.resolve import (
 )
 from provision.operations.cluster.smoke_test import smoke_test
 from provision.operations.cluster.status import hub_problem
-from provision.operations.cluster.wait import TIMEOUT, ReadinessWait, UnbuiltError
+from provision.operations.cluster.wait import TIMEOUT, ReadinessWait, UnbuiltError, nothing
 from provision.operations.data.carry import CarriedData
+from provision.operations.image.delivery import SoftwareDelivery
 from provision.operations.packages.delivery import deliver
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ class Up:
 
         A cluster keeps the image that it was created from: a newer one comes in with `--replace` only.
         """
-        if self.spec.image != GOLDEN:
+        if not self.spec.image.baked:
             return ""
         if not replace and (used := used_image(observed)):
             return used
@@ -376,6 +376,7 @@ def helpers_for(
             nodes=spec.workers.count + 1,
             spark=lambda nodes: ask_spark(cluster_dir, nodes, address),
             hub_problem=lambda: hub_problem(spec, cluster_dir, address, expired=True),
+            bring=SoftwareDelivery(spec, cluster_dir, address).bring if spec.image.stock else nothing,
             timeout=timeout,
             slowness=MachineLoad().describe if spec.cloud == LOCAL_CLOUD else str,
         )

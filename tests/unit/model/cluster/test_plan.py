@@ -55,7 +55,7 @@ def desired_state(fields, *, golden=GOLDEN, refresh=False):
         sizing=size(spec, FLAVORS),
         external=External(NETWORKS[spec.network.external]),
         access=spec.network.access or (THIS_MACHINE,),
-        image=IMAGES[spec.image],
+        image=IMAGES[spec.image.name],
         there=ThingsThere(
             network="net-there" if spec.network.existing else "",
             subnet="sub-there" if spec.network.existing else "",
@@ -63,7 +63,7 @@ def desired_state(fields, *, golden=GOLDEN, refresh=False):
             floating="fip-there" if isinstance(spec.network.floating_ip, str) else "",
         ),
     )
-    return resolved.desired_state("" if IMAGES[spec.image] else golden, refresh=refresh)
+    return resolved.desired_state("" if IMAGES[spec.image.name] else golden, refresh=refresh)
 
 
 DEFAULT = desired_state({})
