@@ -91,8 +91,8 @@ NOTES: Final[Mapping[str, Note]] = {
     ),
     "image.name": Note("text", "A bare `image: NAME` says the same as a map with `name` alone.", "", ("", 12)),
     "image.stock": Note(
-        "true or false", "Whether it is a vendor's image: a cloud image of Debian or Ubuntu as it comes. Its nodes install "
-        "their software when they boot first: see [Use a stock image](../how-to/stock-images.md).", "",
+        "true or false", "Whether it is a vendor's image: a cloud image of Debian as it comes. Its nodes install their "
+        "software when they boot first: see [Use a stock image](../how-to/stock-images.md).", "",
         ("yes",),
     ),
     "image.sources": Note(

@@ -220,11 +220,14 @@ class ReadinessWait:
                 raise _failure(server.name, report.failure)
 
     def _bring_software(self) -> None:
-        """Bring their software to the nodes that wait for it, once their host keys are known."""
-        nodes = self._nodes()
-        waiting = [node.name for node in nodes if node.host_keys and self._reports[node.id].waiting]
+        """Bring their software to the nodes that wait for it."""
+        waiting = [server.name for server in self._sorted() if self._waits(server)]
         if waiting:
-            self._obstacles = self._bring(nodes, waiting)
+            self._obstacles = self._bring(self._nodes(), waiting)
+
+    def _waits(self, server: Server) -> bool:
+        report = self._reports.get(server.id)
+        return report is not None and report.waiting
 
     def _ask_services(self) -> None:
         spark = self._ask_spark(self._nodes())
@@ -254,7 +257,7 @@ class ReadinessWait:
             return server.status.lower()
         report = self._reports.get(server.id)
         phase = (report.phase if report else "") or "booting"
-        obstacle = self._obstacles.get(server.name) if report and report.waiting else ""
+        obstacle = self._obstacles.get(server.name) if self._waits(server) else ""
         return f"{phase}: {obstacle}" if obstacle else phase
 
     def _host_keys_known(self) -> bool:

@@ -77,10 +77,14 @@ class SoftwareDelivery:
         return base64.b64encode(archive).decode()
 
     def bring(self, nodes: Sequence[Node], waiting: Sequence[str]) -> dict[str, str]:
-        """Bring it to the nodes that wait; return by node what was in the way. They are asked for again later."""
+        """Bring it to the nodes that wait; return by node what was in the way. They are asked for again later.
+
+        A node whose host key is not known yet gets nothing.
+        """
         nodes, ssh_config = write_ssh_config(self.cluster_dir, nodes, self.floating)
         now = self._clock()
-        names = [name for name in waiting if now - self._brought.get(name, -AGAIN) >= AGAIN]
+        known = {node.name for node in nodes if node.host_keys}
+        names = [name for name in waiting if name in known and now - self._brought.get(name, -AGAIN) >= AGAIN]
         obstacles = {}
         with ThreadPoolExecutor(AT_ONCE) as pool:
             results = pool.map(lambda name: self._send([*over_ssh(ssh_config, name).argv, TAKE], self._archive), names)

@@ -244,7 +244,12 @@ class Install:
         if listed := self.node.write_sources(self.settings["apt"]):
             options += [f"-oDir::Etc::SourceList={listed}", "-oDir::Etc::SourceParts=-"]
         apt = ["apt-get", "--quiet", *options]
-        commands = [[*apt, "--error-on=any", "update"], [*apt, "--yes", "install", *system["packages"]]]
+        commands = [
+            [*apt, "--error-on=any", "update"],
+            [*apt, "--yes", "install", *system["packages"]],
+            # Where it is new, it is what names are looked up by from now on.
+            ["systemctl", "start", "systemd-resolved"],
+        ]
         quietly = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
         return Step("the system's packages", commands, self.node.apt_sources(options), quietly)
 

@@ -103,6 +103,7 @@ def test_everything_in_its_order(make, tmp_path):
     assert shown[2].endswith("--error-on=any update")
     assert shown[3].endswith(f"--yes install {packages}")
     assert shown[4:] == [
+        "systemctl start systemd-resolved",
         "bash image/setup/software python",
         "bash image/setup/software proxy",
         "bash image/setup/software spark archive",
@@ -111,7 +112,7 @@ def test_everything_in_its_order(make, tmp_path):
         "cloud-init single --frequency always --file cluster.yaml --name users_groups",
         "bash image/setup/system start",
     ]
-    pip = machine.ran[4][1]
+    pip = machine.ran[5][1]
     assert (pip["LOCK"], pip["TMPDIR"]) == ("python.lock", f"{tmp_path}/tmp")
     # Nothing is left that holds a secret, or a package source's password.
     assert sorted(path.name for path in tmp_path.iterdir()) == ["done", "installed"]

@@ -11,7 +11,16 @@ import pytest
 from provision.adapters.host.certificates import last_day
 from provision.adapters.openstack.cloud import TransientError
 from provision.base.errors import ProvisionError, UsageError
-from provision.base.model import HubSpec, MasterSpec, NetworkSpec, PackagesSpec, SparkSpec, User, WorkersSpec
+from provision.base.model import (
+    HubSpec,
+    ImageSpec,
+    MasterSpec,
+    NetworkSpec,
+    PackagesSpec,
+    SparkSpec,
+    User,
+    WorkersSpec,
+)
 from provision.clusterfile.loading import DEFAULT_SOURCE
 from provision.model.cluster.render import user_data
 
@@ -558,7 +567,7 @@ REFUSED = {
         {"network": NetworkSpec(cidr=IPv4Network("172.29.0.0/25"))},
         "network.cidr: 172.29.0.0/25 overlaps",
     ),
-    "image missing": ({"image": "nope"}, "image: cloud 'local' has no image 'nope'"),
+    "image missing": ({"image": ImageSpec("nope")}, "image: cloud 'local' has no image 'nope'"),
     "access without this machine": (
         {"network": NetworkSpec(access=(IPv4Network("192.0.2.0/24"),))},
         "network.access: this machine is 172.29.0.1",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import tarfile
+from dataclasses import replace
 
 import pytest
 
@@ -49,6 +50,14 @@ def test_each_node_gets_it_over_ssh(make):
     assert "image/setup/install.py" in found
     assert found["settings/pip.conf"] == ""
     assert '"python": ""' in found["settings/install.json"]
+
+
+def test_a_node_without_host_keys_gets_nothing(make):
+    nodes = (NODES[0], replace(NODES[1], host_keys=()))
+    sent = []
+    bring = make(lambda argv, text: sent.append(argv[3]) or Result(tuple(argv), 0, "", "")).bring
+    assert bring(nodes, ["a-master", "a-worker-1"]) == {}
+    assert sent == ["a-master"]
 
 
 def test_a_node_whose_console_lags_behind_gets_it_once(make):
