@@ -163,7 +163,7 @@ def test_new_nodes_get_the_image_of_the_others():
 @pytest.mark.parametrize(
     ("disk", "image", "said"),
     [
-        (0, Image("i"), "small has no disk of its own"),
+        (0, Image("i", golden=True), "small has no disk of its own"),
         (4, Image("i", min_disk=5, golden=True), "small has a disk of 4 GiB, and image 'other' needs 5"),
         (4, Image("i", size=(4 << 30) + 1, golden=True), "small has a disk of 4 GiB, and image 'other' needs 5"),
     ],
