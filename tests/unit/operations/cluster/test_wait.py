@@ -142,7 +142,7 @@ def test_a_package_source_that_stays_away_ends_it_with_its_name():
         'PROVISION {"phase": "failed", "unit": "provision-install", "reason": "pypi.org does not answer", '
         '"log": ["no route to host"]}\n'
     )
-    script = Script(hub_at=10_000, consoles={"a-worker-1": [(0, KEYS), (9, away)]})
+    script = Script(hub_at=10_000, registered={}, consoles={"a-worker-1": [(0, KEYS), (9, away)]})
     with pytest.raises(ProvisionError, match=r"a-worker-1: pypi\.org does not answer") as caught:
         script.run()
     assert script.now < 20
