@@ -89,6 +89,8 @@ OPERATOR: Final = "provision"
 """The administrator's account on every node: it has the key pair, and sudo."""
 OPERATOR_HOME: Final = "/var/lib/provision"
 """Not below /home, which on a worker is the master's."""
+KEY_MARK: Final = "provision-key-pair"
+"""The comment that the key of `key_pair` has among the operator's: by it, it is found when the spec names another."""
 FIRST_UID: Final = 2001
 """User and group id of a cluster's first notebook user: above those that nodes give by themselves."""
 FIRST_GID: Final = 10001
@@ -132,6 +134,10 @@ class LocalCloudPorts:
     horizon: int = 8443
     haproxy_stats: int = 8404
     consul: int = 8500
+    monitoring: int = 8428
+    """Published only where monitoring is on."""
+    rabbitmq_metrics: int = 15692
+    """Between containers only."""
     registry: int = 5001
     """On every host of a Swarm; not used on one machine."""
     ovn_nb: int = 6641

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 DEFAULT_CIDR = IPv4Network("10.20.0.0/24")
 
 Role = Literal["master", "worker"]
+Spread = Literal["off", "prefer", "require"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,14 @@ class NetworkSpec:
     """Name of the external network that the floating IP comes from, and the router leads to."""
     existing: str = ""
     """Name or id of a network that is there, which the nodes are put on; empty: one is created, with a subnet."""
+    subnet: str = ""
+    """Name or id of a subnet of that network; empty: its only one."""
     router: str = ""
     """Name or id of a router that is there, for a network that is created; empty: one is created."""
     floating_ip: bool | str = True
     """The master's floating IP: a new one, none, or the address of one that the project has."""
+    security_groups: tuple[str, ...] = ()
+    """Names or ids of security groups that are there, which the nodes are in beside the cluster's own."""
     access: tuple[IPv4Network, ...] | None = None
     """Ranges that may reach the cluster; None means this machine only, as the cloud sees it."""
 
@@ -80,6 +85,8 @@ class MasterSpec:
     flavor: str = "m1.small"
     zone: str = ""
     """The availability zone; empty: the cloud's choice."""
+    server_group: str = ""
+    """Name or id of a server group that is there; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +97,10 @@ class WorkersSpec:
     flavor: str = "m1.small"
     zone: str = ""
     """The availability zone; empty: the cloud's choice."""
+    spread: Spread = "off"
+    """Whether they are on hypervisors of their own, by a server group that is created."""
+    server_group: str = ""
+    """Name or id of a server group that is there; empty: none, or the one that is created."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +260,10 @@ class ClusterSpec:
     name: str
     cloud: str = "local"
     image: ImageSpec = field(default_factory=ImageSpec)
+    key_pair: str = ""
+    """Name of a key pair that is there, whose key may log in on the nodes too; empty: none."""
+    public_key: str = ""
+    """Its public key, as its cloud says."""
     network: NetworkSpec = field(default_factory=NetworkSpec)
     master: MasterSpec = field(default_factory=MasterSpec)
     workers: WorkersSpec = field(default_factory=WorkersSpec)

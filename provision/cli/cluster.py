@@ -85,7 +85,7 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool, remove: boo
     if first.unclaimed:
         # Nothing tells which project's folder this is going to be: a package that cannot be had starts no cloud.
         ensure_bundle(spec.packages, first, source_of(file), progress)
-    ensure_cloud(spec, progress)
+    ensure_cloud(spec, progress, new=first.unclaimed)
     cloud = connect(spec.cloud, source_of(file))
     cluster_dir = find_cluster_dir(cloud, spec.name)
     # What cannot be had is refused before anything of the cluster is changed.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 import unicodedata
 from contextlib import contextmanager
@@ -64,11 +65,12 @@ class TerminalProgress:
     """Progress as a live table in a terminal, and as one line per change elsewhere.
 
     Only the row that changed last counts its time; another row's change stops it. The rows of a phase disappear when it
-    ends, except when it fails: then they show how far it came.
+    ends, except when it fails: then they show how far it came. Several threads may report.
     """
 
     def __init__(self, console: Console = STDERR) -> None:
         self._console = console
+        self._lock = threading.Lock()
         self._live: Live | None = None
         self._depth = 0
         self._printed: dict[str, str] = {}
@@ -106,9 +108,18 @@ class TerminalProgress:
 
     def update(self, item: str, state: str) -> None:
         """Set the state that is shown for an item."""
-        if not self._console.is_terminal:
-            self._print(item, state)
-            return
+        with self._lock:
+            if self._console.is_terminal:
+                self._show(item, state)
+            else:
+                self._print(item, state)
+
+    def step(self, item: str, state: str) -> None:
+        """Set the state in a live table; without a terminal a line for each step would hide the others."""
+        if self._console.is_terminal:
+            self.update(item, state)
+
+    def _show(self, item: str, state: str) -> None:
         now = time.monotonic()
         row = self._rows.get(item)
         if row is None:
@@ -118,11 +129,6 @@ class TerminalProgress:
         if self._live is None:
             self._live = Live(get_renderable=self.table, console=self._console, refresh_per_second=4, transient=True)
             self._live.start()
-
-    def step(self, item: str, state: str) -> None:
-        """Set the state in a live table; without a terminal a line for each step would hide the others."""
-        if self._console.is_terminal:
-            self.update(item, state)
 
     def _print(self, item: str, state: str) -> None:
         if self._printed.get(item) != state:
@@ -148,11 +154,12 @@ class TerminalProgress:
         return table
 
     def _stop(self, *, keep: bool) -> None:
-        if self._live:
-            self._live.transient = not keep
-            self._live.stop()
-            self._live = None
-        self._printed.clear()
+        with self._lock:
+            if self._live:
+                self._live.transient = not keep
+                self._live.stop()
+                self._live = None
+            self._printed.clear()
 
 
 def _line(text: str) -> Text:

@@ -13,7 +13,7 @@ from provision.clusterfile.pinned import default_entry
 from provision.clusterfile.units import Wrong
 
 if TYPE_CHECKING:
-    from provision.clusterfile.models import ClusterModel, HubModel, NetworkModel, SparkModel
+    from provision.clusterfile.models import ClusterModel, HubModel, NetworkModel, SparkModel, WorkersModel
 
 SPECIAL: Final = {
     "0.0.0.0/8": "this network",
@@ -33,6 +33,7 @@ def problems(model: ClusterModel) -> list[Problem]:
     return [
         *_image(model),
         *_network(model.network, nodes=model.workers.count + 1),
+        *_workers(model.workers),
         *_spark(model.spark),
         *_users(model.hub),
         *logins.problems(model.hub),
@@ -58,9 +59,13 @@ def _image(model: ClusterModel) -> list[Problem]:
 
 
 def _network(network: NetworkModel, nodes: int) -> list[Problem]:
+    rest = _security_groups(network) + _access(network)
     if network.existing:
-        return _existing_network(network) + _access(network)
+        return _existing_network(network) + rest
     found = []
+    if network.subnet:
+        wrong = "it is a subnet of an existing network, and network.existing names none"
+        found.append(Problem(("network", "subnet"), wrong, "Name the network too, or write `cidr` for one of its own."))
     where: Path = ("network", "cidr")
     for text, use in SPECIAL.items():
         if network.cidr.overlaps(IPv4Network(text)):
@@ -71,7 +76,22 @@ def _network(network: NetworkModel, nodes: int) -> list[Problem]:
         prefix = 32 - (nodes + OVERHEAD - 1).bit_length()
         wrong = f"{network.cidr} has room for {max(room, 0)} nodes, and the cluster has {nodes}"
         found.append(Problem(where, wrong, f"Use a /{prefix} or larger range."))
-    return found + _access(network)
+    return found + rest
+
+
+def _security_groups(network: NetworkModel) -> list[Problem]:
+    return [
+        Problem(("network", "security_groups", place), f"{name!r} is listed twice", "Keep one of the two.")
+        for place, name in enumerate(network.security_groups)
+        if name in network.security_groups[:place]
+    ]
+
+
+def _workers(workers: WorkersModel) -> list[Problem]:
+    if workers.server_group is None or workers.spread == "off":
+        return []
+    wrong = f"spread: {workers.spread} makes a server group, and workers.server_group names one that is there"
+    return [Problem(("workers", "spread"), wrong, "Keep one of the two: a server is in one server group.")]
 
 
 def _existing_network(network: NetworkModel) -> list[Problem]:

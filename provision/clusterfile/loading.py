@@ -92,7 +92,7 @@ def with_line(message: str, path: Path) -> str:
     """
     rest = message.removeprefix(f"{path}: ")
     field = rest.partition(": ")[0]
-    if rest == message or not re.fullmatch(r"[\w.]+", field):
+    if rest == message or not re.fullmatch(r"[\w.\[\]]+", field):
         return message
     try:
         lines = {Problem(where, "").field: line for where, line in parse(_text(path)).lines.items()}

@@ -28,6 +28,7 @@ from provision.base.model import (
     NetworkSpec,
     PackagesSpec,
     SparkSpec,
+    Spread,
     Tls,
     User,
     WorkersSpec,
@@ -99,6 +100,11 @@ def _floating_ip(value: object) -> bool | str:
     return units.address(value)
 
 
+def _switched_off(value: object) -> object:
+    # YAML reads a plain `off` as false.
+    return "off" if value is False else value
+
+
 def _listed(value: object) -> object:
     # `packages:` with nothing below it, as a commented file leaves it, is an empty list.
     return [] if value is None else value
@@ -142,8 +148,10 @@ class NetworkModel(_Model):
     cidr: Range = _DEFAULT.network.cidr
     external: Named = _DEFAULT.network.external
     existing: Named | None = None
+    subnet: Named | None = None
     router: Named | None = None
     floating_ip: Annotated[bool | str, BeforeValidator(_floating_ip)] = _DEFAULT.network.floating_ip
+    security_groups: Listed = Field(default_factory=list)
     access: list[Range] | None = None
 
 
@@ -152,6 +160,7 @@ class MasterModel(_Model):
 
     flavor: Named = _DEFAULT.master.flavor
     availability_zone: Named | None = None
+    server_group: Named | None = None
 
 
 class WorkersModel(_Model):
@@ -160,6 +169,8 @@ class WorkersModel(_Model):
     count: StrictInt = _DEFAULT.workers.count
     flavor: Named = _DEFAULT.workers.flavor
     availability_zone: Named | None = None
+    spread: Annotated[Spread, BeforeValidator(_switched_off)] = _DEFAULT.workers.spread
+    server_group: Named | None = None
 
     @field_validator("count")
     @classmethod
@@ -326,6 +337,7 @@ class ClusterModel(_Model):
     image: Annotated[ImageModel, BeforeValidator(_image)] = Field(
         default_factory=lambda: ImageModel(name=_DEFAULT.image.name)
     )
+    key_pair: Named | None = None
     network: NetworkModel = Field(default_factory=NetworkModel)
     master: MasterModel = Field(default_factory=MasterModel)
     workers: WorkersModel = Field(default_factory=WorkersModel)
@@ -354,16 +366,25 @@ def to_spec(
         name=model.name,
         cloud=model.cloud,
         image=ImageSpec(model.image.name, model.image.stock, model.image.sources),
+        key_pair=model.key_pair or "",
         network=NetworkSpec(
             cidr=model.network.cidr,
             external=model.network.external,
             existing=model.network.existing or "",
+            subnet=model.network.subnet or "",
             router=model.network.router or "",
             floating_ip=model.network.floating_ip,
+            security_groups=tuple(model.network.security_groups),
             access=None if model.network.access is None else tuple(model.network.access),
         ),
-        master=MasterSpec(model.master.flavor, model.master.availability_zone or ""),
-        workers=WorkersSpec(model.workers.count, model.workers.flavor, model.workers.availability_zone or ""),
+        master=MasterSpec(model.master.flavor, model.master.availability_zone or "", model.master.server_group or ""),
+        workers=WorkersSpec(
+            model.workers.count,
+            model.workers.flavor,
+            model.workers.availability_zone or "",
+            model.workers.spread,
+            model.workers.server_group or "",
+        ),
         spark=SparkSpec(
             app_cores=model.spark.app_cores,
             user_cores=model.spark.user_cores,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import jinja2
+from markupsafe import Markup, escape
 
 from provision.base import paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_COMMAND: Final = re.compile("`([^`]+)`")
 
 
 @lru_cache(maxsize=2)
@@ -27,7 +31,13 @@ def environment(*, html: bool = False) -> jinja2.Environment:
     )
     # The same as Ansible's filter, so that playbooks can use the same templates.
     env.filters["to_json"] = json.dumps
+    env.filters["code"] = _code
     return env
+
+
+def _code(text: str) -> Markup:
+    """Write a text of ours as HTML: a command in backticks is code."""
+    return Markup(_COMMAND.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - it is escaped
 
 
 def render(template: str, /, **context: object) -> str:

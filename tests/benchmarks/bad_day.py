@@ -1,7 +1,6 @@
 """A cloud on a bad day, and an operator whose machine dies: `up` and `down` on the real local cloud, servers asleep.
 
-Between `provision` and the real APIs stands a proxy that spoils answers. The servers run no Spark: what waits for it
-takes a server that is ACTIVE for ready. All else is the product's own: plan, requests, their repetition, and removal.
+Between `provision` and the real APIs stands a proxy that spoils answers. The servers run no Spark (asleep.py).
 
     python tests/benchmarks/bad_day.py tenth  [RUNS]    a tenth of all answers is 500, 503, 429, a reset, or 20 s late
     python tests/benchmarks/bad_day.py each   [STRIDE]  each request of an `up` fails once before the cloud acts, and
@@ -34,6 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
+import asleep
 import openstack
 import yaml
 from openstack.config.loader import OpenStackConfig
@@ -163,9 +163,9 @@ class Handler(BaseHTTPRequestHandler):
 class Bed:
     """The cloud as it was before, a proxy before it, and a home for `provision`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, direct: openstack.connection.Connection) -> None:
         entry = OpenStackConfig().get_one(cloud="local")
-        self.direct = openstack.connect(cloud="local")
+        self.direct = direct
         auth = dict(entry.config["auth"])
         catalogue = self.direct.session.auth.get_access(self.direct.session).service_catalog
         targets = {"identity": str(auth["auth_url"]).rstrip("/").removesuffix("/v3")}
@@ -190,17 +190,7 @@ class Bed:
             "XDG_STATE_HOME": str(folder / "state"),
             "XDG_CACHE_HOME": str(folder / "cache"),
         }
-        self.image = self._upload()
         self.before = self.lists()
-
-    def _upload(self) -> str:
-        """Give the cloud an image with nothing on it: the BIOS finds nothing to start, and sleeps."""
-        file = self.folder / "empty"
-        file.write_bytes(bytes(1 << 20))
-        made = self.direct.image.create_image(
-            IMAGE, filename=str(file), disk_format="raw", container_format="bare", wait=True
-        )
-        return str(made.id)
 
     def lists(self) -> dict[str, list[str]]:
         """Return what the cloud itself lists."""
@@ -265,7 +255,6 @@ class Bed:
         self.proxy.choose = lambda number, method: None
         with suppress(SystemExit):
             self.until_done("down")
-        self.direct.image.delete_image(self.image)
 
 
 def tenth(bed: Bed, runs: int) -> None:
@@ -386,51 +375,11 @@ def _down() -> None:
 
 def _up() -> None:
     from provision.adapters.openstack.cloud import connect
-    from provision.base.model import Node
-    from provision.base.poll import Pending, until
-    from provision.base.progress import Silent
     from provision.clusterfile import load
     from provision.operations.cluster.resolve import find_cluster_dir
-    from provision.operations.cluster.up import Helpers, Up
-    from provision.operations.cluster.wait import UnbuiltError
 
-    spec = load(Path("cluster.yaml"))
     cloud = connect("bad", "cluster.yaml")
-    cluster_dir = find_cluster_dir(cloud, NAME)
-
-    class Ready:
-        """A server that is ACTIVE is ready, since nothing runs on it."""
-
-        def run(self) -> tuple[Node, ...]:
-            def ask() -> tuple[Node, ...] | Pending:
-                servers = [each for each in cloud.servers(NAME) if not each.deleting]
-                for server in servers:
-                    if server.status == "ERROR":
-                        raise UnbuiltError(f"{server.name}: {server.fault}")
-                if len(servers) == spec.workers.count + 1 and all(each.status == "ACTIVE" for each in servers):
-                    ordered = sorted(servers, key=lambda each: (each.role != "master", each.name))
-                    return tuple(Node(each.name, each.role, each.address, each.id, each.status) for each in ordered)
-                return Pending("servers")
-
-            return until(ask, timeout=300, too_late=lambda missing: UnbuiltError(f"too late: {missing}"))
-
-    helpers = Helpers(
-        ensure_image=lambda: "",
-        readiness=lambda address: Ready(),  # type: ignore[arg-type, return-value]
-        configure=lambda cluster: None,
-        deliver=lambda cluster: None,
-        smoke_test=lambda cluster: "no job",
-        works=lambda address: True,
-        data=_NoData(),  # type: ignore[arg-type]
-    )
-    Up(cloud, cluster_dir, Silent(), spec=spec, source="cluster.yaml", helpers=helpers).run(lambda plan: None)
-
-
-class _NoData:
-    """Nobody has data on servers that run nothing."""
-
-    def waiting(self) -> tuple[str, ...]:
-        return ()
+    asleep.up(cloud, find_cluster_dir(cloud, NAME), load(Path("cluster.yaml")), lambda plan: None)
 
 
 def main() -> None:
@@ -442,8 +391,9 @@ def main() -> None:
     if mode not in modes:
         raise SystemExit(__doc__)
     act, default = modes[mode]
-    with tempfile.TemporaryDirectory() as folder:
-        bed = Bed(Path(folder))
+    direct = openstack.connect(cloud="local")
+    with tempfile.TemporaryDirectory() as folder, asleep.empty_image(direct, IMAGE):
+        bed = Bed(Path(folder), direct)
         try:
             act(bed, int(rest[0]) if rest else default)
         finally:

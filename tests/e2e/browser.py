@@ -6,6 +6,7 @@ import re
 import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
 
 from playwright.sync_api import TimeoutError, expect, sync_playwright  # noqa: A004
 
@@ -116,6 +117,31 @@ def instances(page: Page) -> set[str]:
     page.click("text=Instances")
     page.wait_for_selector("#instances")
     return set(page.locator("#instances td.anchor").all_inner_texts())
+
+
+def dashboard(page: Page) -> str:
+    """Open the page of monitoring, wait for its charts, and return what it says about alerts."""
+    page.goto(urljoin(page.url, "/admin/monitoring/"))
+    page.wait_for_selector("figure svg path")
+    return page.inner_text(".alerts")
+
+
+def alert(page: Page, seconds: float) -> str:
+    """Wait until the page of monitoring names an alert by itself, and return its words."""
+    found = page.locator(".alerts li").first
+    found.wait_for(timeout=seconds * 1000)
+    return found.inner_text()
+
+
+def no_alert(page: Page, seconds: float) -> None:
+    """Wait until the page of monitoring says that no alert fires."""
+    page.wait_for_selector(".alerts.none", timeout=seconds * 1000)
+
+
+def may_see(page: Page, path: str) -> bool:
+    """Return whether Horizon shows a page to this user: it leads others to its login."""
+    answer = page.goto(urljoin(page.url, path))
+    return bool(answer and answer.ok) and urlsplit(page.url).path == path
 
 
 def open_pyspark(page: Page) -> None:

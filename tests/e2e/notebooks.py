@@ -49,12 +49,18 @@ finally:
 """
 
 
+def bring_token(product: Product, user: str) -> None:
+    """Have a user's executors run as the user, as the Hub does when it starts a server."""
+    product.run("ssh", "--", f"sudo {NODE.user_token} {user}")
+
+
 class Kernel:
     """A user's PySpark kernel; a context manager that shuts it down."""
 
     def __init__(self, product: Product, user: str) -> None:
         self.user = user
         self.shown: list[str] = []
+        bring_token(product, user)
         # Among all users' notebooks, as the Hub's servers are.
         unit = f"sudo systemd-run --quiet --wait --pipe --uid={user} --slice=notebooks.slice"
         login = f"sh -lc {shlex.quote(f'cd && {NODE.venv}/bin/python -c {shlex.quote(_KERNEL)}')}"

@@ -32,6 +32,7 @@ READING = (SERVICES, CHECKS)
     [
         ("", READING),
         ("registrator", (*READING, SELF, ANY, MEMBER)),
+        ("monitoring", (*READING, SELF)),
         ("mariadb", (*READING, SELF, SESSION, GALERA_KEY, LIST_KEYS, MEMBER)),
         ("management", EVERYTHING),
     ],
@@ -92,7 +93,7 @@ def test_lost_files_end_the_old_tokens_and_leave_nothing_behind(world):
     # Its checks are still followed: Consul works on a service with the token that registered it.
     stays.exec_run(["pkill", "python3"])
     until(lambda: not world.passing("stays"), READY_TIMEOUT, "a failed check")
-    for name in ("management", "registrator", "mariadb"):
+    for name in ("management", "registrator", "mariadb", "monitoring"):
         assert world.ask("/v1/agent/self", token=old[f"consul_{name}"])[0] == 403
     ring = json.loads(consul.exec_run(["cat", "/var/lib/consul/serf/local.keyring"]).output)
     assert ring == [world.passwords["consul_gossip"]]

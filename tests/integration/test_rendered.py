@@ -1,4 +1,4 @@
-"""The `local` cloud's own Consul and HAProxy files, read by the very programs that will run them."""
+"""The `local` cloud's own files of Consul, HAProxy and monitoring, read by the very programs that will run them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ pytestmark = pytest.mark.integration
     [
         ("haproxy/haproxy.cfg", "haproxy", ["haproxy", "-c", "-f"]),
         ("consul/consul.json", "consul", ["consul", "validate"]),
+        ("monitoring/scrape.yaml", "monitoring", ["victoria-metrics", "-dryRun", "-promscrape.config"]),
+        ("monitoring/alerts.yaml", "monitoring", ["vmalert", "-dryRun", "-rule"]),
     ],
 )
 def test_the_program_accepts_what_is_rendered(world, tmp_path, document, image, command):

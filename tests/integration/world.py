@@ -362,6 +362,6 @@ class Load:
 
 def ensure_catalogue_images():
     """Name the images, built where they are missing."""
-    families = ("consul", "registrator", "haproxy")
+    families = ("consul", "registrator", "haproxy", "monitoring")
     tags = ensure_images(Engine(), Silent(), families)
     return {family: image_name(family, tags) for family in families}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 CONTAINER: Final = "provision-bake"
+_REMOVAL_SECONDS: Final = 60
 _KEPT: Final = 2
 """Finished images, and archives of packed software, that are kept: the newest and the one before."""
 
@@ -46,8 +48,7 @@ def bake(
 
     `files` are the inputs, `settings` small texts for /settings. Raises ProvisionError with the container's last lines.
     """
-    # One that a killed `provision` left running would write the same files.
-    run(["docker", "rm", "--force", CONTAINER], timeout=60)
+    stop()  # one that a killed `provision` left running would write the same files
     host = package_settings.read("/settings/authorities.pem")
     (cache / "downloads").mkdir(parents=True, exist_ok=True)
     # In the cache folder: Docker may not see this program's /tmp, and leftovers of a killed bake are found there.
@@ -90,6 +91,15 @@ def bake(
             "The lines above are the bake's own. If a download failed, run the same command again.",
             "\n".join(last_lines),
         )
+
+
+def stop() -> None:
+    """End the bake that runs, if one does; what it has finished stays."""
+    for _ in range(_REMOVAL_SECONDS):
+        # Docker takes seconds to remove a large container, and refuses to be asked for that twice.
+        if "already in progress" not in run(["docker", "rm", "--force", CONTAINER], timeout=60).stderr:
+            return
+        time.sleep(1)
 
 
 def tidy(cache: Path) -> None:

@@ -6,7 +6,8 @@ import ipaddress
 from urllib.parse import urlsplit
 
 from provision.adapters.openstack import config
-from provision.adapters.openstack.reads import ExistingNetwork, ExistingSubnet, External, Image, Reads
+from provision.adapters.openstack.existing import ExistingNetwork, ExistingSubnet
+from provision.adapters.openstack.reads import External, Image, Reads
 from provision.adapters.openstack.session import BusyError, TransientError, repeat, use_no_proxy
 from provision.adapters.openstack.writes import Writes
 from provision.base.constants import LOCAL_CLOUD

@@ -11,16 +11,17 @@ from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from provision.adapters.openstack.session import retry_transient
-from provision.adapters.openstack.tags import Tags
+from provision.adapters.openstack.existing import Existing
+from provision.adapters.openstack.session import first_ipv4, retry_transient
 from provision.base.errors import UsageError
 from provision.base.model import CloudProject, Flavor
 from provision.model.cluster import resources
+from provision.model.cluster.quota import GROUP_MEMBERS
 from provision.model.cluster.resources import NODES, ObservedCluster, Rule
 from provision.model.image.recipe import HASH_PROPERTY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from openstack.connection import Connection
@@ -43,23 +44,6 @@ class External:
 
 
 @dataclass(frozen=True, slots=True)
-class ExistingSubnet:
-    """An IPv4 subnet of a network that is there."""
-
-    id: str
-    cidr: IPv4Network
-    dhcp: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class ExistingNetwork:
-    """A network that is there, with its IPv4 subnets."""
-
-    id: str
-    subnets: tuple[ExistingSubnet, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Image:
     """An image on the cloud; `min_disk` in GiB and `size` in bytes are what a flavor's disk has to hold."""
 
@@ -70,7 +54,7 @@ class Image:
     """Whether it has the mark of a golden image."""
 
 
-class Reads(Tags):
+class Reads(Existing):
     """Questions to the cloud."""
 
     def __init__(self, name: str, connection: Connection, file: Path | None = None) -> None:
@@ -115,11 +99,6 @@ class Reads(Tags):
         size = int(item.virtual_size or item.size or 0)
         return Image(str(item.id), int(item.min_disk or 0), size, HASH_PROPERTY in (item.properties or {}))
 
-    def _ours(self, item: Any) -> bool:  # noqa: ANN401 - the SDK's resources have no common typed shape
-        """Whether a resource is the current project's. Clouds ignore filters that they do not know."""
-        owner = getattr(item, "project_id", None) or getattr(item, "owner_id", None)
-        return not owner or owner == self.connection.current_project_id
-
     @retry_transient
     def external(self, name: str) -> External | None:
         """Find an external network by name or id. Raises UsageError when the name fits several."""
@@ -147,54 +126,11 @@ class Reads(Tags):
             return tuple(str(found.name) for found in self.connection.network.networks(is_router_external=True))
 
     @retry_transient
-    def network(self, name: str) -> ExistingNetwork | None:
-        """Find a network that this project may use, by name or id. Raises UsageError when the name fits several."""
-        network = self.connection.network
-        with self.asking("looking for the network"):
-            found = self._one("network.existing", "networks", name, network.networks)
-            if found is None:
-                return None
-            subnets = [
-                ExistingSubnet(str(each.id), IPv4Network(each.cidr), bool(each.is_dhcp_enabled))
-                for each in network.subnets(network_id=found)
-                if each.ip_version == 4
-            ]
-        return ExistingNetwork(found, tuple(subnets))
-
-    @retry_transient
     def zones(self) -> frozenset[str]:
         """Name the availability zones that servers can be put in."""
         with self.asking("listing availability zones"):
             listed = self.connection.compute.availability_zones()
             return frozenset(str(each.name) for each in listed if each.state.get("available"))
-
-    @retry_transient
-    def router(self, name: str) -> str | None:
-        """Return the id of a router, by name or id. Raises UsageError when the name fits several."""
-        with self.asking("looking for the router"):
-            return self._one("network.router", "routers", name, self.connection.network.routers)
-
-    def _one(self, field: str, kind: str, name: str, listed: Callable[..., Iterable[Any]]) -> str | None:
-        found = [str(each.id) for each in listed(name=name)] or [str(each.id) for each in listed(id=name)]
-        if len(found) > 1:
-            raise UsageError(
-                f"{field}: {len(found)} {kind} are called {name!r}",
-                f"Give the id of one instead of the name: {', '.join(sorted(found))}.",
-            )
-        return found[0] if found else None
-
-    @retry_transient
-    def networks(self) -> tuple[str, ...]:
-        """Name the networks that servers of this project can be put on."""
-        with self.asking("listing networks"):
-            return tuple(sorted({str(found.name) for found in self.connection.network.networks()}))
-
-    @retry_transient
-    def floating(self, address: str) -> resources.Floating | None:
-        """Find a floating IP of this project by its address."""
-        with self.asking("looking for the floating IP"):
-            found = [each for each in self.connection.network.ips(floating_ip_address=address) if self._ours(each)]
-            return _floating(found[0], {"id": found[0].id}, marked=False) if found else None
 
     def place(self) -> CloudProject:
         """Say which project of which cloud this is."""
@@ -220,6 +156,9 @@ class Reads(Tags):
             ("instances", limits.instances, limits.instances_used),
             ("cores", limits.total_cores, limits.total_cores_used),
             ("RAM (MiB)", limits.total_ram, limits.total_ram_used),
+            ("server groups", limits.server_groups, limits.server_groups_used),
+            # How many one group may have.
+            (GROUP_MEMBERS, limits.server_group_members, 0),
         ):
             if limit is not None and limit >= 0:
                 left[name] = int(limit) - int(used or 0)
@@ -228,7 +167,15 @@ class Reads(Tags):
     def _network_room(self) -> dict[str, int]:
         from openstack import exceptions as sdk
 
-        names = ("network", "subnet", "router", "port", "floatingip", "security_group", "security_group_rule")
+        names = {
+            "network": "networks",
+            "subnet": "subnets",
+            "router": "routers",
+            "port": "ports",
+            "floatingip": "floating IPs",
+            "security_group": "security groups",
+            "security_group_rule": "security group rules",
+        }
         with self.asking("reading network quotas"):
             try:
                 project = self.connection.current_project_id
@@ -238,10 +185,10 @@ class Reads(Tags):
                 return {}  # many clouds show these to administrators only
             quotas = answer.json().get("quota", {})
         room = {}
-        for name in names:
+        for name, what in names.items():
             limit = quotas.get(name, {})
             if int(limit.get("limit", -1)) >= 0:
-                room[f"{name}s".replace("_", " ")] = limit["limit"] - limit.get("used", 0) - limit.get("reserved", 0)
+                room[what] = limit["limit"] - limit.get("used", 0) - limit.get("reserved", 0)
         return room
 
     # --- what the cloud holds ---
@@ -268,15 +215,24 @@ class Reads(Tags):
             groups = ours(network.security_groups(**query))
             floatings = ours(network.ips(**query))
             ports = [port for network_ in networks for port in network.ports(network_id=network_.id)]
-            if groups and not networks:
+            servers = self._servers(name)
+            worker = resources.worker_mark(name)
+            if not networks:
                 # On a network that was there before: its other ports are none of ours.
-                mine = {group.id for group in groups}
+                mine, vms = {group.id for group in groups}, {server.id for server in servers}
                 everybodys = network.ports(project_id=self.connection.current_project_id)
-                ports = [port for port in everybodys if ours([port]) or mine & set(port.security_group_ids or ())]
+                ports = [
+                    port
+                    for port in everybodys
+                    if ours([port])
+                    or port.description == worker
+                    or port.device_id in vms
+                    or mine & set(port.security_group_ids or ())
+                ]
             marked = [port.id for port in ours(ports)]
             # One that was there before the cluster has no mark.
             others = [] if floatings else [each for port in marked for each in network.ips(port_id=port)]
-            servers = self._servers(name)
+            server_groups = [*self._server_groups()]
             key = self._key(name)
             return ObservedCluster(
                 networks=tuple(resources.Network(**base("network", item)) for item in networks),
@@ -292,14 +248,20 @@ class Reads(Tags):
                 ),
                 groups=tuple(resources.Group(**base("security group", item), rules=_rules(item)) for item in groups),
                 ports=tuple(
-                    _port(item, base("port", item), marked=item.description in (mark, resources.interface_mark(name)))
+                    _port(
+                        item,
+                        base("port", item),
+                        marked=item.description in (mark, worker, resources.interface_mark(name)),
+                        worker=item.description == worker,
+                    )
                     for item in ports
                 ),
                 floatings=tuple(
                     _floating(item, base("floating IP", item), marked=item in floatings) for item in floatings or others
                 ),
                 keys=(resources.KeyPair(resources.key_name(name), key),) if key else (),
-                servers=servers,
+                servers=resources.in_groups(servers, server_groups),
+                server_groups=tuple(each for each in server_groups if each.name == resources.group_name(name)),
             )
 
     @retry_transient
@@ -320,6 +282,10 @@ class Reads(Tags):
     @retry_transient
     def holds(self, kind: Kind, name: str) -> frozenset[str]:
         """Return the ids of all of one kind that the cluster holds: two have been made if two `up`s are at work."""
+        if kind == "server group":
+            with self.asking(f"looking for the {kind}"):
+                groups = self._server_groups()
+                return frozenset(group.id for group in groups if group.name == resources.group_name(name))
         network, mark = self.connection.network, resources.mark(name)
         items = {
             "network": network.networks,
@@ -430,13 +396,15 @@ def _floating(item: Any, base: dict[str, Any], *, marked: bool) -> resources.Flo
     return resources.Floating(**base, address=item.floating_ip_address, port=item.port_id or "", marked=marked)
 
 
-def _port(port: Any, base: dict[str, Any], *, marked: bool) -> resources.Port:  # noqa: ANN401
+def _port(port: Any, base: dict[str, Any], *, marked: bool, worker: bool) -> resources.Port:  # noqa: ANN401
     return resources.Port(
         **base,
-        address=port.fixed_ips[0]["ip_address"] if port.fixed_ips else "",
+        address=first_ipv4(port.fixed_ips or ()),
         network=port.network_id,
         device=port.device_id or "",
         owner=port.device_owner or "",
         groups=tuple(port.security_group_ids or ()),
         marked=marked,
+        worker=worker,
+        secured=port.is_port_security_enabled is not False,
     )

@@ -12,7 +12,7 @@ from provision.base.constants import LOCAL_CLOUD
 from provision.base.errors import ProvisionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from openstack.connection import Connection
@@ -127,6 +127,11 @@ def repeat(request: Callable[[], _Answer], *, unreachable: bool = True) -> _Answ
             if time.monotonic() > deadline or (isinstance(error, UnreachableError) and not unreachable):
                 raise
             time.sleep(error.pause)
+
+
+def first_ipv4(fixed_ips: Sequence[Mapping[str, str]]) -> str:
+    """Return a port's IPv4 address; empty if it has none. Neutron adds IPv6 addresses where a network has such ones."""
+    return next((each["ip_address"] for each in fixed_ips if ":" not in each["ip_address"]), "")
 
 
 def use_no_proxy(connection: Connection) -> None:

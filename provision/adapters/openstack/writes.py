@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from provision.adapters.openstack.session import repeat, retry_transient
+from provision.adapters.openstack.session import first_ipv4, repeat, retry_transient
 from provision.adapters.openstack.tags import Tags
 from provision.model.cluster import resources
 from provision.model.cluster.render import packed
 from provision.model.cluster.resources import NODES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from provision.base.model import Role
     from provision.model.cluster.resources import Kind, Rule
@@ -104,17 +104,40 @@ class Writes(Tags):
         with self.asking("closing ports"):
             self.connection.network.delete_security_group_rule(rule, ignore_missing=True)
 
-    def create_port(self, name: str, network: str, subnet: str, group: str) -> tuple[str, str]:
-        """Create the master's port; return its id and address."""
+    def create_port(self, name: str, network: str, subnet: str, groups: Sequence[str]) -> tuple[str, str]:
+        """Create the master's port; return its id and address. `groups` are empty where security groups do nothing."""
         with self.asking("creating the master's port"):
             made = self.connection.network.create_port(
                 name=resources.master_name(name),
                 description=resources.mark(name),
                 network_id=network,
                 fixed_ips=[{"subnet_id": subnet}],
-                security_groups=[group],
+                security_groups=[*groups],
             )
-        return str(made.id), str(made.fixed_ips[0]["ip_address"])
+        return str(made.id), first_ipv4(made.fixed_ips)
+
+    def create_worker_ports(
+        self, name: str, workers: Iterable[str], network: str, subnet: str, groups: Sequence[str]
+    ) -> dict[str, str]:
+        """Create the ports of workers, all in one request; return their ids by the workers' names."""
+        data = [
+            {
+                "name": worker,
+                "description": resources.worker_mark(name),
+                "network_id": network,
+                "fixed_ips": [{"subnet_id": subnet}],
+                "security_groups": [*groups],
+            }
+            for worker in workers
+        ]
+        with self.asking("creating the workers' ports"):
+            return {str(port.name): str(port.id) for port in self.connection.network.create_ports(data)}
+
+    @retry_transient
+    def set_groups(self, port: str, groups: Sequence[str]) -> None:
+        """Put a port into these security groups, and no others."""
+        with self.asking("changing a port's security groups"):
+            self.connection.network.update_port(port, security_groups=[*groups])
 
     def create_floating(self, name: str, external: str, port: str) -> tuple[str, str]:
         """Create the floating IP on the master's port; return its id and address."""
@@ -148,6 +171,12 @@ class Writes(Tags):
         with self.asking("registering the key pair"):
             self.connection.compute.create_keypair(name=resources.key_name(name), public_key=public_key)
 
+    def create_server_group(self, name: str, policy: str) -> str:
+        """Create the workers' server group; return its id."""
+        with self.asking("creating the server group"):
+            made = self.connection.compute.create_server_group(name=resources.group_name(name), policies=[policy])
+        return str(made.id)
+
     def create_servers(
         self,
         name: str,
@@ -157,14 +186,16 @@ class Writes(Tags):
         image: str,
         flavor: str,
         network: Mapping[str, str],
-        group: str,
+        groups: Sequence[str],
         user_data: str,
         zone: str = "",
+        server_group: str = "",
         metadata: Mapping[str, str],
     ) -> None:
         """Create one VM, or all of `names` (`…-1` to `…-N`), in one request.
 
-        `network` is {"port": id} or {"uuid": id}; `flavor` is an id; an empty `zone` is the cloud's choice.
+        `network` is {"port": id} or {"uuid": id}; `flavor` is an id; an empty `zone` is the cloud's choice. A port has
+        its security groups already: `groups` are for those that Nova makes.
         """
         many = {"min_count": len(names), "max_count": len(names)} if len(names) > 1 else {}
         # Nova numbers the servers of a multi-create itself: NAME-1 to NAME-N.
@@ -175,13 +206,14 @@ class Writes(Tags):
                 image_id=image,
                 flavor_id=flavor,
                 networks=[dict(network)],
-                security_groups=[{"name": group}],
                 key_name=resources.key_name(name),
                 user_data=packed(user_data),
                 config_drive=True,
                 metadata={resources.META_CLUSTER: name, resources.META_ROLE: role, **metadata},
                 **many,
+                **({"security_groups": [{"name": group} for group in groups]} if groups and "uuid" in network else {}),
                 **({"availability_zone": zone} if zone else {}),
+                **({"scheduler_hints": {"group": server_group}} if server_group else {}),
             )
 
     def set_metadata(self, server: str, **metadata: str) -> None:
@@ -226,15 +258,16 @@ class Writes(Tags):
                 return
 
     def delete(self, kind: Kind, id: str) -> None:  # noqa: A002
-        """Delete a Neutron resource; one that is gone already is no error. Raises BusyError for one in use."""
+        """Delete a resource; one that is gone already is no error. Raises BusyError for one in use."""
         network = self.connection.network
-        act = {
+        acts: dict[Kind, Callable[..., object]] = {
             "network": network.delete_network,
             "subnet": network.delete_subnet,
             "router": network.delete_router,
             "security group": network.delete_security_group,
             "port": network.delete_port,
             "floating IP": network.delete_ip,
-        }[kind]
+            "server group": self.connection.compute.delete_server_group,
+        }
         with self.asking(f"deleting the {kind}"):
-            act(id, ignore_missing=True)
+            acts[kind](id, ignore_missing=True)

@@ -8,7 +8,7 @@ import click
 
 from provision.base.errors import UsageError
 from provision.cli.asking import ask, require_consent
-from provision.cli.cloud import operations
+from provision.cli.cloud import monitoring, operations
 from provision.model.localcloud.replicas import READY_TIMEOUT
 from provision.operations.localcloud.local_cloud import local_cloud
 
@@ -186,5 +186,8 @@ def leave(*, yes: bool) -> None:
     hosts.leave(TerminalProgress())
 
 
-for command in (operations.logs, operations.doctor, operations.backup, operations.restore):
+for command in (
+    *(operations.logs, operations.doctor, operations.backup, operations.restore),
+    *(monitoring.enable, monitoring.disable, monitoring.alerts, monitoring.metrics, monitoring.dashboards),
+):
     cloud.add_command(command)

@@ -100,15 +100,28 @@ NOTES: Final[Mapping[str, Note]] = {
         "registry; with `host`, the mirrors, registries, proxies and certificate authorities of this machine.", "",
         ("pypi",),
     ),
+    "key_pair": Note(
+        "text", "The cluster's own key pair is made all the same: `provision` uses that one. The key is on the nodes "
+        "for the operator's account, which has sudo; another name here takes the old key away.", "none", ("",),
+    ),
     "network.cidr": Note(
         "IPv4 range", "It cannot be changed while the cluster exists.", "",
         ("10.20.0.1/24", "10.20.0.1", "10.20.0.0/29", "169.254.0.0/16", "fd00::/64"),
     ),
     "network.external": Note("text"),
     "network.existing": Note(
-        "text", "The name or id of a network with one IPv4 subnet that has DHCP. The nodes are put on it, and it is "
-        "never changed or deleted; `cidr` and `router` are left out then. See [Networks of others]"
+        "text", "The name or id of a network with an IPv4 subnet that has DHCP. The nodes are put on it, and it is "
+        "never changed or deleted; `cidr` and `router` are left out then. See [Use what is there]"
         "(../how-to/existing-networks.md).", "a network and a subnet are made", ("",),
+    ),
+    "network.subnet": Note(
+        "text", "The name or id of the one that the nodes are on. Its DHCP has to be on.", "its only IPv4 subnet",
+        ("",),
+    ),
+    "network.security_groups": Note(
+        "list of names or ids", "They are used, and never changed or deleted. A change comes to live nodes with "
+        "`provision up`. On a network without port security they are refused, as they would do nothing.", "none",
+        (["web", "web"], "web"),
     ),
     "network.router": Note(
         "text", "The name or id of a router of this project. The cluster's own network is connected to it, and it is "
@@ -129,6 +142,15 @@ NOTES: Final[Mapping[str, Note]] = {
         "the cloud's choice", ("",),
     ),
     "workers.availability_zone": Note("text", "All workers are in the same one.", "the cloud's choice", ("",)),
+    "master.server_group": Note("text", "The name or id of a server group. It is never changed or deleted; a server is "
+        "put into one when it is made, so that a change replaces it, if that is asked for.", "none", ("",)),
+    "workers.spread": Note(
+        "`off`, `prefer` or `require`",
+        "`prefer` puts workers on different hypervisors as long as there are some, and the rest beside each other. "
+        "With `require` a worker that finds none of its own is not made, and `up` says so. A change replaces the "
+        "workers, if that is asked for.", "", ("yes", True, "always"),
+    ),
+    "workers.server_group": Note("text", "The name or id of one, in place of `spread`.", "none", ("",)),
     "workers.count": Note("whole number", "How many workers there are.", "", (0, "two")),
     "workers.flavor": Note("text", "A flavor of the cloud with at least 1024 MiB of memory."),
     "spark.app_cores": Note(

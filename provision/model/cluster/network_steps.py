@@ -6,6 +6,7 @@ that attach it.
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING, TypeVar
 
 from provision.base.constants import PORTS
@@ -14,11 +15,10 @@ from provision.model.cluster.resources import NODES, Rule, key_name, master_name
 from provision.model.cluster.steps import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from ipaddress import IPv4Network
+    from collections.abc import Collection, Iterator, Sequence
 
     from provision.base.model import ClusterSpec
-    from provision.model.cluster.resources import Floating, ObservedCluster, Owned, Port
+    from provision.model.cluster.resources import Floating, Group, ObservedCluster, Owned, Port
     from provision.model.cluster.steps import DesiredState
 
 _Any = TypeVar("_Any")
@@ -45,7 +45,8 @@ def wanted_rules(spec: ClusterSpec, access: Sequence[IPv4Network]) -> frozenset[
     return frozenset(rules | {Rule(first, last, str(peer)) for peer in access for first, last in people})
 
 
-def _only(kind: str, things: Sequence[_Any], cluster: str) -> _Any | None:
+def only(kind: str, things: Sequence[_Any], cluster: str) -> _Any | None:
+    """Return the one of a kind that a cluster has. Raises ProvisionError where there are two."""
     if len(things) > 1:
         raise ProvisionError(
             f"the cloud holds {len(things)} {kind}s that carry the mark of cluster {cluster}",
@@ -60,12 +61,8 @@ def network_steps(desired: DesiredState, observed: ObservedCluster) -> Iterator[
     if not desired.network:
         yield from _plan_own_network(desired, observed)
     name = desired.name
-    group = _only("security group", observed.groups, name)
-    if group is None:
-        yield Step("create", "security group", name, "there is none")
-    rules = {rule for rule, _ in group.rules} if group else set()
-    if rules != desired.rules:
-        yield Step("update", "security group", name, _describe_difference(desired.rules, rules))
+    if desired.has_port_security:
+        yield from _plan_group(desired, only("security group", observed.groups, name))
     for kind, things in (
         ("network", observed.networks),
         ("subnet", observed.subnets),
@@ -82,6 +79,12 @@ def _refuse_another_network(desired: DesiredState, observed: ObservedCluster) ->
         lives, fix = "in a network of its own", "Remove network.existing"
     elif port and port.network not in (own or {desired.network}):
         lives, fix = f"in network {port.network}", f"Write `existing: {port.network}`"
+    elif port and port.address and desired.network and IPv4Address(port.address) not in IPv4Network(desired.cidr):
+        where = f"{desired.source}: network.subnet"
+        raise UsageError(
+            f"{where}: the master is at {port.address}, and nodes cannot move to {desired.cidr}",
+            "Name the subnet that it is on, or remove the cluster with `provision down` first.",
+        )
     else:
         return
     raise UsageError(
@@ -90,11 +93,19 @@ def _refuse_another_network(desired: DesiredState, observed: ObservedCluster) ->
     )
 
 
+def _plan_group(desired: DesiredState, group: Group | None) -> Iterator[Step]:
+    if group is None:
+        yield Step("create", "security group", desired.name, "there is none")
+    rules = {rule for rule, _ in group.rules} if group else set()
+    if rules != desired.rules:
+        yield Step("update", "security group", desired.name, _describe_difference(desired.rules, rules))
+
+
 def _plan_own_network(desired: DesiredState, observed: ObservedCluster) -> Iterator[Step]:
     name = desired.name
-    network = _only("network", observed.networks, name)
-    subnet = _only("subnet", observed.subnets, name)
-    router = _only("router", observed.routers, name)
+    network = only("network", observed.networks, name)
+    subnet = only("subnet", observed.subnets, name)
+    router = only("router", observed.routers, name)
     # The interface of a router that was there carries the mark: it is what `down` detaches.
     connected = [port.device for port in observed.ports if port.on_router and (port.marked or not desired.router)]
     if network is None:
@@ -150,19 +161,54 @@ def _describe(rules: Sequence[Rule]) -> str:
     return " and ".join(f"{ports} from {', '.join(peers)}" for ports, peers in peers_of.items())
 
 
-def access_steps(desired: DesiredState, observed: ObservedCluster) -> Iterator[Step]:
-    """Plan the master's port, the Hub's address and the key pair."""
+def access_steps(
+    desired: DesiredState, observed: ObservedCluster, going: Collection[str] = (), coming: Collection[str] = ()
+) -> Iterator[Step]:
+    """Plan the nodes' ports, the Hub's address and the key pair.
+
+    `going`: ids of servers that are deleted; `coming`: names of those that are created.
+    """
     name = desired.name
-    port = _only("port", [port for port in observed.ports if port.marked and not port.on_router], name)
-    key = _only("key pair", observed.keys, name)
+    port = only("port", [port for port in observed.ports if port.for_master], name)
+    key = only("key pair", observed.keys, name)
     if port is None:
         yield Step("create", "port", master_name(name), "the master's address, known before it boots")
-    floating = _only("floating IP", observed.floatings, name)
+    yield from _plan_worker_ports(desired, observed, going, coming)
+    yield from _plan_port_groups(desired, observed, going)
+    floating = only("floating IP", observed.floatings, name)
     yield from _plan_floating(desired, floating, port)
     yield from _tag("port", master_name(name), port)
     yield from _tag("floating IP", name, floating if floating and floating.marked else None)
     if key is None:
         yield Step("create", "key pair", key_name(name), "the operator's SSH key")
+
+
+def _plan_worker_ports(
+    desired: DesiredState, observed: ObservedCluster, going: Collection[str], coming: Collection[str]
+) -> Iterator[Step]:
+    """Plan the workers' ports, where they are made before the workers, and remove those that no worker needs."""
+    workers = [worker for worker in coming if worker != master_name(desired.name)] if desired.own_ports else []
+    staying = {server.id for server in observed.servers} - set(going)
+    free = {port.name: port for port in observed.worker_ports if port.device not in staying}
+    missing = tuple(worker for worker in workers if worker not in free)
+    if missing:
+        label = missing[0] if len(missing) == 1 else f"{missing[0]} to {missing[-1].rpartition('-')[2]}"
+        yield Step("create", "port", label, "on network.subnet, which is one of several", missing)
+    for name, port in free.items():
+        if name not in workers:
+            yield Step("delete", "port", name, "its worker is gone", (port.id,))
+
+
+def _plan_port_groups(desired: DesiredState, observed: ObservedCluster, going: Collection[str]) -> Iterator[Step]:
+    """Plan the security groups of ports that exist: the cluster's, and network.security_groups."""
+    if not desired.has_port_security or not observed.groups:
+        return
+    wanted = {observed.groups[0].id, *desired.security_groups}
+    names = {server.id: server.name for server in observed.servers if server.id not in going}
+    for port in observed.ports:
+        if port.secured and (port.for_master or port.device in names) and set(port.groups) != wanted:
+            why = "its security groups are not the cluster's and those of network.security_groups"
+            yield Step("update", "port", names.get(port.device) or port.name, why, (port.id,))
 
 
 def _plan_floating(desired: DesiredState, floating: Floating | None, port: Port | None) -> Iterator[Step]:

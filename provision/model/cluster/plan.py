@@ -10,8 +10,8 @@ import json
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Final
 
-from provision.model.cluster.network_steps import access_steps, network_steps
-from provision.model.cluster.resources import DEFAULT_ORIGIN, master_name, natural, worker_names
+from provision.model.cluster.network_steps import access_steps, network_steps, only
+from provision.model.cluster.resources import DEFAULT_ORIGIN, group_name, master_name, natural, worker_names
 from provision.model.cluster.statuses import BUILDING, STARTABLE, refuse_stuck
 from provision.model.cluster.steps import Plan, Step, WaitingData
 
@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     from provision.model.cluster.resources import ObservedCluster, Server
     from provision.model.cluster.steps import DesiredState
 
-_CHANGED: Final = "the spec's Hub, access, Spark settings or flavors have changed"
+_CHANGED: Final = "the spec's Hub, access, key pair, Spark settings or flavors have changed"
 """Nodes carry only the hash of the spec that they were set up with: it tells that something changed, not what."""
+_NO_PORT_SECURITY: Final = (
+    "network.existing has port security off: there are no security groups, and the nodes' own firewalls alone keep "
+    "others out"
+)
 
 
 def made_from_another(desired: DesiredState, observed: ObservedCluster) -> str:
@@ -54,6 +58,8 @@ def spec_hash(spec: ClusterSpec, sizing: Sizing, certificate: str = "", login: s
     }
     if login:
         data["login"] = login
+    if spec.public_key:
+        data["key"] = spec.public_key
     if spec.packages.has_jars:
         # Only whether there are any is in the nodes' settings; which ones is a matter of DesiredState.packages.
         data["jars"] = True
@@ -68,10 +74,14 @@ def plan(desired: DesiredState, observed: ObservedCluster, data: WaitingData | N
     """
     servers = [*_plan_servers(desired, observed)]
     carrying, restoring = _plan_data(desired, observed, data or WaitingData())
-    steps = [*carrying, *(step for step in servers if step.verb in ("wait", "delete", "remove"))]
-    steps += [*network_steps(desired, observed), *access_steps(desired, observed)]
-    steps += [*(step for step in servers if step.verb not in ("wait", "delete", "remove")), *restoring]
-    return Plan(desired.name, tuple(steps))
+    going = [step for step in servers if step.verb in ("wait", "delete", "remove")]
+    coming = [step for step in servers if step.verb not in ("wait", "delete", "remove")]
+    ids = {server for step in going for server in step.ids}
+    names = [name for step in coming if step.verb == "create" for name in step.ids]
+    steps = [*carrying, *going, *network_steps(desired, observed), *access_steps(desired, observed, ids, names)]
+    steps += [*_plan_server_group(desired, observed), *coming, *restoring]
+    notes = () if desired.has_port_security or not steps else (_NO_PORT_SECURITY,)
+    return Plan(desired.name, tuple(steps), notes)
 
 
 def _plan_data(desired: DesiredState, observed: ObservedCluster, data: WaitingData) -> tuple[list[Step], list[Step]]:
@@ -140,6 +150,18 @@ def _plan_servers(desired: DesiredState, observed: ObservedCluster) -> Iterator[
             yield Step("install", "packages", server.name, why, (server.id,))
 
 
+def _plan_server_group(desired: DesiredState, observed: ObservedCluster) -> Iterator[Step]:
+    """Plan the server group by which workers.spread is kept. Servers are put into one when they are created only."""
+    name = group_name(desired.name)
+    group = only("server group", observed.server_groups, desired.name)
+    if group is not None and group.policy != desired.policy:
+        why = f"its policy is {group.policy}, and the spec asks for {desired.policy or 'none'}"
+        yield Step("delete", "server group", name, why, (group.id,))
+        group = None
+    if group is None and desired.policy:
+        yield Step("create", "server group", name, f"{desired.policy}, for the workers")
+
+
 def _remove(desired: DesiredState, keep: dict[str, Server], surplus: Sequence[Server]) -> Iterator[Step]:
     """Plan what the spec does not name: servers that are too many, and users."""
     workers = f"{desired.count} worker{'s' if desired.count != 1 else ''}"
@@ -169,8 +191,8 @@ def _choose_servers(names: Sequence[str], servers: Sequence[Server]) -> tuple[di
     return keep, sorted(rest, key=lambda server: natural(server.name))
 
 
-def _another_kind(desired: DesiredState, server: Server) -> str:
-    """Return how a server differs from what the spec asks for in flavor or zone; empty if it does not."""
+def _another_kind(desired: DesiredState, server: Server, observed: ObservedCluster) -> str:
+    """Return how a server differs from what the spec asks for in flavor, zone or server group; empty if it does not."""
     master = server.role == "master"
     flavor = desired.master_flavor if master else desired.worker_flavor
     zone = desired.master_zone if master else desired.worker_zone
@@ -178,6 +200,12 @@ def _another_kind(desired: DesiredState, server: Server) -> str:
         return f"it is a {server.flavor}, and the spec asks for {flavor}"
     if zone and server.zone not in ("", zone):
         return f"it is in availability zone {server.zone}, and the spec asks for {zone}"
+    group = desired.master_group if master else desired.worker_group
+    if group is not None and group.id not in server.server_groups:
+        return f"it is not in server group {group.name}"
+    spread = {each.id for each in observed.server_groups if each.policy == desired.policy}
+    if desired.policy and not master and not spread & set(server.server_groups):
+        return "it is not in the server group of workers.spread"
     return ""
 
 
@@ -189,7 +217,7 @@ def _must_replace(desired: DesiredState, server: Server, observed: ObservedClust
         return f"it is in ERROR: {server.fault or 'the cloud gave no reason'}", True
     if server.role == "master" and observed.master_port is None:
         return "its port was removed, and its address with it", True
-    if another := _another_kind(desired, server):
+    if another := _another_kind(desired, server, observed):
         return another, True
     if desired.same_image and desired.image and server.image != desired.image:
         return "it was created from another image", True
@@ -226,7 +254,7 @@ def _create_servers(desired: DesiredState, missing: Sequence[str], replaced: set
         yield Step("create", "server", master, why, (master,))
     if not workers:
         return
-    if len(workers) == desired.count and len(workers) > 1:
+    if len(workers) == desired.count and len(workers) > 1 and not desired.own_ports:
         label = f"{workers[0]} to {len(workers)}"
         yield Step("create", "server", label, f"{len(workers)} workers in one request", tuple(workers))
         return

@@ -73,6 +73,7 @@ def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role
             "floating": addresses.floating,
             "access": [str(network) for network in sorted(set(spec.network.access or ()))],
             "workers": spec.workers.count,
+            "key": f"{spec.public_key} {constants.KEY_MARK}" if spec.public_key else "",
         },
         "spark": {
             "master_url": f"spark://{addresses.master}:{constants.PORTS.spark_master}",
@@ -113,6 +114,7 @@ def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role
         "accounts": {
             "operator": constants.OPERATOR,
             "operator_home": constants.OPERATOR_HOME,
+            "key_mark": constants.KEY_MARK,
             "spark": constants.SPARK_GROUP,
             "hub": constants.HUB_GROUP,
             "hub_admin": constants.HUB_ADMIN_GROUP,

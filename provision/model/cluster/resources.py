@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NODES: Final = "nodes"
 """A rule's peer that means the other nodes, which are in the same security group."""
 
-Kind = Literal["network", "subnet", "router", "security group", "port", "floating IP"]
+Kind = Literal["network", "subnet", "router", "security group", "port", "floating IP", "server group"]
 
 # Keys of servers' metadata.
 META_CLUSTER: Final = "provision_cluster"
@@ -61,6 +61,11 @@ def interface_mark(name: str) -> str:
     return f"{mark(name)} router interface"
 
 
+def worker_mark(name: str) -> str:
+    """Return the description of a worker's port that was made before the worker."""
+    return f"{mark(name)} worker"
+
+
 def tags(name: str) -> tuple[str, ...]:
     """Return the tags that people and their tools can search for (`openstack network list --tags provision`)."""
     return ("provision", f"provision:cluster={name}")
@@ -68,6 +73,11 @@ def tags(name: str) -> tuple[str, ...]:
 
 def key_name(name: str) -> str:
     """Return the key pair's name; it also marks it, since key pairs have no metadata."""
+    return f"provision-{name}"
+
+
+def group_name(name: str) -> str:
+    """Return the name of the workers' server group; it also marks it, since server groups have no metadata."""
     return f"provision-{name}"
 
 
@@ -201,6 +211,15 @@ class Port(Owned):
     """Ids of its security groups."""
     marked: bool = True
     """Whether `provision` made it: Nova and routers make ports of their own, without the mark."""
+    worker: bool = False
+    """Whether it was made for a worker, whose name it has."""
+    secured: bool = True
+    """Whether security groups have an effect on it."""
+
+    @property
+    def for_master(self) -> bool:
+        """Whether it was made for the master."""
+        return self.marked and not self.on_router and not self.worker
 
     @property
     def on_router(self) -> bool:
@@ -225,6 +244,18 @@ class KeyPair:
 
     name: str
     public_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerGroup:
+    """A server group: the servers in it are put on different hypervisors, or on the same."""
+
+    id: str
+    name: str = ""
+    policy: str = ""
+    """`soft-anti-affinity` and others."""
+    members: frozenset[str] = frozenset()
+    """Ids of the servers in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +297,8 @@ class Server:
     """A master's users; None if it does not say."""
     accounts: str = ""
     """A master's META_ACCOUNTS."""
+    server_groups: tuple[str, ...] = ()
+    """Ids of the server groups that it is in."""
     renamed: str = ""
     """The name that somebody has given it since; `name` is the one that it was created with."""
 
@@ -273,6 +306,15 @@ class Server:
     def label(self) -> str:
         """Its name, and the one that the cloud shows if that is another."""
         return f"{self.name} (renamed to {self.renamed})" if self.renamed else self.name
+
+
+def in_groups(servers: Iterable[Server], groups: Iterable[ServerGroup]) -> tuple[Server, ...]:
+    """Say of servers which server groups they are in."""
+    groups = tuple(groups)
+    return tuple(
+        replace(server, server_groups=tuple(group.id for group in groups if server.id in group.members))
+        for server in servers
+    )
 
 
 def with_own_names(name: str, servers: Iterable[Server], hostnames: Mapping[str, str]) -> tuple[Server, ...]:
@@ -313,6 +355,7 @@ class ObservedCluster:
     floatings: tuple[Floating, ...] = ()
     keys: tuple[KeyPair, ...] = ()
     servers: tuple[Server, ...] = ()
+    server_groups: tuple[ServerGroup, ...] = ()
 
     def __bool__(self) -> bool:
         return any(getattr(self, item.name) for item in fields(self))
@@ -335,13 +378,20 @@ class ObservedCluster:
         ):
             for thing in things:
                 yield kind, thing.name or thing.id
+        for server_group in self.server_groups:
+            yield "server group", server_group.name
         for key in self.keys:
             yield "key pair", key.name
 
     @property
     def master_port(self) -> Port | None:
         """The port that was made for the master."""
-        return next((port for port in self.ports if port.marked and not port.on_router), None)
+        return next((port for port in self.ports if port.for_master), None)
+
+    @property
+    def worker_ports(self) -> tuple[Port, ...]:
+        """The ports that were made for workers."""
+        return tuple(port for port in self.ports if port.worker)
 
     @property
     def address(self) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from provision.model.cluster.resources import Rule
+    from provision.model.cluster.resources import Rule, ServerGroup
 
 Verb = Literal[
     "wait",
@@ -62,6 +62,10 @@ class Plan:
         """The steps that need `--replace`."""
         return tuple(step for step in self.steps if step.destructive)
 
+    def with_note(self, note: str) -> Plan:
+        """Return the plan with one more note, unless that is empty."""
+        return replace(self, notes=(*self.notes, note)) if note else self
+
     def as_data(self) -> dict[str, object]:
         """Return the plan as `plan --json` prints it."""
         return {
@@ -103,6 +107,12 @@ class DesiredState:
     """Id of an existing network; empty: one is created."""
     subnet: str = ""
     """Id of its subnet."""
+    own_ports: bool = False
+    """Whether workers' ports are made before them: that network has several subnets, of which Nova would take any."""
+    has_port_security: bool = True
+    """Whether security groups have an effect on the network."""
+    security_groups: tuple[str, ...] = ()
+    """Ids of existing security groups that the nodes are in too."""
     router: str = ""
     """Id of an existing router; empty: one is created."""
     has_floating: bool = True
@@ -114,6 +124,11 @@ class DesiredState:
     master_zone: str = ""
     worker_zone: str = ""
     """Availability zones; empty: the cloud's choice."""
+    policy: str = ""
+    """Policy of the workers' server group; empty: none is created."""
+    master_group: ServerGroup | None = None
+    worker_group: ServerGroup | None = None
+    """Existing server groups."""
     packages: str = ""
     """Digest of the request for packages (model/packages.py); empty: the spec asks for none."""
     same_image: bool = False

@@ -57,6 +57,8 @@ ACCESSES: Final = (
         _may(agent="read", node="read", service="read", session="write", key="write galera/")
         + '\nservice "mariadb" { policy = "write" }',
     ),
+    # Where the services are, and Consul's own metrics, which are the agent's.
+    Access("monitoring", _may(agent="read", node="read", service="read")),
 )
 
 

@@ -42,6 +42,7 @@ FAMILIES: Final = (
     Family("rabbitmq"),
     Family("memcached"),
     Family("ovn"),
+    Family("monitoring"),
     Family("registry"),
     Family("restart-hypervisor", extra=()),
     Family("os", extra=()),
@@ -50,7 +51,7 @@ FAMILIES: Final = (
     Family("placement", "os", _DATABASE),
     Family("nova", "os", _DATABASE),
     Family("neutron", "os", _DATABASE),
-    Family("horizon", "os", _API),
+    Family("horizon", "os", (*_API, "templates/monitoring/page.html.j2"), program="provision.operations.dashboards"),
     Family("compute", "nova"),
     Family("bake", extra=()),
 )

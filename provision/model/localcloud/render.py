@@ -7,12 +7,16 @@ import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 from provision.model.localcloud import ovn
+from provision.model.localcloud.monitoring.jobs import PROBE, jobs, probed
+from provision.model.localcloud.monitoring.rules import alert_rules
 from provision.model.localcloud.replicas import MAX_REPLICAS, SCALABLE_NAMES, replicas_variable, variable_name
 from provision.model.localcloud.settings import (
     CONSUL_CLIENTS,
     LABEL,
     MEMBERS,
+    METRICS_USER,
     MIGRATED,
+    MONITORING,
     PHYSICAL_NETWORK,
     PROJECT,
     REGION,
@@ -73,6 +77,7 @@ def documents(
         ),
         "mariadb/mariadb.sql": document("mariadb.sql", databases=_DATABASES),
         "rabbitmq/rabbitmq.conf": document("rabbitmq.conf"),
+        "rabbitmq/enabled_plugins": "[rabbitmq_prometheus].\n",
         "rabbitmq/erlang-cookie": passwords["erlang_cookie"],
         "rabbitmq/definitions.json": document("rabbitmq.json", rabbitmq_hash=rabbitmq_hash(passwords["rabbitmq"])),
         "keystone/keystone.conf": document("keystone.conf"),
@@ -85,7 +90,17 @@ def documents(
         "neutron/neutron.conf": document("neutron.conf"),
         "neutron/ml2_conf.ini": document("ml2_conf.ini"),
         "neutron/metadata_agent.ini": document("metadata_agent.ini"),
-        "horizon/local_settings.py": document("horizon.py"),
+        "horizon/local_settings.py": document(
+            "horizon.py",
+            metrics_url=f"http://{MONITORING[0]}:{settings.ports.monitoring}",
+            metrics_user=METRICS_USER,
+        ),
+        "monitoring/scrape.yaml": document(
+            "scrape.yaml", consul=peer("consul"), jobs=jobs(settings), apis=probed(settings), probe=PROBE
+        ),
+        "monitoring/alerts.yaml": document("alerts.yaml", rules=alert_rules(settings)),
+        "monitoring/mariadb.cnf": document("monitoring.cnf"),
+        "monitoring/password": passwords["monitoring"],
         **ovn.documents(ovn_tls or {}),
         **(_shared_secrets(passwords) if settings.swarm else {}),
     }
@@ -198,6 +213,7 @@ def environment(
         "CONSUL_PORT": str(settings.ports.consul),
         "REGISTRY_PORT": str(settings.ports.registry),
         "HAPROXY_STATS_PORT": str(settings.ports.haproxy_stats),
+        "MONITORING_PORT": str(settings.ports.monitoring),
         # The number of the replica that is started next; whoever starts another one overrides it.
         "REPLICA": "1",
     }

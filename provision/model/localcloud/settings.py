@@ -47,12 +47,17 @@ MEMBERS: Final = 3
 EARLY: Final = ("netns", "switch", "libvirt")
 """A hypervisor's services that need nothing of the control plane except OVN's databases."""
 
-CONSUL_CLIENTS: Final = ("registrator", "mariadb")
-"""Families that write to Consul: each gets a token of its own (consul_acl.py) as /config/consul-token."""
+MONITORING: Final = ("monitoring", "monitoring-alerts", "monitoring-mariadb", "monitoring-host", "monitoring-probe")
+"""Services that run where monitoring is on (compose/monitoring.yaml); all are of the family `monitoring`."""
+METRICS_USER: Final = "provision"
+"""Account of the store of metrics (compose/monitoring/entrypoint)."""
+CONSUL_CLIENTS: Final = ("registrator", "mariadb", "monitoring")
+"""Families with a token of their own for Consul (consul_acl.py), as /config/consul-token."""
 PASSWORDS: Final = (
     "keystone_db", "glance_db", "placement_db", "nova_db", "neutron_db", "rabbitmq", "metadata",
     "admin", "glance", "placement", "nova", "neutron", "provision", "horizon", "erlang_cookie",
     "consul_gossip", "consul_management", *(f"consul_{family}" for family in CONSUL_CLIENTS),
+    "monitoring", "monitoring_db",
     # Used on several hosts only: the keys that all replicas of Keystone share, and the registry's password.
     "keystone_fernet", "keystone_credential", "registry",
 )  # fmt: skip
@@ -88,6 +93,8 @@ class Settings:
     """Whether the stateful services have three members, on this machine or on several."""
     swarm: bool = False
     """Whether the control plane is spread over the hosts of a Swarm (model/localcloud/swarm.py)."""
+    monitoring: bool = False
+    """Whether metrics are gathered, and alerts evaluated."""
     members: tuple[str, ...] = ()
     """Addresses of the Swarm's hosts that carry the members, in the order of the members' numbers."""
 
@@ -96,7 +103,8 @@ class Settings:
         """The image families that the cloud itself runs."""
         idle = {each.family for each in SCALABLE_SERVICES if not each.least and not self.replicas_of(each.service)}
         swarm_only = set() if self.swarm else {"registry", "restart-hypervisor"}
-        return frozenset(family.name for family in FAMILIES) - {"bake"} - idle - swarm_only
+        unmonitored = set() if self.monitoring and not self.swarm else {"monitoring"}
+        return frozenset(family.name for family in FAMILIES) - {"bake"} - idle - swarm_only - unmonitored
 
     def replicas_of(self, service: str) -> int:
         """Return how many replicas, or members, of a service should run. The default on several hosts is two."""
@@ -213,7 +221,7 @@ def apis(settings: Settings) -> tuple[Api, ...]:
 def reserved_names() -> tuple[str, ...]:
     """List the names of services in Consul that are this local cloud's own, whether it runs them now or not."""
     numbered = (f"{service}-{number}" for service in CLUSTERED for number in range(1, MEMBERS + 1))
-    names = {*INFRASTRUCTURE, "consul-ui", "registry", *numbered, *(api.name for api in apis(Settings()))}
+    names = {*INFRASTRUCTURE, *MONITORING, "consul-ui", "registry", *numbered, *(api.name for api in apis(Settings()))}
     return tuple(sorted(names))
 
 

@@ -117,7 +117,12 @@ def table(services: Iterable[ServiceStatus], *, several_hosts: bool = False) -> 
         )
         for each in services
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return columns(rows)
+
+
+def columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Write rows of the same length as lines, each column as wide as its widest text."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
     return ["  ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 

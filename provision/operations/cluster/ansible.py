@@ -18,9 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from provision.base.progress import Progress
+    from provision.operations.cluster.nodes import LiveCluster
 
 PLAYBOOKS: Final = ("site.yml", "users.yml")
 _RECAP: Final = re.compile(r"^(\S+)\s*: .*?changed=(\d+)", re.MULTILINE)
+
+
+def configure(cluster: LiveCluster, progress: Progress) -> int:
+    """Bring a live cluster's nodes to the spec; return how many things were changed.
+
+    The Hub's certificate is issued again first if the floating IP is a new one. Raises ProvisionError when a playbook
+    fails.
+    """
+    return run_playbooks(cluster.inventory(), progress)
 
 
 def run_playbooks(

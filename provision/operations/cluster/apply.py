@@ -76,6 +76,7 @@ class Apply:
         self._ids: dict[str, str] = {}
         self._rules: tuple[tuple[resources.Rule | None, str], ...] = ()
         self._servers = {server.id: server for server in observed.servers}
+        self._worker_ports = {port.name: port.id for port in observed.worker_ports}
         self._deleting: set[str] = set()
         self._port_address = ""
         self._floating_address = ""
@@ -89,6 +90,7 @@ class Apply:
             ("router", observed.routers),
             ("security group", observed.groups),
             ("floating IP", observed.floatings),
+            ("server group", [group for group in observed.server_groups if group.policy == self.desired.policy]),
         ):
             if things:
                 self._ids[kind] = things[0].id
@@ -131,9 +133,13 @@ class Apply:
             ("create", "security group"): self._create_group,
             ("update", "security group"): self._update_rules,
             ("create", "port"): self._create_port,
+            ("update", "port"): self._update_port,
+            ("delete", "port"): self._delete_port,
             ("create", "floating IP"): self._create_floating,
             ("attach", "floating IP"): self._attach_floating,
             ("create", "key pair"): self._create_key,
+            ("create", "server group"): self._create_server_group,
+            ("delete", "server group"): self._delete_server_group,
             ("create", "server"): self._create_servers,
             ("delete", "server"): self._delete_server,
             ("remove", "server"): self._delete_server,
@@ -165,7 +171,8 @@ class Apply:
                 "Run it again when that one has ended: it goes on from what is there.",
             )
         self._ids[kind] = id
-        self.cloud.tag(kind, id, name)
+        if kind != "server group":  # Nova has no tags for these
+            self.cloud.tag(kind, id, name)
 
     def _create_network(self, _: Step) -> None:
         self._record("network", self.cloud.create_network(self.desired.name))
@@ -198,11 +205,27 @@ class Apply:
             if rule not in self.desired.rules:
                 self.cloud.delete_rule(id)
 
-    def _create_port(self, _: Step) -> None:
-        port, self._port_address = self.cloud.create_port(
-            self.desired.name, self._ids["network"], self._ids["subnet"], self._ids["security group"]
-        )
+    @property
+    def _groups(self) -> tuple[str, ...]:
+        """The security groups of the nodes' ports; none where they have no effect."""
+        if not self.desired.has_port_security:
+            return ()
+        return (self._ids["security group"], *self.desired.security_groups)
+
+    def _create_port(self, step: Step) -> None:
+        name, place = self.desired.name, (self._ids["network"], self._ids["subnet"])
+        if step.ids:
+            self._worker_ports |= self.cloud.create_worker_ports(name, step.ids, *place, self._groups)
+            return
+        port, self._port_address = self.cloud.create_port(name, *place, self._groups)
         self._record("port", port)
+
+    def _update_port(self, step: Step) -> None:
+        self.cloud.set_groups(step.ids[0], self._groups)
+
+    def _delete_port(self, step: Step) -> None:
+        self._await_deletions()
+        self.cloud.delete("port", step.ids[0])
 
     def _create_floating(self, _: Step) -> None:
         floating, self._floating_address = self.cloud.create_floating(
@@ -216,6 +239,13 @@ class Apply:
     def _create_key(self, _: Step) -> None:
         self.cloud.create_key(self.desired.name, self.cluster_dir.ensure_key())
 
+    def _create_server_group(self, _: Step) -> None:
+        self._record("server group", self.cloud.create_server_group(self.desired.name, self.desired.policy))
+
+    def _delete_server_group(self, step: Step) -> None:
+        self._await_deletions()
+        self.cloud.delete("server group", step.ids[0])
+
     def _create_servers(self, step: Step) -> None:
         self._await_deletions()
         master = step.ids == (resources.master_name(self.desired.name),)
@@ -227,18 +257,27 @@ class Apply:
         if master:
             metadata |= master_metadata(self.desired, self.addresses, self.secrets)
         flavor = self.desired.master_flavor if master else self.desired.worker_flavor
+        port = self._ids["port"] if master else self._worker_ports[step.ids[0]] if self.desired.own_ports else ""
         self.cloud.create_servers(
             self.desired.name,
             step.ids,
             role=role,
             image=self.desired.image,
             flavor=self.cloud.flavor_id(flavor),
-            network={"port": self._ids["port"]} if master else {"uuid": self._ids["network"]},
-            group=self._ids["security group"],
+            network={"port": port} if port else {"uuid": self._ids["network"]},
+            groups=self._groups,
             user_data=text,
             zone=self.desired.master_zone if master else self.desired.worker_zone,
+            server_group=self._server_group(role),
             metadata=metadata,
         )
+
+    def _server_group(self, role: Role) -> str:
+        """Return the id of the server group that a new node is put into; empty: none."""
+        there = self.desired.master_group if role == "master" else self.desired.worker_group
+        if there is not None:
+            return there.id
+        return self._ids["server group"] if role == "worker" and self.desired.policy else ""
 
     def _start_server(self, step: Step) -> None:
         self.cloud.start_server(step.ids[0], self._servers[step.ids[0]].status)

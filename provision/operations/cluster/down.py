@@ -100,6 +100,7 @@ def remove_all(
         ("subnet", observed.subnets),
         ("network", observed.networks),
         ("security group", observed.groups),
+        ("server group", observed.server_groups),
     )
     for kind, items in things:
         for item in items:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from provision.adapters.cluster_dir import ClusterDir
 from provision.adapters.openstack.cloud import connect
 from provision.base.constants import LOCAL_CLOUD
-from provision.base.errors import ProvisionError
+from provision.base.errors import ProvisionError, UsageError
 from provision.model.cluster.plan import made_from_another
 from provision.model.cluster.plan import plan as make_plan
 from provision.model.cluster.resources import ObservedCluster
@@ -17,6 +16,7 @@ from provision.model.localcloud.settings import FLAVORS
 from provision.operations.cluster.resolve import (
     ResolvedSpec,
     check_ownership,
+    check_quota,
     find_cluster_dir,
     resolve,
     resolve_without_cloud,
@@ -39,7 +39,7 @@ def preview(spec: ClusterSpec, source: str) -> Plan:
             raise
         resolved = resolve_without_cloud(spec, source, FLAVORS)
         note = f"the local cloud does not answer ({error.message}): `up` starts it first"
-        made = replace(make_plan(resolved.desired_state(), ObservedCluster()), notes=(note,))
+        made = make_plan(resolved.desired_state(), ObservedCluster()).with_note(note)
         return _with_packages(made, spec, ClusterDir(spec.name))
     cluster_dir = find_cluster_dir(cloud, spec.name)
     observed = cloud.observe(spec.name)
@@ -47,8 +47,9 @@ def preview(spec: ClusterSpec, source: str) -> Plan:
     resolved = resolve(cloud, spec, observed, source)
     made = _preview(resolved, cloud, observed, WaitingData(waiting_data(cluster_dir.folder)))
     if file := made_from_another(resolved.desired_state(), observed):
-        note = f"the cluster was made from {file}, and this is {source}: `up` refuses it"
-        made = replace(made, notes=(*made.notes, note))
+        made = made.with_note(f"the cluster was made from {file}, and this is {source}: `up` refuses it")
+    if made:
+        made = made.with_note(_quota(cloud, resolved, made, observed))
     return _with_packages(made, spec, cluster_dir)
 
 
@@ -58,22 +59,26 @@ def _preview(resolved: ResolvedSpec, cloud: Cloud, observed: ObservedCluster, da
         plan = make_plan(resolved.desired_state(), observed, data)
         makes = any(step.kind == "server" for step in plan.of("create"))
         note = "the new nodes install their software when they boot first, which takes some minutes more"
-        return replace(plan, notes=(note,)) if image_spec.stock and makes else plan
+        return plan.with_note(note) if image_spec.stock and makes else plan
     from provision.operations.image.bake import find_image  # it imports the Docker SDK, which takes 0.2 s
 
     image, used = find_image(cloud) or "", used_image(observed)
     plan = make_plan(resolved.desired_state(used or image), observed, data)
     if used and image not in ("", used):
-        note = "a newer golden image is on the cloud: `up --replace` would move the nodes to it"
-        return replace(plan, notes=(note,))
+        return plan.with_note("a newer golden image is on the cloud: `up --replace` would move the nodes to it")
     if used or image:
         return plan
-    return replace(plan, notes=("the golden image is not on the cloud: `up` bakes and uploads it first",))
+    return plan.with_note("the golden image is not on the cloud: `up` bakes and uploads it first")
+
+
+def _quota(cloud: Cloud, resolved: ResolvedSpec, plan: Plan, observed: ObservedCluster) -> str:
+    try:
+        return check_quota(cloud, resolved, plan, observed)
+    except UsageError as error:
+        return f"{error.message}: `up` refuses it"
 
 
 def _with_packages(plan: Plan, spec: ClusterSpec, cluster_dir: ClusterDir) -> Plan:
     if not spec.packages or kept_bundle(spec.packages, cluster_dir):
         return plan
-    return replace(
-        plan, notes=(*plan.notes, "the packages are not resolved yet: `up` does so before it changes anything")
-    )
+    return plan.with_note("the packages are not resolved yet: `up` does so before it changes anything")

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from provision.adapters import net
 from provision.adapters.cluster_dir import ClusterDir
 from provision.adapters.host.certificates import valid_until
-from provision.adapters.openstack.cloud import ExistingSubnet, External, Image
+from provision.adapters.openstack.cloud import External, Image
 from provision.base.errors import UsageError
 from provision.base.model import Addresses
 from provision.clusterfile.loading import DEFAULT_SOURCE
 from provision.model.cluster import example
 from provision.model.cluster.network_steps import wanted_rules
 from provision.model.cluster.plan import spec_hash
-from provision.model.cluster.quota import shortage
+from provision.model.cluster.quota import GROUP_MEMBERS, arithmetic, needs, shortage
 from provision.model.cluster.render import login_settings, node_context, user_data
 from provision.model.cluster.resources import fingerprint, master_name, users_hash
 from provision.model.cluster.sizing import size
 from provision.model.cluster.steps import DesiredState
 from provision.model.image.recipe import HASH_PROPERTY
+from provision.operations.cluster.existing import ThingsThere, check_zones, find_existing, names_file
 from provision.operations.packages.resolution import request
 
 if TYPE_CHECKING:
@@ -31,23 +32,23 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Network
 
     from provision.adapters.openstack.cloud import Cloud
-    from provision.base.model import CloudProject, ClusterSpec, Flavor, Role, Sizing
+    from provision.base.model import CloudProject, ClusterSpec, Flavor, Role, Sizing, Spread
     from provision.model.cluster.resources import ObservedCluster
     from provision.model.cluster.steps import Plan
 
-
 STOCK_DISK: Final = 10
 """GiB that a stock image's node needs: the system, its software, and room to build Spark in."""
-
-
-@dataclass(frozen=True, slots=True)
-class ThingsThere:
-    """Ids of what the spec names that was there before the cluster: used, and never changed or deleted."""
-
-    network: str = ""
-    subnet: str = ""
-    router: str = ""
-    floating: str = ""
+POLICIES: Final[dict[Spread, str]] = {"off": "", "prefer": "soft-anti-affinity", "require": "anti-affinity"}
+"""Policies of the server group that workers.spread makes."""
+_QUOTA_FIELDS: Final = {
+    "networks": "network",
+    "subnets": "network",
+    "routers": "network.router",
+    "floating IPs": "network.floating_ip",
+    "server groups": "workers.spread",
+    GROUP_MEMBERS: "workers.count",
+}
+"""Fields by which less of a resource is asked for; for others that is workers.count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class ResolvedSpec:
     """The ranges that may reach the cluster."""
     image: str
     """The image's id; empty for the golden image."""
-    there: ThingsThere = ThingsThere()
+    there: ThingsThere = field(default_factory=ThingsThere)
     login_secret: str = ""
     """What the Hub shows to the login server of hub.login."""
 
@@ -84,6 +85,9 @@ class ResolvedSpec:
             rules=wanted_rules(spec, self.access),
             network=self.there.network,
             subnet=self.there.subnet,
+            own_ports=self.there.several_subnets,
+            has_port_security=self.there.port_security,
+            security_groups=self.there.security_groups,
             router=self.there.router,
             has_floating=bool(spec.network.floating_ip),
             floating=self.there.floating,
@@ -93,6 +97,9 @@ class ResolvedSpec:
             worker_flavor=spec.workers.flavor,
             master_zone=spec.master.zone,
             worker_zone=spec.workers.zone,
+            policy=POLICIES[spec.workers.spread],
+            master_group=self.there.master_group,
+            worker_group=self.there.worker_group,
             count=spec.workers.count,
             spec=spec_hash(spec, self.sizing, certificate, login),
             packages=request(spec.packages),
@@ -143,19 +150,12 @@ def resolve(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster, source: 
     """Check everything in a spec that depends on the cloud. Raises UsageError that names the field."""
     flavors = cloud.flavors()
     sizing = size(spec, flavors, source)
-    there = ThingsThere()
-    if spec.network.existing:
-        network, subnet = _find_network(cloud, spec, source)
-        spec = replace(spec, network=replace(spec.network, cidr=subnet.cidr))
-        there = ThingsThere(network, subnet.id)
-    if spec.network.router:
-        there = replace(there, router=_find_router(cloud, spec, source))
-    if isinstance(spec.network.floating_ip, str):
-        there = replace(there, floating=_find_floating(cloud, spec, observed, source))
+    with names_file(source):
+        there, spec = find_existing(cloud, spec, observed)
+        check_zones(cloud, spec)
     external = _find_external(cloud, spec, source) if _needs_external(spec) else External("")
     image = Image("") if spec.image.baked else _find_image(cloud, spec, source)
     _refuse_small_disks(spec, flavors, image, source)
-    _check_zones(cloud, spec, source)
     access = _find_access(cloud, spec, external, observed, source)
     secret = find_cluster_dir(cloud, spec.name).login_secret(spec.hub.login) if spec.hub.login else ""
     return ResolvedSpec(spec, source, flavors, sizing, external, access, image.id, there, secret)
@@ -174,14 +174,16 @@ def resolve_without_cloud(spec: ClusterSpec, source: str, flavors: Iterable[Flav
     )
 
 
-def check_quota(cloud: Cloud, resolved: ResolvedSpec, plan: Plan, observed: ObservedCluster) -> None:
-    """Raise UsageError when the project's quotas are too small for a plan."""
-    short = shortage(plan, resolved.spec, resolved.flavors, cloud.room(), observed)
-    if short:
+def check_quota(cloud: Cloud, resolved: ResolvedSpec, plan: Plan, observed: ObservedCluster) -> str:
+    """Say what a plan takes of the project's quotas; empty where they limit nothing. Raises UsageError if too much."""
+    need, room = needs(plan, resolved.desired_state(), resolved.flavors, observed), cloud.room()
+    if short := shortage(need, room):
+        where = next((_QUOTA_FIELDS[what] for what in short if what in _QUOTA_FIELDS), "workers.count")
         raise UsageError(
-            f"{resolved.source}: workers.count: the quota of this project is too small: {'; '.join(short)}",
-            "Ask for fewer workers or smaller flavors, remove what is not needed, or have the quota raised.",
+            f"{resolved.source}: {where}: the quota of this project is too small: {'; '.join(short.values())}",
+            "Ask for less or use what is there, remove what is not needed, or have the quota raised.",
         )
+    return arithmetic(need, room)
 
 
 def check_user_data(resolved: ResolvedSpec, plan: Plan) -> None:
@@ -205,7 +207,8 @@ def _needs_external(spec: ClusterSpec) -> bool:
 
 
 def _find_external(cloud: Cloud, spec: ClusterSpec, source: str) -> External:
-    external = cloud.external(spec.network.external)
+    with names_file(source):
+        external = cloud.external(spec.network.external)
     if external is None:
         known = ", ".join(cloud.externals()) or "none"
         raise UsageError(
@@ -222,62 +225,10 @@ def _find_external(cloud: Cloud, spec: ClusterSpec, source: str) -> External:
     return external
 
 
-def _find_network(cloud: Cloud, spec: ClusterSpec, source: str) -> tuple[str, ExistingSubnet]:
-    """Return the id of the existing network, and its subnet. Raises UsageError where nodes cannot live on it."""
-    name = spec.network.existing
-    where = f"{source}: network.existing: network {name!r}"
-    found = cloud.network(name)
-    if found is None:
-        raise UsageError(
-            f"{source}: network.existing: cloud {spec.cloud!r} has no network {name!r}",
-            f"It has: {', '.join(cloud.networks()) or 'none'}.",
-        )
-    if len(found.subnets) != 1:
-        ranges = ", ".join(str(each.cidr) for each in found.subnets) or "none"
-        raise UsageError(
-            f"{where} has {len(found.subnets)} IPv4 subnets ({ranges}), and the nodes have to be on the same one",
-            "Name a network with one IPv4 subnet, or remove network.existing: then `up` makes one.",
-        )
-    subnet = found.subnets[0]
-    if not subnet.dhcp:
-        raise UsageError(
-            f"{where}: its subnet {subnet.cidr} has no DHCP, by which nodes learn their address",
-            "Name a network that has it, or remove network.existing: then `up` makes one.",
-        )
-    return found.id, subnet
-
-
-def _find_router(cloud: Cloud, spec: ClusterSpec, source: str) -> str:
-    found = cloud.router(spec.network.router)
-    if found is None:
-        raise UsageError(
-            f"{source}: network.router: cloud {spec.cloud!r} has no router {spec.network.router!r} in this project",
-            "`openstack router list` shows those that there are; without network.router `up` makes one.",
-        )
-    return found
-
-
-def _find_floating(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster, source: str) -> str:
-    """Return the id of the floating IP that the spec names. Raises UsageError where it leads to something else."""
-    address = str(spec.network.floating_ip)
-    found = cloud.floating(address)
-    if found is None:
-        raise UsageError(
-            f"{source}: network.floating_ip: this project of cloud {spec.cloud!r} has no floating IP {address}",
-            "`openstack floating ip list` shows those that there are; `floating_ip: true` makes one.",
-        )
-    own = observed.master_port
-    if found.port and not (own and own.id == found.port):
-        raise UsageError(
-            f"{source}: network.floating_ip: {address} leads to another port, {found.port}, already",
-            "Name one that is free, or take it from there: `openstack floating ip unset --port` and its address.",
-        )
-    return found.id
-
-
 def _find_image(cloud: Cloud, spec: ClusterSpec, source: str) -> Image:
     name = spec.image.name
-    image = cloud.image(name)
+    with names_file(source):
+        image = cloud.image(name)
     if image is None:
         raise UsageError(
             f"{source}: image: cloud {spec.cloud!r} has no image {name!r}",
@@ -296,30 +247,17 @@ def _find_image(cloud: Cloud, spec: ClusterSpec, source: str) -> Image:
     return replace(image, min_disk=max(image.min_disk, STOCK_DISK)) if spec.image.stock else image
 
 
-def _check_zones(cloud: Cloud, spec: ClusterSpec, source: str) -> None:
-    asked = {"master": spec.master.zone, "workers": spec.workers.zone}
-    if not any(asked.values()):
-        return
-    known = cloud.zones()
-    for role, zone in asked.items():
-        if zone and zone not in known:
-            raise UsageError(
-                f"{source}: {role}.availability_zone: cloud {spec.cloud!r} has no availability zone {zone!r}",
-                f"It has: {', '.join(sorted(known)) or 'none'}.",
-            )
-
-
 def _refuse_small_disks(spec: ClusterSpec, flavors: Mapping[str, Flavor], image: Image, source: str) -> None:
     """Refuse a flavor without a disk of its own, or with one that the image does not fit on."""
     needed = max(image.min_disk, -(-image.size // (1 << 30)), 1)
-    for field, name in (("master.flavor", spec.master.flavor), ("workers.flavor", spec.workers.flavor)):
+    for where, name in (("master.flavor", spec.master.flavor), ("workers.flavor", spec.workers.flavor)):
         disk = flavors[name].disk
         if disk >= needed:
             continue
         larger = ", ".join(sorted(flavor.name for flavor in flavors.values() if flavor.disk >= needed)[:5])
         has = f"a disk of {disk} GiB, and image {spec.image.name!r} needs {needed}" if disk else "no disk of its own"
         raise UsageError(
-            f"{source}: {field}: {name} has {has}; nodes do not boot from volumes",
+            f"{source}: {where}: {name} has {has}; nodes do not boot from volumes",
             f"Choose one with a larger disk: {larger or f'the cloud has none with {needed} GiB'}.",
         )
 
@@ -341,9 +279,9 @@ def _find_access(
     target = _target(cloud, spec, external, observed)
     own = net.source_address(target) if target else None
     if own is None:
-        field = "external" if external.id else "existing" if spec.network.existing else "cidr"
+        where = "external" if external.id else "existing" if spec.network.existing else "cidr"
         raise UsageError(
-            f"{source}: network.{field}: this machine has no route to {target or cloud.host()}, where the Hub will be",
+            f"{source}: network.{where}: this machine has no route to {target or cloud.host()}, where the Hub will be",
             "`provision up` waits for the Hub there: connect this machine to that network.",
         )
     address = ipaddress.IPv4Address(own)

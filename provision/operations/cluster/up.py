@@ -15,8 +15,8 @@ from provision.model.cluster.plan import made_from_another
 from provision.model.cluster.plan import plan as make_plan
 from provision.model.cluster.render import hub_url, login_words
 from provision.model.cluster.steps import WaitingData
+from provision.operations.cluster.ansible import configure
 from provision.operations.cluster.apply import Apply, made_from, master_metadata
-from provision.operations.cluster.configure import configure
 from provision.operations.cluster.nodes import ask_spark, make_live_cluster, with_host_keys
 from provision.operations.cluster.resolve import (
     ResolvedSpec,
@@ -148,7 +148,7 @@ class Up:
     def run(self, confirm: Callable[[Plan], None], *, replace: bool = False) -> Summary:
         """Bring the cluster to the spec; `confirm` shows the plan before any change, and raises to stop it."""
         with self.cluster_dir.locked():
-            observed, resolved = self.check(replace=replace)
+            observed, resolved, takes = self.check(replace=replace)
             image = self.ensure_image(observed, replace=replace)
             desired = resolved.desired_state(image, refresh=replace)
             plan = self.plan(desired, observed)
@@ -156,7 +156,7 @@ class Up:
             if not plan and not stays and self.already_works(observed, desired):
                 return self.summary(observed.address, changed=False)
             refuse_losses(plan, replace=replace, remove=self.remove, without_data=self.without_data)
-            confirm(plan)
+            confirm(plan.with_note(takes))
             # Whose it is can be told from now on, whatever interrupts this.
             self.cluster_dir.claim(self.cloud.place())
             self.cluster_dir.ensure_key()
@@ -177,8 +177,9 @@ class Up:
                 job = self.smoke_test(cluster, desired)
             return self.summary(cluster.addresses.floating, changed=True, job=job)
 
-    def check(self, *, replace: bool) -> tuple[ObservedCluster, ResolvedSpec]:
-        """Check everything that can be checked before anything is changed."""
+    def check(self, *, replace: bool) -> tuple[ObservedCluster, ResolvedSpec, str]:
+        """Check everything that can be checked before anything is changed; say what it takes of the quotas."""
+        takes = ""
         with self.progress.phase("Check the spec against the cloud"):
             observed = self.cloud.observe(self.spec.name)
             check_ownership(self.cluster_dir, observed, self.cloud.place())
@@ -190,8 +191,8 @@ class Up:
             refuse_losses(plan, replace=replace, remove=self.remove, without_data=self.without_data)
             if plan:
                 check_user_data(resolved, plan)
-                check_quota(self.cloud, resolved, plan, observed)
-        return observed, resolved
+                takes = check_quota(self.cloud, resolved, plan, observed)
+        return observed, resolved, takes
 
     def ensure_image(self, observed: ObservedCluster, *, replace: bool) -> str:
         """Return the golden image's id, baked and uploaded if need be; empty if the spec names another image.
@@ -379,6 +380,7 @@ def helpers_for(
             bring=SoftwareDelivery(spec, cluster_dir, address).bring if spec.image.stock else nothing,
             timeout=timeout,
             slowness=MachineLoad().describe if spec.cloud == LOCAL_CLOUD else str,
+            spread=spec.workers.spread,
         )
 
     def works(observed: ObservedCluster) -> bool:
@@ -402,10 +404,20 @@ def helpers_for(
     )
 
 
-def ensure_cloud(spec: ClusterSpec, progress: Progress) -> None:
-    """Start the local cloud if the spec asks for it and it does not run."""
-    if spec.cloud == LOCAL_CLOUD:
-        from provision.operations.localcloud.local_cloud import local_cloud  # it imports the Docker SDK
+def ensure_cloud(spec: ClusterSpec, progress: Progress, *, new: bool) -> None:
+    """Start the local cloud if the spec asks for it and it does not run.
 
+    A `new` cluster's golden image is baked beside that.
+    """
+    if spec.cloud != LOCAL_CLOUD:
+        return
+    # They import the Docker SDK.
+    from provision.operations.image import bake
+    from provision.operations.localcloud.local_cloud import local_cloud
+
+    if not new or not spec.image.baked:
         with progress.phase("Local cloud"):
             local_cloud().up(progress)
+        return
+    with bake.begun_beside(progress) as begin, progress.phase("Local cloud"):
+        local_cloud().up(progress, checked=begin)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from provision.adapters.openstack.cloud import Cloud
     from provision.adapters.spark import SparkMaster
+    from provision.base.model import Spread
     from provision.base.progress import Progress
     from provision.model.cluster.resources import Server
 
@@ -32,6 +33,8 @@ PAUSE: Final = 3
 """Seconds between two looks."""
 CONSOLES: Final = 8
 """Consoles that are read in one round: each is a request that the hypervisor has to answer."""
+_NO_HOST: Final = "No valid host"
+"""In the fault of a server for which Nova has found no hypervisor."""
 KEYS_GRACE: Final = 120
 """Seconds that a working cluster is given to print its nodes' host keys."""
 
@@ -73,6 +76,7 @@ class ReadinessWait:
         bring: Callable[[Sequence[Node], Sequence[str]], dict[str, str]] = nothing,
         timeout: float = TIMEOUT,
         slowness: Callable[[], str] = str,
+        spread: Spread = "off",
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -82,7 +86,8 @@ class ReadinessWait:
         does not answer. `hub_problem` asks the Hub, and returns an empty text when it works. `bring` brings their
         software to nodes that wait for it, given all nodes and those ones' names, and returns what was in the way.
         `timeout`: seconds since the last state of a node that was new; a node that changes to and fro makes no
-        progress. `slowness` says what slows the nodes, if anything does.
+        progress. `slowness` says what slows the nodes, if anything does; `spread` is that of the spec, for what is said
+        of a lack of hypervisors.
         """
         self.cloud = cloud
         self.name = name
@@ -95,6 +100,7 @@ class ReadinessWait:
         """What was in the way of nodes' software."""
         self._timeout = timeout
         self._slowness = slowness
+        self._spread = spread
         self._clock = clock
         self._sleep = sleep
         self._servers: tuple[Server, ...] = ()
@@ -192,9 +198,10 @@ class ReadinessWait:
         for server in servers:
             if server.status == "ERROR":
                 kind = ProvisionError if server.launched else UnbuiltError
+                again = "Run `provision up` again: it creates the VM again."
                 raise kind(
                     f"{server.name} went into ERROR: {server.fault or 'the cloud gave no reason'}",
-                    "Run `provision up` again: it creates the VM again.",
+                    self._no_host_hint(server) if _NO_HOST in server.fault else again,
                     "\n".join(console.tail(self.cloud.console(server.id))),
                 )
             if server.status == "SHUTOFF" and server.id in self._reports:
@@ -204,6 +211,17 @@ class ReadinessWait:
                     "\n".join(console.tail(self.cloud.console(server.id))),
                 )
         return servers
+
+    def _no_host_hint(self, server: Server) -> str:
+        if server.role == "worker" and self._spread == "require":
+            return (
+                "With `workers.spread: require` each worker needs a hypervisor of its own that has room. Ask for fewer "
+                "workers or write `spread: prefer`, and run `provision up` again."
+            )
+        return (
+            "No hypervisor has room for it, or none that fits its flavor, availability zone and server group. Choose "
+            "others or have room made, and run `provision up` again."
+        )
 
     def _read_consoles(self) -> None:
         """Read some consoles, each node's in its turn."""

@@ -69,7 +69,7 @@ def _from_cloud(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster) -> O
     floating = observed.floatings[0] if observed.floatings else None
     groups = {group.id for group in observed.groups}
     there = {rule for group in observed.groups for rule, _ in group.rules if rule}
-    by_device = {each.device: each for each in observed.ports if each.device}
+    secured = {each.device: set(each.groups) for each in observed.ports if each.device and each.secured}
     return ObservedSparkCluster(
         name=spec.name,
         cloud=spec.cloud,
@@ -80,10 +80,8 @@ def _from_cloud(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster) -> O
         units=_units(spec),
         floating=observed.address,
         attached=bool(port and floating.port == port.id if floating else observed.address),
-        rules=tuple(sorted(wanted_rules(spec, spec.network.access or ()) - there)),
-        ungrouped=tuple(
-            each.name for each in servers if each.id in by_device and not groups & set(by_device[each.id].groups)
-        ),
+        rules=tuple(sorted(wanted_rules(spec, spec.network.access or ()) - there)) if groups else (),
+        ungrouped=tuple(each.name for each in servers if each.id in secured and not groups & secured[each.id]),
         short=_shortage(cloud, spec, servers),
     )
 

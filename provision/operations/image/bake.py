@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 import uuid
+from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from provision.adapters.docker import image_builder
@@ -17,7 +20,7 @@ from provision.model.localcloud.settings import LABEL
 from provision.operations.localcloud.shared.images import ensure_images
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from provision.adapters.openstack.cloud import Cloud
@@ -42,6 +45,38 @@ def bake(progress: Progress) -> Path:
         if not files.image.exists():  # the other bake may have made this very image
             _bake(inputs, recipe, files, cache, progress)
     return files.image
+
+
+@contextmanager
+def begun_beside(progress: Progress) -> Iterator[Callable[[], None]]:
+    """Let a bake go on beside the body, which calls what it is given to begin it; at the end, wait until it is done.
+
+    When the body fails, the bake is ended. Raises what `bake` raises.
+    """
+    begun: list[Future[Path]] = []
+
+    def begin() -> None:
+        result: Future[Path] = Future()
+
+        def run() -> None:
+            try:
+                result.set_result(bake(progress))
+            except BaseException as error:
+                result.set_exception(error)
+
+        # A daemon: after Ctrl-C nobody waits for it.
+        threading.Thread(target=run, name="bake", daemon=True).start()
+        begun.append(result)
+
+    try:
+        yield begin
+        with progress.phase("Bake the golden image"):
+            for result in begun:
+                result.result()
+    except BaseException:
+        if begun:
+            image_builder.stop()
+        raise
 
 
 def ensure_image(cloud: Cloud, progress: Progress) -> str:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from provision.adapters.metrics import Metrics
     from provision.base.progress import Progress
     from provision.model.finding import Finding
     from provision.model.localcloud.backup import Manifest
@@ -34,8 +35,11 @@ class LocalCloud(Protocol):
     All raise UsageError for what cannot be done, and ProvisionError when something fails.
     """
 
-    def up(self, progress: Progress, *, ha: bool | None = None) -> None:
-        """Make the cloud run, and wait until it answers; `ha` is whether clustered services have three members."""
+    def up(self, progress: Progress, *, ha: bool | None = None, checked: Callable[[], None] = lambda: None) -> None:
+        """Make the cloud run, and wait until it answers; `ha` is whether clustered services have three members.
+
+        `checked` is called once, when this machine has passed the checks and nothing is made yet.
+        """
 
     def status(self) -> Status:
         """Look at the cloud; changes nothing."""
@@ -61,6 +65,18 @@ class LocalCloud(Protocol):
 
     def diagnose(self) -> list[Finding]:
         """Say what is wrong with the cloud; changes nothing."""
+
+    def enable_monitoring(self, progress: Progress) -> None:
+        """Gather metrics and evaluate alerts, now and from now on."""
+
+    def disable_monitoring(self, progress: Progress, *, purge: bool) -> None:
+        """Stop monitoring; with `purge`, remove what it has gathered too."""
+
+    def metrics(self) -> Metrics:
+        """Return the store of metrics."""
+
+    def write_grafana(self, folder: Path) -> None:
+        """Write the dashboards into a folder from which Grafana runs."""
 
     def logs(self, report: Callable[[str], None]) -> LogReader:
         """Return the reader of the cloud's logs; it calls `report` with what cannot be read."""

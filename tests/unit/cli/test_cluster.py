@@ -311,6 +311,6 @@ def test_a_package_that_cannot_be_had_starts_no_cloud(tmp_path, monkeypatch):
         raise UsageError("packages: nonesuch cannot be had", "Correct it.")
 
     monkeypatch.setattr(resolution, "ensure_bundle", refuse)
-    monkeypatch.setattr(operation, "ensure_cloud", lambda *_arguments: pytest.fail("the cloud was started"))
+    monkeypatch.setattr(operation, "ensure_cloud", lambda *_, new: pytest.fail(f"the cloud was started, {new}"))
     with pytest.raises(UsageError, match="nonesuch cannot be had"):
         up.callback(file=None, yes=True, timeout=1, replace=False, remove=False, without_data=False)

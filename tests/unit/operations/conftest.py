@@ -80,6 +80,7 @@ class FakeCloud:
         self.things: dict[str, Thing] = {}
         self.vms: dict[str, dict] = {}
         self.keys: dict[str, str] = {}
+        self.hypervisors = 9
         self.limits = {}
         self.default_image = "img-golden"
 
@@ -142,10 +143,11 @@ class FakeCloud:
         return ExistingNetwork(
             found[0].id,
             tuple(
-                ExistingSubnet(one.id, IPv4Network(one.data["cidr"]), one.data.get("dhcp", True))
+                ExistingSubnet(one.id, IPv4Network(one.data["cidr"]), one.data.get("dhcp", True), one.name)
                 for one in self.of("subnet")
                 if one.data["network"] == found[0].id
             ),
+            found[0].data.get("port_security", True),
         )
 
     @request
@@ -160,6 +162,24 @@ class FakeCloud:
     def floating(self, address):
         found = (one for one in self.of("floating IP") if one.data["address"] == address)
         return next((resources.Floating(one.id, **one.data, marked=False) for one in found), None)
+
+    @request
+    def security_groups(self):
+        return tuple(resources.Owned(one.id, one.name) for one in self.of("group"))
+
+    @request
+    def server_groups(self):
+        return tuple(self._server_groups())
+
+    def _server_groups(self, name=""):
+        for one in self.of("server group"):
+            if name in {"", one.name}:
+                members = one.data["members"] & set(self.vms)
+                yield resources.ServerGroup(one.id, one.name, one.data["policy"], frozenset(members))
+
+    @request
+    def key_pairs(self):
+        return dict(self.keys)
 
     @request
     def zones(self):
@@ -180,6 +200,8 @@ class FakeCloud:
 
     @request
     def holds(self, kind, name):
+        if kind == "server group":
+            return frozenset(one.id for one in self._server_groups(resources.group_name(name)))
         kind = {"security group": "group"}.get(kind, kind)
         return frozenset(one.id for one in self.of(kind) if one.description == resources.mark(name))
 
@@ -200,7 +222,14 @@ class FakeCloud:
         networks = mine("network")
         homes = {thing.id for thing in networks}
         groups = {thing.id for thing in mine("group")}
-        own = [port for port in self.of("port") if port in mine("port") or groups & {*port.data["groups"]}]
+        worker, vms = resources.worker_mark(name), {server.id for server in self._listed(name)}
+        own = [
+            port
+            for port in self.of("port")
+            if port.description in {resources.mark(name), worker}
+            or port.data["device"] in vms
+            or groups & {*port.data["groups"]}
+        ]
         ports = [port for port in self.of("port") if port.data["network"] in homes] if homes else own
         marked = {port.id for port in mine("port")}
         floatings = mine("floating IP") or [one for one in self.of("floating IP") if one.data["port"] in marked]
@@ -216,7 +245,9 @@ class FakeCloud:
                 resources.Port(
                     **self._base(one, name),
                     **one.data,
-                    marked=one.description in {resources.mark(name), resources.interface_mark(name)},
+                    marked=one.description in {resources.mark(name), worker, resources.interface_mark(name)},
+                    worker=one.description == worker,
+                    secured=self.things[one.data["network"]].data.get("port_security", True),
                 )
                 for one in ports
             ),
@@ -225,8 +256,16 @@ class FakeCloud:
                 for one in floatings
             ),
             keys=(resources.KeyPair(key, self.keys[key]),) if key in self.keys else (),
-            servers=self._servers(name),
+            servers=resources.in_groups(self._servers(name), self._server_groups()),
+            server_groups=tuple(self._server_groups(resources.group_name(name))),
         )
+
+    def _listed(self, name):
+        return [
+            resources.Server(vm["id"], vm["name"], "worker")
+            for vm in self.vms.values()
+            if vm["metadata"].get(resources.META_CLUSTER) == name
+        ]
 
     def _servers(self, name):
         found = []
@@ -328,8 +367,10 @@ class FakeCloud:
     def mark_interface(self, port, name):
         self.things[port].description = resources.interface_mark(name)
 
-    def _port(self, network, name="", description="", device="", owner="", groups=()):
-        address = f"10.20.0.{len(self.of('port')) + 10}"
+    def _port(self, network, name="", description="", device="", owner="", groups=(), subnet=""):
+        on = [one for one in self.of("subnet") if subnet in {"", one.id} and one.data["network"] == network]
+        cidr = IPv4Network(on[0].data["cidr"] if on else "10.20.0.0/24")
+        address = str(cidr[len(self.of("port")) + 10])
         return self._add(
             "port", name, description, network=network, address=address, device=device, owner=owner, groups=groups
         )
@@ -351,10 +392,28 @@ class FakeCloud:
             group.data["rules"] = [(one, id) for one, id in group.data["rules"] if id != rule]
 
     @request
-    def create_port(self, name, network, subnet, group):
-        assert self.things[subnet].data["network"] == network
-        id = self._port(network, resources.master_name(name), resources.mark(name), groups=(group,))
+    def create_port(self, name, network, subnet, groups):
+        id = self._made_port(network, subnet, resources.master_name(name), resources.mark(name), groups)
         return id, self.things[id].data["address"]
+
+    def _made_port(self, network, subnet, name, description, groups):
+        assert self.things[subnet].data["network"] == network
+        assert bool(groups) is self.things[network].data.get("port_security", True)
+        assert all(self.things[group].kind == "group" for group in groups)
+        return self._port(network, name, description, groups=groups, subnet=subnet)
+
+    @request
+    def create_worker_ports(self, name, workers, network, subnet, groups):
+        mark = resources.worker_mark(name)
+        return {worker: self._made_port(network, subnet, worker, mark, groups) for worker in workers}
+
+    @request
+    def set_groups(self, port, groups):
+        self.things[port].data["groups"] = groups
+
+    @request
+    def create_server_group(self, name, policy):
+        return self._add("server group", resources.group_name(name), policy=policy, members=set())
 
     @request
     def create_floating(self, name, external, port):
@@ -386,10 +445,13 @@ class FakeCloud:
         self.keys[resources.key_name(name)] = public_key
 
     @request
-    def create_servers(self, name, names, *, role, image, flavor, network, group, user_data, metadata, zone=""):
+    def create_servers(
+        self, name, names, *, role, image, flavor, network, groups, user_data, metadata, zone="", server_group=""
+    ):
         assert user_data.startswith("#cloud-config")
         assert resources.key_name(name) in self.keys
         assert image
+        fault = self._fault(names, server_group)
         for one in names:
             id = f"vm-{next(self._ids):04}"
             self.vms[id] = {
@@ -401,6 +463,7 @@ class FakeCloud:
                 "flavor": flavor.removeprefix("id-"),
                 "image": image,
                 "zone": zone or "nova",
+                **fault,
                 "metadata": {resources.META_CLUSTER: name, resources.META_ROLE: role, **metadata},
             }
             if "port" in network:
@@ -408,7 +471,18 @@ class FakeCloud:
                 assert not port.data["device"], "the port is in use"
                 port.data.update(device=id, owner="compute:nova")
             else:
-                self._port(network["uuid"], device=id, owner="compute:nova", groups=(group,))
+                self._port(network["uuid"], device=id, owner="compute:nova", groups=groups)
+            if server_group:
+                self.things[server_group].data["members"].add(id)
+
+    def _fault(self, names, server_group):
+        """What becomes of servers of one request: all, or none, find a hypervisor that the server group allows."""
+        if not server_group or self.things[server_group].data["policy"] != "anti-affinity":
+            return {}
+        alive = [id for id in self.things[server_group].data["members"] if id in self.vms]
+        if len(alive) + len(names) <= self.hypervisors:
+            return {}
+        return {"status": "ERROR", "fault": "No valid host was found. There are not enough hosts available."}
 
     @request
     def set_metadata(self, server, **metadata):
@@ -452,6 +526,7 @@ class FakeCloud:
             "subnet": lambda: [port for port in ports if port.data["network"] == self.things[id].data["network"]],
             "router": lambda: [port for port in ports if port.data["device"] == id],
             "group": lambda: [port for port in ports if id in port.data["groups"]],
+            "server group": list,
         }.get(kind, list)
         if users():
             raise BusyError(f"{kind} is in use")
@@ -482,6 +557,7 @@ def readiness(cloud, spec):
         nodes=spec.workers.count + 1,
         spark=spark,
         hub_problem=lambda: "",
+        spread=spec.workers.spread,
         sleep=lambda _: None,
     )
 

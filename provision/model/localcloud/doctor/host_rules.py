@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from provision.model.finding import Finding, listed, span
-from provision.model.localcloud.doctor.words import UP
+from provision.model.localcloud.doctor.words import MAKE_ROOM, RENEW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,9 +13,15 @@ if TYPE_CHECKING:
     from provision.model.localcloud.doctor.observed import ObservedLocalCloud, Unit
 
 _GIB: Final = 1024**3
+LEAST_FREE: Final = 2 * _GIB
+"""Bytes below which a disk is reported, however large it is."""
+AMPLE_FREE: Final = 20 * _GIB
+"""Bytes from which on a disk is not reported, however small a part of it they are."""
+FREE_PART: Final = 10
+"""Between the two, a disk is reported of which less than one such part is free."""
 _CLOCK: Final = 3.0
 """Seconds that clocks may differ: tokens and locks tolerate that much."""
-_EXPIRES: Final = 30
+EXPIRES: Final = 30
 """Days before its end from which on a certificate is reported."""
 
 
@@ -40,13 +46,12 @@ def filling(seen: ObservedLocalCloud) -> Iterator[Finding]:
         same = next((key for key in places if _same(key, (disk.size, disk.free))), (disk.size, disk.free))
         places.setdefault(same, []).append(disk.holds)
     for (size, free), holds in places.items():
-        if free < 2 * _GIB or (free < 20 * _GIB and free < size / 10):
+        if free < LEAST_FREE or (free < AMPLE_FREE and free < size / FREE_PART):
             yield Finding(
                 "disks",
                 f"the disk with {listed(dict.fromkeys(holds), 9)}",
                 f"has {free / _GIB:.1f} GiB left of {size / _GIB:.0f}",
-                "Make room: `docker system df` shows what Docker holds, `docker image prune` removes old images. "
-                "Below 0.5 GiB RabbitMQ accepts no messages.",
+                MAKE_ROOM,
             )
 
 
@@ -59,11 +64,11 @@ def expiring(seen: ObservedLocalCloud) -> Iterator[Finding]:
     """A certificate has expired, or will soon."""
     for each in seen.certificates:
         days = (each.ends - seen.now).total_seconds() / 86400
-        if days > _EXPIRES:
+        if days > EXPIRES:
             continue
         wrong = f"expired {span(-days * 86400)} ago" if days < 0 else f"expires in {span(days * 86400)}"
         if not each.cluster:
-            do = f"{UP} renews a certificate that it has made. Renew one that you provided yourself."
+            do = RENEW
         elif each.authority:
             do = "Remove it and its .key, run `provision up`, and let every browser trust the new one."
         else:

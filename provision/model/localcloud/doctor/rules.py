@@ -10,7 +10,16 @@ from urllib.parse import urlsplit
 
 from provision.model.finding import Finding, listed, since
 from provision.model.localcloud.doctor.host_rules import drifted, expiring, filling, skewed
-from provision.model.localcloud.doctor.words import UP, logs
+from provision.model.localcloud.doctor.words import (
+    CUT_OFF,
+    UP,
+    called,
+    catches_up,
+    check_reader,
+    logs,
+    look_at,
+    service_of,
+)
 from provision.model.localcloud.settings import CLUSTERED, PROJECT, base_service, peer
 
 if TYPE_CHECKING:
@@ -127,17 +136,11 @@ def _out_of_sync(member: DatabaseMember, several: int) -> tuple[str, str]:
         return ("belongs to no cluster", f"{logs(member.name)} says why.") if several > 1 else ("", "")
     stage = member.variables.get("wsrep_local_state_comment", "unknown")
     if member.variables.get("wsrep_cluster_status") != "Primary":
-        return (
-            "is cut off from the majority of its cluster, and refuses to answer",
-            "Check which other members run: it comes back by itself when it reaches them.",
-        )
+        return CUT_OFF
     if stage.startswith("Donor"):
         return "sends its data to another member", "Nothing, unless it lasts: then the other member's log says why."
     if stage != "Synced":
-        return (
-            f"is not in sync with its cluster ({stage})",
-            f"It catches up by itself; {logs(member.name)} shows the progress.",
-        )
+        return f"is not in sync with its cluster ({stage})", catches_up(member.name)
     return "", ""
 
 
@@ -171,17 +174,8 @@ def unread(seen: ObservedLocalCloud) -> Iterator[Finding]:
                 "queues",
                 f"the queue {queue.name}",
                 f"{waiting} there, and nobody reads them",
-                f"Check that {_reader(queue.name)} runs and reaches RabbitMQ; its log says more.",
+                check_reader(queue.name),
             )
-
-
-def _reader(queue: str) -> str:
-    """Name the service that reads a queue: `compute.compute-1` is read by nova-compute on compute-1."""
-    topic, _, host = queue.partition(".")
-    service = {"compute": "nova-compute", "conductor": "nova-conductor", "scheduler": "nova-scheduler"}.get(topic)
-    if service is None:
-        service = "neutron-rpc" if topic.startswith("q-") else "its reader"
-    return f"{service} on {host}" if host else service
 
 
 def unserved(seen: ObservedLocalCloud) -> Iterator[Finding]:
@@ -204,7 +198,7 @@ def unserved(seen: ObservedLocalCloud) -> Iterator[Finding]:
                 f"{UP} repairs the cloud's own entries. Remove this one with `openstack endpoint delete`.",
             )
         elif wrong := _no_backend(seen, api):
-            yield Finding("catalogue", f"the {api.type or api.name} API ({api.name})", *wrong)
+            yield Finding("catalogue", called(api.name, api.type), *wrong)
 
 
 def _own_port(endpoint: Endpoint) -> int | None:
@@ -233,10 +227,9 @@ def _no_backend(seen: ObservedLocalCloud, api: Api) -> tuple[str, str] | None:
 def _all_fail(name: str, checks: list[ConsulCheck]) -> tuple[str, str]:
     count = "its only replica fails" if len(checks) == 1 else f"all its {len(checks)} replicas fail"
     why = _quoted(next((check.output for check in checks if check.output), ""))
-    service = "neutron-api" if name == "neutron" else name
     return (
         f"{count} the health check{why}",
-        f"{logs(service)} says why. A replica that has just started needs a minute.",
+        f"{logs(service_of(name))} says why. A replica that has just started needs a minute.",
     )
 
 
@@ -289,7 +282,7 @@ def _revive(seen: ObservedLocalCloud, worker: Worker, delete: str) -> str:
         )
     if worker.host in seen.hypervisors:
         service = {"nova-compute": "nova-compute", "OVN Metadata agent": "metadata-agent"}.get(worker.kind, "switch")
-        return f"{logs(f'{worker.host}-{service}-1')} says why. {UP} starts it if it does not run."
+        return look_at(f"{worker.host}-{service}-1")
     return f"Start its host. If it is gone for good, `{delete}` removes it from the list."
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from contextlib import contextmanager
 from functools import cache, partial
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from provision.adapters.host import apt_mirrors
+from provision.adapters.host.files import exclusive_lock
 from provision.base import paths
 from provision.base.errors import ProvisionError
+from provision.base.parallel import in_order
 from provision.model.localcloud.image_families import (
     BASE_IMAGE,
     FAMILIES,
@@ -30,6 +34,9 @@ if TYPE_CHECKING:
 
     from provision.adapters.docker.engine import Engine
     from provision.base.progress import Progress
+
+_MOST_AT_ONCE: Final = 4
+"""Builds at the same time: more only wait for the same disk and the same mirror."""
 
 
 def contexts() -> dict[str, dict[str, bytes]]:
@@ -68,32 +75,46 @@ def ensure_images(engine: Engine, progress: Progress, names: Collection[str]) ->
     files = contexts()
     tags = image_tags(files)
     present = engine.images()
-    missing = [family for family in families(names) if image_name(family.name, tags) not in present]
+    missing = {family.name: family for family in families(names) if image_name(family.name, tags) not in present}
     if not missing:
         return tags
     mirrors = apt_mirrors.apt_mirrors()
-    if any(family.parent == BASE_IMAGE for family in missing):
-        engine.ensure_base_image(lambda text: progress.update("base image", text), mirrors.archive)
-    # The mirror is not one of an image's inputs: every mirror has the same packages.
-    sources = apt_sources(mirrors).encode()
     proxies = apt_mirrors.build_proxies()
-    for number, family in enumerate(missing, 1):
-        item = f"image {family.name}"
-        began = time.monotonic()
-        progress.update(item, f"building ({number} of {len(missing)})")
-        context = files[family.name] | ({"apt/sources.list": sources} if family.name == "base" else {})
-        with _logged(family.name, partial(_report, progress, item)) as line:
-            engine.build(
-                image_name(family.name, tags),
-                context,
-                arguments=proxies | {"BASE": image_name(family.parent, tags)},
-                labels={FAMILY_LABEL: family.name, INPUTS_LABEL: tags[family.name]},
-                line=line,
-            )
-        progress.update(item, f"built in {time.monotonic() - began:.0f} s")
-    built = [family.name for family in missing]
-    engine.drop_superseded(built, [image_name(name, tags) for name in built])
+    numbers = count(1)
+
+    def build(name: str) -> None:
+        family, image, item = missing[name], image_name(name, tags), f"image {name}"
+        # A bake, which may go on beside this, needs some of the same images.
+        lock = paths.cache_dir() / "locks" / f"image-{name}.lock"
+        with exclusive_lock(lock, lambda: progress.update(item, "another build of it is running: waiting for it")):
+            if image in engine.images():
+                progress.update(item, "built already")
+                return
+            began = time.monotonic()
+            context = files[name]
+            if family.parent == BASE_IMAGE:
+                engine.ensure_base_image(lambda text: progress.update("base image", text), mirrors.archive)
+                # The mirror is not one of an image's inputs: every mirror has the same packages.
+                context = context | {"apt/sources.list": apt_sources(mirrors).encode()}
+            progress.update(item, f"building ({next(numbers)} of {len(missing)})")
+            with _logged(name, partial(_report, progress, item)) as line:
+                engine.build(
+                    image,
+                    context,
+                    arguments=proxies | {"BASE": image_name(family.parent, tags)},
+                    labels={FAMILY_LABEL: name, INPUTS_LABEL: tags[name]},
+                    line=line,
+                )
+            progress.update(item, f"built in {time.monotonic() - began:.0f} s")
+
+    in_order({name: family.parent for name, family in missing.items()}, build, at_once=_builds_at_once())
+    engine.drop_superseded(missing, [image_name(name, tags) for name in missing])
     return tags
+
+
+def _builds_at_once() -> int:
+    """Return how many builds this machine bears: each installs packages, which keeps a processor and the disk busy."""
+    return min(len(os.sched_getaffinity(0)), _MOST_AT_ONCE)
 
 
 @contextmanager

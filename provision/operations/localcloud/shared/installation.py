@@ -84,7 +84,8 @@ def load_settings() -> Settings:
     return Settings(
         # `copies` is what version 0.1 wrote.
         replicas=known.get("replicas", known.get("copies", {})),
-        tls=given, ha=known.get("ha", False), swarm=known.get("swarm", False), members=tuple(known.get("members", ())),
+        tls=given, ha=known.get("ha", False), swarm=known.get("swarm", False),
+        monitoring=known.get("monitoring", False), members=tuple(known.get("members", ())),
     )  # fmt: skip
 
 
@@ -93,6 +94,7 @@ def save_settings(settings: Settings) -> None:
     given = settings.tls and asdict(settings.tls)
     known = {
         "replicas": dict(settings.replicas), "tls": given, "ha": settings.ha, "swarm": settings.swarm,
+        "monitoring": settings.monitoring,
         **({"members": settings.members} if settings.members else {}),
     }  # fmt: skip
     ensure_private(paths.localcloud_dir() / _CHOICES, json.dumps(known, indent=1, default=str) + "\n")
@@ -165,7 +167,8 @@ def rendered_documents(settings: Settings, passwords: Mapping[str, str]) -> dict
 def control() -> Compose:
     """Return the Compose project of the control plane."""
     folder = paths.localcloud_dir()
-    names = ("stack.yaml", "ha.yaml") if load_settings().ha else ("stack.yaml",)
+    settings = load_settings()
+    names = ["stack.yaml", *(["ha.yaml"] if settings.ha else []), *(["monitoring.yaml"] if settings.monitoring else [])]
     return Compose(PROJECT, tuple(paths.COMPOSE / name for name in names), folder / "compose.env", _unwritten())
 
 

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from provision.adapters.docker.logs import Logs
 from provision.model.localcloud.doctor.rules import diagnose
+from provision.operations.localcloud.single import monitoring
 from provision.operations.localcloud.single.backup import backup
 from provision.operations.localcloud.single.doctor import observe
 from provision.operations.localcloud.single.down import down
+from provision.operations.localcloud.single.grafana import write_grafana
 from provision.operations.localcloud.single.restore import restore
 from provision.operations.localcloud.single.scale import scale
 from provision.operations.localcloud.single.status import status
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from provision.adapters.metrics import Metrics
     from provision.base.progress import Progress
     from provision.model.finding import Finding
     from provision.model.localcloud.backup import Manifest
@@ -28,9 +31,9 @@ if TYPE_CHECKING:
 class SingleHost:
     """The local cloud on one host, with Docker Compose."""
 
-    def up(self, progress: Progress, *, ha: bool | None = None) -> None:
+    def up(self, progress: Progress, *, ha: bool | None = None, checked: Callable[[], None] = lambda: None) -> None:
         """Start everything on this host, and wait until it answers."""
-        up(progress, ha=ha)
+        up(progress, ha=ha, checked=checked)
 
     def status(self) -> SingleHostStatus:
         """Look at this host's containers, APIs and hypervisors."""
@@ -63,6 +66,22 @@ class SingleHost:
     def diagnose(self) -> list[Finding]:
         """Look at everything on this host, and say what is wrong."""
         return diagnose(observe())
+
+    def enable_monitoring(self, progress: Progress) -> None:
+        """Run the services that gather metrics and evaluate alerts."""
+        monitoring.enable(progress)
+
+    def disable_monitoring(self, progress: Progress, *, purge: bool) -> None:
+        """Remove these services; with `purge`, what they have gathered too."""
+        monitoring.disable(progress, purge=purge)
+
+    def metrics(self) -> Metrics:
+        """Return this host's store of metrics."""
+        return monitoring.metrics()
+
+    def write_grafana(self, folder: Path) -> None:
+        """Write the dashboards and what leads Grafana to this host's store."""
+        write_grafana(folder)
 
     def logs(self, report: Callable[[str], None]) -> Logs:  # noqa: ARG002 - this host's Docker can read all of its logs
         """Return the reader of this host's logs."""

@@ -25,12 +25,12 @@ from provision.operations.localcloud.shared.installation import (
     require_complete_data,
 )
 from provision.operations.localcloud.shared.watch import Watch
-from provision.operations.localcloud.single import members
+from provision.operations.localcloud.single import members, monitoring
 from provision.operations.localcloud.single.scale import replica_set
 from provision.operations.localcloud.single.upgrade import replace_outdated
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from provision.base.progress import Progress
 
@@ -41,11 +41,12 @@ _LAST_STEPS: Final[Mapping[str, tuple[str, list[str]]]] = {
 """Commands that make OpenStack notice a new hypervisor at once (shared/hypervisors.py::await_hypervisors)."""
 
 
-def up(progress: Progress, *, ha: bool | None = None) -> None:
+def up(progress: Progress, *, ha: bool | None = None, checked: Callable[[], None] = lambda: None) -> None:
     """Make the local cloud run and answer; a second call finds nothing to do and changes nothing.
 
     Outdated services are replaced one replica at a time (single/upgrade.py::replace_outdated): their APIs go on
-    answering. `ha` is whether the clustered services have three members from now on; None: as before.
+    answering. `ha` is whether the clustered services have three members from now on; None: as before. `checked` is
+    called when nothing can be refused any more, and nothing is made yet.
     """
     clouds_yaml.require_own_entry(config.own_file(), LOCAL_CLOUD, PROJECT)
     preflight.require(progress)
@@ -54,6 +55,7 @@ def up(progress: Progress, *, ha: bool | None = None) -> None:
     with exclusive_lock(progress):
         require_complete_data()
         members.ensure_choice(engine, progress, ha)
+        checked()
         with progress.phase("images"):
             tags = ensure_images(engine, progress, load_settings().families)
         with progress.phase("configuration"):
@@ -116,6 +118,9 @@ def _start(engine: Engine, installation: Installation, progress: Progress) -> No
         admin.forget_services(settings.replicas)
         watch.until(watch.all_run)
         watch.until(replicas.all_healthy)
+    if settings.monitoring:
+        with progress.phase("monitoring"):
+            monitoring.start(engine, installation, replicas, watch)
 
 
 def _migrate(engine: Engine, installation: Installation, watch: Watch, running: Collection[str]) -> bool:

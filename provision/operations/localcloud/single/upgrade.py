@@ -11,7 +11,7 @@ from provision.base.errors import ProvisionError, UsageError
 from provision.base.poll import Pending
 from provision.model.localcloud.host import failed
 from provision.model.localcloud.replicas import READY_TIMEOUT, SERVICE_FAMILIES, drift, outdated
-from provision.model.localcloud.settings import EARLY, INFRASTRUCTURE, base_service, services_of
+from provision.model.localcloud.settings import EARLY, INFRASTRUCTURE, MONITORING, base_service, services_of
 from provision.operations.localcloud.shared import schema
 from provision.operations.localcloud.shared.hypervisors import AGENTS
 from provision.operations.localcloud.shared.images import ensure_images
@@ -21,6 +21,7 @@ from provision.operations.localcloud.shared.installation import (
     ensure_files,
     exclusive_lock,
     is_installed,
+    load_settings,
     require_complete_data,
 )
 from provision.operations.localcloud.single.rolling import is_connected
@@ -54,7 +55,8 @@ def upgrade(
     Raises UsageError for an unknown service, and ProvisionError when a new replica does not work: it is removed then,
     and what ran before goes on.
     """
-    named = _in_order(services)
+    monitoring = MONITORING if load_settings().monitoring else ()
+    named = _in_order(services, (*WITHOUT_PAUSE, *monitoring))
     if not is_installed():
         raise UsageError("there is no local cloud on this machine", "Start it with `provision cloud up`.")
     compose.require()
@@ -64,8 +66,7 @@ def upgrade(
     with exclusive_lock(progress):
         require_complete_data()
         with progress.phase("images"):
-            families = {SERVICE_FAMILIES.get(name) or AGENTS.get(name, (name,))[0] for name in named}
-            tags = ensure_images(engine, progress, families)
+            tags = ensure_images(engine, progress, {_family(name) for name in named})
         with progress.phase("configuration"):
             installation = ensure_files(tags)
         replicas = replica_set(
@@ -121,11 +122,18 @@ def replace_outdated(
             schema.run(engine, installation, done, "contract", progress.update)
 
 
-def _in_order(services: Sequence[str]) -> list[str]:
+def _family(service: str) -> str:
+    """Return the image family of a service of any kind."""
+    if service in MONITORING:
+        return MONITORING[0]
+    return SERVICE_FAMILIES.get(service) or AGENTS.get(service, (service,))[0]
+
+
+def _in_order(services: Sequence[str], without_pause: Sequence[str] = WITHOUT_PAUSE) -> list[str]:
     """Return the named services, or all without a pause, in the order in which they are replaced; raises UsageError."""
     if not services:
-        return [*WITHOUT_PAUSE, *SERVICE_FAMILIES, *AGENTS]
-    every = [*INFRASTRUCTURE, *SERVICE_FAMILIES, *AGENTS]
+        return [*without_pause, *SERVICE_FAMILIES, *AGENTS]
+    every = [*dict.fromkeys((*INFRASTRUCTURE, *without_pause)), *SERVICE_FAMILIES, *AGENTS]
     for service in services:
         if service in EARLY:
             raise UsageError(

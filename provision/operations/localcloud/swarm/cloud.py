@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from provision.adapters.docker.swarm_logs import SwarmLogs
 from provision.base.errors import UsageError
@@ -27,13 +27,20 @@ if TYPE_CHECKING:
     from provision.operations.localcloud.swarm.status import SwarmStatus
 
 
+_NO_MONITORING: Final = (
+    "there is no monitoring of a cloud on several hosts yet",
+    "`provision cloud doctor` says what is wrong there. Monitoring runs on one machine, with one member each or three.",
+)
+
+
 class SwarmCloud:
     """The local cloud on several hosts, with Docker Swarm; each command is run on one of them."""
 
-    def up(self, progress: Progress, *, ha: bool | None = None) -> None:
+    def up(self, progress: Progress, *, ha: bool | None = None, checked: Callable[[], None] = lambda: None) -> None:
         """Start the control plane on all hosts and this host's hypervisor; raises UsageError for `ha=False`."""
         if ha is False:
             raise UsageError("on several hosts what keeps state has three members", "Leave out --no-ha.")
+        checked()
         up(progress)
 
     def status(self) -> SwarmStatus:
@@ -81,6 +88,22 @@ class SwarmCloud:
     def diagnose(self) -> list[Finding]:
         """Look at all hosts, and at this one in depth, and say what is wrong."""
         return diagnose_swarm(observe())
+
+    def enable_monitoring(self, progress: Progress) -> NoReturn:  # noqa: ARG002 - it is refused
+        """Raise UsageError: the exporters and the store are made for one host."""
+        raise UsageError(*_NO_MONITORING)
+
+    def disable_monitoring(self, progress: Progress, *, purge: bool) -> NoReturn:  # noqa: ARG002 - it is refused
+        """Raise UsageError, as there is nothing to stop."""
+        raise UsageError(*_NO_MONITORING)
+
+    def metrics(self) -> NoReturn:
+        """Raise UsageError, as there are none."""
+        raise UsageError(*_NO_MONITORING)
+
+    def write_grafana(self, folder: Path) -> NoReturn:  # noqa: ARG002 - it is refused
+        """Raise UsageError, as there is nothing to show."""
+        raise UsageError(*_NO_MONITORING)
 
     def logs(self, report: Callable[[str], None]) -> SwarmLogs:
         """Return the reader of all hosts' logs; it calls `report` with what cannot be read."""

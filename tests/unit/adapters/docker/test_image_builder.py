@@ -78,3 +78,13 @@ def test_tidying_keeps_the_newest_and_removes_what_broke_off(tmp_path):
     left = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
     assert left == ["images/b.qcow2", "images/c.qcow2", "software/d.tar.zst", "software/e.tar.zst"]
     assert not (tmp_path / "bake-xyz").exists()
+
+
+def test_a_bake_begins_when_the_one_before_is_removed(docker, tmp_path, monkeypatch):
+    monkeypatch.setattr(image_builder.time, "sleep", lambda seconds: (tmp_path / "gone").touch())
+    calls = docker("exit 0")
+    script = tmp_path / "bin/docker"
+    busy = f'[ "$1" = run ] || [ -e {tmp_path}/gone ] || {{ echo "removal is already in progress" >&2; exit 1; }}'
+    script.write_text(script.read_text().replace('[ "$1" = run ] || exit 0', f'{busy}\n[ "$1" = run ] || exit 0'))
+    bake(tmp_path / "cache")
+    assert [line.split()[0] for line in calls.read_text().splitlines()] == ["rm", "rm", "run"]

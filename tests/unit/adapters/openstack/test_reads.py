@@ -12,7 +12,7 @@ import requests
 from openstack import exceptions as sdk
 
 from provision.adapters.openstack import session
-from provision.adapters.openstack.cloud import Cloud, ExistingNetwork, ExistingSubnet, External, Image, TransientError
+from provision.adapters.openstack.cloud import Cloud, External, Image, TransientError
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import Flavor
 from provision.model.cluster import resources
@@ -51,7 +51,7 @@ RULES = {
 
 @pytest.fixture
 def answers():
-    return {"servers": [], "groups": [], "extensions": ["standard-attr-tag"]}
+    return {"servers": [], "groups": [], "server groups": [], "extensions": ["standard-attr-tag"]}
 
 
 @pytest.fixture
@@ -68,6 +68,7 @@ def cloud(answers):
                 device_id=None,
                 device_owner=None,
                 security_group_ids=["g"],
+                is_port_security_enabled=None,
             ),
             thing(
                 id="leg",
@@ -77,6 +78,7 @@ def cloud(answers):
                 device_id="r",
                 device_owner="network:router_interface",
                 security_group_ids=[],
+                is_port_security_enabled=True,
             ),
         ]
 
@@ -98,6 +100,7 @@ def cloud(answers):
         servers=lambda **query: answers["servers"],
         find_keypair=lambda name, ignore_missing: SimpleNamespace(name=name, public_key="ssh-ed25519 AAAA me@here"),
         flavors=lambda details: [SimpleNamespace(id="1", name="small", vcpus=1, ram=2048, disk=8)],
+        server_groups=lambda: answers["server groups"],
     )
     return Cloud("test", SimpleNamespace(network=network, compute=compute, current_project_id="p"))
 
@@ -245,15 +248,18 @@ def response(status, document):
 def test_room_is_what_quotas_leave(cloud):
     limits = {"instances": 10, "instances_used": 4, "total_cores": -1, "total_cores_used": 0}
     limits |= {"total_ram": 1024, "total_ram_used": None}
+    limits |= {"server_groups": 10, "server_groups_used": 3, "server_group_members": 8}
     cloud.connection.compute.get_limits = lambda: SimpleNamespace(absolute=SimpleNamespace(**limits))
     cloud.connection.current_project_id = "p"
     network = {"port": {"limit": 50, "used": 8, "reserved": 2}, "router": {"limit": -1, "used": 1}}
+    network |= {"floatingip": {"limit": 3, "used": 1}, "security_group_rule": {"limit": 100, "used": 60}}
     cloud.connection.network.get = lambda url: response(200, {"quota": network})
-    assert cloud.room() == {"instances": 6, "RAM (MiB)": 1024, "ports": 40}
+    nova = {"instances": 6, "RAM (MiB)": 1024, "server groups": 7, "servers in a server group": 8}
+    assert cloud.room() == nova | {"ports": 40, "floating IPs": 2, "security group rules": 40}
     cloud.connection.network.get = lambda url: response(
         403, {"NeutronError": {"message": "no", "type": "x", "detail": ""}}
     )
-    assert cloud.room() == {"instances": 6, "RAM (MiB)": 1024}
+    assert cloud.room() == nova
 
 
 def test_a_server_that_comes_on_two_pages_is_one(cloud, answers):
@@ -315,49 +321,30 @@ def test_of_two_external_networks_of_one_name_none_is_taken_in_silence(cloud):
     assert cloud.external("other") is None
 
 
-def test_things_that_were_there_before_are_found_by_name_or_id(cloud):
-    network = cloud.connection.network
-    there = [SimpleNamespace(id=id_, name=name) for id_, name in (("n1", "team"), ("n2", "x"), ("n3", "x"))]
-
-    def listing(**query):
-        return [each for each in there if all(getattr(each, key) == value for key, value in query.items())]
-
-    network.networks = network.routers = listing
-    network.subnets = lambda network_id: [
-        SimpleNamespace(id="s4", ip_version=4, cidr="172.30.0.0/24", is_dhcp_enabled=True),
-        SimpleNamespace(id="s6", ip_version=6, cidr="fd00::/64", is_dhcp_enabled=True),
-    ]
-    found = ExistingNetwork("n1", (ExistingSubnet("s4", IPv4Network("172.30.0.0/24")),))
-    assert cloud.network("team") == cloud.network("n1") == found
-    assert cloud.network("other") is cloud.router("other") is None
-    assert cloud.router("team") == "n1"
-    with pytest.raises(UsageError, match=r"network\.existing: 2 networks are called 'x'") as caught:
-        cloud.network("x")
-    assert "n2, n3" in caught.value.hint
-    assert cloud.networks() == ("team", "x")
-
-
-def test_a_floating_ip_of_another_project_is_not_found(cloud):
-    assert cloud.floating("172.29.0.9") == resources.Floating("f", address="172.29.0.9", port="p", marked=False)
-    cloud.connection.network.ips = lambda **query: [thing(id="y", project_id="other")]
-    assert cloud.floating("172.29.0.9") is None
-
-
 def test_on_an_existing_network_a_clusters_ports_are_those_with_its_mark_or_its_group(cloud, answers):
     network = cloud.connection.network
-    common = {"fixed_ips": [{"ip_address": "172.30.0.5"}], "network_id": "n1", "device_id": None, "device_owner": None}
+    common = {"fixed_ips": [{"ip_address": "172.30.0.5"}], "network_id": "n1", "device_owner": None}
+    common |= {"device_id": None, "is_port_security_enabled": True}
+    bare = common | {"device_id": "v", "is_port_security_enabled": False}
     ports = [
         thing(id="master", security_group_ids=["g"], **common),
         thing(id="worker", description="", security_group_ids=["g"], **common),
         thing(id="theirs", description="", security_group_ids=["other"], **common),
+        thing(id="made", description=resources.worker_mark("a"), security_group_ids=["g"], **common),
+        thing(id="bare", description="", security_group_ids=[], **bare),
     ]
     leads = thing(id="f", description="theirs", floating_ip_address="172.29.0.9", port_id="master")
     network.networks = network.subnets = network.routers = lambda **query: []
     network.ports = lambda project_id: ports
     network.ips = lambda **query: [leads] if query.get("port_id") == "master" else []
-    answers["groups"] = [thing(id="g", security_group_rules=[])]
+    answers["groups"], answers["servers"] = [thing(id="g", security_group_rules=[])], [server()]
     seen = cloud.observe("a")
-    assert [(port.id, port.marked) for port in seen.ports] == [("master", True), ("worker", False)]
+    marked = [("master", True), ("worker", False), ("made", True), ("bare", False)]
+    assert [(port.id, port.marked) for port in seen.ports] == marked
+    assert [port.id for port in seen.ports if not port.secured] == ["bare"]
+    assert seen.master_port is not None
+    assert seen.master_port.id == "master"
+    assert [port.id for port in seen.worker_ports] == ["made"]
     assert [(each.id, each.marked) for each in seen.floatings] == [("f", False)]
     assert seen.address == "172.29.0.9"
     assert ("floating IP", "172.29.0.9") not in seen.listed()
@@ -369,3 +356,24 @@ def test_zones_that_take_servers(cloud):
         SimpleNamespace(name="closed", state={"available": False}),
     ]
     assert cloud.zones() == {"nova"}
+
+
+def test_a_clusters_server_group_is_found_by_its_name(cloud, answers):
+    named = {"name": "provision-a", "policies": None, "member_ids": ["v"]}
+    answers["server groups"] = [
+        thing(id="sg", policy="anti-affinity", **named),
+        thing(id="y", policy="affinity", project_id="other", **named),
+        thing(id="x", policy="affinity", **{**named, "name": "racks"}),
+    ]
+    found = resources.ServerGroup("sg", "provision-a", "anti-affinity", frozenset({"v"}))
+    assert cloud.observe("a").server_groups == (found,)
+    assert cloud.holds("server group", "a") == {"sg"}
+
+
+def test_a_flavor_with_extra_specs_is_one_like_others(cloud):
+    gpu = {"pci_passthrough:alias": "a100:1", "resources:VGPU": "1", "hw:numa_nodes": "2"}
+    cloud.connection.compute.flavors = lambda details: [
+        SimpleNamespace(id="9", name="gpu", vcpus=8, ram=65536, disk=40, extra_specs=gpu, swap=512, ephemeral=100)
+    ]
+    assert cloud.flavors() == {"gpu": Flavor("gpu", 8, 65536, 40)}
+    assert cloud.flavor_id("gpu") == "9"

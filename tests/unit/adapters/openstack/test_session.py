@@ -108,3 +108,9 @@ def test_no_proxy_is_asked():
     connection = SimpleNamespace(session=SimpleNamespace(session=requests.Session()))
     session.use_no_proxy(connection)
     assert not connection.session.session.trust_env
+
+
+def test_a_ports_ipv4_address_whatever_comes_first():
+    six, four = {"ip_address": "fd00::5"}, {"ip_address": "10.20.0.5"}
+    assert session.first_ipv4([six, four]) == session.first_ipv4([four, six]) == "10.20.0.5"
+    assert not session.first_ipv4([six])

@@ -56,7 +56,7 @@ def test_everything_made_is_marked_in_the_same_request(cloud, network):
     assert cloud.create_subnet("a", "n", "10.20.0.0/24") == "new"
     assert cloud.create_router("a", "ext") == "new"
     assert cloud.create_group("a") == "new"
-    assert cloud.create_port("a", "n", "s", "g") == ("new", "10.20.0.9")
+    assert cloud.create_port("a", "n", "s", ["g"]) == ("new", "10.20.0.9")
     assert cloud.create_floating("a", "ext", "p") == ("new", "172.29.0.9")
     assert len(network.calls) == 6
     assert {call[-1]["description"] for call in network.calls} == {MARK}
@@ -81,15 +81,47 @@ def test_rules_are_opened_in_one_request(cloud, network):
 )
 def test_servers_are_created_one_by_one_or_all_at_once(cloud, compute, names, name, count):
     cloud.create_servers(
-        "a", names, role="worker", image="i", flavor="f", network={"uuid": "n"}, group="a",
+        "a", names, role="worker", image="i", flavor="f", network={"uuid": "n"}, groups=["a", "web"],
         user_data="#cloud-config", metadata={resources.META_SPEC: "s"},
     )  # fmt: skip
     ((_, sent),) = compute.calls
+    assert sent["security_groups"] == [{"name": "a"}, {"name": "web"}]
+    assert "scheduler_hints" not in sent
     assert sent["name"] == name
     assert {key: sent[key] for key in ("min_count", "max_count") if key in sent} == count
     assert gzip.decompress(base64.b64decode(sent["user_data"])) == b"#cloud-config"
     assert sent["metadata"] == {resources.META_CLUSTER: "a", resources.META_ROLE: "worker", resources.META_SPEC: "s"}
     assert sent["config_drive"] is True
+
+
+@pytest.mark.parametrize(("network_of", "groups"), [({"uuid": "open"}, []), ({"port": "p"}, ["a"])])
+def test_a_server_has_no_groups_without_port_security_or_on_a_port_that_has_them(cloud, compute, network_of, groups):
+    cloud.create_servers(
+        "a", ("a-worker-1",), role="worker", image="i", flavor="f", network=network_of, groups=groups,
+        user_data="#cloud-config", metadata={}, server_group="sg",
+    )  # fmt: skip
+    ((_, sent),) = compute.calls
+    assert "security_groups" not in sent
+    assert sent["scheduler_hints"] == {"group": "sg"}
+
+
+def test_the_ports_of_workers_are_made_in_one_request(cloud, network):
+    network.result = [SimpleNamespace(name="a-worker-1", id="p1"), SimpleNamespace(name="a-worker-2", id="p2")]
+    made = cloud.create_worker_ports("a", ("a-worker-1", "a-worker-2"), "n", "s", ["g"])
+    assert made == {"a-worker-1": "p1", "a-worker-2": "p2"}
+    ((name, data, _),) = network.calls
+    assert name == "create_ports"
+    assert {each["description"] for each in data} == {resources.worker_mark("a")}
+    assert [each["name"] for each in data] == ["a-worker-1", "a-worker-2"]
+    cloud.set_groups("p1", ["g", "web"])
+    assert network.calls[-1] == ("update_port", "p1", {"security_groups": ["g", "web"]})
+
+
+def test_a_server_group_has_the_clusters_name(cloud, compute):
+    assert cloud.create_server_group("a", "anti-affinity") == "new"
+    assert compute.calls == [("create_server_group", {"name": "provision-a", "policies": ["anti-affinity"]})]
+    cloud.delete("server group", "new")
+    assert compute.calls[-1] == ("delete_server_group", "new", {"ignore_missing": True})
 
 
 @pytest.mark.parametrize(

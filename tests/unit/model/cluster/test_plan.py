@@ -43,6 +43,7 @@ IMAGES = {"golden": "", "debian": "img-debian"}
 THIS_MACHINE = IPv4Network("10.0.0.1/32")
 GOLDEN = "img-golden"
 FLOATING = "172.29.0.9"
+THERE = {"racks": resources.ServerGroup("racks-there", "racks", "anti-affinity", frozenset({"id-a-worker-1"}))}
 
 
 def desired_state(fields, *, golden=GOLDEN, refresh=False):
@@ -58,6 +59,11 @@ def desired_state(fields, *, golden=GOLDEN, refresh=False):
         image=IMAGES[spec.image.name],
         there=ThingsThere(
             network="net-there" if spec.network.existing else "",
+            several_subnets=bool(spec.network.subnet),
+            port_security=spec.network.existing != "open",
+            security_groups=tuple(f"sg-{name}" for name in spec.network.security_groups),
+            master_group=THERE.get(spec.master.server_group),
+            worker_group=THERE.get(spec.workers.server_group),
             subnet="sub-there" if spec.network.existing else "",
             router="rt-there" if spec.network.router else "",
             floating="fip-there" if isinstance(spec.network.floating_ip, str) else "",
@@ -86,11 +92,23 @@ def group(lacks=(), has=(), **changes):
 
 def port(name, **changes):
     own = {
-        "a-master": resources.Port("p", name, address="10.20.0.10", network="n"),
+        "a-master": resources.Port("p", name, address="10.20.0.10", network="n", groups=("g",)),
         "router": resources.Port("leg", device="r", owner="network:router_interface", network="n", marked=False),
-        "a-worker-1": resources.Port("w", device="id-a-worker-1", owner="compute:nova", network="n", marked=False),
+        "a-worker-1": resources.Port(
+            "w", device="id-a-worker-1", owner="compute:nova", network="n", groups=("g",), marked=False
+        ),
+        # Made before its worker, as where network.subnet is one of several.
+        "a-worker-2": resources.Port(
+            "w2", "a-worker-2", device="id-a-worker-2", network="n", groups=("g",), worker=True
+        ),
     }
+    changes = {key: tuple(value) if isinstance(value, list) else value for key, value in changes.items()}
     return replace(own[name], **changes)
+
+
+def server_group(members=(), **changes):
+    found = resources.ServerGroup("sg", "provision-a", "soft-anti-affinity", frozenset(members))
+    return replace(found, **changes)
 
 
 def server(name, **changes):
@@ -119,6 +137,7 @@ MAKERS = {
     "floatings": lambda **changes: replace(resources.Floating("f", address=FLOATING, port="p"), **changes),
     "keys": lambda **changes: replace(resources.KeyPair("provision-a", "ssh-ed25519 AAAA"), **changes),
     "servers": server,
+    "server_groups": server_group,
 }
 COMPLETE = {
     **{kind: [{}] for kind in ("networks", "subnets", "routers", "groups", "floatings", "keys")},
@@ -135,6 +154,7 @@ def observed(differences):
     for kind, entries in {**COMPLETE, **differences}.items():
         changes = [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
         found[kind] = tuple(MAKERS[kind](**change) for change in changes)
+    found["servers"] = resources.in_groups(found["servers"], (*found.get("server_groups", ()), *THERE.values()))
     return resources.ObservedCluster(**found)
 
 
@@ -167,6 +187,12 @@ def test_table(case):
     assert [step_data(step) for step in made.steps] == case["steps"]
     assert made.cluster == "a"
     assert bool(made) is bool(case["steps"])
+
+
+def test_a_network_without_port_security_is_noted():
+    (note,) = plan(desired_state({"network": {"existing": "open"}}), observed("nothing")).notes
+    assert note.startswith("network.existing has port security off")
+    assert plan(DEFAULT, observed("nothing")).notes == ()
 
 
 def test_there_are_enough_tables():

@@ -145,6 +145,18 @@ def test_workers_are_told_nothing_of_their_own() -> None:
     )
 
 
+@pytest.mark.parametrize("image", [ImageSpec(), ImageSpec("debian-13", stock=True)])
+@pytest.mark.parametrize("role", render.ROLES)
+def test_the_key_of_a_key_pair_may_log_in_beside_the_operators(role: str, image: ImageSpec) -> None:
+    spec = dataclasses.replace(DEFAULT, key_pair="laptop", public_key="ssh-rsa AAAATHEIRS", image=image)
+    given = yaml.safe_load(render.documents(spec, SIZING, ADDRESSES, SECRETS)[f"{role}/user-data.yaml"])
+    later = [yaml.safe_load(file["content"]) for file in given["write_files"] if file["path"].endswith("/cluster.yaml")]
+    assert len(later) == image.stock
+    for part in (given, *later):
+        keys = part["users"][0]["ssh_authorized_keys"]
+        assert keys == ["ssh-ed25519 AAAA operator", "ssh-rsa AAAATHEIRS provision-key-pair"]
+
+
 def test_workers_get_no_secret_of_the_hub() -> None:
     text = documents("full")["worker/user-data.yaml"]
     assert "PRIVATE KEY" not in text

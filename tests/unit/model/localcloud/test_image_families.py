@@ -15,7 +15,12 @@ from provision.operations.localcloud.shared.images import contexts
 
 PROGRAMS = {family.name: family.program for family in FAMILIES if family.program}
 # What the Dockerfiles install for them (urllib3 is what requests stands on).
-INSTALLED = {"registrator": {"click", "docker", "requests", "urllib3"}, "mariadb": {"pymysql", "requests"}}
+INSTALLED = {
+    "registrator": {"click", "docker", "requests", "urllib3"},
+    "mariadb": {"pymysql", "requests"},
+    # markupsafe is what Jinja2 stands on.
+    "horizon": {"jinja2", "markupsafe", "pygal", "requests"},
+}
 
 CONTEXTS = {family.name: {"Dockerfile": family.name.encode()} for family in FAMILIES}
 TAGS = image_tags(CONTEXTS)
@@ -58,6 +63,14 @@ def test_what_it_imports_from_others_is_installed_in_its_image(family):
 
     found = {name for text in carried(family).values() for name in outside(ast.parse(text))}
     assert found - {"provision"} - sys.stdlib_module_names == INSTALLED[family]
+
+
+def test_what_horizon_s_panel_imports_of_the_package_is_in_its_image():
+    panel = [text for name, text in contexts()["horizon"].items() if name.startswith("monitoring_panel/")]
+    nodes = [node for text in panel for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
+    wanted = {node.module for node in nodes if node.module.startswith("provision.")}
+    assert wanted
+    assert {f"{module.replace('.', '/')}.py" for module in wanted} <= set(carried("horizon"))
 
 
 def test_modules_are_followed_through_packages_functions_and_both_kinds_of_import():

@@ -85,7 +85,7 @@ def test_containers_are_told_of_no_peer_by_address_but_of_ovn_and_dns(settings):
     networks = {key for key in addresses if key.endswith(("_NETWORK", "_RANGE"))}
     # The public address is in Keystone's catalogue, for users of this machine.
     assert addresses - networks == {"CONSUL_ADDRESS", "OVN_ADDRESS", "OVN_REMOTE", "KEYSTONE_PUBLIC_URL"}
-    for name in ("stack.yaml", "ha.yaml", "compute.yaml"):
+    for name in ("stack.yaml", "ha.yaml", "monitoring.yaml", "compute.yaml"):
         document = yaml.safe_load((paths.COMPOSE / name).read_text())
         for service, body in document["services"].items():
             told = variables(str(body.get("environment") or {}) + str(body.get("command") or ""))
@@ -110,8 +110,11 @@ def test_each_service_has_only_the_secrets_it_needs(rendered):
     assert secrets["placement/placement.conf"] == {"placement_db", "placement"}
     assert secrets["neutron/metadata_agent.ini"] == {"metadata"}
     assert secrets["nova/nova-compute-kvm.conf"] == set()
-    assert secrets["horizon/local_settings.py"] == {"horizon"}
+    assert secrets["horizon/local_settings.py"] == {"horizon", "monitoring"}
     assert secrets["haproxy/haproxy.cfg"] == set()
+    assert secrets["monitoring/mariadb.cnf"] == {"monitoring_db"}
+    assert secrets["monitoring/password"] == {"monitoring"}
+    assert secrets["monitoring/scrape.yaml"] == secrets["monitoring/alerts.yaml"] == set()
     assert secrets["consul/consul.json"] == {"consul_gossip", "consul_management"}
     for family in CONSUL_CLIENTS:
         assert secrets[f"{family}/consul-token"] == {f"consul_{family}"}
@@ -123,7 +126,7 @@ def test_each_service_has_only_the_secrets_it_needs(rendered):
 def test_horizon_runs_and_is_built_and_waited_for_only_when_replicas_are_asked_for():
     idle, wanted = Settings(), Settings(replicas={"horizon": 2})
     assert idle.families == wanted.families - {"horizon"}
-    assert {"bake", "registry", "restart-hypervisor"} == {
+    assert {"bake", "registry", "restart-hypervisor", "monitoring"} == {
         family.name for family in image_families.FAMILIES
     } - wanted.families
     assert [compose_values(each)["HORIZON_REPLICAS"] for each in (idle, wanted)] == ["0", "2"]
@@ -172,6 +175,9 @@ def test_horizon_s_settings_are_python_that_names_keystone_by_its_name_in_consul
     assert settings["OPENSTACK_KEYSTONE_URL"] == "http://haproxy.service.consul:5000/v3"
     assert settings["ALLOWED_HOSTS"] == ["127.0.0.1", "localhost", "haproxy.service.consul", "10.0.0.7"]
     assert settings["SECRET_KEY"] == PASSWORDS["horizon"]
+    # By Docker's name, and on the port of compose/monitoring.yaml.
+    assert settings["METRICS_URL"] == "http://monitoring:8428"
+    assert (settings["METRICS_USER"], settings["METRICS_PASSWORD"]) == ("provision", PASSWORDS["monitoring"])
     assert settings["DEBUG"] is False
 
 
@@ -237,7 +243,7 @@ def variables(text: str) -> set[str]:
     return set(re.findall(r"\$\{([A-Z_]+)", text))
 
 
-FILES = ("stack.yaml", "ha.yaml", "swarm.yaml", "compute.yaml", "swarm-compute.yaml")
+FILES = ("stack.yaml", "ha.yaml", "monitoring.yaml", "swarm.yaml", "compute.yaml", "swarm-compute.yaml")
 
 
 def swarm_values() -> dict[str, str]:
@@ -262,7 +268,7 @@ def test_every_value_for_compose_is_used():
     assert unused <= {"BASE_TAG", "OS_TAG", "BAKE_TAG", "REGISTRY_CONFIG"}
 
 
-@pytest.mark.parametrize("name", ["stack.yaml", "compute.yaml"])
+@pytest.mark.parametrize("name", ["stack.yaml", "monitoring.yaml", "compute.yaml"])
 def test_everything_of_ours_is_labelled_and_published_on_loopback_only(name):
     document = yaml.safe_load((paths.COMPOSE / name).read_text())
     for service, body in document["services"].items():
@@ -273,7 +279,7 @@ def test_everything_of_ours_is_labelled_and_published_on_loopback_only(name):
         expects_dns = not str(body.get("network_mode", "")).startswith("service:") and service != "consul"
         assert ("${CONSUL_ADDRESS:?}" in body.get("dns", ())) == expects_dns, service
     for kind in ("networks", "volumes"):
-        for body in document[kind].values():
+        for body in document.get(kind, {}).values():
             assert body.get("external") or body["labels"]["provision.stack"] == "local"
 
 
@@ -296,7 +302,7 @@ def test_documents_lie_in_a_folder_of_their_own_for_each_state_of_their_family(r
     assert placed[f"glance/{folder}/glance.conf"] == rendered["glance/glance.conf"]
 
 
-@pytest.mark.parametrize("name", ["stack.yaml", "compute.yaml"])
+@pytest.mark.parametrize("name", ["stack.yaml", "monitoring.yaml", "compute.yaml"])
 def test_each_container_sees_the_documents_that_it_was_made_from(name):
     document = yaml.safe_load((paths.COMPOSE / name).read_text())
     families = {each.partition("/")[0] for each in render.documents(Settings(), PASSWORDS)}
@@ -312,7 +318,8 @@ def test_each_container_sees_the_documents_that_it_was_made_from(name):
             # By this `cloud up` knows which folders are in use, and Compose that a container is out of date.
             assert environment["CONFIGURATION"] in (f"${{{found[2]}_CONFIG:?}}", f"${{{found[2]}_CONFIG}}"), service
             seen.add(found[1])
-    assert seen == (families if name == "stack.yaml" else {"nova", "neutron"})
+    others = {"monitoring.yaml": {"monitoring"}, "compute.yaml": {"nova", "neutron"}}
+    assert seen == others.get(name, families - {"monitoring"})
 
 
 def test_fixed_addresses_lie_outside_the_ranges_that_docker_gives_out():

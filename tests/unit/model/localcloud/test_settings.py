@@ -59,6 +59,9 @@ def test_what_is_wanted_is_built_and_awaited_and_horizon_on_wish():
     assert SWARM.families - Settings(ha=True).families == {"registry", "restart-hypervisor"}
     awaited = [api.name for api in apis(SWARM) if api.awaited]
     assert awaited == ["keystone", "glance", "placement", "nova-api", "neutron"]
+    # Several hosts have none, whatever was chosen before.
+    assert "monitoring" not in Settings(swarm=True, monitoring=True).families
+    assert Settings(monitoring=True).families - Settings().families == {"monitoring"}
     wish = Settings(ha=True, swarm=True, replicas={"horizon": 1})
     assert "horizon" in wish.families
     assert "horizon" in [api.name for api in apis(wish) if api.awaited]

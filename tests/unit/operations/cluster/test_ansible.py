@@ -11,7 +11,8 @@ from provision.adapters.host import process
 from provision.base import paths
 from provision.base.errors import ProvisionError
 from provision.base.progress import Silent
-from provision.operations.cluster.ansible import run_playbooks
+from provision.operations.cluster.ansible import configure, run_playbooks
+from provision.operations.cluster.nodes import find_live_cluster
 
 INVENTORY = {"_meta": {"hostvars": {}}, "spark_master": {"hosts": ["a-master"]}}
 RECAP = "PLAY RECAP ***\na-master  : ok=5  changed=2  unreachable=0\na-worker-1 : ok=5    changed=1    failed=0"
@@ -64,3 +65,22 @@ def test_a_failure_ends_it_with_ansibles_own_output(monkeypatch):
         run_playbooks(INVENTORY, Silent())
     assert "UNREACHABLE" in caught.value.detail
     assert len(ansible.runs) == 1
+
+
+def test_the_playbooks_run_on_the_clusters_nodes(make_site, monkeypatch):
+    site = make_site()
+    site.up()
+    cluster = find_live_cluster(site.spec, "cluster.yaml", site.cloud)
+    certificate = site.cluster_dir.folder / "hub.pem"
+    certificate.unlink()
+    runs = []
+
+    def stream(argv, line, *, cwd, env):
+        runs.append((cwd / "inventory.json").read_text())
+        line("a-master : ok=5 changed=1")
+        return 0
+
+    monkeypatch.setattr(process, "stream", stream)
+    assert configure(cluster, Silent()) == 2
+    assert all("analytics-worker-2" in inventory for inventory in runs)
+    assert certificate.exists()

@@ -68,6 +68,21 @@ def test_another_image(site):
     assert made.notes == ()
 
 
+def test_the_quotas_arithmetic_is_a_note(site):
+    site.golden = site.cloud.default_image
+    site.cloud.limits = {"instances": 9, "ports": 40, "routers": 3}
+    (note,) = preview(site.spec, "cluster.yaml").notes
+    assert note == "of what the project's quotas leave, this takes 1 of 3 routers, 3 of 40 ports, 3 of 9 instances"
+    site.cloud.limits = {"floating IPs": 0}
+    (note,) = preview(site.spec, "cluster.yaml").notes
+    assert note.startswith("cluster.yaml: network.floating_ip: the quota of this project is too small: 1 floating IPs")
+    assert note.endswith("`up` refuses it")
+    site.cloud.limits = {}
+    site.up()
+    site.cloud.limits = {"instances": 9}
+    assert preview(site.spec, "cluster.yaml").notes == ()
+
+
 def test_a_cluster_of_another_machine_is_refused(site, monkeypatch, tmp_path):
     site.up()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import IPv4Network
 
@@ -12,6 +13,7 @@ from provision.adapters.host.certificates import last_day
 from provision.adapters.openstack.cloud import TransientError
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import (
+    ClusterSpec,
     HubSpec,
     ImageSpec,
     MasterSpec,
@@ -21,8 +23,12 @@ from provision.base.model import (
     User,
     WorkersSpec,
 )
+from provision.base.progress import Silent
 from provision.clusterfile.loading import DEFAULT_SOURCE
 from provision.model.cluster.render import user_data
+from provision.operations.cluster.up import ensure_cloud
+from provision.operations.image import bake
+from provision.operations.localcloud import local_cloud
 
 KILLS = [(number, late) for number in range(1, 60) for late in (False, True)]
 
@@ -645,8 +651,9 @@ def up_and_down_with_others_things(site, die_at=0):
 
 WRONG_THERE = [
     (NetworkSpec(existing="none"), "has no network 'none'", "team"),
-    (NetworkSpec(existing="two"), "2 IPv4 subnets", "one IPv4 subnet"),
-    (NetworkSpec(existing="static"), "has no DHCP", "Name a network that has it"),
+    (NetworkSpec(existing="two"), "2 IPv4 subnets (a (10.1.0.0/24), b (10.2.0.0/24))", "as network.subnet"),
+    (NetworkSpec(existing="two", subnet="c"), "no IPv4 subnet 'c'", "a (10.1.0.0/24), b (10.2.0.0/24)"),
+    (NetworkSpec(existing="static"), "has no DHCP", "Name one that has it"),
     (NetworkSpec(router="none"), "no router 'none'", "router list"),
     (NetworkSpec(floating_ip="172.29.0.9"), "no floating IP 172.29.0.9", "floating ip list"),
     (NetworkSpec(floating_ip="172.29.0.78"), "leads to another port", "one that is free"),
@@ -658,8 +665,8 @@ def test_what_is_not_there_or_cannot_be_used_is_refused_before_anything_is_made(
     site = make_site(network=network)
     others_things(site.cloud)
     two, static = site.cloud.add("network", "two"), site.cloud.add("network", "static")
-    for cidr in ("10.1.0.0/24", "10.2.0.0/24"):
-        site.cloud.add("subnet", "", network=two, cidr=cidr)
+    for name, cidr in (("a", "10.1.0.0/24"), ("b", "10.2.0.0/24")):
+        site.cloud.add("subnet", name, network=two, cidr=cidr)
     site.cloud.add("subnet", "", network=static, cidr="10.3.0.0/24", dhcp=False)
     site.cloud.add("floating IP", "", address="172.29.0.78", port=site.cloud.add_port(two))
     with pytest.raises(UsageError) as caught:
@@ -684,3 +691,34 @@ def test_nodes_are_put_into_their_zones_and_a_change_replaces_them(make_site):
     site.assert_nothing_to_do()
     with pytest.raises(UsageError, match="it is in availability zone nova, and the spec asks for hall-2"):
         site.up(spec=replace(spec, workers=replace(spec.workers, zone="hall-2")))
+
+
+@pytest.mark.parametrize(
+    ("spec", "new", "done"),
+    [
+        ({}, True, ["cloud", "bake begins", "cloud is up", "bake ends"]),
+        # It may run from an image that is there, or an older one.
+        ({}, False, ["cloud", "cloud is up"]),
+        ({"image": ImageSpec("their-own")}, True, ["cloud", "cloud is up"]),
+        ({"image": ImageSpec("debian-13", stock=True)}, True, ["cloud", "cloud is up"]),
+        ({"cloud": "elsewhere"}, True, []),
+    ],
+)
+def test_a_new_clusters_image_is_baked_beside_the_cloud(monkeypatch, spec, new, done):
+    log = []
+
+    class Cloud:
+        def up(self, progress, *, checked=lambda: None):
+            log.append("cloud")
+            checked()
+            log.append("cloud is up")
+
+    @contextmanager
+    def begun_beside(progress):
+        yield lambda: log.append("bake begins")
+        log.append("bake ends")
+
+    monkeypatch.setattr(local_cloud, "local_cloud", Cloud)
+    monkeypatch.setattr(bake, "begun_beside", begun_beside)
+    ensure_cloud(replace(ClusterSpec(name="lab"), **spec), Silent(), new=new)
+    assert log == done

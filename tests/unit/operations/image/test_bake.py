@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from provision.adapters.docker import image_builder
 from provision.adapters.openstack import images
 from provision.adapters.openstack.images import CloudImage
+from provision.base.errors import ProvisionError
 from provision.base.progress import Silent
 from provision.model.image.recipe import image_paths, make_recipe
 from provision.operations.image import bake
@@ -97,3 +100,75 @@ def test_lists_what_is_in_the_cache_and_says_which_is_current(cached):
     found = {one.inputs: one for one in bake.images_in_cache()}
     assert (found[NOW.image].current, found[NOW.image].size) == (True, 5)
     assert (found["0123"].current, found["0123"].size) == (False, 9)
+
+
+@pytest.fixture
+def beside(monkeypatch):
+    """Stand for a bake of which each step is told: what happened, and the end that the test gives it."""
+
+    class Bake:
+        def __init__(self) -> None:
+            self.log: list[str] = []
+            self.may_end = threading.Event()
+            self.error: Exception | None = None
+
+        def run(self, progress):
+            self.log.append("bake begins")
+            assert self.may_end.wait(10)
+            if self.error:
+                raise self.error
+            self.log.append("bake ends")
+
+        def stop(self):
+            self.log.append("bake is stopped")
+            self.may_end.set()
+
+    stand_in = Bake()
+    monkeypatch.setattr(bake, "bake", stand_in.run)
+    monkeypatch.setattr(image_builder, "stop", stand_in.stop)
+    return stand_in
+
+
+def test_a_bake_goes_on_beside_other_work_and_is_waited_for(beside):
+    with bake.begun_beside(Silent()) as begin:
+        begin()
+        beside.log.append("other work is done")
+        beside.may_end.set()
+    assert sorted(beside.log[:2]) == ["bake begins", "other work is done"]
+    assert beside.log[2:] == ["bake ends"]
+
+
+def test_no_bake_is_begun_by_itself(beside):
+    with bake.begun_beside(Silent()):
+        pass
+    assert beside.log == []
+
+
+def work_beside(work):
+    with bake.begun_beside(Silent()) as begin:
+        begin()
+        work()
+
+
+def test_what_a_bake_raises_is_raised_when_the_other_work_is_done(beside):
+    beside.error = ProvisionError("no Spark", "Try again.")
+    beside.may_end.set()
+    with pytest.raises(ProvisionError, match="no Spark"):
+        work_beside(lambda: beside.log.append("other work is done"))
+    assert "other work is done" in beside.log
+
+
+@pytest.mark.parametrize("failure", [ProvisionError("no cloud", "Try again."), KeyboardInterrupt()])
+def test_a_bake_ends_with_the_work_that_failed(beside, failure):
+    def fail():
+        raise failure
+
+    with pytest.raises(type(failure)):
+        work_beside(fail)
+    assert "bake is stopped" in beside.log
+
+
+def test_no_bake_of_another_is_stopped_for_work_that_failed_before(beside):
+    with pytest.raises(ProvisionError), bake.begun_beside(Silent()):
+        raise ProvisionError("no Docker", "Start it.")
+    assert beside.log == []

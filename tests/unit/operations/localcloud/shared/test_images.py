@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from provision.adapters.host.files import exclusive_lock
 from provision.base import paths
 from provision.base.errors import ProvisionError
 from provision.cli.terminal import TerminalProgress
-from provision.model.localcloud.image_families import FAMILIES, SHARED_FILES, families, image_tags
+from provision.model.localcloud.image_families import FAMILIES, SHARED_FILES, families, image_name, image_tags
 from provision.operations.localcloud.shared.images import contexts, ensure_images
 
 
@@ -104,3 +106,37 @@ def test_a_build_that_failed_names_the_file_with_its_output(console, tmp_path):
         ensure_images(FakeEngine("consul"), TerminalProgress(console), {"consul"})
     assert str(tmp_path / "provision/logs/image-consul.log") in caught.value.hint
     assert caught.value.detail == "make: failed"
+
+
+def test_what_another_has_built_meanwhile_is_not_built_again(console):
+    class Engine(FakeEngine):
+        def images(self):
+            # The second look, under the lock, finds the base image.
+            self.looked = getattr(self, "looked", 0) + 1
+            return set() if self.looked == 1 else {image_name("base", image_tags(contexts()))}
+
+    ensure_images(Engine(), TerminalProgress(console), {"consul"})
+    assert [line.split(" ", 3)[3].split(" in ")[0] for line in told(console)] == [
+        "image base: built already",
+        "image consul: building (1 of 2)",
+        "image consul: built",
+    ]
+
+
+def test_a_build_waits_for_another_of_the_same_image(console, tmp_path):
+    waiting = threading.Event()
+
+    class Told(TerminalProgress):
+        def update(self, item, state):
+            super().update(item, state)
+            if "another build" in state:
+                waiting.set()
+
+    lock = tmp_path / "provision/locks/image-base.lock"
+    with exclusive_lock(lock, lambda: None):
+        thread = threading.Thread(target=ensure_images, args=(FakeEngine(), Told(console), {"base"}), daemon=True)
+        thread.start()
+        assert waiting.wait(10)
+        assert not [line for line in told(console) if "building" in line]
+    thread.join(10)
+    assert told(console)[-1].endswith("image base: built in 0 s")

@@ -131,6 +131,6 @@ def test_each_secret_has_the_form_that_its_service_accepts(name):
 def test_settings_are_read_as_they_were_written(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     tls = GivenTls("cloud.example", tmp_path / "cert", tmp_path / "key", None)
-    settings = Settings(replicas={"nova-api": 3}, tls=tls, ha=True, swarm=True, members=("192.0.2.1",))
+    settings = Settings(replicas={"nova-api": 3}, tls=tls, ha=True, swarm=True, members=("192.0.2.1",), monitoring=True)
     installation.save_settings(settings)
     assert installation.load_settings() == settings

@@ -14,12 +14,13 @@ PROGRESS = Silent()
 @pytest.mark.parametrize(
     ("name", "words", "options"),
     [
-        ("up", (PROGRESS,), {"ha": False}),
+        ("up", (PROGRESS,), {"ha": False, "checked": str}),
         ("status", (), {}),
         ("scale", (PROGRESS, ["nova-api=2"]), {"ready_timeout": 9, "drain_timeout": 5}),
         ("upgrade", (PROGRESS, ["nova-api"]), {"ready_timeout": 9, "drain_timeout": None}),
         ("down", (PROGRESS,), {"purge": True}),
         ("backup", (PROGRESS, "file"), {"images": True}),
+        ("write_grafana", ("folder",), {}),
         ("restore", (PROGRESS, "file", str), {}),
     ],
 )
@@ -29,6 +30,21 @@ def test_a_command_is_passed_on(monkeypatch, name, words, options):
     found = getattr(SingleHost(), name)(*words, **options)
     assert asked == [(words, options)]
     assert found == ("done" if name in ("status", "backup") else None)
+
+
+@pytest.mark.parametrize(
+    ("method", "words", "options", "name"),
+    [
+        ("enable_monitoring", (PROGRESS,), {}, "enable"),
+        ("disable_monitoring", (PROGRESS,), {"purge": True}, "disable"),
+        ("metrics", (), {}, "metrics"),
+    ],
+)
+def test_monitoring_has_a_module_of_its_own(monkeypatch, method, words, options, name):
+    asked = []
+    monkeypatch.setattr(cloud.monitoring, name, lambda *words, **options: asked.append((words, options)))
+    getattr(SingleHost(), method)(*words, **options)
+    assert asked == [(words, options)]
 
 
 def test_what_is_observed_is_judged(monkeypatch):

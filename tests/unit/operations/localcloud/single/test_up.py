@@ -102,8 +102,9 @@ def everything(machine, tag):
 
 
 def test_an_empty_machine_gets_all_in_its_order(machine):
-    up.up(machine)
+    up.up(machine, checked=lambda: machine.log.append("checked"))
     log = machine.log
+    assert log[0] == "checked"
     assert sorted(steps(machine, "run")) == sorted(f"run {family}-migrate migrate" for family in MIGRATED)
     assert {line.split()[1] for line in steps(machine, "start")} == {name for name, least in SERVICES.items() if least}
     place = log.index
@@ -151,6 +152,15 @@ def test_what_has_lost_its_passwords_is_removed_first(machine):
 def test_the_choice_of_three_members_is_kept(machine):
     up.up(machine, ha=True)
     assert installation.load_settings().ha
+
+
+@pytest.mark.parametrize("on", [False, True])
+def test_monitoring_is_started_last_where_it_is_on(machine, monkeypatch, on):
+    monkeypatch.setattr(up.monitoring, "start", lambda *_: machine.log.append("monitoring works"))
+    machine.installation.settings = Settings(monitoring=on)
+    up.up(machine)
+    assert ("monitoring works" in machine.log) == on
+    assert not on or machine.log[-1] == "monitoring works"
 
 
 def test_an_api_that_never_answers_is_named(machine):

@@ -159,6 +159,41 @@ def test_without_a_cloud_there_is_nothing_to_upgrade(monkeypatch):
         upgrade.upgrade(None, [])
 
 
+class _BuiltError(Exception):
+    """Ends an upgrade once it is known which images it builds."""
+
+
+@pytest.mark.parametrize(
+    ("on", "named", "families"),
+    [
+        (True, ["monitoring-host"], {"monitoring"}),
+        (True, [], {"monitoring", "registrator", "compute"}),
+        (False, [], {"registrator", "compute"}),
+        (False, ["monitoring"], UsageError),
+    ],
+)
+def test_monitoring_is_upgraded_where_it_is_on(machine, monkeypatch, on, named, families):
+    def ensure_images(engine, progress, names):
+        raise _BuiltError(names)
+
+    machine.put("keystone", 1, "old")
+    monkeypatch.setattr(upgrade, "load_settings", lambda: Settings(monitoring=on))
+    monkeypatch.setattr(upgrade, "is_installed", lambda: True)
+    monkeypatch.setattr(upgrade, "Engine", lambda: machine)
+    monkeypatch.setattr(upgrade, "control", lambda: FakeCompose(machine))
+    monkeypatch.setattr(upgrade.compose, "require", lambda: None)
+    monkeypatch.setattr(upgrade, "ensure_images", ensure_images)
+    if families is UsageError:
+        with pytest.raises(UsageError, match="there is no service 'monitoring'"):
+            upgrade.upgrade(machine, named)
+        return
+    with pytest.raises(_BuiltError) as caught:
+        upgrade.upgrade(machine, named)
+    (built,) = caught.value.args
+    assert families <= built
+    assert on == ("monitoring" in built)
+
+
 def test_what_cannot_stand_beside_itself_is_replaced_when_it_is_named(machine):
     machine.put("mariadb", 1, "old")
     here = installation(machine)

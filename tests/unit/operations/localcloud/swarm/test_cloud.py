@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from provision.base.errors import UsageError
@@ -53,6 +55,25 @@ def test_what_several_hosts_do_not_have_is_refused(asked, name, words, options, 
         getattr(SwarmCloud(), name)(*words, **options)
     assert caught.value.hint == hint
     assert asked == []
+
+
+def test_what_may_go_on_beside_is_begun_first(asked):
+    SwarmCloud().up(PROGRESS, checked=lambda: asked.append("checked"))
+    assert asked == ["checked", ("up", PROGRESS, {})]
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "options"),
+    [
+        ("enable_monitoring", (PROGRESS,), {}),
+        ("disable_monitoring", (PROGRESS,), {"purge": False}),
+        ("metrics", (), {}),
+        ("write_grafana", (Path("grafana"),), {}),
+    ],
+)
+def test_there_is_no_monitoring_of_several_hosts(name, words, options):
+    with pytest.raises(UsageError, match="on several hosts yet"):
+        getattr(SwarmCloud(), name)(*words, **options)
 
 
 def test_what_is_observed_is_judged(monkeypatch):

@@ -1,13 +1,33 @@
 """The Hub's login by LDAP: JupyterHub's own authenticator, with our list of who may and our words."""
 
 import asyncio
+import ipaddress
 import ssl
 
 import notebook_passwords
-from ldap3.core.exceptions import LDAPException
+from ldap3.core import tls
+from ldap3.core.exceptions import LDAPCertificateError, LDAPException
 from ldapauthenticator import LDAPAuthenticator
 from login_servers import SECONDS, refuse, unreachable
 from logins import Refused, login_name
+
+
+check_name = tls.check_hostname
+
+
+def check_hostname(sock, server_name, additional_names):
+    """Compare a server's certificate with its address too: from Python 3.12 on, ldap3 itself compares names alone."""
+    try:
+        address = ipaddress.ip_address(server_name)
+    except ValueError:
+        return check_name(sock, server_name, additional_names)
+    listed = [value.strip() for kind, value in sock.getpeercert().get("subjectAltName", ()) if kind == "IP Address"]
+    if address not in map(ipaddress.ip_address, listed):
+        raise LDAPCertificateError(f"its certificate is not for {address}, but for {', '.join(listed) or 'no address'}")
+    return None
+
+
+tls.check_hostname = check_hostname
 
 
 class LdapLogins(LDAPAuthenticator):

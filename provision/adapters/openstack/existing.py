@@ -1,0 +1,124 @@
+"""What a spec may name that was there before the cluster, found by name or id. It is used, and never changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING, Any
+
+from provision.adapters.openstack.session import retry_transient
+from provision.adapters.openstack.tags import Tags
+from provision.base.errors import UsageError
+from provision.model.cluster import resources
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingSubnet:
+    """An IPv4 subnet of a network that is there, on which servers may be."""
+
+    id: str
+    cidr: IPv4Network
+    dhcp: bool = True
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingNetwork:
+    """A network that is there, with its IPv4 subnets."""
+
+    id: str
+    subnets: tuple[ExistingSubnet, ...] = ()
+    port_security: bool = True
+    """Whether security groups have an effect on it."""
+
+
+class Existing(Tags):
+    """Questions for what is there."""
+
+    @retry_transient
+    def network(self, name: str) -> ExistingNetwork | None:
+        """Find a network that this project may use. Raises UsageError when the name fits several."""
+        network = self.connection.network
+        with self.asking("looking for the network"):
+            found = _one("network.existing", "networks", name, network.networks)
+            if found is None:
+                return None
+            subnets = [
+                ExistingSubnet(str(each.id), IPv4Network(each.cidr), bool(each.is_dhcp_enabled), str(each.name or ""))
+                for each in network.subnets(network_id=found.id)
+                if each.ip_version == 4 and _takes_servers(each)
+            ]
+        return ExistingNetwork(str(found.id), tuple(subnets), found.is_port_security_enabled is not False)
+
+    @retry_transient
+    def networks(self) -> tuple[str, ...]:
+        """Name the networks that servers of this project can be put on."""
+        with self.asking("listing networks"):
+            return tuple(sorted({str(found.name) for found in self.connection.network.networks()}))
+
+    @retry_transient
+    def router(self, name: str) -> str | None:
+        """Return the id of a router. Raises UsageError when the name fits several."""
+        with self.asking("looking for the router"):
+            found = _one("network.router", "routers", name, self.connection.network.routers)
+        return str(found.id) if found else None
+
+    @retry_transient
+    def floating(self, address: str) -> resources.Floating | None:
+        """Find a floating IP of this project by its address."""
+        with self.asking("looking for the floating IP"):
+            found = [each for each in self.connection.network.ips(floating_ip_address=address) if self._ours(each)]
+        if not found:
+            return None
+        return resources.Floating(str(found[0].id), address=address, port=found[0].port_id or "", marked=False)
+
+    @retry_transient
+    def security_groups(self) -> tuple[resources.Owned, ...]:
+        """List the security groups that this project may use: its own, and those that others share with it."""
+        with self.asking("listing security groups"):
+            groups = [*self.connection.network.security_groups()]
+        # An administrator sees everybody's.
+        mine = [each for each in groups if self._ours(each) or each.is_shared]
+        return tuple(resources.Owned(str(each.id), str(each.name)) for each in mine)
+
+    @retry_transient
+    def server_groups(self) -> tuple[resources.ServerGroup, ...]:
+        """List the server groups of this project."""
+        with self.asking("listing server groups"):
+            return tuple(self._server_groups())
+
+    def _server_groups(self) -> Iterator[resources.ServerGroup]:
+        for each in self.connection.compute.server_groups():
+            if self._ours(each):
+                policy = each.policy or next(iter(each.policies or ()), "")
+                yield resources.ServerGroup(str(each.id), str(each.name), policy, frozenset(each.member_ids or ()))
+
+    @retry_transient
+    def key_pairs(self) -> dict[str, str]:
+        """Return the public keys of this user's key pairs, by their names."""
+        with self.asking("listing key pairs"):
+            return {str(each.name): str(each.public_key).strip() for each in self.connection.compute.keypairs()}
+
+    def _ours(self, item: Any) -> bool:  # noqa: ANN401 - the SDK's resources have no common typed shape
+        """Whether a resource is the current project's. Clouds ignore filters that they do not know."""
+        owner = getattr(item, "project_id", None) or getattr(item, "owner_id", None)
+        return not owner or owner == self.connection.current_project_id
+
+
+def _takes_servers(subnet: Any) -> bool:  # noqa: ANN401
+    """Whether servers get addresses of a subnet: some are for routers' gateways or floating IPs alone."""
+    kinds = subnet.service_types or ()
+    return not kinds or any(kind.startswith("compute:") for kind in kinds)
+
+
+def _one(field: str, kind: str, name: str, listed: Callable[..., Iterable[Any]]) -> Any | None:  # noqa: ANN401
+    found = [*listed(name=name)] or [*listed(id=name)]
+    if len(found) > 1:
+        raise UsageError(
+            f"{field}: {len(found)} {kind} are called {name!r}",
+            f"Give the id of one instead of the name: {', '.join(sorted(str(each.id) for each in found))}.",
+        )
+    return found[0] if found else None

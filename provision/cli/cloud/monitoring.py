@@ -1,0 +1,124 @@
+"""`provision cloud`: turn monitoring of the `local` cloud on and off, and ask it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from provision.cli.asking import ask, require_consent
+from provision.operations.localcloud.local_cloud import local_cloud
+
+_FEATURE: Final = click.Choice(["monitoring"])
+
+
+@click.command()
+@click.argument("feature", type=_FEATURE)
+def enable(*, feature: str) -> None:
+    """Turn a part of the cloud on that is off by default, now and from now on.
+
+    FEATURE is monitoring: it gathers metrics of the services and of this machine, and evaluates alerts.
+    """
+    from provision.cli.terminal import TerminalProgress
+
+    progress = TerminalProgress()
+    local_cloud().enable_monitoring(progress)
+    progress.note(
+        f"{feature} is on: `provision cloud alerts` says what is wrong, `provision cloud dashboards` what is seen."
+    )
+
+
+@click.command()
+@click.option("--purge", is_flag=True, help="Remove what it has gathered, too.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.argument("feature", type=_FEATURE)
+def disable(*, feature: str, purge: bool, yes: bool) -> None:
+    """Turn a part of the cloud off that `enable` has turned on; its data stays.
+
+    FEATURE is monitoring.
+    """
+    from provision.cli.terminal import TerminalProgress
+
+    if purge and not yes:
+        require_consent(f"--purge removes all that {feature} has gathered", yes=yes)
+        ask(f"Remove all that {feature} has gathered?")
+    local_cloud().disable_monitoring(TerminalProgress(), purge=purge)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: the alerts that are pending, too.")
+def alerts(*, as_json: bool) -> None:
+    """Show the alerts that fire, and what to do about each.
+
+    The exit code is 1 if one fires. Monitoring must be on.
+    """
+    from provision.cli.terminal import print_json
+    from provision.model.finding import text
+    from provision.model.localcloud.monitoring.answers import firing
+
+    found = local_cloud().metrics().alerts()
+    findings = firing(found)
+    if as_json:
+        print_json({"firing": len(findings), "alerts": found})
+    else:
+        click.echo(text(findings, "No alert fires."))
+    if findings:
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, as the store of metrics answers.")
+@click.argument("query", required=False)
+def metrics(*, query: str | None, as_json: bool) -> None:
+    """Ask the metrics that monitoring gathers, in PromQL.
+
+    Without QUERY it lists what is asked for metrics, and whether it answers.
+    """
+    from provision.cli.terminal import print_json
+    from provision.model.localcloud.monitoring.answers import series, targets
+
+    store = local_cloud().metrics()
+    if query is None:
+        found = store.targets()
+        lines = targets(found)
+    else:
+        answer = store.query(query)
+        found, lines = answer["result"], series(answer)
+    if as_json:
+        print_json(found)
+    elif lines:
+        click.echo("\n".join(lines))
+    else:
+        click.echo("Nothing has these metrics at this moment.", err=True)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: each panel's figures.")
+@click.option(
+    "--grafana",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write the dashboards for Grafana into this folder, with all that its image needs.",
+)
+def dashboards(*, as_json: bool, folder: Path | None) -> None:
+    """Show the dashboards' newest figures, or write the dashboards for Grafana.
+
+    With Horizon (`provision cloud scale horizon=1`) they are a page in a browser, with charts. Monitoring must be on.
+    """
+    from provision.cli.terminal import print_json
+    from provision.model.localcloud.monitoring.dashboards import DASHBOARDS
+    from provision.model.localcloud.monitoring.readings import document, lines
+    from provision.operations.dashboards import newest
+
+    cloud = local_cloud()
+    if folder:
+        cloud.write_grafana(folder)
+        click.echo(f"Wrote {folder}: `docker compose up -d` there starts Grafana.", err=True)
+        return
+    readings = {each: newest(cloud.metrics(), each) for each in DASHBOARDS}
+    if as_json:
+        print_json({each.name: document(each, found) for each, found in readings.items()})
+        return
+    for each, found in readings.items():
+        click.echo("\n".join(lines(each, found)))

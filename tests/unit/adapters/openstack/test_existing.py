@@ -1,0 +1,94 @@
+"""What people have on their clouds, found by name or id, with an SDK of plain objects."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from types import SimpleNamespace
+
+import pytest
+
+from provision.adapters.openstack.cloud import Cloud, ExistingNetwork, ExistingSubnet
+from provision.base.errors import UsageError
+from provision.model.cluster import resources
+
+
+def thing(id, name="", **fields):  # noqa: A002 - the cloud's own word
+    return SimpleNamespace(**{"id": id, "name": name, "project_id": "p", "is_shared": False, **fields})
+
+
+@pytest.fixture
+def cloud():
+    return Cloud("test", SimpleNamespace(network=SimpleNamespace(), compute=SimpleNamespace(), current_project_id="p"))
+
+
+def listing(*there):
+    def listed(**query):
+        return [each for each in there if all(getattr(each, key) == value for key, value in query.items())]
+
+    return listed
+
+
+def subnet(id, **fields):  # noqa: A002
+    whole = {"network_id": "n1", "ip_version": 4, "cidr": "172.30.0.0/24", "is_dhcp_enabled": True, "service_types": []}
+    return thing(id, **whole | fields)
+
+
+def test_a_network_and_the_subnets_that_servers_can_be_on(cloud):
+    cloud.connection.network.networks = listing(
+        thing("n1", "team", is_port_security_enabled=True),
+        thing("n2", "x", is_port_security_enabled=None),
+        thing("n3", "x", is_port_security_enabled=False),
+    )
+    cloud.connection.network.subnets = listing(
+        subnet("s4", name="nodes"),
+        subnet("s6", ip_version=6, cidr="fd00::/64"),
+        subnet("gateways", service_types=["network:router_gateway", "network:floatingip"]),
+        subnet("vms", cidr="172.31.0.0/24", service_types=["compute:nova"], is_dhcp_enabled=False),
+    )
+    nodes = ExistingSubnet("s4", IPv4Network("172.30.0.0/24"), True, "nodes")
+    vms = ExistingSubnet("vms", IPv4Network("172.31.0.0/24"), False)
+    assert cloud.network("team") == cloud.network("n1") == ExistingNetwork("n1", (nodes, vms))
+    assert cloud.network("n2") == ExistingNetwork("n2"), "a cloud that does not know port security"
+    assert cloud.network("n3") == ExistingNetwork("n3", port_security=False)
+    assert cloud.network("other") is None
+    with pytest.raises(UsageError, match=r"network\.existing: 2 networks are called 'x'") as caught:
+        cloud.network("x")
+    assert "n2, n3" in caught.value.hint
+    assert cloud.networks() == ("team", "x")
+
+
+def test_a_router(cloud):
+    cloud.connection.network.routers = listing(thing("r", "edge"))
+    assert cloud.router("edge") == cloud.router("r") == "r"
+    assert cloud.router("other") is None
+
+
+def test_a_floating_ip_of_another_project_is_not_found(cloud):
+    found = thing("f", floating_ip_address="172.29.0.9", port_id=None)
+    cloud.connection.network.ips = lambda **query: [found]
+    assert cloud.floating("172.29.0.9") == resources.Floating("f", address="172.29.0.9", marked=False)
+    found.project_id = "other"
+    assert cloud.floating("172.29.0.9") is None
+
+
+def test_security_groups_that_this_project_may_use(cloud):
+    cloud.connection.network.security_groups = listing(
+        thing("g", "web"), thing("h", "shared", project_id="other", is_shared=True), thing("i", "x", project_id="other")
+    )
+    assert [(each.id, each.name) for each in cloud.security_groups()] == [("g", "web"), ("h", "shared")]
+
+
+def test_server_groups_with_their_policies(cloud):
+    cloud.connection.compute.server_groups = listing(
+        thing("new", "racks", policy="anti-affinity", policies=None, member_ids=["v"]),
+        thing("old", "before 2.64", policy=None, policies=["affinity"], member_ids=None),
+    )
+    assert cloud.server_groups() == (
+        resources.ServerGroup("new", "racks", "anti-affinity", frozenset({"v"})),
+        resources.ServerGroup("old", "before 2.64", "affinity"),
+    )
+
+
+def test_key_pairs(cloud):
+    cloud.connection.compute.keypairs = listing(thing("laptop", "laptop", public_key="ssh-ed25519 AAAA me\n"))
+    assert cloud.key_pairs() == {"laptop": "ssh-ed25519 AAAA me"}
