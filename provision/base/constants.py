@@ -74,6 +74,7 @@ class NodePaths:
     jobs: str = "/var/lib/jobs"
     pages: str = "/usr/local/lib/provision/spark-pages"
     examples: str = "/shared/examples"
+    install: str = "/var/lib/provision-install"
 
 
 PORTS: Final = Ports()
@@ -114,6 +115,8 @@ NODE_SCALA: Final = "2.13"
 NODE_PLATFORM: Final = "manylinux_2_40_x86_64"
 """The newest platform tag of wheels that the nodes can load: Debian 13 has glibc 2.41."""
 
+INSTALL_UNIT: Final = "provision-install"
+"""Unit that installs a stock image's software, and says on the console how it goes."""
 CONSOLE_MARK: Final = "PROVISION"
 """Beginning of a node's reports on its console: `PROVISION {"phase": …}`. model/cluster/console.py reads them."""
 

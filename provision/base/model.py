@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +34,26 @@ class Tls:
 
     cert: Path
     key: Path
+
+
+GOLDEN: Final = "golden"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSpec:
+    """The image that nodes are made of."""
+
+    name: str = GOLDEN
+    """`golden` for the one that this machine bakes, or a name or id on the cloud."""
+    stock: bool = False
+    """Whether it is a vendor's, on which the nodes install everything at their first boot."""
+    sources: Literal["image", "host"] = "image"
+    """From where they do: as the image says, or as this machine does."""
+
+    @property
+    def baked(self) -> bool:
+        """Whether it is this machine's golden image, which is uploaded where it is missing."""
+        return self.name == GOLDEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +259,7 @@ class ClusterSpec:
 
     name: str
     cloud: str = "local"
-    image: str = "golden"
+    image: ImageSpec = field(default_factory=ImageSpec)
     key_pair: str = ""
     """Name of a key pair that is there, whose key may log in on the nodes too; empty: none."""
     public_key: str = ""

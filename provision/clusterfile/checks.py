@@ -6,6 +6,7 @@ from ipaddress import IPv4Network
 from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
+from provision.base.model import GOLDEN
 from provision.clusterfile import logins
 from provision.clusterfile.document import Path, Problem
 from provision.clusterfile.pinned import default_entry
@@ -30,12 +31,31 @@ CLASS_PATHS: Final = ("spark.driver.extraClassPath", "spark.executor.extraClassP
 def problems(model: ClusterModel) -> list[Problem]:
     """List the problems of a spec whose single fields are right."""
     return [
+        *_image(model),
         *_network(model.network, nodes=model.workers.count + 1),
         *_workers(model.workers),
         *_spark(model.spark),
         *_users(model.hub),
         *logins.problems(model.hub),
     ]
+
+
+def _image(model: ClusterModel) -> list[Problem]:
+    image = model.image
+    if not image.stock:
+        if "sources" not in image.model_fields_set:
+            return []
+        wrong = "nothing is installed on the nodes of a golden image"
+        return [Problem(("image", "sources"), wrong, "Remove it, or add `stock: true` for a vendor's image.")]
+    found = []
+    if image.name == GOLDEN:
+        wrong = "`golden` is the image with everything in it that this machine bakes"
+        found.append(Problem(("image", "name"), wrong, "Name a vendor's image, or remove `stock`."))
+    if model.hub.limits.disk is not None:
+        # ext4 has to be made with it, or to be unmounted for it: neither can be done to a root that runs.
+        wrong = "a stock image's file system does not count what its users have"
+        found.append(Problem(("hub", "limits", "disk"), wrong, "Remove it, or use the golden image."))
+    return found
 
 
 def _network(network: NetworkModel, nodes: int) -> list[Problem]:

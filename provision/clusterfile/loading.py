@@ -31,6 +31,7 @@ BYTES_AT_MOST: Final = 1 << 20
 _REGISTERED: Final = "Write what the login server gave you when the Hub was registered there."
 _MISSING: Final[dict[tuple[str | int, ...], str]] = {
     ("name",): "Add it: `name: analytics`.",
+    ("image", "name"): "Name it: `image: {name: debian-13, stock: true}`.",
     ("hub", "login", "oidc", "issuer"): "Write the server's address, as https://login.example.org/realms/ours.",
     ("hub", "login", "oidc", "client_id"): _REGISTERED,
     ("hub", "login", "ldap", "server"): "Write the directory's host, as ldap.example.org.",

@@ -21,6 +21,7 @@ from provision.base.constants import SPARK_HEAP_LEAST
 from provision.base.model import (
     ClusterSpec,
     HubSpec,
+    ImageSpec,
     Limits,
     Login,
     MasterSpec,
@@ -312,12 +313,30 @@ class HubModel(_Model):
         return units.hub_port(value)
 
 
+class ImageModel(_Model):
+    """The nodes' image; the bare name of a golden image is accepted too."""
+
+    name: Named
+    stock: StrictBool = _DEFAULT.image.stock
+    sources: Literal["image", "host"] = _DEFAULT.image.sources
+
+
+def _image(value: object) -> object:
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, bool) or not isinstance(value, str):
+        raise Wrong(f"{_describe(value)} where text belongs", "Write a name, or a map: {name: debian-13, stock: true}.")
+    return {"name": _named(value)}
+
+
 class ClusterModel(_Model):
     """A whole cluster.yaml."""
 
     name: ClusterName
     cloud: Named = _DEFAULT.cloud
-    image: Named = _DEFAULT.image
+    image: Annotated[ImageModel, BeforeValidator(_image)] = Field(
+        default_factory=lambda: ImageModel(name=_DEFAULT.image.name)
+    )
     key_pair: Named | None = None
     network: NetworkModel = Field(default_factory=NetworkModel)
     master: MasterModel = Field(default_factory=MasterModel)
@@ -346,7 +365,7 @@ def to_spec(
     return ClusterSpec(
         name=model.name,
         cloud=model.cloud,
-        image=model.image,
+        image=ImageSpec(model.image.name, model.image.stock, model.image.sources),
         key_pair=model.key_pair or "",
         network=NetworkSpec(
             cidr=model.network.cidr,

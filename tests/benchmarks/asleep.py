@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from provision.base.model import Node
 from provision.base.poll import Pending, until
 from provision.base.progress import Silent
+from provision.model.image.recipe import HASH_PROPERTY
 from provision.operations.cluster.up import Helpers, Up
 from provision.operations.cluster.wait import UnbuiltError
 
@@ -30,8 +31,10 @@ READY = 300
 
 @contextmanager
 def empty_image(cloud: Connection, name: str) -> Iterator[None]:
-    """Give the cloud an image with nothing on it, for as long as that is needed."""
-    made = cloud.image.create_image(name, data=bytes(1 << 20), disk_format="raw", container_format="bare")
+    """Give the cloud an image with nothing on it, marked as golden, for as long as that is needed."""
+    made = cloud.image.create_image(
+        name, data=bytes(1 << 20), disk_format="raw", container_format="bare", **{HASH_PROPERTY: "empty"}
+    )
     try:
         yield
     finally:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
-from provision.adapters.openstack.ahead import askable
 from provision.adapters.openstack.session import retry_transient
 from provision.adapters.openstack.tags import Tags
+from provision.base.ahead import askable
 from provision.base.errors import UsageError
 from provision.model.cluster import resources
 

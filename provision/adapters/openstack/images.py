@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from provision.adapters.openstack.ahead import askable
 from provision.adapters.openstack.session import repeat
+from provision.base.ahead import askable
 from provision.base.errors import ProvisionError
 from provision.model.image.recipe import GLANCE_PROPERTIES, HASH_PROPERTY, IMAGE_NAME, UPLOADER_PROPERTY
 

@@ -12,15 +12,16 @@ from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from provision.adapters.openstack.ahead import askable
 from provision.adapters.openstack.existing import Existing
 from provision.adapters.openstack.session import first_ipv4, retry_transient
+from provision.base.ahead import askable
 from provision.base.errors import UsageError
 from provision.base.model import CloudProject, Flavor
 from provision.base.threads import together
 from provision.model.cluster import resources
 from provision.model.cluster.quota import GROUP_MEMBERS
 from provision.model.cluster.resources import NODES, ObservedCluster, Rule
+from provision.model.image.recipe import HASH_PROPERTY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -49,6 +50,8 @@ class Image:
     id: str
     min_disk: int = 0
     size: int = 0
+    golden: bool = False
+    """Whether it has the mark of a golden image."""
 
 
 class Reads(Existing):
@@ -97,7 +100,8 @@ class Reads(Existing):
         if len(found) > 1:
             raise UsageError(f"image: several images are called {name!r}", "Give the id instead.")
         item = found[0]
-        return Image(str(item.id), int(item.min_disk or 0), int(item.virtual_size or item.size or 0))
+        size = int(item.virtual_size or item.size or 0)
+        return Image(str(item.id), int(item.min_disk or 0), size, HASH_PROPERTY in (item.properties or {}))
 
     @askable
     @retry_transient

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
-from provision.adapters.openstack.ahead import Asker
 from provision.base import paths
+from provision.base.ahead import Asker
 from provision.base.constants import LOCAL_CLOUD
 from provision.base.errors import ProvisionError
 

@@ -85,7 +85,21 @@ NOTES: Final[Mapping[str, Note]] = {
         ("Analytics", "team_one", 42),
     ),
     "cloud": Note("text", refused=("",)),
-    "image": Note("text", "A cluster keeps the image that it was made from until `provision up --replace`."),
+    "image": Note(
+        "text, or a map", "A cluster keeps the image that it was made from until `provision up --replace`.", "`golden`",
+        ("", 13, ["golden"]),
+    ),
+    "image.name": Note("text", "A bare `image: NAME` says the same as a map with `name` alone.", "", ("", 12)),
+    "image.stock": Note(
+        "true or false", "Whether it is a vendor's image: a cloud image of Debian as it comes. Its nodes install their "
+        "software when they boot first: see [Use a stock image](../how-to/stock-images.md).", "",
+        ("yes",),
+    ),
+    "image.sources": Note(
+        "`image` or `host`", "Where a stock image's nodes take packages from: the image's own mirror, PyPI and npm's "
+        "registry; with `host`, the mirrors, registries, proxies and certificate authorities of this machine.", "",
+        ("pypi",),
+    ),
     "key_pair": Note(
         "text", "The cluster's own key pair is made all the same: `provision` uses that one. The key is on the nodes "
         "for the operator's account, which has sudo; another name here takes the old key away.", "none", ("",),
@@ -329,6 +343,8 @@ def refusal(path: str, value: Any) -> tuple[str, str]:  # noqa: ANN401 - YAML ho
         wrong = {key: wrong}
     if path.startswith("hub.users[]"):
         wrong = {"users": [{"name": "alice", **wrong["users"]}]}
+    if path.startswith("image."):
+        wrong = {"name": "debian-13", "stock": True, **wrong}
     document[place] = wrong
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "cluster.yaml"

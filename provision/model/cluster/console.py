@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from provision.base.constants import CONSOLE_MARK
+from provision.base.constants import CONSOLE_MARK, INSTALL_UNIT
 
 TAIL: Final = 10
 """Lines of a console that are shown."""
@@ -46,6 +46,8 @@ class Failure:
 
     reason: str
     log: tuple[str, ...] = ()
+    unit: str = ""
+    """The unit that reported it, if one did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class ConsoleReport:
     """Units that have started."""
     finished: bool = False
     """Whether cloud-init is done."""
+    waiting: bool = False
+    """Whether a stock image's node waits for its software."""
     failure: Failure | None = None
     host_keys: tuple[str, ...] = ()
 
@@ -79,6 +83,7 @@ def read(text: str) -> ConsoleReport:
     started: list[str] = []
     finished = False
     failure: Failure | None = None
+    waiting = False
     for index, line in enumerate(lines):
         if found := _STAGE.search(line):
             phase = f"cloud-init {found[1].removeprefix('modules:')}"
@@ -96,10 +101,13 @@ def read(text: str) -> ConsoleReport:
                 started.append(unit)
                 if failure and failure.reason == f"{unit} failed":
                     failure = None  # it started later
+            if failure and failure.unit == INSTALL_UNIT and report.get("phase") in ("waiting", "install"):
+                failure = None  # a package source that was away has come back
+            waiting = report.get("phase") == "waiting"
             phase = _phase(report) or phase
         else:
             failure = failure or _fatal(line, lines[: index + 1])
-    return ConsoleReport(phase, tuple(dict.fromkeys(started)), finished, failure, keys)
+    return ConsoleReport(phase, tuple(dict.fromkeys(started)), finished, waiting, failure, keys)
 
 
 def host_keys(text: str) -> tuple[str, ...]:
@@ -146,6 +154,8 @@ def _phase(report: dict[str, object]) -> str:
         return f"cloud-init {report.get('stage', '')}".strip()
     if report.get("phase") == "started":
         return f"started {report.get('unit', '')}".strip()
+    if report.get("phase") in ("waiting", "install"):
+        return f"{'waiting' if report['phase'] == 'waiting' else 'installing'} {report.get('text', '')}".strip()
     return str(report.get("phase") or "")
 
 
@@ -156,7 +166,7 @@ def _failed(report: dict[str, object], before: list[str]) -> Failure | None:
     lines = tuple(str(line) for line in log) if isinstance(log, list) else ()
     unit = str(report.get("unit") or "a unit").removesuffix(".service")
     reason = f"{report.get('reason')}" if report.get("reason") else f"{unit} failed"
-    return Failure(reason, lines[-TAIL:] or tuple(before[-TAIL:]))
+    return Failure(reason, lines[-TAIL:] or tuple(before[-TAIL:]), unit)
 
 
 def _broken(text: str, before: list[str]) -> Failure | None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MANIFEST: Final = "node/manifest.yaml"
 USER_DATA: Final = "cloud-init/user-data.yaml.j2"
+STOCK_USER_DATA: Final = "cloud-init/stock.yaml.j2"
 USER_DATA_LIMIT: Final = 65535
 """Bytes of base64 that Nova accepts."""
 
@@ -64,6 +65,7 @@ def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role
     """
     return {
         "node_role": role,
+        "image": {"stock": spec.image.stock},
         "cluster": {
             "name": spec.name,
             "cidr": str(spec.network.cidr),
@@ -202,12 +204,23 @@ def user_data(context: dict[str, Any]) -> str:
     written = {entry["path"]: entry["content"] for entry in read["write_files"]}
     if written != {file.path: file.content for file in files}:
         raise ProvisionError("the user-data does not carry its files unchanged")
+    if context["image"]["stock"]:
+        text = _of_stock_image(context, text)
     size = len(packed(text))
     if size > USER_DATA_LIMIT:
         raise UsageError(
             f"the user-data of a {context['node_role']} takes {size} bytes, Nova's limit is {USER_DATA_LIMIT}",
             "Shorten the largest part: usually the certificate chain (hub.tls.cert) or the list of users.",
         )
+    return text
+
+
+def _of_stock_image(context: dict[str, Any], part: str) -> str:
+    """Render what a stock image gets, with `part` for when its software is there."""
+    marks = {"console_mark": constants.CONSOLE_MARK, "install_unit": constants.INSTALL_UNIT}
+    text = render_mapping(STOCK_USER_DATA, context | marks | {"part": part})
+    if yaml.safe_load(text)["write_files"][0]["content"] != part:
+        raise ProvisionError("the user-data of a stock image does not carry the node's part unchanged")
     return text
 
 

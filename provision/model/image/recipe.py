@@ -34,7 +34,30 @@ GLANCE_PROPERTIES = {
 # Builds the archive of Spark's classes (CDS), which takes minutes; none of our other files takes part in that.
 _BUILD_CDS_ARCHIVE = "image/files/usr/local/lib/provision/build-cds-archive"
 # Only these decide which software is in the image; all other inputs are added to it in the second stage.
-_SOFTWARE_INPUTS = ("bake/Dockerfile", "bake/entrypoint", "bake/software", "image/proxy/", _BUILD_CDS_ARCHIVE)
+_SOFTWARE_INPUTS = (
+    "bake/Dockerfile",
+    "bake/entrypoint",
+    "bake/software",
+    "image/proxy/",
+    "image/setup/registration.py",
+    "image/setup/software",
+    _BUILD_CDS_ARCHIVE,
+)
+NODEJS = "nodejs"
+# Stock images alone have a use for it.
+_INSTALL = "image/setup/install.py"
+
+
+@dataclass(frozen=True, slots=True)
+class StockSystem:
+    """A system whose cloud image can become a node."""
+
+    python: str
+    """The version of its Python."""
+    lock: str
+    """File of Python packages that are locked for its Python, beside software.yaml."""
+    own_node: bool = True
+    """Whether its Node.js is new enough for the Hub's proxy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +67,26 @@ class Software:
     suite: str
     """The Debian release."""
     packages: tuple[str, ...]
-    """Debian packages."""
+    """Debian packages of every node."""
+    boot: tuple[str, ...]
+    """Those that the golden image boots with."""
     python_lock: str
     """File of locked Python packages, beside software.yaml; `tools_lock` is another."""
     python_requirements: tuple[str, ...]
     tools_lock: str
     proxy: str
     """Folder of the Hub's proxy, with its package-lock.json."""
+    stock: Mapping[str, StockSystem]
+    """The systems of stock images, as `ID-VERSION_ID` of /etc/os-release."""
+
+    def stock_packages(self, system: StockSystem) -> tuple[str, ...]:
+        """Return the packages that a stock image gets."""
+        return tuple(name for name in self.packages if system.own_node or name != NODEJS)
+
+    def common_stock_packages(self) -> tuple[str, ...]:
+        """Return the packages that each stock image gets."""
+        lists = [self.stock_packages(system) for system in self.stock.values()]
+        return tuple(name for name in self.packages if all(name in each for each in lists))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +137,17 @@ def read_software(text: str) -> Software:
         return Software(
             suite=str(document["suite"]),
             packages=tuple(str(name) for name in document["packages"]),
+            boot=tuple(str(name) for name in document["boot"]),
             python_lock=str(document["python"]["lock"]),
             python_requirements=tuple(str(line) for line in document["python"]["requirements"]),
             tools_lock=str(document["tools"]["lock"]),
             proxy=str(document["proxy"]["folder"]),
+            stock={
+                str(name): StockSystem(
+                    str(system["python"]), str(system["lock"]), own_node=system.get("node") != "tools"
+                )
+                for name, system in document["stock"].items()
+            },
         )
     except (KeyError, TypeError) as error:
         raise ProvisionError(
@@ -118,9 +161,10 @@ def make_recipe(inputs: Mapping[str, bytes]) -> Recipe:
     locks = (f"image/{software.python_lock}", f"image/{software.tools_lock}")
     first_stage = {name: data for name, data in inputs.items() if name.startswith(_SOFTWARE_INPUTS) or name in locks}
     # The list's meaning, not its text: a new comment in it does not cost a new download.
-    first_stage["software.yaml"] = repr((software.suite, software.packages)).encode()
+    first_stage["software.yaml"] = repr((software.suite, software.boot, software.packages)).encode()
     first_hash = _digest(first_stage)
-    rest = {name: data for name, data in inputs.items() if name != "image/software.yaml"}
+    not_in_it = {"image/software.yaml", _INSTALL} | {f"image/{system.lock}" for system in software.stock.values()}
+    rest = {name: data for name, data in inputs.items() if name not in not_in_it}
     return Recipe(software=first_hash, image=_digest({**rest, "software": first_hash.encode()}))
 
 

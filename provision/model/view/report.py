@@ -177,7 +177,7 @@ def _versions(given: ReportInput) -> list[dict[str, str]]:
     for boot in given.boots:
         for name, version in ((boot.told or {}).get("versions") or {}).items():
             by_name.setdefault(name, {}).setdefault(str(version), []).append(boot.node.name)
-    found = [{"name": "Image", "version": given.image or given.spec.image, "differs": ""}]
+    found = [{"name": "Image", "version": given.image or given.spec.image.name, "differs": ""}]
     names = {"pyspark": "Spark", "jupyterhub": "JupyterHub", "jupyterlab": "JupyterLab"}
     first = ["pyspark", "Java", "Python", "jupyterhub", "jupyterlab", "System", "Linux"]
     for name in [*(each for each in first if each in by_name), *(each for each in by_name if each not in first)]:

@@ -15,7 +15,6 @@ from provision.model.cluster.resources import ObservedCluster
 from provision.model.cluster.steps import Plan, WaitingData
 from provision.model.localcloud.settings import FLAVORS
 from provision.operations.cluster.resolve import (
-    GOLDEN,
     ResolvedSpec,
     ask_ahead,
     check_ownership,
@@ -46,7 +45,7 @@ def preview(spec: ClusterSpec, source: str) -> Plan:
         made = make_plan(resolved.desired_state(), ObservedCluster()).with_note(note)
         return _with_packages(made, spec, ClusterDir(spec.name))
     ask_ahead(cloud, spec)
-    if spec.image == GOLDEN:
+    if spec.image.baked:
         cloud.ask_ahead(images.golden_images)
     cluster_dir = find_cluster_dir(cloud, spec.name)
     observed = cloud.observe(spec.name)
@@ -61,8 +60,11 @@ def preview(spec: ClusterSpec, source: str) -> Plan:
 
 
 def _preview(resolved: ResolvedSpec, cloud: Cloud, observed: ObservedCluster, data: WaitingData) -> Plan:
-    if resolved.spec.image != GOLDEN:
-        return make_plan(resolved.desired_state(), observed, data)
+    if not resolved.spec.image.baked:
+        plan = make_plan(resolved.desired_state(), observed, data)
+        makes = any(step.kind == "server" for step in plan.of("create"))
+        note = "the new nodes install their software when they boot first, which takes some minutes more"
+        return plan.with_note(note) if resolved.spec.image.stock and makes else plan
     image, used = bake.find_image(cloud) or "", used_image(observed)
     plan = make_plan(resolved.desired_state(used or image), observed, data)
     if used and image not in ("", used):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +23,7 @@ from provision.model.cluster.render import login_settings, node_context, user_da
 from provision.model.cluster.resources import fingerprint, master_name, users_hash
 from provision.model.cluster.sizing import size
 from provision.model.cluster.steps import DesiredState
+from provision.model.image.recipe import HASH_PROPERTY
 from provision.operations.cluster.existing import ThingsThere, check_zones, find_existing, names_file
 from provision.operations.packages.resolution import request
 
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
     from provision.model.cluster.resources import ObservedCluster
     from provision.model.cluster.steps import Plan
 
-GOLDEN: Final = "golden"
+STOCK_DISK: Final = 10
+"""GiB that a stock image's node needs: the system, its software, and room to build Spark in."""
 POLICIES: Final[dict[Spread, str]] = {"off": "", "prefer": "soft-anti-affinity", "require": "anti-affinity"}
 """Policies of the server group that workers.spread makes."""
 _QUOTA_FIELDS: Final = {
@@ -100,7 +102,7 @@ class ResolvedSpec:
             count=spec.workers.count,
             spec=spec_hash(spec, self.sizing, certificate, login),
             packages=request(spec.packages),
-            same_image=refresh or spec.image != GOLDEN,
+            same_image=refresh or not spec.image.baked,
             users=tuple(user.name for user in spec.hub.users),
             accounts=users_hash(spec.hub.users),
             certificate="" if spec.hub.tls else valid_until(),
@@ -133,8 +135,8 @@ def ask_ahead(cloud: Cloud, spec: ClusterSpec) -> None:
         cloud.ask_ahead(Cloud.key_pairs)
     if _needs_external(spec):
         cloud.ask_ahead(Cloud.external, network.external)
-    if spec.image != GOLDEN:
-        cloud.ask_ahead(Cloud.image, spec.image)
+    if not spec.image.baked:
+        cloud.ask_ahead(Cloud.image, spec.image.name)
     if spec.master.zone or spec.workers.zone:
         cloud.ask_ahead(Cloud.zones)
 
@@ -176,7 +178,7 @@ def resolve(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster, source: 
         there, spec = find_existing(cloud, spec, observed)
         check_zones(cloud, spec)
     external = _find_external(cloud, spec, source) if _needs_external(spec) else External("")
-    image = Image("") if spec.image == GOLDEN else _find_image(cloud, spec, source)
+    image = Image("") if spec.image.baked else _find_image(cloud, spec, source)
     _refuse_small_disks(spec, flavors, image, source)
     access = _find_access(cloud, spec, external, observed, source)
     secret = find_cluster_dir(cloud, spec.name).login_secret(spec.hub.login) if spec.hub.login else ""
@@ -248,14 +250,25 @@ def _find_external(cloud: Cloud, spec: ClusterSpec, source: str) -> External:
 
 
 def _find_image(cloud: Cloud, spec: ClusterSpec, source: str) -> Image:
+    name = spec.image.name
     with names_file(source):
-        image = cloud.image(spec.image)
+        image = cloud.image(name)
     if image is None:
         raise UsageError(
-            f"{source}: image: cloud {spec.cloud!r} has no image {spec.image!r}",
+            f"{source}: image: cloud {spec.cloud!r} has no image {name!r}",
             "Use `image: golden`, or a name or id that `openstack image list` shows.",
         )
-    return image
+    if image.golden and spec.image.stock:
+        raise UsageError(
+            f"{source}: image.stock: {name!r} is a golden image: everything is in it", f"Write `image: {name}`."
+        )
+    if not image.golden and not spec.image.stock:
+        raise UsageError(
+            f"{source}: image: {name!r} is no golden image: it lacks the property {HASH_PROPERTY}",
+            f"For a vendor's image write `image: {{name: {name}, stock: true}}`. If it is a golden image that was "
+            f"uploaded by hand: `openstack image set --property {HASH_PROPERTY}=by-hand {name}`.",
+        )
+    return replace(image, min_disk=max(image.min_disk, STOCK_DISK)) if spec.image.stock else image
 
 
 def _refuse_small_disks(spec: ClusterSpec, flavors: Mapping[str, Flavor], image: Image, source: str) -> None:
@@ -266,7 +279,7 @@ def _refuse_small_disks(spec: ClusterSpec, flavors: Mapping[str, Flavor], image:
         if disk >= needed:
             continue
         larger = ", ".join(sorted(flavor.name for flavor in flavors.values() if flavor.disk >= needed)[:5])
-        has = f"a disk of {disk} GiB, and image {spec.image!r} needs {needed}" if disk else "no disk of its own"
+        has = f"a disk of {disk} GiB, and image {spec.image.name!r} needs {needed}" if disk else "no disk of its own"
         raise UsageError(
             f"{source}: {where}: {name} has {has}; nodes do not boot from volumes",
             f"Choose one with a larger disk: {larger or f'the cloud has none with {needed} GiB'}.",

@@ -19,7 +19,6 @@ from provision.operations.cluster.ansible import configure
 from provision.operations.cluster.apply import Apply, made_from, master_metadata
 from provision.operations.cluster.nodes import ask_spark, make_live_cluster, with_host_keys
 from provision.operations.cluster.resolve import (
-    GOLDEN,
     ResolvedSpec,
     ask_ahead,
     check_ownership,
@@ -31,9 +30,10 @@ from provision.operations.cluster.resolve import (
 )
 from provision.operations.cluster.smoke_test import smoke_test
 from provision.operations.cluster.status import AskedServices, hub_problem
-from provision.operations.cluster.wait import TIMEOUT, ReadinessWait, UnbuiltError
+from provision.operations.cluster.wait import TIMEOUT, ReadinessWait, UnbuiltError, nothing
 from provision.operations.data.carry import CarriedData
 from provision.operations.image import bake
+from provision.operations.image.delivery import SoftwareDelivery
 from provision.operations.packages.delivery import deliver
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ class Up:
 
         A cluster keeps the image that it was created from: a newer one comes in with `--replace` only.
         """
-        if self.spec.image != GOLDEN:
+        if not self.spec.image.baked:
             return ""
         if not replace and (used := used_image(observed)):
             return used
@@ -380,6 +380,7 @@ def helpers_for(
             nodes=spec.workers.count + 1,
             spark=lambda nodes: ask_spark(cluster_dir, nodes, address),
             hub_problem=lambda: hub_problem(spec, cluster_dir, address, expired=True),
+            bring=SoftwareDelivery(spec, cluster_dir, address).bring if spec.image.stock else nothing,
             timeout=timeout,
             slowness=MachineLoad().describe if spec.cloud == LOCAL_CLOUD else str,
             spread=spec.workers.spread,
@@ -409,11 +410,10 @@ def ensure_cloud(spec: ClusterSpec, progress: Progress, *, new: bool) -> None:
     """
     if spec.cloud != LOCAL_CLOUD:
         return
-    # They import the Docker SDK.
-    from provision.operations.image import bake
+    # It imports the Docker SDK.
     from provision.operations.localcloud.local_cloud import local_cloud
 
-    if not new or spec.image != GOLDEN:
+    if not new or not spec.image.baked:
         with progress.phase("Local cloud"):
             local_cloud().up(progress)
         return

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from provision.base import paths
 from provision.base.errors import ProvisionError
 from provision.model.cluster.render import ROLES, hub_url, node_files, secret_context, units
+from provision.model.image.recipe import read_software
 
 if TYPE_CHECKING:
     import pytest
@@ -115,8 +114,9 @@ def description(cluster: LiveCluster) -> dict[str, Any]:
             }
             for file in node_files(context)
         ]
-    software = yaml.safe_load((paths.TEMPLATES / "image" / "software.yaml").read_text())
-    proxy = json.loads((paths.TEMPLATES / "image" / software["proxy"]["folder"] / "package.json").read_text())
+    software = read_software((paths.TEMPLATES / "image" / "software.yaml").read_text())
+    proxy = json.loads((paths.TEMPLATES / "image" / software.proxy / "package.json").read_text())
+    packages = software.common_stock_packages() if cluster.spec.image.stock else (*software.boot, *software.packages)
     return {
         "name": cluster.spec.name,
         "nodes": [{"name": node.name, "role": node.role, "address": node.address} for node in cluster.nodes],
@@ -129,8 +129,8 @@ def description(cluster: LiveCluster) -> dict[str, Any]:
         "hub_ca": str(cluster.spec.hub.tls.cert if cluster.spec.hub.tls else cluster.cluster_dir.authority),
         "packages": cluster.packages(),
         "software": {
-            "packages": software["packages"],
-            "python": software["python"]["requirements"],
+            "packages": packages,
+            "python": software.python_requirements,
             "proxy": proxy["dependencies"]["configurable-http-proxy"],
         },
     }

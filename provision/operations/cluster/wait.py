@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from provision.base.constants import INSTALL_UNIT
 from provision.base.errors import ProvisionError
 from provision.base.model import Node
 from provision.base.poll import Pending, until
@@ -38,12 +39,26 @@ KEYS_GRACE: Final = 120
 """Seconds that a working cluster is given to print its nodes' host keys."""
 
 
+def nothing(_: Sequence[Node], __: Sequence[str]) -> dict[str, str]:
+    """Bring nothing: a golden image has everything in it."""
+    return {}
+
+
 class UnbuiltError(ProvisionError):
     """A VM could not be built: it never ran, so nothing is lost when it is created again."""
 
 
 class _KeysUnknownError(ProvisionError):
     """A node has not printed its host keys."""
+
+
+def _failure(name: str, failure: console.Failure) -> ProvisionError:
+    hint = f"`openstack console log show {name}` shows the whole console. Once the cause is removed: "
+    if failure.unit == INSTALL_UNIT:
+        hint += "`provision up` again where a package source was away, else `provision down` first."
+    else:
+        hint += "`provision down`, then `provision up`."
+    return ProvisionError(f"{name}: {failure.reason}", hint, "\n".join(failure.log))
 
 
 class ReadinessWait:
@@ -58,6 +73,7 @@ class ReadinessWait:
         nodes: int,
         spark: Callable[[Sequence[Node]], SparkMaster | None],
         hub_problem: Callable[[], str],
+        bring: Callable[[Sequence[Node], Sequence[str]], dict[str, str]] = nothing,
         timeout: float = TIMEOUT,
         slowness: Callable[[], str] = str,
         spread: Spread = "off",
@@ -67,9 +83,11 @@ class ReadinessWait:
         """Watch the cluster `name` of `nodes` nodes.
 
         `spark` asks the Spark master, given the nodes with what is known of their host keys, and returns None when it
-        does not answer. `hub_problem` asks the Hub, and returns an empty text when it works. `timeout`: seconds since
-        the last state of a node that was new; a node that changes to and fro makes no progress. `slowness` says what
-        slows the nodes, if anything does; `spread` is that of the spec, for what is said of a lack of hypervisors.
+        does not answer. `hub_problem` asks the Hub, and returns an empty text when it works. `bring` brings their
+        software to nodes that wait for it, given all nodes and those ones' names, and returns what was in the way.
+        `timeout`: seconds since the last state of a node that was new; a node that changes to and fro makes no
+        progress. `slowness` says what slows the nodes, if anything does; `spread` is that of the spec, for what is said
+        of a lack of hypervisors.
         """
         self.cloud = cloud
         self.name = name
@@ -77,6 +95,9 @@ class ReadinessWait:
         self._count = nodes
         self._ask_spark = spark
         self._ask_hub = hub_problem
+        self._bring = bring
+        self._obstacles: dict[str, str] = {}
+        """What was in the way of nodes' software."""
         self._timeout = timeout
         self._slowness = slowness
         self._spread = spread
@@ -125,6 +146,7 @@ class ReadinessWait:
         """Ask the cloud, the nodes' consoles, Spark and the Hub once, and show what they say."""
         self._refresh_servers()
         self._read_consoles()
+        self._bring_software()
         self._ask_services()
         self._show()
         self._watch_progress()
@@ -213,12 +235,17 @@ class ReadinessWait:
             report = console.read(self.cloud.console(server.id))
             self._reports[server.id] = report
             if report.failure:
-                raise ProvisionError(
-                    f"{server.name}: {report.failure.reason}",
-                    f"`openstack console log show {server.name}` shows the whole console. Once the cause is removed: "
-                    "`provision down`, then `provision up`.",
-                    "\n".join(report.failure.log),
-                )
+                raise _failure(server.name, report.failure)
+
+    def _bring_software(self) -> None:
+        """Bring their software to the nodes that wait for it."""
+        waiting = [server.name for server in self._sorted() if self._waits(server)]
+        if waiting:
+            self._obstacles = self._bring(self._nodes(), waiting)
+
+    def _waits(self, server: Server) -> bool:
+        report = self._reports.get(server.id)
+        return report is not None and report.waiting
 
     def _ask_services(self) -> None:
         spark = self._ask_spark(self._nodes())
@@ -247,7 +274,9 @@ class ReadinessWait:
         if server.status != "ACTIVE":
             return server.status.lower()
         report = self._reports.get(server.id)
-        return (report.phase if report else "") or "booting"
+        phase = (report.phase if report else "") or "booting"
+        obstacle = self._obstacles.get(server.name) if self._waits(server) else ""
+        return f"{phase}: {obstacle}" if obstacle else phase
 
     def _host_keys_known(self) -> bool:
         return all(self._settled(server) for server in self._servers)

@@ -144,7 +144,8 @@ def _bake(inputs: Mapping[str, bytes], recipe: Recipe, files: ImagePaths, cache:
     image_builder.tidy(cache)
     tags = ensure_images(Engine(), progress, {"bake"})
     software = read_software(inputs["image/software.yaml"].decode())
-    settings = {"suite": software.suite, "packages": "\n".join(software.packages) + "\n", "uuid": recipe.root_uuid}
+    packages = "\n".join((*software.boot, *software.packages)) + "\n"
+    settings = {"suite": software.suite, "packages": packages, "uuid": recipe.root_uuid}
 
     def run(*stage: str) -> None:
         image_builder.bake(

@@ -87,7 +87,7 @@ def test_a_cloud_is_asked_what_there_is(folder, monkeypatch):
     assert done.exit_code == 0
     spec = load(None)
     assert (spec.name, spec.cloud, spec.master.flavor, spec.workers.flavor) == ("a", "company", "yes", "yes")
-    assert (spec.image, spec.network.external) == ("golden", "internet")
+    assert (spec.image.name, spec.network.external) == ("golden", "internet")
     text = (folder / "cluster.yaml").read_text()
     assert "  # company has yes (2 vCPU, 4 GiB, disk 20 GiB), big name: x (8 vCPU, 32 GiB, disk 100 GiB).\n" in text
     assert "# company has debian-13.\n" in text

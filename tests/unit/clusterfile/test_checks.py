@@ -8,7 +8,23 @@ from provision.clusterfile.checks import OVERHEAD, problems
 from provision.clusterfile.models import ClusterModel
 
 # id: text of the file, line that is named, parts of the message, part of the hint
+STOCK = "name: a\nimage: {name: debian-13, stock: true}\n"
 BAD = {
+    "golden is none of a vendor's": (
+        "name: a\nimage: {name: golden, stock: true}",
+        2,
+        ["image.name", "with everything in it"],
+        "vendor's image",
+    ),
+    "sources of a golden image": ("name: a\nimage: {name: ours, sources: host}", 2, ["image.sources"], "stock: true"),
+    "sources of the golden image": ("name: a\nimage: {name: golden, sources: image}", 2, ["nothing is installed"], ""),
+    "no stock, and sources": ("name: a\nimage: {name: x, stock: false, sources: host}", 2, ["image.sources"], "Remove"),
+    "users' disks on a stock image": (
+        STOCK + "hub: {limits: {disk: 10g}}",
+        3,
+        ["hub.limits.disk", "does not count"],
+        "golden image",
+    ),
     "loopback": ("name: a\nnetwork: {cidr: 127.0.0.0/24}", 2, ["network.cidr", "loopback"], "private"),
     "metadata range": ("name: a\nnetwork: {cidr: 169.254.0.0/16}", 2, ["network.cidr", "metadata"], "private"),
     "multicast": ("name: a\nnetwork: {cidr: 224.1.0.0/24}", 2, ["multicast"], "private"),

@@ -6,7 +6,7 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from provision.base.model import ClusterSpec, Tls, User
+from provision.base.model import ClusterSpec, ImageSpec, Tls, User
 from provision.clusterfile.models import ClusterModel, to_spec
 
 # id: text of the file, line that is named, parts of the message, part of the hint
@@ -14,6 +14,29 @@ BAD = {
     "name is a number": ("name: 12", 1, ["name", "a number (12)"], "quotes"),
     "name nothing": ("name:", 1, ["name", "nothing"], "quotes"),
     "cloud empty": ('name: a\ncloud: ""', 2, ["cloud", "empty"], "default"),
+    "image empty": ('name: a\nimage: ""', 2, ["image: it is empty"], "name"),
+    "image nothing": ("name: a\nimage:", 2, ["image: nothing where text belongs"], "stock: true"),
+    "image a list": ("name: a\nimage: [debian-13]", 2, ["image: a list"], "{name: debian-13, stock: true}"),
+    "image true": ("name: a\nimage: true", 2, ["image: a true/false value"], "stock: true"),
+    "image a number": ("name: a\nimage: 13", 2, ["image: a number (13)"], "stock: true"),
+    "stock without a name": ("name: a\nimage: {stock: true}", 2, ["image.name", "missing"], "debian-13"),
+    "stock is the name": (
+        "name: a\nimage: {stock: debian-13}",
+        2,
+        ["2 problems", "image.stock: 'debian-13' is not true or false", "`image: {name: debian-13, stock: true}`"],
+        "provision init",
+    ),
+    "stock is text": ('name: a\nimage: {name: d, stock: "yes"}', 2, ["image.stock"], "without quotes"),
+    "stock image's name empty": ("name: a\nimage: {name: '', stock: true}", 2, ["image.name", "empty"], "name"),
+    "stock image's name a number": ("name: a\nimage: {name: 13, stock: true}", 2, ["image.name", "number"], "quotes"),
+    "unknown sources": (
+        "name: a\nimage: {name: d, stock: true, sources: pypi}",
+        2,
+        ["image.sources", "'pypi'"],
+        "`image` or `host`",
+    ),
+    "sources a list": ("name: a\nimage: {name: d, stock: true, sources: [host]}", 2, ["image.sources"], "`host`"),
+    "unknown field of an image": ("name: a\nimage: {name: d, sauce: host}", 2, ["image.sauce"], "`sources`"),
     "section is a list": ("name: a\nworkers: [2]", 2, ["workers", "a list", "a map"], "workers:"),
     "section is a number": ("name: a\nworkers: 2", 2, ["workers", "a number (2)"], "workers:"),
     "access no list": ("name: a\nnetwork: {access: 1.2.3.0/24}", 2, ["network.access", "not a list"], "brackets"),
@@ -79,3 +102,19 @@ def test_fields_become_plain_data(tmp_path):
 @pytest.mark.parametrize(("value", "seconds"), [(0, 0), ("0", 0), ("1m", 60), ("30m", 1800)])
 def test_idle_timeout(value, seconds):
     assert ClusterModel.model_validate({"name": "a", "hub": {"idle_timeout": value}}).hub.idle_timeout == seconds
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("golden", ImageSpec()),
+        ("ours", ImageSpec("ours")),
+        ({"name": "ours"}, ImageSpec("ours")),
+        ({"name": "debian-13", "stock": True}, ImageSpec("debian-13", stock=True)),
+        ({"name": "d", "stock": True, "sources": "host"}, ImageSpec("d", stock=True, sources="host")),
+    ],
+)
+def test_an_image_by_its_name_or_as_a_map(written, read):
+    spec = to_spec(ClusterModel.model_validate({"name": "a", "image": written}), tls=None)
+    assert spec.image == read
+    assert spec.image.baked == (written == "golden")

@@ -132,7 +132,7 @@ class FakeCloud:
 
     @request
     def image(self, name):
-        return Image("img-other", 4) if name == "other" else None
+        return Image("img-other", 4, golden=True) if name == "other" else None
 
     @request
     def external(self, name):

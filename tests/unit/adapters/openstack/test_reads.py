@@ -192,8 +192,11 @@ def test_flavors_are_listed_once(cloud):
 
 
 def test_an_image_is_found_by_name_unless_the_name_fits_several(cloud):
-    mine = SimpleNamespace(id="i", visibility="private", owner_id="p", min_disk=None, virtual_size=None, size=5)
+    mine = SimpleNamespace(
+        id="i", visibility="private", owner_id="p", min_disk=None, virtual_size=None, size=5, properties={}
+    )
     public = SimpleNamespace(id="j", visibility="public", owner_id="other", min_disk=4, virtual_size=3 << 30, size=5)
+    public.properties = {"provision_inputs": "abc"}
     theirs = SimpleNamespace(id="k", visibility="private", owner_id="other")
 
     def absent(name):
@@ -204,7 +207,7 @@ def test_an_image_is_found_by_name_unless_the_name_fits_several(cloud):
     images.images = lambda name: [theirs, mine]
     assert cloud.image("debian") == Image("i", 0, 5)
     images.images, images.get_image = lambda name: [], lambda name: public
-    assert cloud.image("j") == Image("j", 4, 3 << 30)
+    assert cloud.image("j") == Image("j", 4, 3 << 30, golden=True)
     images.images = lambda name: [mine, public]
     with pytest.raises(UsageError, match="several images are called 'debian'"):
         cloud.image("debian")

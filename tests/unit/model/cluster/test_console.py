@@ -39,6 +39,8 @@ PHASES = {
         '\r\n\x1b[0;32m[  OK  ]\x1b[0m x\r\r\n\x1b[1mPROVISION {"phase":"started","unit":"spark-master"}\x1b[0m\r\n',
         "started spark-master",
     ),
+    "waiting for software": ('PROVISION {"phase":"waiting","text":"for its software"}', "waiting for its software"),
+    "installing": ('PROVISION {"phase": "install", "text": "Spark, 2 min"}', "installing Spark, 2 min"),
     "in the middle of a line": (
         'debian login: PROVISION {"phase":"started","unit":"spark-master"}',
         "started spark-master",
@@ -107,6 +109,23 @@ def test_failure(case):
     assert failure.reason == reason
     assert any(line in said for said in failure.log)
     assert len(failure.log) <= console.TAIL
+
+
+WAITING = 'PROVISION {"phase":"waiting","text":"for its software"}\n'
+AWAY = 'PROVISION {"phase": "failed", "unit": "provision-install", "reason": "pypi.org is away", "log": []}\n'
+BACK = 'PROVISION {"phase": "install", "text": "Python\'s packages"}\n'
+
+
+def test_a_node_waits_for_its_software_until_it_has_it():
+    assert console.read(BOOT + WAITING).waiting
+    assert not console.read(BOOT + WAITING + BACK).waiting
+    assert not console.read(BOOT + WAITING + BOOT).waiting
+
+
+def test_a_package_source_that_came_back_is_no_failure():
+    failure = console.read(BOOT + BACK + AWAY).failure
+    assert (failure.reason, failure.unit) == ("pypi.org is away", "provision-install")
+    assert console.read(BOOT + BACK + AWAY + BACK).failure is None
 
 
 def test_other_units_may_fail():

@@ -56,7 +56,7 @@ def desired_state(fields, *, golden=GOLDEN, refresh=False):
         sizing=size(spec, FLAVORS),
         external=External(NETWORKS[spec.network.external]),
         access=spec.network.access or (THIS_MACHINE,),
-        image=IMAGES[spec.image],
+        image=IMAGES[spec.image.name],
         there=ThingsThere(
             network="net-there" if spec.network.existing else "",
             several_subnets=bool(spec.network.subnet),
@@ -69,7 +69,7 @@ def desired_state(fields, *, golden=GOLDEN, refresh=False):
             floating="fip-there" if isinstance(spec.network.floating_ip, str) else "",
         ),
     )
-    return resolved.desired_state("" if IMAGES[spec.image] else golden, refresh=refresh)
+    return resolved.desired_state("" if IMAGES[spec.image.name] else golden, refresh=refresh)
 
 
 DEFAULT = desired_state({})

@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import random
+import sys
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -13,11 +14,13 @@ import pytest
 import yaml
 
 from provision.adapters.host import process
+from provision.base.constants import INSTALL_UNIT, NODE
 from provision.base.errors import UsageError
 from provision.base.model import (
     Addresses,
     ClusterSpec,
     HubSpec,
+    ImageSpec,
     NetworkSpec,
     Secrets,
     ServerSize,
@@ -26,6 +29,7 @@ from provision.base.model import (
     User,
 )
 from provision.model.cluster import render
+from provision.model.cluster.console import read as read_console
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 ADDRESSES = Addresses(master="10.20.0.10", floating="192.0.2.10")
@@ -95,6 +99,44 @@ def test_cloud_init_takes_the_user_data(case: str, role: str, tmp_path: Path) ->
     assert "Valid" in result.stdout
 
 
+@pytest.mark.parametrize("role", render.ROLES)
+def test_a_stock_image_gets_the_same_part_for_later(role: str, tmp_path: Path) -> None:
+    stock = dataclasses.replace(DEFAULT, image=ImageSpec("debian-13", stock=True))
+    # As `documents` has them: the spec names no groups.
+    context = render.node_context(stock, SIZING, ADDRESSES, dataclasses.replace(SECRETS, gids=()), role)
+    text = render.user_data(context)
+    given = yaml.safe_load(text)
+    files = {file["path"]: file for file in given["write_files"]}
+    part = files[f"{NODE.install}/cluster.yaml"]
+    assert part["content"] == documents("default")[f"{role}/user-data.yaml"]
+    assert part["permissions"] == "0600"
+    # Nobody but the operator has an account before the software is there.
+    assert [user["name"] for user in given["users"]] == ["provision"]
+    unit = files[f"/etc/systemd/system/{INSTALL_UNIT}.service"]["content"]
+    assert f"ConditionPathExists=!{NODE.install}/installed" in unit
+    file = tmp_path / "user-data.yaml"
+    file.write_text(text)
+    assert process.run(["cloud-init", "schema", "--config-file", str(file)]).ok
+    assert len(render.packed(text)) < len(render.packed(part["content"])) + 2500
+
+
+def test_a_stock_image_waits_for_its_software(tmp_path: Path) -> None:
+    """The program that waits, with a console of its own, and what it unpacks in the place of ours."""
+    stock = dataclasses.replace(DEFAULT, image=ImageSpec("debian-13", stock=True))
+    given = yaml.safe_load(render.user_data(render.node_context(stock, SIZING, ADDRESSES, SECRETS, "worker")))
+    program = next(file["content"] for file in given["write_files"] if file["path"].endswith("/await"))
+    console = tmp_path / "console"
+    program = program.replace("/dev/console", str(console)).replace(NODE.install, str(tmp_path))
+    (tmp_path / "image/setup").mkdir(parents=True)
+    (tmp_path / "image/setup/install.py").write_text("print('installed')")
+    process.run_checked(["tar", "-czf", "later.tgz", "image"], what="packing", cwd=tmp_path)
+    (tmp_path / "image/setup/install.py").write_text("print('an earlier one')")
+    later = f"(sleep 1; mv {tmp_path}/later.tgz {tmp_path}/software.tgz) & {program}"
+    result = process.run(["sh", "-c", later.replace("/usr/bin/python3", sys.executable)], timeout=30)
+    assert (result.code, result.stdout) == (0, "installed\n"), result.stderr
+    assert read_console(console.read_text()).waiting
+
+
 def test_workers_are_told_nothing_of_their_own() -> None:
     more = dataclasses.replace(DEFAULT, hub=FULL.hub)
     assert (
@@ -103,12 +145,16 @@ def test_workers_are_told_nothing_of_their_own() -> None:
     )
 
 
+@pytest.mark.parametrize("image", [ImageSpec(), ImageSpec("debian-13", stock=True)])
 @pytest.mark.parametrize("role", render.ROLES)
-def test_the_key_of_a_key_pair_may_log_in_beside_the_operators(role: str) -> None:
-    spec = dataclasses.replace(DEFAULT, key_pair="laptop", public_key="ssh-rsa AAAATHEIRS")
-    text = render.documents(spec, SIZING, ADDRESSES, SECRETS)[f"{role}/user-data.yaml"]
-    operator = yaml.safe_load(text)["users"][0]
-    assert operator["ssh_authorized_keys"] == ["ssh-ed25519 AAAA operator", "ssh-rsa AAAATHEIRS provision-key-pair"]
+def test_the_key_of_a_key_pair_may_log_in_beside_the_operators(role: str, image: ImageSpec) -> None:
+    spec = dataclasses.replace(DEFAULT, key_pair="laptop", public_key="ssh-rsa AAAATHEIRS", image=image)
+    given = yaml.safe_load(render.documents(spec, SIZING, ADDRESSES, SECRETS)[f"{role}/user-data.yaml"])
+    later = [yaml.safe_load(file["content"]) for file in given["write_files"] if file["path"].endswith("/cluster.yaml")]
+    assert len(later) == image.stock
+    for part in (given, *later):
+        keys = part["users"][0]["ssh_authorized_keys"]
+        assert keys == ["ssh-ed25519 AAAA operator", "ssh-rsa AAAATHEIRS provision-key-pair"]
 
 
 def test_workers_get_no_secret_of_the_hub() -> None:

@@ -8,15 +8,19 @@ import pytest
 from provision.adapters.docker.image_builder import inputs
 from provision.base.constants import FIRST_UID, NODE
 from provision.base.errors import ProvisionError
-from provision.base.paths import COMPOSE, TEMPLATES
-from provision.model.image.recipe import Software, image_paths, make_recipe, read_software
+from provision.base.paths import TEMPLATES
+from provision.model.image.recipe import Software, StockSystem, image_paths, make_recipe, read_software
 
 LISTED = b"""
 suite: trixie
-packages: [curl, less]
+boot: [linux]
+packages: [curl, nodejs]
 python: {lock: python.lock, requirements: [pyspark==4.3.0]}
 tools: {lock: tools.lock, requirements: [wheel==1]}
 proxy: {folder: proxy}
+stock:
+  debian-13: {python: "3.13", lock: python.lock}
+  ubuntu-24.04: {python: "3.12", lock: other.lock, node: tools}
 """
 INPUTS = {
     "bake/Dockerfile": b"FROM x",
@@ -28,18 +32,37 @@ INPUTS = {
     "image/tools.lock": b"wheel",
     "image/proxy/package-lock.json": b"{}",
     "image/files/etc/nftables.conf": b"drop",
+    "image/setup/software": b"pip",
+    "image/setup/registration.py": b"20",
+    "image/setup/system": b"accounts",
+    "image/setup/install.py": b"steps",
+    "image/other.lock": b"numpy",
 }
 
 
 def test_reads_the_list_of_software():
-    assert read_software(LISTED.decode()) == Software(
-        "trixie", ("curl", "less"), "python.lock", ("pyspark==4.3.0",), "tools.lock", "proxy"
+    stock = {
+        "debian-13": StockSystem("3.13", "python.lock"),
+        "ubuntu-24.04": StockSystem("3.12", "other.lock", own_node=False),
+    }
+    read = read_software(LISTED.decode())
+    assert read == Software(
+        suite="trixie",
+        packages=("curl", "nodejs"),
+        boot=("linux",),
+        python_lock="python.lock",
+        python_requirements=("pyspark==4.3.0",),
+        tools_lock="tools.lock",
+        proxy="proxy",
+        stock=stock,
     )
+    assert [read.stock_packages(system) for system in stock.values()] == [("curl", "nodejs"), ("curl",)]
+    assert read.common_stock_packages() == ("curl",)
 
 
-@pytest.mark.parametrize("missing", ["suite", "packages", "python", "tools", "proxy"])
+@pytest.mark.parametrize("missing", ["suite", "boot", "packages", "python", "tools", "proxy", "stock"])
 def test_a_list_without_a_part_is_refused_by_name(missing):
-    text = "\n".join(line for line in LISTED.decode().splitlines() if not line.startswith(missing))
+    text = "\n".join(line for line in LISTED.decode().splitlines() if not line.startswith((missing, "  ")))
     with pytest.raises(ProvisionError, match=missing):
         read_software(text)
 
@@ -52,6 +75,9 @@ def test_a_list_without_a_part_is_refused_by_name(missing):
         ("image/python.lock", True),
         ("image/tools.lock", True),
         ("image/proxy/package-lock.json", True),
+        ("image/setup/software", True),
+        ("image/setup/registration.py", True),
+        ("image/setup/system", False),
         ("bake/finalize", False),
         ("image/files/etc/nftables.conf", False),
     ],
@@ -61,6 +87,11 @@ def test_a_change_makes_another_image_and_new_software_only_where_it_has_to(chan
     assert after.image != before.image
     assert after.root_uuid != before.root_uuid
     assert (after.software != before.software) is software_too
+
+
+@pytest.mark.parametrize("changed", ["image/setup/install.py", "image/other.lock"])
+def test_what_stock_images_alone_need_makes_no_other_image(changed):
+    assert make_recipe({**INPUTS, changed: b"new"}) == make_recipe(INPUTS)
 
 
 def test_a_new_file_makes_another_image():
@@ -117,9 +148,9 @@ class TestTheProjectsOwnFiles:
 
     def test_the_units_and_the_bake_use_the_paths_that_everybody_uses(self):
         found = inputs()
-        assert f"venv={NODE.venv}" in found["bake/software"].decode()
+        assert f"venv={NODE.venv}\n" in found["image/setup/software"].decode()
         assert NODE.proxy.startswith("/opt/chp/")
-        assert "/opt/chp" in found["bake/software"].decode()
+        assert "folder=/opt/chp " in found["image/setup/software"].decode()
         for name in ("master", "worker", "history"):
             unit = found[f"image/files/etc/systemd/system/spark-{name}.service"].decode()
             assert f"EnvironmentFile={NODE.spark_env}\n" in unit
@@ -130,5 +161,5 @@ class TestTheProjectsOwnFiles:
 
 
 def test_accounts_made_by_hand_never_get_the_number_of_a_user():
-    finalize = (COMPOSE / "bake" / "finalize").read_text()
-    assert {int(number) for number in re.findall(r"UID_MAX (\d+)", finalize)} == {FIRST_UID - 2}
+    system = (TEMPLATES / "image/setup/system").read_text()
+    assert {int(number) for number in re.findall(r"UID_MAX (\d+)", system)} == {FIRST_UID - 2}

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from provision.base.model import ClusterSpec
+from provision.base.model import ClusterSpec, ImageSpec
 from provision.model.cluster.resources import Floating, Network, ObservedCluster
 from provision.model.view.report import clock, context, page, size, spec_text
 from provision.model.view.timeline import BootTimes
@@ -94,7 +94,7 @@ def hostile():
         "nodes": [{"name": HOSTILE, "status": HOSTILE, "flavor": HOSTILE, "registered": None}],
     }
     return given(
-        spec=ClusterSpec(HOSTILE, cloud=HOSTILE, image=HOSTILE),
+        spec=ClusterSpec(HOSTILE, cloud=HOSTILE, image=ImageSpec(HOSTILE)),
         status=status,
         observed=ObservedCluster(networks=(Network("n", HOSTILE),), floatings=(Floating("f", address=HOSTILE),)),
         boots=boots,

@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 import pytest
 
 from provision.base.errors import ProvisionError
-from provision.base.model import NetworkSpec, PackagesSpec
+from provision.base.model import ImageSpec, NetworkSpec, PackagesSpec
 from provision.operations.cluster import preview as module
 from provision.operations.cluster.preview import preview
 
@@ -63,7 +63,7 @@ def test_a_newer_golden_image_is_a_note(site):
 
 def test_another_image(site):
     site.up()
-    made = preview(replace(site.spec, image="other"), "cluster.yaml")
+    made = preview(replace(site.spec, image=ImageSpec("other")), "cluster.yaml")
     assert [step.verb for step in made.destructive] == ["delete"] * 3
     assert made.notes == ()
 

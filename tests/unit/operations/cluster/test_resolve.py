@@ -10,7 +10,7 @@ import pytest
 from provision.adapters import net
 from provision.adapters.openstack.cloud import External, Image
 from provision.base.errors import UsageError
-from provision.base.model import ClusterSpec, Flavor, HubSpec, MasterSpec, NetworkSpec, Tls, WorkersSpec
+from provision.base.model import ClusterSpec, Flavor, HubSpec, ImageSpec, MasterSpec, NetworkSpec, Tls, WorkersSpec
 from provision.model.cluster.plan import plan as make_plan
 from provision.model.cluster.resources import Floating, ObservedCluster, Rule, Server
 from provision.operations.cluster.resolve import check_quota, resolve, resolve_without_cloud, used_image
@@ -97,7 +97,7 @@ def test_the_desired_state_of_a_golden_image(make_site):
 
 def test_the_desired_state_of_another_image(make_site):
     site = make_site()
-    resolved = resolve(site.cloud, replace(site.spec, image="other"), ObservedCluster(), "c.yaml")
+    resolved = resolve(site.cloud, replace(site.spec, image=ImageSpec("other")), ObservedCluster(), "c.yaml")
     assert (resolved.desired_state().image, resolved.desired_state().same_image) == ("img-other", True)
 
 
@@ -121,6 +121,39 @@ def test_without_a_cloud_nothing_is_asked_and_nobody_but_the_list_is_let_in():
     assert (resolved.desired_state().external, resolved.desired_state().image) == ("", "")
 
 
+@pytest.fixture
+def of_image(make_site, monkeypatch):
+    def resolved(spec, image, disk=20):
+        site = make_site()
+        monkeypatch.setattr(site.cloud, "flavors", lambda: {"small": Flavor("small", 2, 4096, disk)})
+        monkeypatch.setattr(site.cloud, "image", lambda name: image)
+        spec = ClusterSpec("a", image=spec, master=MasterSpec("small"), workers=WorkersSpec(1, "small"))
+        return resolve(site.cloud, spec, ObservedCluster(), "c.yaml").desired_state()
+
+    return resolved
+
+
+def test_the_desired_state_of_a_stock_image(of_image):
+    desired = of_image(ImageSpec("debian-13", stock=True), Image("img-debian"))
+    assert (desired.image, desired.same_image) == ("img-debian", True)
+
+
+@pytest.mark.parametrize(
+    ("spec", "image", "disk", "said"),
+    [
+        (ImageSpec("debian"), Image("i"), 20, r"c.yaml: image: 'debian' is no golden image.*provision_inputs"),
+        (ImageSpec("x", stock=True), Image("i", golden=True), 20, r"c.yaml: image.stock: 'x' is a golden image"),
+        (ImageSpec("debian", stock=True), None, 20, r"c.yaml: image: cloud .* has no image 'debian'"),
+        (ImageSpec("debian", stock=True), Image("i", 2), 8, r"small has a disk of 8 GiB, and image 'debian' needs 10"),
+        (ImageSpec("debian", stock=True), Image("i", 30), 20, r"image 'debian' needs 30"),
+    ],
+)
+def test_an_image_that_no_node_can_be_made_of(of_image, spec, image, disk, said):
+    with pytest.raises(UsageError, match=said) as caught:
+        of_image(spec, image, disk)
+    assert caught.value.hint
+
+
 def test_new_nodes_get_the_image_of_the_others():
     servers = (Server("2", "a-worker-1", "worker", image="img-2"), Server("1", "a-master", "master", image="img-1"))
     assert used_image(ObservedCluster(servers=servers)) == "img-1"
@@ -130,15 +163,15 @@ def test_new_nodes_get_the_image_of_the_others():
 @pytest.mark.parametrize(
     ("disk", "image", "said"),
     [
-        (0, Image("i"), "small has no disk of its own"),
-        (4, Image("i", min_disk=5), "small has a disk of 4 GiB, and image 'other' needs 5"),
-        (4, Image("i", size=(4 << 30) + 1), "small has a disk of 4 GiB, and image 'other' needs 5"),
+        (0, Image("i", golden=True), "small has no disk of its own"),
+        (4, Image("i", min_disk=5, golden=True), "small has a disk of 4 GiB, and image 'other' needs 5"),
+        (4, Image("i", size=(4 << 30) + 1, golden=True), "small has a disk of 4 GiB, and image 'other' needs 5"),
     ],
 )
 def test_a_flavor_whose_disk_cannot_hold_the_image(make_site, monkeypatch, disk, image, said):
     site = make_site()
     flavors = {"small": Flavor("small", 1, 2048, disk), "large": Flavor("large", 1, 2048, 5)}
-    spec = ClusterSpec("a", image="other", master=MasterSpec("large"), workers=WorkersSpec(1, "small"))
+    spec = ClusterSpec("a", image=ImageSpec("other"), master=MasterSpec("large"), workers=WorkersSpec(1, "small"))
     monkeypatch.setattr(site.cloud, "flavors", lambda: flavors)
     monkeypatch.setattr(site.cloud, "image", lambda _name: image)
     with pytest.raises(UsageError) as caught:

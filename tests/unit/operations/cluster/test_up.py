@@ -15,6 +15,7 @@ from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import (
     ClusterSpec,
     HubSpec,
+    ImageSpec,
     MasterSpec,
     NetworkSpec,
     PackagesSpec,
@@ -572,7 +573,7 @@ REFUSED = {
         {"network": NetworkSpec(cidr=IPv4Network("172.29.0.0/25"))},
         "network.cidr: 172.29.0.0/25 overlaps",
     ),
-    "image missing": ({"image": "nope"}, "image: cloud 'local' has no image 'nope'"),
+    "image missing": ({"image": ImageSpec("nope")}, "image: cloud 'local' has no image 'nope'"),
     "access without this machine": (
         {"network": NetworkSpec(access=(IPv4Network("192.0.2.0/24"),))},
         "network.access: this machine is 172.29.0.1",
@@ -698,7 +699,8 @@ def test_nodes_are_put_into_their_zones_and_a_change_replaces_them(make_site):
         ({}, True, ["cloud", "bake begins", "cloud is up", "bake ends"]),
         # It may run from an image that is there, or an older one.
         ({}, False, ["cloud", "cloud is up"]),
-        ({"image": "their-own"}, True, ["cloud", "cloud is up"]),
+        ({"image": ImageSpec("their-own")}, True, ["cloud", "cloud is up"]),
+        ({"image": ImageSpec("debian-13", stock=True)}, True, ["cloud", "cloud is up"]),
         ({"cloud": "elsewhere"}, True, []),
     ],
 )

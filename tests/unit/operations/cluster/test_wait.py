@@ -7,7 +7,7 @@ import pytest
 from provision.adapters.spark import SparkMaster
 from provision.base.errors import ProvisionError
 from provision.model.cluster.resources import Server
-from provision.operations.cluster.wait import KEYS_GRACE, ReadinessWait
+from provision.operations.cluster.wait import KEYS_GRACE, ReadinessWait, nothing
 
 NAMES = {"a-master": "10.0.0.1", "a-worker-1": "10.0.0.2", "a-worker-2": "10.0.0.3"}
 KEY = "AAAAC3NzaC1lZDI1NTE5AAAAI" + "Gtra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tr"
@@ -24,6 +24,7 @@ class Script:
         self.registered = dict.fromkeys(NAMES, 0) if registered is None else registered
         self.hub_at = hub_at
         self.console_reads = 0
+        self.brought = []
         self.lines = []
 
     # the cloud
@@ -64,6 +65,12 @@ class Script:
     def sleep(self, seconds):
         self.now += seconds
 
+    # what a stock image's nodes ask for
+    def bring(self, nodes, waiting):
+        assert [node.name for node in nodes] == list(NAMES)
+        self.brought += [(self.now, name) for name in waiting]
+        return dict.fromkeys(waiting, "it does not let us in") if self.now < 60 else {}
+
     def run(self, timeout=1800):
         return ReadinessWait(
             self,
@@ -72,6 +79,7 @@ class Script:
             nodes=3,
             spark=self.spark,
             hub_problem=self.hub,
+            bring=self.bring,
             timeout=timeout,
             slowness=self.slowness,
             clock=lambda: self.now,
@@ -104,6 +112,42 @@ def test_a_cluster_forms():
     ]
     assert ("a-master", "the Hub answers") in script.lines
     assert 200 <= script.now < 210
+
+
+def test_nodes_that_wait_for_their_software_get_it():
+    waiting = 'PROVISION {"phase":"waiting","text":"for its software"}\n'
+    installing = 'PROVISION {"phase":"install","text":"Spark"}\n'
+    script = Script(
+        consoles={name: [(0, waiting), (30, KEYS), (70, installing)] for name in NAMES},
+        registered={"a-worker-1": 90, "a-worker-2": 90},
+        hub_at=100,
+    )
+    script.run()
+    assert {name for _, name in script.brought} == {*NAMES}
+    assert max(at for at, _ in script.brought) <= 75, "not any more when it has it"
+    assert [state for item, state in script.lines if item == "a-worker-2"] == [
+        "waiting for its software: it does not let us in",
+        "waiting for its software",
+        "installing Spark",
+        "registered",
+    ]
+
+
+def test_a_golden_image_is_brought_nothing():
+    assert nothing((), ["a-master"]) == {}
+
+
+def test_a_package_source_that_stays_away_ends_it_with_its_name():
+    away = (
+        'PROVISION {"phase": "failed", "unit": "provision-install", "reason": "pypi.org does not answer", '
+        '"log": ["no route to host"]}\n'
+    )
+    script = Script(hub_at=10_000, registered={}, consoles={"a-worker-1": [(0, KEYS), (9, away)]})
+    with pytest.raises(ProvisionError, match=r"a-worker-1: pypi\.org does not answer") as caught:
+        script.run()
+    assert script.now < 20
+    assert "`provision up` again where a package source was away" in caught.value.hint
+    assert "no route to host" in caught.value.detail
 
 
 def test_it_does_not_wait_for_ever_for_host_keys():

@@ -1,4 +1,4 @@
-"""What the bake changes in Spark's own jar."""
+"""What the installation changes in Spark's own jar."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from provision.base import paths
 
-spec = importlib.util.spec_from_file_location("registration", paths.COMPOSE / "bake/registration.py")
+spec = importlib.util.spec_from_file_location("registration", paths.TEMPLATES / "image/setup/registration.py")
 registration = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(registration)
 
@@ -40,6 +40,6 @@ def test_one_constant_of_one_class_is_changed(jar):
 
 
 @pytest.mark.parametrize("code", [b"", registration.BEFORE * 2, registration.AFTER])
-def test_another_spark_ends_the_bake(code):
+def test_another_spark_ends_the_installation(code):
     with pytest.raises(ValueError, match="not as expected"):
         registration.patched(code)

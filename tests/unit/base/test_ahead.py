@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from provision.adapters.openstack.ahead import Asker, askable
+from provision.base.ahead import Asker, askable
 
 
 class Oracle(Asker):

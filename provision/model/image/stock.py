@@ -1,0 +1,92 @@
+"""What a stock image gets at its first boot: the archive that the operator's machine brings to each node."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import re
+import tarfile
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit, urlunsplit
+
+from provision.model.image.recipe import read_software
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PYPI: Final = ("https://pypi.org/simple/", "https://files.pythonhosted.org/")
+NPM: Final = "https://registry.npmjs.org/"
+AUTHORITIES: Final = "settings/authorities.pem"
+"""In the archive; pip's and npm's settings name the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackageSources:
+    """Where nodes take packages from, as this machine does; without any of it, as their image does.
+
+    The settings of pip and npm may hold credentials.
+    """
+
+    pip_conf: str = ""
+    npmrc: str = ""
+    authorities: str = ""
+    """PEM of certificate authorities."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Proxies."""
+    archive: str = ""
+    """Debian's archive, and the mirror of its security updates."""
+    security: str = ""
+
+
+def install_settings(inputs: Mapping[str, bytes], sources: PackageSources, python: str = "") -> dict[str, Any]:
+    """Return what the installation has to know (templates/image/setup/install.py).
+
+    `python`: the version that the spec's own packages are made for; empty when there are none.
+    """
+    software = read_software(inputs["image/software.yaml"].decode())
+    return {
+        "systems": {
+            name: {
+                "packages": software.stock_packages(system),
+                "python": system.python,
+                "lock": system.lock,
+                "own_node": system.own_node,
+            }
+            for name, system in software.stock.items()
+        },
+        "python": python,
+        "apt": {"archive": sources.archive, "security": sources.security},
+        "pip": _index(sources.pip_conf, r"index-url *= *(\S+)", PYPI),
+        "npm": _index(sources.npmrc, r"registry=(\S+)", (NPM,)),
+        "environment": dict(sources.environment),
+    }
+
+
+def make_archive(inputs: Mapping[str, bytes], sources: PackageSources, python: str = "") -> bytes:
+    """Pack templates/image and the settings, readable for root alone; the same input gives the same bytes."""
+    files = {name: data for name, data in inputs.items() if name.startswith("image/")}
+    texts = {
+        "settings/install.json": json.dumps(install_settings(inputs, sources, python)),
+        "settings/pip.conf": sources.pip_conf,
+        "settings/npmrc": sources.npmrc,
+        AUTHORITIES: sources.authorities,
+    }
+    files |= {name: text.encode() for name, text in texts.items() if text or name != AUTHORITIES}
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, data in sorted(files.items()):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(data), 0o600
+            archive.addfile(entry, io.BytesIO(data))
+    return gzip.compress(packed.getvalue(), mtime=0)
+
+
+def _index(settings: str, pattern: str, default: tuple[str, ...]) -> list[str]:
+    """Return the addresses to ask whether the registry answers, without the credentials that settings may have."""
+    found = re.search(rf"^{pattern}", settings, re.MULTILINE)
+    if not found:
+        return list(default)
+    parts = urlsplit(found[1])
+    return [urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))]

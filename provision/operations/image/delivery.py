@@ -1,0 +1,97 @@
+"""Bring the software to nodes of a stock image: what they install at their first boot, over SSH."""
+
+from __future__ import annotations
+
+import base64
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from provision.adapters.docker import image_builder
+from provision.adapters.host import package_settings
+from provision.adapters.host.apt_mirrors import apt_mirrors
+from provision.adapters.host.process import run
+from provision.adapters.remote import over_ssh
+from provision.base.constants import NODE, NODE_PYTHON
+from provision.model.image.stock import AUTHORITIES, PackageSources, make_archive
+from provision.operations.cluster.nodes import write_ssh_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from provision.adapters.cluster_dir import ClusterDir
+    from provision.adapters.host.process import Result
+    from provision.base.model import ClusterSpec, Node
+
+AT_ONCE: Final = 8
+"""Nodes: all connections to workers go through the master."""
+SECONDS: Final = 300
+"""For one node: a connection takes long on an emulated one."""
+AGAIN: Final = 90
+"""Seconds after which a node that still waits gets it again: its console lags behind."""
+TAKE: Final = (
+    f"sudo -n sh -c 'umask 077 && base64 -d > {NODE.install}/software.part"
+    f" && mv {NODE.install}/software.part {NODE.install}/software.tgz'"
+)
+
+
+def host_sources() -> PackageSources:
+    """Return where this machine takes packages from."""
+    host, mirrors = package_settings.read(f"{NODE.install}/{AUTHORITIES}"), apt_mirrors()
+    return PackageSources(
+        host.pip_conf,
+        host.npmrc,
+        host.authorities,
+        dict(host.proxies),
+        mirrors.archive or "",
+        mirrors.security or "",
+    )
+
+
+class SoftwareDelivery:
+    """Brings the software to a cluster's nodes when they ask for it."""
+
+    def __init__(
+        self,
+        spec: ClusterSpec,
+        cluster_dir: ClusterDir,
+        floating: str,
+        *,
+        send: Callable[[Sequence[str], str], Result] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`send` runs a program with a text as its input; another one in tests only."""
+        self.spec = spec
+        self.cluster_dir = cluster_dir
+        self.floating = floating
+        self._send = send or (lambda argv, text: run(argv, stdin=text, timeout=SECONDS))
+        self._clock = clock
+        self._brought: dict[str, float] = {}
+
+    @cached_property
+    def _archive(self) -> str:
+        sources = host_sources() if self.spec.image.sources == "host" else PackageSources()
+        own = self.spec.packages.requirements or self.spec.packages.wheels
+        archive = make_archive(image_builder.inputs(), sources, NODE_PYTHON if own else "")
+        return base64.b64encode(archive).decode()
+
+    def bring(self, nodes: Sequence[Node], waiting: Sequence[str]) -> dict[str, str]:
+        """Bring it to the nodes that wait; return by node what was in the way. They are asked for again later.
+
+        A node whose host key is not known yet gets nothing.
+        """
+        nodes, ssh_config = write_ssh_config(self.cluster_dir, nodes, self.floating)
+        now = self._clock()
+        known = {node.name for node in nodes if node.host_keys}
+        names = [name for name in waiting if name in known and now - self._brought.get(name, -AGAIN) >= AGAIN]
+        obstacles = {}
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            results = pool.map(lambda name: self._send([*over_ssh(ssh_config, name).argv, TAKE], self._archive), names)
+            for name, result in zip(names, results, strict=True):
+                if result.ok:
+                    self._brought[name] = self._clock()
+                else:
+                    said = result.stderr.strip().splitlines()
+                    obstacles[name] = said[-1] if said else f"ssh ended with {result.code}"
+        return obstacles

@@ -1,0 +1,123 @@
+"""A cluster of one worker on a vendor's cloud image, which is built here: from `up` to `verify`, and back to nothing.
+
+By itself: `E2E_HOME=/tmp/e2e pytest tests/e2e/test_stock.py -m e2e -x -s`; after an interrupted run it goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import openstack
+import pytest
+import yaml
+
+from provision.adapters.docker.engine import Engine
+from provision.base import paths
+from provision.base.progress import Silent
+from provision.model.image.recipe import GLANCE_PROPERTIES
+from provision.model.localcloud.image_families import image_name
+from provision.operations.localcloud.shared.images import ensure_images
+
+from .conftest import say
+
+pytestmark = [pytest.mark.e2e, pytest.mark.acceptance]
+
+IMAGE = "plain-debian-13"
+SPEC = f"""\
+name: stocked
+image: {{name: {IMAGE}, stock: true, sources: host}}
+network: {{cidr: 10.21.0.0/24}}
+master: {{flavor: m1.medium}}
+workers: {{count: 1, flavor: m1.medium}}
+"""
+LONG = 4 * 3600
+"""Seconds: on emulated processors an installation takes an hour and more."""
+
+
+def connect(product) -> openstack.connection.Connection:
+    """Log in to the local cloud as its ordinary user."""
+    clouds = yaml.safe_load((product.home / "clouds.yaml").read_text())["clouds"]
+    return openstack.connect(load_yaml_config=False, load_envvars=False, **clouds["local"])
+
+
+def build(folder: Path) -> Path:
+    """Build the image, if it is not there."""
+    made = folder / f"{IMAGE}.qcow2"
+    if made.exists():
+        return made
+    builder = image_name("bake", ensure_images(Engine(), Silent(), {"bake"}))
+    script = Path(__file__).with_name("plain-image")
+    mounts = [f"{paths.COMPOSE / 'bake'}:/bake:ro", f"{script}:/plain-image:ro", f"{folder}:/out"]
+    # As for a golden image (adapters/docker/image_builder.py).
+    argv = ["docker", "run", "--rm", "--init", "--network=host", "--cap-add=SYS_ADMIN"]
+    argv += ["--security-opt=apparmor=unconfined", "--security-opt=seccomp=unconfined"]
+    argv += [f"--volume={mount}" for mount in mounts] + ["--entrypoint=/bin/bash", builder]
+    subprocess.run([*argv, "/plain-image", f"/out/{made.name}"], check=True, timeout=3600)
+    return made
+
+
+@pytest.fixture(scope="module")
+def cluster_file(product) -> Path:
+    """The cluster file, on a cloud that has the image."""
+    product.run("cloud", "up")
+    cloud = connect(product)
+    if not list(cloud.image.images(name=IMAGE, status="active")):
+        kept = Path(os.environ.get("E2E_PLAIN_IMAGE") or build(product.home))
+        properties = {name: value for name, value in GLANCE_PROPERTIES.items() if name.startswith("hw_")}
+        cloud.image.create_image(
+            IMAGE,
+            filename=str(kept),
+            disk_format="qcow2",
+            container_format="bare",
+            validate_checksum=False,
+            **properties,
+        )
+    file = product.folder / "stocked.yaml"
+    file.write_text(SPEC)
+    return file
+
+
+def test_an_image_without_our_mark_is_refused_unless_it_is_called_stock(product, cluster_file) -> None:
+    wrong = product.folder / "wrong.yaml"
+    wrong.write_text(f"name: stocked\nimage: {IMAGE}\n")
+    refused = product.run("plan", "--file", str(wrong), code=2)
+    assert "is no golden image" in refused.output
+    small = product.folder / "small.yaml"
+    small.write_text(SPEC.replace("m1.medium", "m1.small"))
+    assert "needs 10" in product.run("plan", "--file", str(small), code=2).output
+
+
+def test_a_cluster_installs_itself_and_passes_the_checks(product, cluster_file) -> None:
+    began = time.monotonic()
+    made = product.run("up", "--yes", "--file", str(cluster_file), timeout=LONG)
+    say(f"a stock cluster took {(time.monotonic() - began) / 60:.0f} minutes")
+    for words in ("waiting for its software", "installing the system's packages", "installing Python's packages"):
+        assert words in made.output
+    report = json.loads(product.run("verify", "--json", "--file", str(cluster_file), code=None).stdout)
+    assert report["failed"] == 0, [check for check in report["checks"] if not check["passed"]]
+    assert report["passed"] > 0
+
+
+def test_nothing_of_the_installation_is_left_on_the_nodes(product, cluster_file) -> None:
+    left = product.run("run", "--file", str(cluster_file), "--", "sudo ls /var/lib/provision-install").stdout
+    assert "settings" not in left
+    assert "cluster.yaml" not in left
+
+
+def test_up_again_changes_nothing_and_a_new_boot_is_a_node(product, cluster_file) -> None:
+    assert product.run("up", "--yes", "--file", str(cluster_file)).seconds < 60
+    cloud = connect(product)
+    for server in cloud.compute.servers(name="stocked"):
+        cloud.compute.reboot_server(server, "HARD")
+    product.run("up", "--yes", "--file", str(cluster_file), timeout=LONG)
+
+
+def test_nothing_stays(product, cluster_file) -> None:
+    product.run("down", "--yes", "--file", str(cluster_file))
+    cloud = connect(product)
+    assert not list(cloud.compute.servers(name="stocked"))
+    assert list(cloud.image.images(name=IMAGE)), "the vendor's image is not ours to remove"

@@ -1,0 +1,72 @@
+"""What a stock image's nodes are brought."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+
+import pytest
+
+from provision.adapters.docker.image_builder import inputs
+from provision.base.constants import NODE_PYTHON
+from provision.model.image.recipe import read_software
+from provision.model.image.stock import PackageSources, install_settings, make_archive
+
+HOST = PackageSources(
+    pip_conf="[global]\nindex-url = https://me:hunter2@pypi.example/simple\n",
+    npmrc="registry=https://npm.example/\n//npm.example/:_authToken=secret\n",
+    authorities="PEM",
+    environment={"https_proxy": "http://proxy.example:3128"},
+    archive="http://debian.example/debian",
+)
+
+
+def unpacked(archive):
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+        return {entry.name: (entry, opened.extractfile(entry).read()) for entry in opened}
+
+
+def test_the_archive_has_all_of_the_image_and_is_for_root_alone():
+    given = inputs()
+    found = unpacked(make_archive(given, HOST))
+    assert {name: data for name, (_, data) in found.items() if name.startswith("image/")} == {
+        name: data for name, data in given.items() if name.startswith("image/")
+    }
+    assert {(entry.mode, entry.uid) for entry, _ in found.values()} == {(0o600, 0)}
+    assert found["settings/npmrc"][1].decode() == HOST.npmrc
+    assert found["settings/authorities.pem"][1] == b"PEM"
+    assert json.loads(found["settings/install.json"][1])["environment"] == HOST.environment
+
+
+def test_without_settings_the_image_decides():
+    found = unpacked(make_archive(inputs(), PackageSources()))
+    assert "settings/authorities.pem" not in found
+    assert found["settings/pip.conf"][1] == b""
+    settings = json.loads(found["settings/install.json"][1])
+    assert settings["pip"] == ["https://pypi.org/simple/", "https://files.pythonhosted.org/"]
+    assert settings["npm"] == ["https://registry.npmjs.org/"]
+    assert settings["apt"] == {"archive": "", "security": ""}
+
+
+def test_the_same_input_gives_the_same_archive():
+    assert make_archive(inputs(), HOST) == make_archive(inputs(), HOST)
+
+
+def test_the_addresses_that_are_asked_have_no_password():
+    settings = install_settings(inputs(), HOST)
+    assert settings["pip"] == ["https://pypi.example/simple"]
+    assert settings["npm"] == ["https://npm.example/"]
+    assert settings["apt"]["archive"] == HOST.archive
+
+
+@pytest.mark.parametrize("python", ["", NODE_PYTHON])
+def test_each_system_has_a_lock_and_packages(python):
+    given = inputs()
+    settings = install_settings(given, PackageSources(), python)
+    assert settings["python"] == python
+    assert settings["systems"]["debian-13"]["python"] == NODE_PYTHON
+    boot = read_software(given["image/software.yaml"].decode()).boot
+    for system in settings["systems"].values():
+        assert f"image/{system['lock']}" in given
+        assert not {*boot} & {*system["packages"]}, "a stock image keeps its kernel"

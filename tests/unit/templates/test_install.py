@@ -1,0 +1,311 @@
+"""The first boot of a stock image: its steps, what it says of package sources, and what it refuses."""
+
+from __future__ import annotations
+
+import http.server
+import importlib.util
+import json
+import sys
+import threading
+from collections import Counter
+from contextlib import nullcontext
+
+import pytest
+
+from provision.adapters.docker.image_builder import inputs
+from provision.base import paths
+from provision.base.constants import CONSOLE_MARK, INSTALL_UNIT, NODE
+from provision.model.cluster import console
+from provision.model.image.stock import PackageSources, install_settings
+
+spec = importlib.util.spec_from_file_location("install", paths.TEMPLATES / "image/setup/install.py")
+install = sys.modules["install"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(install)
+
+DEBIAN = ("debian-13", "Debian GNU/Linux 13 (trixie)", "x86_64", 20)
+SETTINGS = install_settings(inputs(), PackageSources())
+DEBIANS = "deb.debian.org"
+
+
+class Machine(install.Node):
+    """A node whose commands take no time. `away`: when a host answers again. `fails`: how often a command fails."""
+
+    def __init__(self, place, *, found=DEBIAN, away=None, fails=None):
+        super().__init__(place)
+        self.now, self.ran, self.reports = 0.0, [], []
+        self.found, self.away, self.fails = found, away or {}, Counter(fails or {})
+        self.clock = lambda: self.now
+
+    def say(self, **report):
+        if not self.reports or self.reports[-1][1] != report:
+            self.reports.append((self.now, report))
+
+    def system(self):
+        return self.found
+
+    def emulated(self):
+        return False
+
+    def answers(self, url):
+        return all(host not in url or self.now >= back for host, back in self.away.items())
+
+    def run(self, argv, environment, look):
+        self.ran.append((argv, environment))
+        name = " ".join(argv)
+        sources = {"apt-get": DEBIANS, "python": "pypi.org", "proxy": "registry.npmjs.org"}
+        if any(word in name.split() and self.now < self.away.get(host, 0) for word, host in sources.items()):
+            return 100
+        for word in self.fails:
+            if word in name and self.fails[word]:
+                self.fails[word] -= 1
+                return 1
+        return 0
+
+    def write_sources(self, mirrors):
+        return "/sources.list" if mirrors["archive"] else ""
+
+    def apt_sources(self, options):
+        return [f"http://{DEBIANS}/debian"]
+
+    def held(self):
+        return nullcontext()
+
+    def log(self):
+        return ["the last line"]
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.fixture
+def make(tmp_path):
+    def make(settings=SETTINGS, part="#cloud-config\nwrite_files: []\n", **script):
+        (tmp_path / "cluster.yaml").write_text(part)
+        (tmp_path / "settings").mkdir(exist_ok=True)
+        (tmp_path / "settings/pip.conf").write_text("[global]\n")
+        machine = Machine(tmp_path, **script)
+        return machine, install.Install(settings, machine)
+
+    return make
+
+
+def words_of(machine):
+    return [report.get("text") or report["reason"] for _, report in machine.reports]
+
+
+def test_everything_in_its_order(make, tmp_path):
+    machine, run = make()
+    run.run()
+    ran = [" ".join(argv) for argv, _ in machine.ran]
+    shown = [line.replace(f"{tmp_path}/", "") for line in ran]
+    packages = " ".join(SETTINGS["systems"]["debian-13"]["packages"])
+    assert shown[:2] == ["bash image/setup/system mask", "systemctl daemon-reload"]
+    assert shown[2].endswith("--error-on=any update")
+    assert shown[3].endswith(f"--yes install {packages}")
+    assert shown[4:] == [
+        "systemctl start systemd-resolved",
+        "bash image/setup/software python",
+        "bash image/setup/software proxy",
+        "bash image/setup/software spark archive",
+        "bash image/setup/system accounts files proxy_timeout units classes",
+        "cloud-init single --frequency always --file cluster.yaml --name write_files",
+        "cloud-init single --frequency always --file cluster.yaml --name users_groups",
+        "bash image/setup/system start",
+    ]
+    pip = machine.ran[5][1]
+    assert (pip["LOCK"], pip["TMPDIR"]) == ("python.lock", f"{tmp_path}/tmp")
+    # Nothing is left that holds a secret, or a package source's password.
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["done", "installed"]
+
+
+def test_the_scripts_have_the_steps_that_are_asked_for(make, tmp_path):
+    machine, run = make()
+    run.run()
+    for argv, _ in machine.ran:
+        if argv[0] == "bash":
+            text = (paths.TEMPLATES / "image/setup" / argv[1].rpartition("/")[2]).read_text()
+            for step in argv[2:]:
+                assert f"\n{step}() {{\n" in text, step
+
+
+def test_first_logins_and_groups_are_a_part_of_it(make):
+    machine, run = make(part="#cloud-config\nbootcmd:\n  - x\nruncmd:\n  - y\n")
+    run.run()
+    modules = [argv[-1] for argv, _ in machine.ran if argv[0] == "cloud-init"]
+    assert modules == ["bootcmd", "write_files", "users_groups", "runcmd", "scripts_user"]
+
+
+def test_a_restart_goes_on_where_it_was(make, tmp_path):
+    machine, run = make(fails={"proxy": 5})
+    with pytest.raises(install.InstallError, match="the Hub's proxy"):
+        run.run()
+    again, run = make()
+    run.run()
+    assert " ".join(again.ran[0][0]).endswith("software proxy")
+
+
+def test_a_source_that_is_away_for_two_minutes_is_survived(make):
+    machine, run = make(away={DEBIANS: 120})
+    run.run()
+    assert not [report for _, report in machine.reports if report["phase"] == "failed"]
+    assert f"the system's packages: {DEBIANS} does not answer, trying again" in words_of(machine)
+    assert 120 <= machine.now < 160
+
+
+@pytest.mark.parametrize("host", [DEBIANS, "pypi.org", "registry.npmjs.org"])
+def test_a_source_that_stays_away_is_told_by_its_name(make, host):
+    machine, run = make(away={host: 1000})
+    run.run()
+    first = next(at for at, report in machine.reports if host in str(report))
+    assert first < 60, "within seconds"
+    at, report = next(pair for pair in machine.reports if pair[1]["phase"] == "failed")
+    assert install.GIVE_UP <= at < install.GIVE_UP + 60
+    assert f"{host} does not answer for 10 minutes" in report["reason"]
+    assert (report["unit"], report["log"]) == (INSTALL_UNIT, ["the last line"])
+    # And it went on when the source came back.
+    assert machine.reports[-1][1] == {"phase": "install", "text": "starting"}
+
+
+def test_the_source_that_is_away_is_told_while_a_command_waits_for_it(make):
+    machine, run = make(away={"pypi.org": 50})
+    step = run.python(SETTINGS["systems"]["debian-13"])
+    machine.run = lambda argv, environment, look: 0 if look() else 0
+    run.persist(step)
+    assert words_of(machine) == ["Python's packages: pypi.org does not answer, trying again"]
+
+
+def test_what_fails_though_its_sources_answer_is_a_failure(make):
+    machine, run = make(fails={"software python": 5})
+    with pytest.raises(install.InstallError, match=r"Python's packages: `bash \S+` failed with code 1"):
+        run.run()
+    assert machine.now < 120
+    assert len([argv for argv, _ in machine.ran if argv[-1] == "python"]) == install.TRIES
+
+
+def test_what_needs_no_source_is_tried_once(make):
+    machine, run = make(fails={"accounts": 1})
+    with pytest.raises(install.InstallError, match="our own files"):
+        run.run()
+
+
+def test_the_operators_mirrors(make):
+    mirrors = PackageSources(archive="http://debian.example/debian")
+    machine, run = make(settings=install_settings(inputs(), mirrors))
+    run.run()
+    apt = [argv for argv, _ in machine.ran if argv[0] == "apt-get"]
+    assert all("-oDir::Etc::SourceList=/sources.list" in argv for argv in apt)
+
+
+@pytest.mark.parametrize(
+    ("found", "settings", "said"),
+    [
+        (("fedora-41", "Fedora Linux 41", "x86_64", 20), {}, r"the image is Fedora Linux 41 .* can be made of debian-13"),
+        (("debian-12", "Debian 12", "x86_64", 20), {}, r"the image is Debian 12 \(debian-12, x86_64\)"),
+        (("debian-13", "Debian 13", "aarch64", 20), {}, r"aarch64\), and nodes .* on x86_64"),
+        (("debian-13", "Debian 13", "x86_64", 3), {}, r"its disk has 3 GiB free, and the software needs 6"),
+        (DEBIAN, {"python": "3.9"}, r"the spec's own packages are for Python 3.9, and Debian .* has 3.13"),
+    ],
+)
+def test_what_no_node_can_be_made_of(make, found, settings, said):
+    machine, run = make(settings=SETTINGS | settings, found=found)
+    with pytest.raises(install.InstallError, match=said):
+        run.run()
+    assert machine.ran == []
+
+
+def test_an_emulated_processor_makes_no_archive_of_classes(make):
+    machine, run = make()
+    machine.emulated = lambda: True
+    assert run.spark({"lock": "python.lock"}).commands[0][2:] == ["spark"]
+
+
+def test_a_system_with_an_old_nodejs_takes_that_of_the_tools(make):
+    _, run = make()
+    assert run.proxy({"lock": "x", "own_node": False}).commands[0][2:] == ["node", "proxy"]
+
+
+def test_reports_are_what_whoever_waits_reads(tmp_path, monkeypatch):
+    monkeypatch.setattr(install, "CONSOLE", tmp_path / "console")
+    node = install.Node(tmp_path)
+    for _ in range(2):
+        node.say(phase="install", text="Spark")
+    text = (tmp_path / "console").read_text()
+    assert text.count(CONSOLE_MARK) == 1, "each report once"
+    assert console.read(text).phase == "installing Spark"
+    node.say(phase="failed", unit=INSTALL_UNIT, reason="pypi.org is away", log=["one"])
+    node.say(phase="failed", unit=INSTALL_UNIT, reason="pypi.org is away", log=["two"])
+    failure = console.read((tmp_path / "console").read_text()).failure
+    assert (failure.reason, failure.log, failure.unit) == ("pypi.org is away", ("one",), INSTALL_UNIT)
+
+
+def test_a_command_is_run_with_its_output_in_the_log(tmp_path, monkeypatch):
+    monkeypatch.setattr(install, "LOG", tmp_path / "log")
+    monkeypatch.setattr(install, "LOOK", 0.2)
+    looks = []
+    node = install.Node(tmp_path)
+    code = node.run(["sh", "-c", "echo out; echo err >&2; sleep 0.7; exit 3"], {}, lambda: looks.append(1))
+    assert code == 3
+    assert node.log() == ["out", "err"]
+    assert looks
+    monkeypatch.setattr(install, "STEP", 0.3)
+    assert node.run(["sleep", "30"], {"PATH": "/bin:/usr/bin"}, lambda: None) == 124
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(int(self.path[1:]))
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def test_who_answers(tmp_path, monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    server = http.server.HTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    node = install.Node(tmp_path)
+    url = f"http://127.0.0.1:{server.server_port}"
+    assert [node.answers(f"{url}/{code}") for code in (200, 404, 401, 503)] == [True, True, True, False]
+    server.shutdown()
+    server.server_close()
+    assert not node.answers(f"{url}/200")
+
+
+def test_debians_images_name_their_mirrors_in_files(tmp_path, monkeypatch):
+    mirrors = tmp_path / "debian.list"
+    mirrors.write_text("https://deb.debian.org/debian\n")
+    lines = f"mirror+file:{mirrors}/\nhttp://other.example/debian/\nhttp://other.example/debian/\n"
+    program = tmp_path / "apt-get"
+    program.write_text(f"#!/bin/sh\nprintf '%s' '{lines}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert install.Node(tmp_path).apt_sources([]) == ["https://deb.debian.org/debian", "http://other.example/debian/"]
+
+
+def test_nothing_starts_before_it_is_configured(tmp_path, monkeypatch):
+    policy = tmp_path / "policy-rc.d"
+    monkeypatch.setattr(install, "HELD", str(policy))
+    node = install.Node(tmp_path)
+    with node.held():
+        assert policy.read_text().endswith("exit 101\n")
+    assert not policy.exists()
+    policy.write_text("the image's own")
+    with node.held():
+        assert policy.read_text() == "the image's own"
+    assert policy.exists()
+
+
+def test_the_whole_says_why_it_cannot_go_on(tmp_path, monkeypatch):
+    for name, path in (("PLACE", tmp_path), ("LOG", tmp_path / "log"), ("CONSOLE", tmp_path / "console")):
+        monkeypatch.setattr(install, name, path)
+    monkeypatch.setattr(install.Node, "system", lambda self: ("x-1", "X", "x86_64", 9))
+    (tmp_path / "settings").mkdir()
+    (tmp_path / "settings/install.json").write_text(json.dumps(SETTINGS))
+    assert install.main() == 1
+    assert console.read((tmp_path / "console").read_text()).failure.reason.startswith("the image is X (x-1, x86_64)")
+
+
+def test_its_names_are_those_that_everybody_uses():
+    assert str(install.PLACE) == NODE.install
+    assert install.UNIT == INSTALL_UNIT
