@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from provision.adapters.metrics import Metrics
 from provision.base.errors import ProvisionError, UsageError
-from provision.model.localcloud.monitoring.answers import firing
 from provision.model.localcloud.monitoring.dashboards import CLOUD
-from provision.model.localcloud.monitoring.readings import SPANS, Reading, TimeSpan, series_of
+from provision.model.monitoring.answers import firing
+from provision.model.monitoring.readings import SPANS, Reading, TimeSpan, series_of
 
 if TYPE_CHECKING:
-    from provision.model.localcloud.monitoring.dashboards import Dashboard, Panel
+    from provision.model.monitoring.panels import Dashboard, Panel
 
 _WINDOW: Final = "60s"
 """Over which time rates are taken that are shown as figures."""
@@ -41,13 +41,13 @@ def _over(metrics: Metrics, panel: Panel, span: TimeSpan) -> Reading:
 
 def horizon_page(url: str, user: str, password: str, span: str, home: str) -> tuple[int, str]:
     """Return the HTTP status and the page that Horizon shows; `url` is the store's, with its account."""
-    return cloud_page(Metrics(url, user, password, timeout=10), span, home)
+    return cloud_page(Metrics.at(url, user, password, timeout=10), span, home)
 
 
 def cloud_page(metrics: Metrics, span: str, home: str) -> tuple[int, str]:
     """Return the HTTP status and the page of the cloud's dashboard; for a wrong `span`, that of the last hour."""
     # pygal, which draws it, is in Horizon's image; the command line does without.
-    from provision.model.localcloud.monitoring.page import page, problem_page
+    from provision.model.monitoring.page import page, problem_page
 
     chosen = TimeSpan(span if span in SPANS else next(iter(SPANS)), time.time())
     try:

@@ -10,9 +10,9 @@ from docker.types import EndpointConfig
 from provision.adapters.metrics import Metrics
 from provision.base import paths
 from provision.base.errors import ProvisionError, UsageError
-from provision.model.localcloud.monitoring.answers import firing
 from provision.model.localcloud.render import documents
 from provision.model.localcloud.settings import METRICS_USER, Settings
+from provision.model.monitoring.answers import firing
 
 from .world import READY_TIMEOUT, until
 
@@ -46,7 +46,7 @@ def store(world, tmp_path):
         )
     url = f"http://{world.address(made['monitoring'])}:8428"
     until(lambda: all(world.passing(name) for name in PORTS), READY_TIMEOUT * 2, "monitoring in the catalogue")
-    return Metrics(url, METRICS_USER, world.passwords["monitoring"]), url
+    return Metrics.at(url, METRICS_USER, world.passwords["monitoring"]), url
 
 
 def until_found(store, query):

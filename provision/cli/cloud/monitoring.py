@@ -55,7 +55,7 @@ def alerts(*, as_json: bool) -> None:
     """
     from provision.cli.terminal import print_json
     from provision.model.finding import text
-    from provision.model.localcloud.monitoring.answers import firing
+    from provision.model.monitoring.answers import firing
 
     found = local_cloud().metrics().alerts()
     findings = firing(found)
@@ -76,7 +76,7 @@ def metrics(*, query: str | None, as_json: bool) -> None:
     Without QUERY it lists what is asked for metrics, and whether it answers.
     """
     from provision.cli.terminal import print_json
-    from provision.model.localcloud.monitoring.answers import series, targets
+    from provision.model.monitoring.answers import series, targets
 
     store = local_cloud().metrics()
     if query is None:
@@ -108,7 +108,7 @@ def dashboards(*, as_json: bool, folder: Path | None) -> None:
     """
     from provision.cli.terminal import print_json
     from provision.model.localcloud.monitoring.dashboards import DASHBOARDS
-    from provision.model.localcloud.monitoring.readings import document, lines
+    from provision.model.monitoring.readings import document, lines
     from provision.operations.dashboards import newest
 
     cloud = local_cloud()

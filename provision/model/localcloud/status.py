@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from provision.model.columns import columns
 from provision.model.localcloud.health import healthy
 
 if TYPE_CHECKING:
@@ -118,12 +119,6 @@ def table(services: Iterable[ServiceStatus], *, several_hosts: bool = False) -> 
         for each in services
     ]
     return columns(rows)
-
-
-def columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Write rows of the same length as lines, each column as wide as its widest text."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
-    return ["  ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _short_digests(service: ServiceStatus) -> list[str]:

@@ -40,7 +40,7 @@ def store():
 
 
 def client(store):
-    return Metrics(f"http://127.0.0.1:{store.server_port}/", "provision", "secret")
+    return Metrics.at(f"http://127.0.0.1:{store.server_port}/", "provision", "secret")
 
 
 def test_questions_go_with_the_account_to_the_standard_api(store):
@@ -78,4 +78,4 @@ def test_anything_else_is_a_failure(store, answer):
 
 def test_nobody_there_is_said_so():
     with pytest.raises(ProvisionError, match="monitoring does not answer"):
-        Metrics("http://127.0.0.1:1", "provision", "x", timeout=2).targets()
+        Metrics.at("http://127.0.0.1:1", "provision", "x", timeout=2).targets()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from provision.base.errors import ProvisionError, UsageError
-from provision.model.localcloud.monitoring.dashboards import CLOUD, WINDOW
+from provision.model.localcloud.monitoring.dashboards import CLOUD
+from provision.model.monitoring.panels import WINDOW
 from provision.operations import dashboards
 
 ALERT = {
@@ -74,7 +76,8 @@ def test_a_question_of_ours_that_is_wrong_is_no_page():
 
 def test_horizon_s_page_asks_the_store_of_its_settings(monkeypatch):
     asked = []
-    monkeypatch.setattr(dashboards, "Metrics", lambda *words, **options: asked.append((words, options)) or FakeStore())
+    store = SimpleNamespace(at=lambda *words, **options: asked.append((words, options)) or FakeStore())
+    monkeypatch.setattr(dashboards, "Metrics", store)
     status, html = dashboards.horizon_page("http://monitoring:8428", "provision", "secret", "6h", "/home/")
     assert status == 200
     assert 'href="/home/"' in html

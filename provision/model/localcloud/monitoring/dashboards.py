@@ -1,112 +1,20 @@
-"""The dashboards, defined once: what each panel is called, asks and means.
-
-Grafana's files and our own page follow from it.
-"""
+"""The local cloud's dashboard, defined once: what each panel is called, asks and means."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
 from typing import Final
 
 from provision.model.localcloud.doctor.host_rules import EXPIRES, FREE_PART
 from provision.model.localcloud.monitoring.rules import MANY_MESSAGES, MEMORY_PART, TAKES_CALLS
-
-WINDOW: Final = "$__rate_interval"
-"""Stands in a query for the time over which a rate is taken. It is Grafana's own variable; our page fills it in."""
-
-FIRING: Final = 'ALERTS{alertstate="firing"}'
-"""The alerts that fire, as vmalert writes them into the store."""
-
-
-class FigureUnit(Enum):
-    """What a panel's figures count."""
-
-    COUNT = "count"
-    SHARE = "share"
-    BYTES = "bytes"
-    BYTES_PER_SECOND = "bytes per second"
-    SECONDS = "seconds"
-    PER_SECOND = "per second"
-
-
-class Level(Enum):
-    """How a figure is judged; the page and Grafana colour it."""
-
-    GOOD = "good"
-    WARN = "warn"
-    BAD = "bad"
-
-
-@dataclass(frozen=True, slots=True)
-class PanelLimits:
-    """From which figure on a panel warns and is bad. Where `falling`, it is good above `warn` and bad below `bad`."""
-
-    warn: float
-    bad: float
-    falling: bool = False
-
-    def level(self, value: float) -> Level:
-        """Judge a figure."""
-        if self.falling:
-            return Level.GOOD if value >= self.warn else Level.WARN if value >= self.bad else Level.BAD
-        return Level.BAD if value >= self.bad else Level.WARN if value >= self.warn else Level.GOOD
-
-
-@dataclass(frozen=True, slots=True)
-class PanelQuery:
-    """One question of a panel, in PromQL; `legend` names each of its series, with a label's value for {{label}}."""
-
-    expr: str
-    legend: str
-
-    def over(self, window: str) -> str:
-        """Return the question, with rates taken over `window` (`60s`)."""
-        return self.expr.replace(WINDOW, window)
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """A figure or a chart: on a cloud that works, each has something to show (tests/e2e asks them all)."""
-
-    title: str
-    meaning: str
-    unit: FigureUnit
-    queries: tuple[PanelQuery, ...]
-    limits: PanelLimits | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """Panels that belong together; `figures` have one figure each, the others are charts."""
-
-    title: str
-    panels: tuple[Panel, ...]
-    figures: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Dashboard:
-    """A page of sections."""
-
-    name: str
-    title: str
-    sections: tuple[Section, ...]
-
-    def panels(self) -> tuple[Panel, ...]:
-        """List the panels of all sections."""
-        return tuple(panel for section in self.sections for panel in section.panels)
-
-
-def _panel(
-    title: str, meaning: str, unit: FigureUnit, *queries: tuple[str, str], limits: PanelLimits | None = None
-) -> Panel:
-    return Panel(title, meaning, unit, tuple(PanelQuery(*each) for each in queries), limits)
-
-
-def _rate(metric: str, labels: str = "") -> str:
-    return f"rate({metric}{labels and f'{{{labels}}}'}[{WINDOW}])"
-
+from provision.model.monitoring.panels import (
+    FIRING,
+    Dashboard,
+    FigureUnit,
+    PanelLimits,
+    Section,
+    make_panel,
+    rate,
+)
 
 _REQUESTS: Final = "haproxy_backend_http_requests_total"
 _RESPONSES: Final = "haproxy_backend_http_responses_total"
@@ -124,56 +32,56 @@ _AT_A_GLANCE: Final = Section(
     "At a glance",
     figures=True,
     panels=(
-        _panel(
+        make_panel(
             "Alerts",
             "how many fire; `provision cloud alerts` says which",
             FigureUnit.COUNT,
             (f"count({FIRING}) or vector(0)", ""),
             limits=_ONE_IS_BAD,
         ),
-        _panel(
+        make_panel(
             "Hypervisors",
             "whose nova-compute takes calls",
             FigureUnit.COUNT,
             (f"count({TAKES_CALLS} > 0) or vector(0)", ""),
             limits=_LEAST_ONE,
         ),
-        _panel(
+        make_panel(
             "Failed requests",
             "the part of all answers of the APIs that are errors of the cloud (5xx)",
             FigureUnit.SHARE,
-            (f"sum({_rate(_RESPONSES, _FAILED)}) / sum({_rate(_RESPONSES)})", ""),
+            (f"sum({rate(_RESPONSES, _FAILED)}) / sum({rate(_RESPONSES)})", ""),
             limits=PanelLimits(0.01, 0.05),
         ),
-        _panel(
+        make_panel(
             "APIs that answer",
             "the part of the public APIs that answer by TLS, as users ask them",
             FigureUnit.SHARE,
             ('avg(probe_success{job="api"})', ""),
             limits=PanelLimits(1, 1, falling=True),
         ),
-        _panel(
+        make_panel(
             "Database members",
             "that are in sync with their cluster",
             FigureUnit.COUNT,
             ("count(mysql_global_status_wsrep_local_state == 4) or vector(0)", ""),
             limits=_LEAST_ONE,
         ),
-        _panel(
+        make_panel(
             "Memory left",
             "on this machine",
             FigureUnit.SHARE,
             (f"{_MEMORY_LEFT} / node_memory_MemTotal_bytes", ""),
             limits=PanelLimits(2 / MEMORY_PART, 1 / MEMORY_PART, falling=True),
         ),
-        _panel(
+        make_panel(
             "Disk left",
             "where Docker keeps containers and images",
             FigureUnit.SHARE,
             (f"{_FREE} / node_filesystem_size_bytes", ""),
             limits=PanelLimits(2 / FREE_PART, 1 / FREE_PART, falling=True),
         ),
-        _panel(
+        make_panel(
             "Certificate",
             "how long that of the APIs still holds",
             FigureUnit.SECONDS,
@@ -185,40 +93,40 @@ _AT_A_GLANCE: Final = Section(
 _APIS: Final = Section(
     "APIs",
     (
-        _panel(
+        make_panel(
             "Requests",
             "of each API, as HAProxy counts them",
             FigureUnit.PER_SECOND,
-            (f"sum by (proxy) ({_rate(_REQUESTS)})", "{{proxy}}"),
+            (f"sum by (proxy) ({rate(_REQUESTS)})", "{{proxy}}"),
         ),
-        _panel(
+        make_panel(
             "Errors of the cloud",
             "answers 5xx",
             FigureUnit.PER_SECOND,
-            (f"sum by (proxy) ({_rate(_RESPONSES, _FAILED)})", "{{proxy}}"),
+            (f"sum by (proxy) ({rate(_RESPONSES, _FAILED)})", "{{proxy}}"),
             limits=PanelLimits(0.1, 1),
         ),
-        _panel(
+        make_panel(
             "Requests refused",
             "answers 4xx: what users may not do, or what is not there",
             FigureUnit.PER_SECOND,
-            (f"sum by (proxy) ({_rate(_RESPONSES, _REFUSED)})", "{{proxy}}"),
+            (f"sum by (proxy) ({rate(_RESPONSES, _REFUSED)})", "{{proxy}}"),
         ),
-        _panel(
+        make_panel(
             "Time to answer",
             "the mean of the last 1,024 requests of each API",
             FigureUnit.SECONDS,
             ("max by (proxy) (haproxy_backend_response_time_average_seconds)", "{{proxy}}"),
             limits=PanelLimits(2, 10),
         ),
-        _panel(
+        make_panel(
             "Time to answer a user",
             "asked by TLS every 30 s",
             FigureUnit.SECONDS,
             ('probe_duration_seconds{job="api"}', "{{instance}}"),
             limits=PanelLimits(2, 10),
         ),
-        _panel(
+        make_panel(
             "Requests that wait",
             "for a replica that is free",
             FigureUnit.COUNT,
@@ -229,53 +137,53 @@ _APIS: Final = Section(
 _HYPERVISORS: Final = Section(
     "Hypervisors",
     (
-        _panel(
+        make_panel(
             "Agents",
             "1: the hypervisor's nova-compute takes calls",
             FigureUnit.COUNT,
             (f"{TAKES_CALLS} > bool 0", "{{host}}"),
             limits=_LEAST_ONE,
         ),
-        _panel(
+        make_panel(
             "Calls that wait",
             "for a hypervisor",
             FigureUnit.COUNT,
             ('sum by (queue) (rabbitmq_detailed_queue_messages{queue=~"compute[.].+"})', "{{queue}}"),
             limits=PanelLimits(MANY_MESSAGES / 10, MANY_MESSAGES),
         ),
-        _panel(
+        make_panel(
             "Questions of guests",
             "to the metadata service",
             FigureUnit.PER_SECOND,
-            (_rate(_REQUESTS, 'proxy="nova-metadata"'), "requests"),
+            (rate(_REQUESTS, 'proxy="nova-metadata"'), "requests"),
         ),
     ),
 )
 _QUEUES: Final = Section(
     "Messages",
     (
-        _panel(
+        make_panel(
             "Messages that wait",
             "in the queues of each service",
             FigureUnit.COUNT,
             ('sum by (queue) (rabbitmq_detailed_queue_messages{queue!~"compute[.].+"})', "{{queue}}"),
             limits=PanelLimits(MANY_MESSAGES / 10, MANY_MESSAGES),
         ),
-        _panel(
+        make_panel(
             "Readers",
             "of the queues that must have one",
             FigureUnit.COUNT,
             ('sum by (queue) (rabbitmq_detailed_queue_consumers{queue=~"conductor|scheduler|q-plugin"})', "{{queue}}"),
             limits=_LEAST_ONE,
         ),
-        _panel(
+        make_panel(
             "Messages",
             "that the broker takes and hands out",
             FigureUnit.PER_SECOND,
-            (f"sum({_rate('rabbitmq_global_messages_received_total')})", "taken"),
-            (f"sum({_rate('rabbitmq_global_messages_delivered_total')})", "handed out"),
+            (f"sum({rate('rabbitmq_global_messages_received_total')})", "taken"),
+            (f"sum({rate('rabbitmq_global_messages_delivered_total')})", "handed out"),
         ),
-        _panel(
+        make_panel(
             "Memory of the broker",
             "the part of what it may take: at 100 % it accepts no messages",
             FigureUnit.SHARE,
@@ -287,108 +195,108 @@ _QUEUES: Final = Section(
 _DATABASE: Final = Section(
     "Database",
     (
-        _panel(
-            "Queries", "of each member", FigureUnit.PER_SECOND, (_rate("mysql_global_status_queries"), "{{instance}}")
+        make_panel(
+            "Queries", "of each member", FigureUnit.PER_SECOND, (rate("mysql_global_status_queries"), "{{instance}}")
         ),
-        _panel(
+        make_panel(
             "Connections",
             "the part of those that a member may have",
             FigureUnit.SHARE,
             ("mysql_global_status_threads_connected / mysql_global_variables_max_connections", "{{instance}}"),
             limits=PanelLimits(0.8, 0.95),
         ),
-        _panel(
+        make_panel(
             "Size of the Galera cluster",
             "as each member sees it",
             FigureUnit.COUNT,
             ("mysql_global_status_wsrep_cluster_size", "{{instance}}"),
             limits=_LEAST_ONE,
         ),
-        _panel(
+        make_panel(
             "Changes that wait",
             "that a member has from others, and has not applied yet",
             FigureUnit.COUNT,
             ("mysql_global_status_wsrep_local_recv_queue", "{{instance}}"),
             limits=PanelLimits(16, 128),
         ),
-        _panel(
+        make_panel(
             "Transactions that lost",
             "against another member's, and were repeated",
             FigureUnit.PER_SECOND,
-            (_rate("mysql_global_status_wsrep_local_cert_failures"), "{{instance}} late"),
-            (_rate("mysql_global_status_wsrep_local_bf_aborts"), "{{instance}} ended"),
+            (rate("mysql_global_status_wsrep_local_cert_failures"), "{{instance}} late"),
+            (rate("mysql_global_status_wsrep_local_bf_aborts"), "{{instance}} ended"),
         ),
     ),
 )
 _MACHINE: Final = Section(
     "This machine",
     (
-        _panel(
+        make_panel(
             "Processors",
             "the part of them that works",
             FigureUnit.SHARE,
-            (f"1 - avg({_rate(_CPU, _IDLE)})", "all"),
-            (f"avg({_rate(_CPU, _FOR_DISKS)})", "wait for disks"),
+            (f"1 - avg({rate(_CPU, _IDLE)})", "all"),
+            (f"avg({rate(_CPU, _FOR_DISKS)})", "wait for disks"),
             limits=PanelLimits(0.9, 0.98),
         ),
-        _panel(
+        make_panel(
             "Processes for each processor",
             "that run or want to, in the mean of a minute",
             FigureUnit.COUNT,
             (f"node_load1 / on () count({_CPU}{{{_IDLE}}})", "all"),
             limits=PanelLimits(2, 8),
         ),
-        _panel(
+        make_panel(
             "Memory",
             "what is left, and what there is",
             FigureUnit.BYTES,
             (_MEMORY_LEFT, "left"),
             ("node_memory_MemTotal_bytes", "all"),
         ),
-        _panel(
+        make_panel(
             "Disk",
             "what is left where Docker keeps containers and images",
             FigureUnit.BYTES,
             (_FREE, "left"),
         ),
-        _panel(
+        make_panel(
             "Traffic of the disks",
             "of all of them",
             FigureUnit.BYTES_PER_SECOND,
-            (f"sum({_rate('node_disk_read_bytes_total')})", "read"),
-            (f"sum({_rate('node_disk_written_bytes_total')})", "written"),
+            (f"sum({rate('node_disk_read_bytes_total')})", "read"),
+            (f"sum({rate('node_disk_written_bytes_total')})", "written"),
         ),
     ),
 )
 _SERVICES: Final = Section(
     "Containers",
     (
-        _panel(
+        make_panel(
             "Healthy replicas",
             "of each API",
             FigureUnit.COUNT,
             ('max by (proxy) (haproxy_backend_active_servers{proxy!="horizon"})', "{{proxy}}"),
             limits=_LEAST_ONE,
         ),
-        _panel(
+        make_panel(
             "Failed health checks",
             "of the replicas of each API",
             FigureUnit.PER_SECOND,
-            (f"sum by (proxy) ({_rate('haproxy_server_check_failures_total')})", "{{proxy}}"),
+            (f"sum by (proxy) ({rate('haproxy_server_check_failures_total')})", "{{proxy}}"),
             limits=PanelLimits(0.1, 1),
         ),
-        _panel(
+        make_panel(
             "What gives metrics",
             "1: it answers",
             FigureUnit.COUNT,
             ('min by (instance) (up{job!="api"})', "{{instance}}"),
             limits=_LEAST_ONE,
         ),
-        _panel(
+        make_panel(
             "Changes in Consul",
             "of services, their health, and keys",
             FigureUnit.PER_SECOND,
-            (_rate("consul_raft_applied_index"), "{{instance}}"),
+            (rate("consul_raft_applied_index"), "{{instance}}"),
         ),
     ),
 )
@@ -396,5 +304,8 @@ CLOUD: Final = Dashboard(
     "provision-cloud",
     "Cloud",
     (_AT_A_GLANCE, _APIS, _HYPERVISORS, _QUEUES, _DATABASE, _MACHINE, _SERVICES),
+    alerts="provision cloud alerts",
+    turn_on="If monitoring is off, `provision cloud enable monitoring` turns it on.",
+    site="Horizon",
 )
 DASHBOARDS: Final = (CLOUD,)

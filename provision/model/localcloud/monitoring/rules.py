@@ -5,7 +5,6 @@ Texts are templates of vmalert: it fills in a series' labels and value.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from provision.model.localcloud.doctor.host_rules import AMPLE_FREE, EXPIRES, FREE_PART, LEAST_FREE
@@ -23,6 +22,7 @@ from provision.model.localcloud.doctor.words import (
 )
 from provision.model.localcloud.monitoring.jobs import watched_apis
 from provision.model.localcloud.settings import MEMBERS
+from provision.model.monitoring.alert_rule import AlertRule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,18 +40,6 @@ TAKES_CALLS: Final = (
     '"host", "$1", "queue", "compute[.](.+)"))'
 )
 """How many read each hypervisor's queue: 0 where its nova-compute is down."""
-
-
-@dataclass(frozen=True, slots=True)
-class AlertRule:
-    """An alert: it fires when `expr` has held for `lasts`; the rest is what a Finding says."""
-
-    name: str
-    expr: str
-    lasts: str
-    where: str
-    wrong: str
-    do: str
 
 
 def alert_rules(settings: Settings) -> tuple[AlertRule, ...]:

@@ -1,11 +1,13 @@
-"""The dashboards for Grafana, written as a folder from which it runs."""
+"""The local cloud's dashboards for Grafana."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from provision.adapters.host.files import replace
-from provision.base.errors import UsageError
+from provision.base.constants import LOCALCLOUD_PORTS
+from provision.model.localcloud.monitoring.dashboards import DASHBOARDS
+from provision.model.localcloud.settings import METRICS_USER
+from provision.operations.grafana import write_folder
 from provision.operations.localcloud.single.monitoring import password
 
 if TYPE_CHECKING:
@@ -13,17 +15,6 @@ if TYPE_CHECKING:
 
 
 def write_grafana(folder: Path) -> None:
-    """Write the folder; files of other names in it stay as they are. Raises UsageError where there is no monitoring."""
-    # Imported here, since the SDK takes longer than all of the command line's other commands need.
-    from provision.model.localcloud.monitoring.grafana import SECRETS, documents
-
-    for name, text in documents(password()).items():
-        path = folder / name
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Grafana reads the others as a user of its own.
-            replace(path, text, 0o600 if name == SECRETS else 0o644)
-        except OSError as error:
-            raise UsageError(
-                f"{path} cannot be written: {error.strerror}", "Name a folder that you may write to."
-            ) from None
+    """Write the folder. Raises UsageError where there is no monitoring, or the folder cannot be written."""
+    url, secret = f"http://127.0.0.1:{LOCALCLOUD_PORTS.monitoring}", password()
+    write_folder(folder, DASHBOARDS, url, user=METRICS_USER, password=secret, login=secret)

@@ -106,7 +106,7 @@ def disable(progress: Progress, *, purge: bool) -> None:
 def metrics() -> Metrics:
     """Return the store; raises UsageError where monitoring is off."""
     settings = load_settings()
-    return Metrics(settings.local_url(settings.ports.monitoring), METRICS_USER, password())
+    return Metrics.at(settings.local_url(settings.ports.monitoring), METRICS_USER, password())
 
 
 def password() -> str:

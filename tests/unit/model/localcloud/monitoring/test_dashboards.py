@@ -7,7 +7,7 @@ import re
 import pytest
 
 from provision.model.localcloud.doctor.host_rules import EXPIRES
-from provision.model.localcloud.monitoring.dashboards import CLOUD, DASHBOARDS, WINDOW, Level, PanelLimits, PanelQuery
+from provision.model.localcloud.monitoring.dashboards import CLOUD, DASHBOARDS
 from provision.model.localcloud.monitoring.jobs import jobs
 from provision.model.localcloud.settings import Settings
 
@@ -57,24 +57,6 @@ def test_no_title_is_used_twice_in_a_section_or_a_dashboard():
         assert len({section.title for section in board.sections}) == len(board.sections)
         # A panel is a key.
         assert len(set(board.panels())) == len(titles)
-
-
-def test_a_rate_is_taken_over_the_time_that_is_asked_for():
-    query = PanelQuery(f"rate(a[{WINDOW}]) / rate(b[{WINDOW}])", "")
-    assert query.over("90s") == "rate(a[90s]) / rate(b[90s])"
-
-
-@pytest.mark.parametrize(
-    ("limits", "levels"),
-    [
-        (PanelLimits(0.8, 0.95), {0.7: Level.GOOD, 0.8: Level.WARN, 0.95: Level.BAD}),
-        (PanelLimits(1, 1), {0: Level.GOOD, 1: Level.BAD}),
-        (PanelLimits(0.2, 0.1, falling=True), {0.3: Level.GOOD, 0.2: Level.GOOD, 0.15: Level.WARN, 0.05: Level.BAD}),
-        (PanelLimits(1, 1, falling=True), {0: Level.BAD, 1: Level.GOOD}),
-    ],
-)
-def test_limits_judge_from_below_and_from_above(limits, levels):
-    assert {value: limits.level(value) for value in levels} == levels
 
 
 def test_what_warns_is_what_an_alert_is_about():

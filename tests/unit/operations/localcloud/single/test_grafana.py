@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from provision.base.errors import UsageError
-from provision.model.localcloud.monitoring.grafana import SECRETS, documents
+from provision.model.localcloud.monitoring.dashboards import DASHBOARDS
 from provision.model.localcloud.settings import Settings
+from provision.model.monitoring.grafana import SECRETS, MetricsSource, documents
 from provision.operations.localcloud.shared.installation import save_settings
 from provision.operations.localcloud.single import grafana, monitoring
 
@@ -22,7 +23,7 @@ def test_grafana_reads_its_files_and_nobody_else_the_password(tmp_path):
     folder = tmp_path / "grafana"
     grafana.write_grafana(folder)
     written = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    assert set(written) == set(documents("x"))
+    assert set(written) == set(documents(DASHBOARDS, MetricsSource("http://x"), "x"))
     for name, path in written.items():
         assert path.stat().st_mode & 0o777 == (0o600 if name == SECRETS else 0o644)
     (folder / "own").write_text("kept")

@@ -121,6 +121,6 @@ def test_it_can_be_asked_where_it_is_on(host, monkeypatch):
     with pytest.raises(UsageError, match="monitoring is off"):
         monitoring.metrics()
     save_settings(Settings(monitoring=True))
-    monkeypatch.setattr(monitoring, "Metrics", lambda *words: words)
+    monkeypatch.setattr(monitoring, "Metrics", SimpleNamespace(at=lambda *words: words))
     monkeypatch.setattr(monitoring, "read_passwords", lambda: {"monitoring": "secret"})
     assert monitoring.metrics() == ("http://127.0.0.1:8428", "provision", "secret")

@@ -7,12 +7,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from provision.model.localcloud.monitoring.dashboards import FigureUnit, Level
+from provision.model.monitoring.panels import FigureUnit, Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from provision.model.localcloud.monitoring.dashboards import Dashboard, Panel, PanelQuery
+    from provision.model.monitoring.panels import Dashboard, Panel, PanelQuery
 
 _BYTES: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 _LABEL: Final = re.compile(r"\{\{(\w+)\}\}")
@@ -21,7 +21,7 @@ _SEVERITY: Final = (Level.GOOD, Level.WARN, Level.BAD)
 SPANS: Final = {"1h": 3600, "6h": 6 * 3600, "1d": 86400, "7d": 7 * 86400, "30d": 30 * 86400}
 """What charts can show, in seconds. The store keeps 30 days."""
 EVERY: Final = 10
-"""Seconds between two looks, as between two scrapes (templates/openstack/scrape.yaml.j2)."""
+"""Seconds between two looks, as between two scrapes (scrape.yaml.j2 in templates/openstack and templates/monitoring)."""
 _POINTS: Final = 120
 """Points in a line."""
 

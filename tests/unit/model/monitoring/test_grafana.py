@@ -9,11 +9,12 @@ import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard as GrafanaDashboard
 
-from provision.base.constants import LOCALCLOUD_PORTS
-from provision.model.localcloud.monitoring.dashboards import CLOUD, DASHBOARDS, FIRING, PanelLimits
-from provision.model.localcloud.monitoring.grafana import SECRETS, _thresholds, dashboard_json, documents
+from provision.model.localcloud.monitoring.dashboards import CLOUD, DASHBOARDS
+from provision.model.monitoring.grafana import SECRETS, MetricsSource, _thresholds, dashboard_json, documents
+from provision.model.monitoring.panels import FIRING, PanelLimits
 
-WRITTEN = documents("the-SECRET")
+URL = "http://127.0.0.1:8428"
+WRITTEN = documents(DASHBOARDS, MetricsSource(URL, "provision", "the-SECRET"), "the-SECRET")
 
 
 @pytest.fixture(name="board", scope="module")
@@ -65,9 +66,16 @@ def test_limits_are_grafana_s_steps(limits, steps):
 def test_the_password_is_in_one_file_and_the_source_is_the_store():
     assert [name for name, text in WRITTEN.items() if "SECRET" in text] == [SECRETS]
     (source,) = yaml.safe_load(WRITTEN["provisioning/datasources/provision.yaml"])["datasources"]
-    assert source["url"] == f"http://127.0.0.1:{LOCALCLOUD_PORTS.monitoring}"
+    assert source["url"] == URL
     variable = source["secureJsonData"]["basicAuthPassword"].removeprefix("$")
     assert f"{variable}=the-SECRET\n" in WRITTEN[SECRETS]
+
+
+def test_a_store_without_an_account_is_asked_without_one():
+    written = documents(DASHBOARDS, MetricsSource(URL), "for-the-login")
+    (source,) = yaml.safe_load(written["provisioning/datasources/provision.yaml"])["datasources"]
+    assert not {"basicAuth", "basicAuthUser", "secureJsonData"} & set(source)
+    assert written[SECRETS] == "GF_SECURITY_ADMIN_PASSWORD=for-the-login\n"
 
 
 def test_what_is_provisioned_is_what_the_container_is_given():

@@ -10,9 +10,10 @@ import pytest
 
 from provision.base.errors import ProvisionError
 from provision.model.finding import Finding
-from provision.model.localcloud.monitoring.charts import LINES_AT_MOST
-from provision.model.localcloud.monitoring.dashboards import (
-    CLOUD,
+from provision.model.localcloud.monitoring.dashboards import CLOUD
+from provision.model.monitoring.charts import LINES_AT_MOST
+from provision.model.monitoring.page import page, problem_page
+from provision.model.monitoring.panels import (
     Dashboard,
     FigureUnit,
     Panel,
@@ -20,8 +21,7 @@ from provision.model.localcloud.monitoring.dashboards import (
     PanelQuery,
     Section,
 )
-from provision.model.localcloud.monitoring.page import page, problem_page
-from provision.model.localcloud.monitoring.readings import SPANS, Reading, Series, TimeSpan
+from provision.model.monitoring.readings import SPANS, Reading, Series, TimeSpan
 
 SPAN = TimeSpan("6h", 1_800_000_000)
 QUERY = PanelQuery("x", "{{queue}}")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from markupsafe import Markup
 
-from provision.model.localcloud.monitoring.charts import LINES_AT_MOST, chart, shown
-from provision.model.localcloud.monitoring.readings import EVERY, SPANS, figure
+from provision.model.monitoring.charts import LINES_AT_MOST, chart, shown
+from provision.model.monitoring.readings import EVERY, SPANS, figure
 from provision.model.templating import render_html
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from provision.base.errors import ProvisionError
     from provision.model.finding import Finding
-    from provision.model.localcloud.monitoring.dashboards import Dashboard, Panel, Section
-    from provision.model.localcloud.monitoring.readings import Reading, TimeSpan
+    from provision.model.monitoring.panels import Dashboard, Panel, Section
+    from provision.model.monitoring.readings import Reading, TimeSpan
 
 TEMPLATE: Final = "monitoring/page.html.j2"
 _SCRIPT: Final = (
@@ -52,6 +52,7 @@ def page(
         title,
         dashboard,
         home=home,
+        site=dashboard.site,
         time=datetime.fromtimestamp(span.end, UTC).strftime("%Y-%m-%d %H:%M:%S"),
         every=EVERY,
         spans=[{"name": name, "chosen": name == span.name} for name in SPANS],
@@ -62,7 +63,7 @@ def page(
 
 def problem_page(dashboard: Dashboard, problem: ProvisionError) -> str:
     """Write the page where there is nothing to show."""
-    hint = f"If monitoring is off, `provision cloud enable monitoring` turns it on. {problem.hint}"
+    hint = f"{dashboard.turn_on} {problem.hint}".strip()
     return _document(dashboard.title, dashboard, problem={"message": problem.message, "hint": hint})
 
 

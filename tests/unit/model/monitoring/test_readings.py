@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from provision.model.localcloud.monitoring.dashboards import (
-    CLOUD,
+from provision.model.localcloud.monitoring.dashboards import CLOUD
+from provision.model.monitoring.panels import (
     Dashboard,
     FigureUnit,
     Level,
@@ -14,7 +14,7 @@ from provision.model.localcloud.monitoring.dashboards import (
     PanelQuery,
     Section,
 )
-from provision.model.localcloud.monitoring.readings import Reading, Series, TimeSpan, document, figure, lines, series_of
+from provision.model.monitoring.readings import Reading, Series, TimeSpan, document, figure, lines, series_of
 
 QUERY = PanelQuery("x", "{{proxy}} late")
 

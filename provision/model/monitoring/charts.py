@@ -9,12 +9,12 @@ from xml.etree import ElementTree as ET
 
 import pygal
 
-from provision.model.localcloud.monitoring.readings import figure
+from provision.model.monitoring.readings import figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from provision.model.localcloud.monitoring.readings import Reading, Series, TimeSpan
+    from provision.model.monitoring.readings import Reading, Series, TimeSpan
 
 LINES_AT_MOST: Final = 8
 """Lines in a chart, and colours of the page; the largest ones are shown."""

@@ -6,9 +6,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from provision.model.localcloud.monitoring.charts import LINES_AT_MOST, chart, shown
-from provision.model.localcloud.monitoring.dashboards import FigureUnit, Panel, PanelQuery
-from provision.model.localcloud.monitoring.readings import Reading, Series, TimeSpan
+from provision.model.monitoring.charts import LINES_AT_MOST, chart, shown
+from provision.model.monitoring.panels import FigureUnit, Panel, PanelQuery
+from provision.model.monitoring.readings import Reading, Series, TimeSpan
 
 PANEL = Panel("Requests", "", FigureUnit.PER_SECOND, (PanelQuery("x", "{{proxy}}"),))
 SPAN = TimeSpan("1h", 1_800_000_000)

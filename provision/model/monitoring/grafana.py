@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import yaml
@@ -18,12 +19,12 @@ from grafana_foundation_sdk.models.dashboard import (
     ThresholdsMode,
 )
 
-from provision.base.constants import LOCALCLOUD_PORTS
-from provision.model.localcloud.monitoring.dashboards import DASHBOARDS, FIRING, FigureUnit, Level
-from provision.model.localcloud.settings import METRICS_USER
+from provision.model.monitoring.panels import FIRING, FigureUnit, Level
 
 if TYPE_CHECKING:
-    from provision.model.localcloud.monitoring.dashboards import Dashboard, Panel, PanelLimits
+    from collections.abc import Sequence
+
+    from provision.model.monitoring.panels import Dashboard, Panel, PanelLimits
 
 # The SDK is made for one version of Grafana each; pyproject.toml pins that of this one. Later versions read it too.
 IMAGE: Final = "grafana/grafana:11.6.0"
@@ -46,25 +47,36 @@ _DASHBOARDS: Final = "/var/lib/grafana/dashboards"
 _PASSWORD: Final = "METRICS_PASSWORD"  # noqa: S105 - a variable's name
 
 
-def documents(password: str) -> dict[str, str]:
-    """Return the folder's files by their paths; `password` is the store's, and that of Grafana's first login."""
-    source = {
+@dataclass(frozen=True, slots=True)
+class MetricsSource:
+    """Where Grafana asks the store of metrics, and with which account, if it wants one."""
+
+    url: str
+    user: str = ""
+    password: str = field(default="", repr=False)
+
+
+def documents(boards: Sequence[Dashboard], source: MetricsSource, login: str) -> dict[str, str]:
+    """Return the folder's files by their paths; `login` is the password of Grafana's first login."""
+    found: dict[str, object] = {
         "name": "provision",
         "uid": _SOURCE.uid,
         "type": _SOURCE.type_val,
         "access": "proxy",
-        "url": f"http://127.0.0.1:{LOCALCLOUD_PORTS.monitoring}",
+        "url": source.url,
         "isDefault": True,
-        "basicAuth": True,
-        "basicAuthUser": METRICS_USER,
-        # Grafana fills it in.
-        "secureJsonData": {"basicAuthPassword": f"${_PASSWORD}"},
         "jsonData": {"httpMethod": "POST", "prometheusType": "Prometheus", "timeInterval": "10s"},
     }
+    secrets = f"GF_SECURITY_ADMIN_PASSWORD={login}\n"
+    if source.user:
+        # Grafana fills it in.
+        account = {"basicAuthPassword": f"${_PASSWORD}"}
+        found |= {"basicAuth": True, "basicAuthUser": source.user, "secureJsonData": account}
+        secrets = f"{_PASSWORD}={source.password}\n{secrets}"
     provider = {"name": "provision", "type": "file", "options": {"path": _DASHBOARDS}}
     service = {
         "image": IMAGE,
-        # The store of metrics is published for this machine alone.
+        # The store of metrics is there for this machine alone.
         "network_mode": "host",
         "restart": "unless-stopped",
         "env_file": [SECRETS],
@@ -73,10 +85,10 @@ def documents(password: str) -> dict[str, str]:
     }
     return {
         "compose.yaml": _yaml({"services": {"grafana": service}, "volumes": {"data": {}}}),
-        SECRETS: f"{_PASSWORD}={password}\nGF_SECURITY_ADMIN_PASSWORD={password}\n",
-        "provisioning/datasources/provision.yaml": _yaml({"apiVersion": 1, "datasources": [source]}),
+        SECRETS: secrets,
+        "provisioning/datasources/provision.yaml": _yaml({"apiVersion": 1, "datasources": [found]}),
         "provisioning/dashboards/provision.yaml": _yaml({"apiVersion": 1, "providers": [provider]}),
-        **{f"dashboards/{each.name}.json": dashboard_json(each) for each in DASHBOARDS},
+        **{f"dashboards/{each.name}.json": dashboard_json(each) for each in boards},
     }
 
 
@@ -101,19 +113,19 @@ def dashboard_json(given: Dashboard) -> str:
         # As many of the same width as fit into a line; a figure needs half as much as a chart.
         width = _COLUMNS // (4 if section.figures else 2)
         if section.figures:
-            made.with_panel(_firing().id(next(ids)).span(_COLUMNS).height(3))
+            made.with_panel(_firing(given.alerts).id(next(ids)).span(_COLUMNS).height(3))
         for panel in section.panels:
             made.with_panel((_figure(panel) if section.figures else _chart(panel)).id(next(ids)).span(width))
     return json.dumps(made.build(), cls=JSONEncoder, indent=2, sort_keys=True) + "\n"
 
 
-def _firing() -> stat.Panel:
-    """Name the alerts that fire, by what their labels say."""
+def _firing(command: str) -> stat.Panel:
+    """Name the alerts that fire, by what their labels say; `command` says what to do."""
     legend = "{{alertname}} {{instance}} {{host}} {{queue}}"
     return (
         stat.Panel()
         .title("Alerts that fire")
-        .description("`provision cloud alerts` says what to do.")
+        .description(f"`{command}` says what to do.")
         .datasource(_SOURCE)
         .with_target(prometheus.Dataquery().expr(FIRING).legend_format(legend).instant().ref_id("A"))
         .text_mode(BigValueTextMode.NAME)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from provision.model.columns import columns
 from provision.model.finding import Finding
-from provision.model.localcloud.status import columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from provision.model.finding import text
-from provision.model.localcloud.monitoring.answers import firing, series, targets
+from provision.model.monitoring.answers import firing, series, targets
 
 
 def alert(name, state="firing", since="2026-11-28T11:00:15Z"):
