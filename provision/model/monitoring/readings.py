@@ -21,7 +21,7 @@ _SEVERITY: Final = (Level.GOOD, Level.WARN, Level.BAD)
 SPANS: Final = {"1h": 3600, "6h": 6 * 3600, "1d": 86400, "7d": 7 * 86400, "30d": 30 * 86400}
 """What charts can show, in seconds. The store keeps 30 days."""
 EVERY: Final = 10
-"""Seconds between two looks, as between two scrapes (scrape.yaml.j2 in templates/openstack and templates/monitoring)."""
+"""Seconds between two looks, as between two scrapes (scrape.yaml.j2 of the local cloud and of clusters)."""
 _POINTS: Final = 120
 """Points in a line."""
 

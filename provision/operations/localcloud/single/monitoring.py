@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Final
 from provision.adapters.docker import compose
 from provision.adapters.docker.engine import Engine
 from provision.adapters.metrics import Metrics
+from provision.base.constants import LOCALCLOUD_PORTS
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.poll import Pending
+from provision.model.localcloud.monitoring.dashboards import DASHBOARDS
 from provision.model.localcloud.settings import METRICS_USER, MONITORING, PROJECT
+from provision.operations.grafana import write_folder
 from provision.operations.localcloud.shared.consul_acl import ensure_access
 from provision.operations.localcloud.shared.images import ensure_images
 from provision.operations.localcloud.shared.installation import (
@@ -30,6 +33,8 @@ from provision.operations.localcloud.single.scale import replica_set
 from provision.operations.localcloud.single.upgrade import is_outdated, is_working
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from provision.base.progress import Progress
     from provision.operations.localcloud.shared.installation import Installation
     from provision.operations.localcloud.single.rolling import ReplicaSet
@@ -114,3 +119,9 @@ def password() -> str:
     if not load_settings().monitoring:
         raise UsageError("monitoring is off", "`provision cloud enable monitoring` turns it on.")
     return read_passwords().get("monitoring", "")
+
+
+def write_grafana(folder: Path) -> None:
+    """Write the dashboards for Grafana. Raises UsageError where monitoring is off, or the folder cannot be written."""
+    url, secret = f"http://127.0.0.1:{LOCALCLOUD_PORTS.monitoring}", password()
+    write_folder(folder, DASHBOARDS, url, user=METRICS_USER, password=secret, login=secret)

@@ -10,6 +10,7 @@ from provision.model.localcloud.doctor.host_rules import EXPIRES
 from provision.model.localcloud.monitoring.dashboards import CLOUD, DASHBOARDS
 from provision.model.localcloud.monitoring.jobs import jobs
 from provision.model.localcloud.settings import Settings
+from provision.model.monitoring.panels import Level
 
 PANELS = [(section, panel) for board in DASHBOARDS for section in board.sections for panel in section.panels]
 QUERIES = [(panel, query) for _, panel in PANELS for query in panel.queries]

@@ -124,3 +124,14 @@ def test_it_can_be_asked_where_it_is_on(host, monkeypatch):
     monkeypatch.setattr(monitoring, "Metrics", SimpleNamespace(at=lambda *words: words))
     monkeypatch.setattr(monitoring, "read_passwords", lambda: {"monitoring": "secret"})
     assert monitoring.metrics() == ("http://127.0.0.1:8428", "provision", "secret")
+
+
+def test_grafana_s_folder_has_the_store_s_account_where_monitoring_is_on(host, tmp_path, monkeypatch):
+    save_settings(Settings())
+    with pytest.raises(UsageError, match="monitoring is off"):
+        monitoring.write_grafana(tmp_path / "grafana")
+    assert not (tmp_path / "grafana").exists()
+    save_settings(Settings(monitoring=True))
+    monkeypatch.setattr(monitoring, "read_passwords", lambda: {"monitoring": "the-SECRET"})
+    monitoring.write_grafana(tmp_path / "grafana")
+    assert "the-SECRET" in (tmp_path / "grafana/grafana.env").read_text()
