@@ -33,6 +33,15 @@ class Ports:
     proxy_api: int = 8092
     # Below 1024: a user's program cannot take it, and the pages' place among the Hub's, while the Hub starts again.
     pages: int = 893
+    # Where the spec turns monitoring on: the page of its figures behind the Hub's login, the store of metrics, what
+    # evaluates the alerts, and what turns Spark's own account of its users into metrics, on the loopback address of the
+    # master only.
+    dashboards: int = 894
+    metrics: int = 8429
+    alerts: int = 8880
+    spark_metrics: int = 9108
+    # And on every node, for the master alone.
+    node_metrics: int = 9100
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,11 @@ class NodePaths:
     packages: str = "/opt/packages"
     jobs: str = "/var/lib/jobs"
     pages: str = "/usr/local/lib/provision/spark-pages"
+    monitoring: str = "/etc/monitoring/node.env"
+    scrape: str = "/etc/monitoring/scrape.yaml"
+    targets: str = "/etc/monitoring/targets.json"
+    alerts: str = "/etc/monitoring/alerts.yaml"
+    dashboards: str = "/usr/local/lib/provision/dashboards"
     examples: str = "/shared/examples"
     install: str = "/var/lib/provision-install"
 
@@ -80,6 +94,8 @@ class NodePaths:
 PORTS: Final = Ports()
 SPARK_PAGES: Final = "/services/spark/"
 """Where the Hub has Spark's pages."""
+DASHBOARDS_PAGE: Final = "/services/dashboards/"
+"""Where the Hub has the page of monitoring."""
 NODE: Final = NodePaths()
 
 SPARK_HEAP_LEAST: Final = 512

@@ -270,6 +270,8 @@ class ClusterSpec:
     spark: SparkSpec = field(default_factory=SparkSpec)
     hub: HubSpec = field(default_factory=HubSpec)
     packages: PackagesSpec = field(default_factory=PackagesSpec)
+    monitoring: bool = False
+    """Whether the master gathers metrics of all nodes, and evaluates alerts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,18 @@ COMMANDS: Final = {
     "up": ("provision.cli.cluster:up", "Make the cluster, or what is missing of it."),
     "status": ("provision.cli.cluster:status", "Show the cluster as the cloud, Spark and the Hub see it."),
     "doctor": ("provision.cli.view.doctor:doctor", "Say what is wrong with the cluster, and what to do about it."),
+    "dashboards": (
+        "provision.cli.view.monitoring:dashboards",
+        "Show the newest figures of the cluster's dashboards, or write the dashboards for Grafana.",
+    ),
+    "alerts": (
+        "provision.cli.view.monitoring:alerts",
+        "Show the cluster's alerts that fire, and what to do about each.",
+    ),
+    "metrics": (
+        "provision.cli.view.monitoring:metrics",
+        "Ask the metrics that the cluster's master gathers, in PromQL.",
+    ),
     "down": ("provision.cli.cluster:down", "Remove the cluster: all that carries its mark, and nothing else."),
     "ssh": ("provision.cli.nodes:ssh", "Open a shell on a node, or run a command there."),
     "run": ("provision.cli.nodes:run", "Run a command on many nodes at once."),

@@ -344,6 +344,7 @@ class ClusterModel(_Model):
     spark: SparkModel = Field(default_factory=SparkModel)
     hub: HubModel = Field(default_factory=HubModel)
     packages: Listed = Field(default_factory=list)
+    monitoring: StrictBool = _DEFAULT.monitoring
 
     @field_validator("network", "master", "workers", "spark", "hub", mode="before")
     @classmethod
@@ -408,4 +409,5 @@ def to_spec(
             ),
         ),
         packages=packages or PackagesSpec(),
+        monitoring=model.monitoring,
     )

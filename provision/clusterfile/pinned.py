@@ -42,6 +42,8 @@ PREFIXES: Final = {
     "spark.master.ui.": _CLOSED,
     "spark.worker.ui.": _CLOSED,
     "spark.connect.grpc.binding.": _CLOSED,
+    "spark.metrics.conf.master.": "monitoring asks the daemons by it",
+    "spark.metrics.conf.worker.": "monitoring asks the daemons by it",
     "spark.provision.": "the notebooks share the cluster by it",
 }
 OWN_FIELDS: Final = {

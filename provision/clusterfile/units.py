@@ -138,6 +138,11 @@ def taken_ports() -> tuple[tuple[int, int, str], ...]:
         (PORTS.hub_api, "the Hub's own API"),
         (PORTS.proxy_api, "the Hub's proxy"),
         (PORTS.pages, "Spark's pages behind the Hub's login"),
+        (PORTS.dashboards, "the page of monitoring behind the Hub's login"),
+        (PORTS.metrics, "monitoring's store"),
+        (PORTS.alerts, "monitoring's alerts"),
+        (PORTS.spark_metrics, "Spark's metrics"),
+        (PORTS.node_metrics, "the nodes' metrics"),
     )
     ranges = (
         (PORTS.driver, PORTS.driver + PORTS.retries, "the notebooks' Spark drivers"),

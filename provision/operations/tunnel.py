@@ -80,6 +80,8 @@ def choose(
         "master": ("Spark master", master, PORTS.spark_master_ui),
         "history": ("history server", master, PORTS.spark_history),
     }
+    if cluster.spec.monitoring:
+        known["metrics"] = ("store of metrics", "127.0.0.1", PORTS.metrics)
     for worker in cluster.workers:
         short = worker.name.removeprefix(f"{cluster.spec.name}-")
         known[short] = known[worker.name] = (worker.name, worker.address, PORTS.spark_worker_ui)
@@ -91,7 +93,12 @@ def choose(
             continue
         running = {app.id: app for app in applications()}
         if name != APPS and name not in running:
-            services = [*DEFAULT, APPS, *(each for each in known if each.startswith("worker-")), *running]
+            services = [
+                *DEFAULT,
+                APPS,
+                *(each for each in known if each.startswith("worker-") or each == "metrics"),
+                *running,
+            ]
             raise UsageError(f"there is no service {name!r}", f"It has: {', '.join(services)}.")
         for app in running.values() if name == APPS else [running[name]]:
             wanted[master, app.port] = f"{app.id}, {app.user}'s {app.name}"

@@ -68,4 +68,8 @@ section pages-as-nobody
 for port in 18080 8081; do
   setpriv --reuid=nobody --regid=nogroup --clear-groups curl --silent --output /dev/null --max-time 5 "http://$(sed -n 's/SPARK_LOCAL_IP=//p' /run/spark/node.env):$port/"; echo $?
 done
+section metrics-as-nobody
+for port in 127.0.0.1:8429 127.0.0.1:8880 127.0.0.1:9108 "$(sed -n 's/SPARK_LOCAL_IP=//p' /run/spark/node.env):9100"; do
+  setpriv --reuid=nobody --regid=nogroup --clear-groups curl --silent --output /dev/null --max-time 5 "http://$port/"; echo $?
+done
 section end

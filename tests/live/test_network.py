@@ -30,8 +30,15 @@ def _allowed(cluster: Cluster, role: str) -> tuple[set[int], set[int]]:
     if role == "master":
         must = {ports["ssh"], ports["spark_master"], ports["spark_master_ui"], ports["spark_history"], hub}
         must.add(ports["nfs"])
+        must |= _metrics(cluster, role)
         return must, span(ports["driver"]) | span(ports["driver_block_manager"]) | span(ports["app_ui"])
-    return {ports["ssh"], ports["spark_worker"], ports["spark_worker_ui"]}, span(ports["block_manager"])
+    must = {ports["ssh"], ports["spark_worker"], ports["spark_worker_ui"]} | _metrics(cluster, role)
+    return must, span(ports["block_manager"])
+
+
+def _metrics(cluster: Cluster, role: str) -> set[int]:
+    """The port of each node's own metrics, where the spec turns monitoring on."""
+    return {cluster.context(role)["ports"]["node_metrics"]} if cluster.context(role)["monitoring"]["on"] else set()
 
 
 def test_everything_listens(cluster: Cluster, probe: Probe) -> None:
@@ -55,6 +62,18 @@ def test_hub_api_is_on_loopback(cluster: Cluster, master_probe: Probe) -> None:
     ports = cluster.context("master")["ports"]
     for port in (ports["hub_api"], ports["proxy_api"]):
         assert f"127.0.0.1:{port}" in master_probe["tcp"], f"nothing listens on 127.0.0.1:{port}"
+
+
+def test_what_monitoring_keeps_is_on_loopback(cluster: Cluster, master_probe: Probe) -> None:
+    context = cluster.context("master")
+    for name in ("metrics", "alerts", "spark_metrics", "dashboards"):
+        listens = f"127.0.0.1:{context['ports'][name]}" in master_probe["tcp"]
+        assert listens == context["monitoring"]["on"], f"what listens on 127.0.0.1:{context['ports'][name]}?"
+
+
+def test_users_of_a_node_do_not_reach_what_monitoring_keeps(cluster: Cluster, master_probe: Probe) -> None:
+    # 7 means refused at once, by our rule or since nothing listens.
+    assert master_probe["metrics-as-nobody"] == ["7"] * 4, master_probe["metrics-as-nobody"]
 
 
 def test_sparks_pages_are_behind_the_hub(cluster: Cluster, master_probe: Probe) -> None:
@@ -123,6 +142,10 @@ def test_outside_reaches_only_what_is_for_people(cluster: Cluster) -> None:
         ports["driver_block_manager"],
         ports["hub_api"],
         ports["proxy_api"],
+        ports["metrics"],
+        ports["alerts"],
+        ports["spark_metrics"],
+        ports["node_metrics"],
     }
     opened = {port for port in people | inner if _connects(address, port)}
     assert opened == people, f"open from here: {sorted(opened)}, and it should be {sorted(people)}"

@@ -356,6 +356,7 @@ class Reads(Existing):
             origin=meta.get(resources.META_ORIGIN, ""),
             users=resources.read_users(meta) if role == "master" else None,
             accounts=meta.get(resources.META_ACCOUNTS, ""),
+            monitored=meta.get(resources.META_MONITORED, ""),
         )
 
     @retry_transient

@@ -53,18 +53,9 @@ def alerts(*, as_json: bool) -> None:
 
     The exit code is 1 if one fires. Monitoring must be on.
     """
-    from provision.cli.terminal import print_json
-    from provision.model.finding import text
-    from provision.model.monitoring.answers import firing
+    from provision.cli.view.figures import show_alerts
 
-    found = local_cloud().metrics().alerts()
-    findings = firing(found)
-    if as_json:
-        print_json({"firing": len(findings), "alerts": found})
-    else:
-        click.echo(text(findings, "No alert fires."))
-    if findings:
-        raise click.exceptions.Exit(1)
+    show_alerts(local_cloud().metrics(), as_json=as_json)
 
 
 @click.command()
@@ -75,22 +66,9 @@ def metrics(*, query: str | None, as_json: bool) -> None:
 
     Without QUERY it lists what is asked for metrics, and whether it answers.
     """
-    from provision.cli.terminal import print_json
-    from provision.model.monitoring.answers import series, targets
+    from provision.cli.view.figures import show_metrics
 
-    store = local_cloud().metrics()
-    if query is None:
-        found = store.targets()
-        lines = targets(found)
-    else:
-        answer = store.query(query)
-        found, lines = answer["result"], series(answer)
-    if as_json:
-        print_json(found)
-    elif lines:
-        click.echo("\n".join(lines))
-    else:
-        click.echo("Nothing has these metrics at this moment.", err=True)
+    show_metrics(local_cloud().metrics(), query, as_json=as_json)
 
 
 @click.command()
@@ -106,19 +84,12 @@ def dashboards(*, as_json: bool, folder: Path | None) -> None:
 
     With Horizon (`provision cloud scale horizon=1`) they are a page in a browser, with charts. Monitoring must be on.
     """
-    from provision.cli.terminal import print_json
+    from provision.cli.view.figures import show_dashboards
     from provision.model.localcloud.monitoring.dashboards import DASHBOARDS
-    from provision.model.monitoring.readings import document, lines
-    from provision.operations.dashboards import newest
 
     cloud = local_cloud()
     if folder:
         cloud.write_grafana(folder)
         click.echo(f"Wrote {folder}: `docker compose up -d` there starts Grafana.", err=True)
         return
-    readings = {each: newest(cloud.metrics(), each) for each in DASHBOARDS}
-    if as_json:
-        print_json({each.name: document(each, found) for each, found in readings.items()})
-        return
-    for each, found in readings.items():
-        click.echo("\n".join(lines(each, found)))
+    show_dashboards(cloud.metrics(), DASHBOARDS, as_json=as_json)

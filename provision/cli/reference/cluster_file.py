@@ -61,6 +61,7 @@ hub:
   tls: {cert: hub.pem, key: hub.key}
   users: [alice, {name: bob, admin: true}]
 packages: [polars==1.35.1]
+monitoring: true
 ```
 """
 
@@ -282,6 +283,11 @@ NOTES: Final[Mapping[str, Note]] = {
         "They are resolved once, on your machine and with its pip settings, to versions that fit the image's own "
         "libraries; the nodes need no registry. Source packages are refused.",
         "none", (["pandas<2"], ["-r requirements.txt"], ["./ours"], ["ours @ git+https://git.example/ours"]),
+    ),
+    "monitoring": Note(
+        "true or false",
+        "See [Monitor a cluster](../how-to/monitor-a-cluster.md). It can be turned on and off on a running cluster.",
+        "", ("sometimes",),
     ),
 }  # fmt: skip
 

@@ -36,6 +36,7 @@ def wanted_rules(spec: ClusterSpec, access: Sequence[IPv4Network]) -> frozenset[
         (PORTS.driver_block_manager, PORTS.driver_block_manager + retries),
         (PORTS.block_manager, PORTS.block_manager + retries),
         (PORTS.nfs, PORTS.nfs),
+        *([(PORTS.node_metrics, PORTS.node_metrics)] if spec.monitoring else []),
     )
     people = (
         (PORTS.ssh, PORTS.ssh),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from provision.model.cluster.resources import ObservedCluster, Server
     from provision.model.cluster.steps import DesiredState
 
-_CHANGED: Final = "the spec's Hub, access, key pair, Spark settings or flavors have changed"
+_CHANGED: Final = "the spec's Hub, access, key pair, Spark settings, monitoring or flavors have changed"
 """Nodes carry only the hash of the spec that they were set up with: it tells that something changed, not what."""
 _NO_PORT_SECURITY: Final = (
     "network.existing has port security off: there are no security groups, and the nodes' own firewalls alone keep "
@@ -60,6 +60,8 @@ def spec_hash(spec: ClusterSpec, sizing: Sizing, certificate: str = "", login: s
         data["login"] = login
     if spec.public_key:
         data["key"] = spec.public_key
+    if spec.monitoring:
+        data["monitoring"] = True
     if spec.packages.has_jars:
         # Only whether there are any is in the nodes' settings; which ones is a matter of DesiredState.packages.
         data["jars"] = True

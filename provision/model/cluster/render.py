@@ -16,12 +16,17 @@ import yaml
 
 from provision.base import constants
 from provision.base.errors import ProvisionError, UsageError
-from provision.base.model import Oidc
+from provision.base.model import Node, Oidc
 from provision.clusterfile import pinned
 from provision.clusterfile.units import reserved_users
+from provision.model.cluster.resources import master_name
+from provision.model.monitoring.cluster.jobs import job_settings, targets
+from provision.model.monitoring.cluster.rules import alert_rules, watched_units
 from provision.model.templating import environment, render_mapping
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from provision.base.model import Addresses, ClusterSpec, HubSpec, Role, Secrets, Sizing
 
 MANIFEST: Final = "node/manifest.yaml"
@@ -57,13 +62,17 @@ def hub_url(address: str, port: int) -> str:
     return f"https://{address}" if port == 443 else f"https://{address}:{port}"
 
 
-def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role: Role) -> dict[str, Any]:
+def public_context(
+    spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role: Role, nodes: Iterable[Node] = ()
+) -> dict[str, Any]:
     """Return the variables of every node template except `secrets`; plain JSON, the same for all nodes of a role.
+
+    `nodes` are those that there are: before the first boot, nobody knows the workers' addresses.
 
     If `spec.network.access` is None ("this machine"), only the security group restricts access, and not the nodes' own
     firewalls: the operator's address may change, and a node that lets in only the old one could not be reconfigured.
     """
-    return {
+    context: dict[str, Any] = {
         "node_role": role,
         "image": {"stock": spec.image.stock},
         "cluster": {
@@ -122,7 +131,29 @@ def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role
         },
         "metadata_address": constants.METADATA_ADDRESS,
         "spark_pages": constants.SPARK_PAGES,
+        "dashboards_page": constants.DASHBOARDS_PAGE,
+        "monitoring": {"on": spec.monitoring},
     }
+    if spec.monitoring:
+        context["monitoring"] |= _monitoring(context, spec, addresses, nodes)
+    return context
+
+
+def _monitoring(
+    context: dict[str, Any], spec: ClusterSpec, addresses: Addresses, nodes: Iterable[Node]
+) -> dict[str, Any]:
+    """Return what the templates of monitoring need; the master alone has the alerts and the jobs."""
+    listed = {role: manifest(context | {"node_role": role})["units"][role] for role in ROLES}
+    known = [node for node in nodes if node.address] or [Node(master_name(spec.name), "master", addresses.master)]
+    settings: dict[str, Any] = {
+        "units": watched_units(listed[context["node_role"]]),
+        "group": spec.name,
+        "nodes": targets(known),
+        "jobs": job_settings(),
+        "rules": [asdict(rule) for rule in alert_rules(listed)],
+    }
+    names = ("units",) if context["node_role"] == "worker" else tuple(settings)
+    return {name: settings[name] for name in names}
 
 
 def login_settings(hub: HubSpec) -> dict[str, Any]:

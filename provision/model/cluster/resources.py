@@ -45,6 +45,8 @@ META_USERS: Final = "provision_users"
 """On the master: the notebook users, in as many values as they need (user_metadata)."""
 META_ACCOUNTS: Final = "provision_accounts"
 """On the master: hash of the users as they were brought to it (users_hash)."""
+META_MONITORED: Final = "provision_monitored"
+"""On the master: hash of the nodes that monitoring was told of (model/monitoring/cluster/jobs.py)."""
 DEFAULT_ORIGIN: Final = "default"
 """The META_ORIGIN of a cluster that was made without a cluster.yaml."""
 VALUE_AT_MOST: Final = 255
@@ -297,6 +299,8 @@ class Server:
     """A master's users; None if it does not say."""
     accounts: str = ""
     """A master's META_ACCOUNTS."""
+    monitored: str = ""
+    """A master's META_MONITORED."""
     server_groups: tuple[str, ...] = ()
     """Ids of the server groups that it is in."""
     renamed: str = ""

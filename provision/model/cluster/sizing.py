@@ -12,7 +12,7 @@ The rules, in MiB:
 - The master keeps 1024 MiB, but no more than half, or a tenth if that is more, for the system, the Hub and Spark; three
   quarters of it are protected, so that nobody's notebook takes the daemons' own pages away. Of the rest a user may take
   half, for all notebooks, drivers and terminals; all of it where there is one user, and always as much as one notebook
-  of the largest size needs.
+  of the largest size needs. With monitoring it keeps 160 MiB more, if what is left is enough for a notebook.
 - A setting that no worker can satisfy is refused: Spark would accept the application and then wait for ever.
 
 None of it follows from the number of workers: with one more, the others need no other settings, and no restart.
@@ -46,6 +46,8 @@ MASTER_KEEPS: Final = 1024
 """MiB of the master that are not for notebooks, at least, if it has twice as much. Measured on one of 2048 MiB
 without a notebook: the kernel and all daemons use 725, and 230 more are the files that they have mapped: less than that
 in memory, and the node reads them from its disk again and again."""
+MONITORING: Final = 160
+"""MiB of the master that monitoring takes, where it is on: the store 40 to 80, the page in the Hub 50, the rest 60."""
 NOTEBOOK: Final = 512
 """MiB of a notebook beside its driver's heap: JupyterLab, Python, and what a JVM takes outside of its heap."""
 _SYMPTOM: Final = "notebooks would wait for ever for an executor"
@@ -74,18 +76,23 @@ def size(spec: ClusterSpec, flavors: Mapping[str, Flavor], source: str = "cluste
     most = spec.spark.app_cores or spec.spark.user_cores
     keeps = max(min(MASTER_KEEPS, master.ram // 2), master.ram // 10)
     first = max(min(FIRST_CORES, worker.vcpus), 2)
+    driver_memory = _driver_memory(spec, master, source)
+    users_memory = master.ram - keeps
+    if spec.monitoring:
+        # A master that is too small for both still has room for a notebook.
+        users_memory = max(users_memory - MONITORING, min(users_memory, driver_memory + NOTEBOOK))
     sizing = Sizing(
         worker_cores=worker.vcpus,
         worker_memory=worker_memory,
         app_cores=most,
         executor_memory=_executor_memory(spec, worker, worker_memory, executor_cores, source),
-        driver_memory=_driver_memory(spec, master, source),
+        driver_memory=driver_memory,
         executor_cores=executor_cores,
         user_cores=spec.spark.user_cores,
         initial_executors=max(min(first, most or first) // executor_cores, 1),
         user_memory=0,
-        users_memory=master.ram - keeps,
-        daemons_memory=keeps * 3 // 4,
+        users_memory=users_memory,
+        daemons_memory=(master.ram - users_memory) * 3 // 4,
     )
     sizing = replace(sizing, sizes=_sizes(sizing, master))
     return replace(sizing, user_memory=_user_memory(spec, sizing, master, source))

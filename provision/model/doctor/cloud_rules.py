@@ -18,7 +18,7 @@ from provision.model.doctor.cause import (
     unmounted,
     unregistered,
 )
-from provision.model.doctor.observed import WAYS, spans
+from provision.model.doctor.observed import METRICS_WAY, WAYS, spans
 from provision.model.finding import Finding, listed
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def ungrouped(seen: ObservedSparkCluster) -> Iterator[Cause]:
         )
         yield Cause(finding, explains=_all_of(seen, node))
     between = [rule for rule in seen.rules if rule.peer == NODES]
-    for way in WAYS:
+    for way in seen.ways:
         ports = {port for rule in between for port in range(rule.first, rule.last + 1)} & set(way.ports)
         if ports:
             role = "the master" if way.role == "master" else "a worker"
@@ -142,13 +142,15 @@ def follows(workers: Iterable[ObservedNode], first: int) -> frozenset[str]:
     """Return what follows from ports that are closed to these workers; `first` is the first of a way's ports."""
     if first == PORTS.spark_master:
         return frozenset({unregistered(node.name) for node in workers} | {WAITING})
+    if first == PORTS.node_metrics:
+        return frozenset()
     if first == PORTS.nfs:
         return frozenset(unmounted(node.name) for node in workers)
     return frozenset({NO_EXECUTORS})
 
 
 def _of(node: ObservedNode) -> frozenset[str]:
-    ports = {port for way in WAYS if way.role == node.role for port in way.ports}
+    ports = {port for way in (*WAYS, METRICS_WAY) if way.role == node.role for port in way.ports}
     return frozenset({unasked(node.name), unregistered(node.name), unmounted(node.name)}) | {
         closed(node.name, port) for port in ports
     }

@@ -8,7 +8,8 @@ from provision.base.constants import LOCAL_CLOUD, METADATA_ADDRESS, NODE, PORTS
 from provision.model.doctor.cause import Cause, closed
 from provision.model.doctor.cloud_rules import follows
 from provision.model.doctor.firewall import refusal
-from provision.model.doctor.observed import STARTING, WAYS, spans
+from provision.model.doctor.observed import spans
+from provision.model.doctor.words import STARTING
 from provision.model.finding import Finding, listed
 
 if TYPE_CHECKING:
@@ -25,12 +26,12 @@ def firewalled(seen: ObservedSparkCluster) -> Iterator[Cause]:
     for node in seen.answering:
         ruleset = node.fact("firewall", [])
         others = [each for each in seen.nodes if each is not node and each.address]
-        for way in WAYS:
+        for way in seen.ways:
             sources = [each for each in others if each.role == "worker" or way.role == "worker"]
             if way.role != node.role or not sources:
                 continue
-            # The Spark master alone starts executors.
-            if PORTS.spark_worker in way.ports:
+            # The Spark master alone starts executors, say.
+            if way.from_master:
                 sources = [each for each in sources if each.role == "master"]
             why = {
                 port: words
@@ -48,10 +49,10 @@ def walled_in(seen: ObservedSparkCluster) -> Iterator[Cause]:
     """A node's own firewall does not let it reach what it needs of another."""
     for node in seen.answering:
         ruleset = node.fact("firewall", [])
-        for way in WAYS:
+        for way in seen.ways:
             targets = [each for each in seen.nodes if each is not node and each.address and each.role == way.role]
             # The master needs nothing of a worker but to start executors there.
-            if node.role == "master" and PORTS.spark_worker not in way.ports:
+            if node.role == "master" and not way.from_master:
                 continue
             why = {
                 port: words
@@ -102,7 +103,7 @@ def _firewalled(seen: ObservedSparkCluster, node: ObservedNode, way: Way, why: d
 def blocked(seen: ObservedSparkCluster) -> Iterator[Cause]:
     """A way between two nodes is closed, and neither the firewall nor the security group says why."""
     by_address = {node.address: node for node in seen.nodes}
-    for way in WAYS:
+    for way in seen.ways:
         found: dict[str, list[tuple[str, int, str]]] = {}
         for node in seen.answering:
             for target, answer in node.fact("reach", {}).items():

@@ -15,7 +15,29 @@ from provision.model.doctor.cause import (
     unmounted,
     unregistered,
 )
-from provision.model.doctor.observed import RECENT
+from provision.model.doctor.words import (
+    EXPIRES,
+    FAILED,
+    FOR_WANT_OF_MEMORY,
+    INODES,
+    INODES_PART,
+    MIB,
+    NO_INODES,
+    RECENT,
+    RENEW_CERTIFICATE,
+    ROOM,
+    ROOM_PART,
+    STOPPED,
+    THE_CERTIFICATE,
+    disk_of,
+    find_small_files,
+    log_of,
+    make_room,
+    mount_again,
+    not_the_masters,
+    start,
+    who_has_memory,
+)
 from provision.model.finding import Finding, clock, listed, span, times
 
 if TYPE_CHECKING:
@@ -25,12 +47,6 @@ if TYPE_CHECKING:
 
 _CLOCK: Final = 5.0
 """Seconds that the clocks of nodes may differ: NFS and certificates tolerate that much."""
-_MIB: Final = 1 << 20
-_ROOM: Final = 256 * _MIB
-"""Bytes below which a node's disk counts as full: journald and Spark stop working before it is."""
-_INODES: Final = 2000
-_EXPIRES: Final = 14
-"""Days before its end from which on the Hub's certificate is reported."""
 _RESTARTED: Final = 600
 """Seconds for which a restart is reported."""
 _NO_SPACE: Final = ("No space left on device", "Disk quota exceeded", "ENOSPC")
@@ -71,13 +87,7 @@ def full(seen: ObservedSparkCluster) -> Iterator[Cause]:
             known.add(key)
             ends = _ends(disk)
             if ends:
-                hint = f"`provision ssh {node.name} -- sudo du -xh -d 3 / | sort -h | tail` shows what takes the room; "
-                hint += "`sudo journalctl --vacuum-size=16M` and old files below /home and /shared are the first to go."
-                if "inodes" in ends:
-                    hint = (
-                        f"`provision ssh {node.name} -- sudo du -x --inodes -d 3 / | sort -n | tail` shows where the "
-                    )
-                    hint += "many small files are; remove what nobody needs."
+                hint = find_small_files(node.name) if "inodes" in ends else make_room(node.name)
                 yield Cause(
                     Finding("disks", _disk(node, disk), ends, hint, (_df(node, disk),)),
                     explains=frozenset(_stopped_by_disk(node)),
@@ -85,19 +95,19 @@ def full(seen: ObservedSparkCluster) -> Iterator[Cause]:
 
 
 def _ends(disk: dict[str, Any]) -> str:
-    if disk["free"] < min(_ROOM, disk["size"] / 20):
-        return f"is full: {disk['free'] / _MIB:.0f} MiB are left of {disk['size'] / _MIB / 1024:.1f} GiB"
-    if disk["files"] and disk["free_files"] < min(_INODES, disk["files"] / 50):
-        return f"has no inodes left: {disk['free_files']} of {disk['files']}, so no new file can be made"
+    if disk["free"] < min(ROOM, disk["size"] / ROOM_PART):
+        return f"is full: {disk['free'] / MIB:.0f} MiB are left of {disk['size'] / MIB / 1024:.1f} GiB"
+    if disk["files"] and disk["free_files"] < min(INODES, disk["files"] / INODES_PART):
+        return f"{NO_INODES}: {disk['free_files']} of {disk['files']}, so no new file can be made"
     return ""
 
 
 def _disk(node: ObservedNode, disk: dict[str, Any]) -> str:
-    return f"the disk of {node.name}" if disk["path"] == "/" else f"{disk['path']} of {node.name}"
+    return disk_of(node.name) if disk["path"] == "/" else f"{disk['path']} of {node.name}"
 
 
 def _df(node: ObservedNode, disk: dict[str, Any]) -> str:
-    room = f"{disk['free'] // _MIB} MiB free of {disk['size'] // _MIB}"
+    room = f"{disk['free'] // MIB} MiB free of {disk['size'] // MIB}"
     return f"{node.name} {disk['path']}: {room}, {disk['free_files']} inodes of {disk['files']}"
 
 
@@ -127,7 +137,7 @@ def stopped(seen: ObservedSparkCluster) -> Iterator[Cause]:
                 finding = Finding(
                     "units",
                     f"{name} on {node.name}",
-                    "has failed",
+                    FAILED,
                     f"`provision ssh {node.name} -- sudo journalctl -u {name}` says why; "
                     "`systemctl reset-failed` forgets it.",
                     node.log(name),
@@ -147,20 +157,20 @@ def _trouble(seen: ObservedSparkCluster, node: ObservedNode, name: str, unit: di
     ago = max(0.0, seen.now.timestamp() + node.ahead - unit["since"]) if unit["since"] else 0.0
     when = f" since {span(ago)}" if ago else ""
     code = f", exit code {unit['code']}" if unit["code"] else ""
-    start, log = f"{ssh} systemctl start {name}` starts it.", f"{ssh} journalctl -u {name}` shows its log."
-    unmask = f"{ssh} systemctl unmask {name}`, then {start}"
+    begin, log = start(node.name, name), log_of(node.name, name)
+    unmask = f"{ssh} systemctl unmask {name}`, then {begin}"
     restarted = f"it was restarted {times(unit['restarts'])}"
     # The first that holds counts.
     cases = (
         ("masked" in (unit["load"], unit["file"].removesuffix("-runtime")), "is masked: nothing can start it", unmask),
         (unit["load"] == "not-found", "does not exist on this node", "`provision up --replace` makes the node anew."),
-        (unit["active"] == "failed", f"has failed ({unit['result']}{code}){when}", f"{log} Once mended, {start}"),
+        (unit["active"] == "failed", f"{FAILED} ({unit['result']}{code}){when}", f"{log} Once mended, {begin}"),
         (
             unit["active"] == "inactive" and not unit["condition"],
             "did not start: its condition does not hold",
             f"playbooks/site.yml restores its files. {log}",
         ),
-        (unit["active"] == "inactive", f"is stopped{when}", f"{start} {log}"),
+        (unit["active"] == "inactive", f"{STOPPED}{when}", f"{begin} {log}"),
         (unit["sub"] == "auto-restart", f"does not stay up: {restarted}{code}", log),
         (unit["active"] == "activating", "is still starting", f"That takes minutes on a slow machine. {log}"),
         (
@@ -204,9 +214,8 @@ def not_mounted(seen: ObservedSparkCluster) -> Iterator[Cause]:
             finding = Finding(
                 "mounts",
                 f"{path} on {node.name}",
-                f"is not the master's {path}: {wrong}. What executors write there is lost to everybody else",
-                f"`provision ssh {node.name} -- sudo systemctl start {path[1:]}.automount {path[1:]}.mount` mounts it, "
-                "or says why not.",
+                f"{not_the_masters(path)}: {wrong}. What executors write there is lost to everybody else",
+                mount_again(node.name, path),
                 (f"{node.name} {path}: {kind or 'no mount'}",),
             )
             yield Cause(finding, frozenset({unmounted(node.name)}))
@@ -218,15 +227,15 @@ def expiring(seen: ObservedSparkCluster) -> Iterator[Cause]:
     if ends is None:
         return
     left = (ends - seen.now).total_seconds()
-    if left > _EXPIRES * 86400:
+    if left > EXPIRES * 86400:
         return
     wrong = f"expired {span(-left)} ago: browsers refuse the Hub" if left < 0 else f"expires in {span(left)}"
     yield Cause(
         Finding(
             "certificate",
-            "the Hub's certificate",
+            THE_CERTIFICATE,
             wrong,
-            "`provision up` renews one of the cluster's own; put a new one into the files of hub.tls if it is yours.",
+            RENEW_CERTIFICATE,
             (f"certificate: ends {ends.isoformat(timespec='minutes')}",),
         )
     )
@@ -249,7 +258,7 @@ def starved(seen: ObservedSparkCluster) -> Iterator[Cause]:
                 f"{clock(each['at'])} {node.name}: oom-kill {each['program']} of {unit}" for each in deaths
             )
             ago = span(max(0.0, seen.now.timestamp() + node.ahead - last))
-            wrong = f"{programs} was ended {times(len(deaths))} for want of memory, the last time {ago} ago: {bound}"
+            wrong = f"{programs} was ended {times(len(deaths))} {FOR_WANT_OF_MEMORY}, the last time {ago} ago: {bound}"
             yield Cause(
                 Finding("memory", f"{whose} on {node.name}", wrong, do, evidence), frozenset({f"killed {unit}"})
             )
@@ -261,5 +270,4 @@ def _whose(unit: str, node: ObservedNode) -> tuple[str, str]:
         return f"{user}'s notebooks", "Let them take less at once, close kernels, or raise hub.limits.memory."
     if unit.startswith("provision-executor@"):
         return "an executor", "Give executors more memory (spark.executor.memoryOverhead), or less to do at once."
-    do = f"`provision run -- free -m` shows who has what; a larger flavor for {node.name} has more."
-    return unit or "a program", do
+    return unit or "a program", who_has_memory(node.name)

@@ -18,12 +18,6 @@ if TYPE_CHECKING:
 Facts = Mapping[str, Any]
 """What adapters/onnode/look.py prints."""
 
-RECENT: Final = 1800
-"""Seconds for which something that has passed (an executor's end, a kernel's death) is reported."""
-
-STARTING: Final = 300
-"""Seconds that a daemon may take from its unit's start until it answers: a JVM is slow on an emulated processor."""
-
 
 @dataclass(frozen=True, slots=True)
 class ObservedNode:
@@ -108,6 +102,11 @@ class ObservedSparkCluster:
         """Return one of the master's facts; an empty mapping if it has not described itself."""
         return self.master.fact(name, {}) if self.master else {}
 
+    @property
+    def ways(self) -> tuple[Way, ...]:
+        """What the nodes need of one another."""
+        return (*WAYS, METRICS_WAY) if "provision-exporter" in self.units.get("worker", ()) else WAYS
+
     def registered(self, node: ObservedNode) -> bool:
         """Whether a worker is alive in the Spark master's list."""
         alive = {each["host"] for each in self.alive}
@@ -127,6 +126,8 @@ class Way:
     role: Role
     without: str
     """Predicate: what does not work while they are closed."""
+    from_master: bool = False
+    """Whether the master alone needs them."""
 
 
 NO_RESOURCES: Final = "Initial job has not accepted any resources"
@@ -140,7 +141,7 @@ WAYS: Final = (
         f'executors start and cannot connect back to the driver: Spark prints "{NO_RESOURCES}"',
     ),
     Way((PORTS.nfs,), "master", "the workers cannot mount homes and /shared"),
-    Way((PORTS.spark_worker,), "worker", "the Spark master cannot start executors there"),
+    Way((PORTS.spark_worker,), "worker", "the Spark master cannot start executors there", from_master=True),
     Way(
         tuple(PORTS.block_manager + more for more in _LEFT),
         "worker",
@@ -148,6 +149,8 @@ WAYS: Final = (
     ),
 )
 """What the nodes need of one another."""
+METRICS_WAY: Final = Way((PORTS.node_metrics,), "worker", "monitoring does not see how the worker is", from_master=True)
+"""And what monitoring needs, where the spec turns it on."""
 
 
 def asked_of(node: ObservedNode, nodes: Iterable[ObservedNode]) -> list[tuple[str, int]]:

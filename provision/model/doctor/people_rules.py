@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from provision.model.doctor.cause import HUB, Cause
-from provision.model.doctor.observed import RECENT, STARTING
+from provision.model.doctor.words import RECENT, RESTART_HUB, SILENT_HUB, STARTING, THE_HUB
 from provision.model.finding import Finding, listed, span, times
 
 if TYPE_CHECKING:
@@ -55,11 +55,9 @@ def hub_is_silent(seen: ObservedSparkCluster) -> Iterator[Cause]:
     if ago < STARTING:
         wrong, do = f"does not answer yet: it started {span(max(ago, 0.0))} ago", "Look again in some minutes."
     else:
-        wrong = f"runs and does not answer: {problem}"
-        do = "`provision ssh -- sudo journalctl -u jupyterhub` shows its log; `systemctl restart jupyterhub` there "
-        do += "starts it again, and notebooks go on meanwhile."
+        wrong, do = f"{SILENT_HUB}: {problem}", RESTART_HUB
     evidence = tuple(text for _, _, text in master.fact("hub_log", ())[-5:])
-    yield Cause(Finding("hub", "the Hub", wrong, do, evidence), frozenset({HUB}))
+    yield Cause(Finding("hub", THE_HUB, wrong, do, evidence), frozenset({HUB}))
 
 
 def not_started(seen: ObservedSparkCluster) -> Iterator[Cause]:

@@ -6,7 +6,16 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from provision.model.doctor.cause import NO_EXECUTORS, SPARK, WAITING, Cause, not_well, unregistered
-from provision.model.doctor.observed import NO_RESOURCES, RECENT, STARTING
+from provision.model.doctor.observed import NO_RESOURCES
+from provision.model.doctor.words import (
+    RECENT,
+    RESTART_SPARK,
+    SILENT_SPARK,
+    STARTING,
+    THE_SPARK_MASTER,
+    UNREGISTERED,
+    register_again,
+)
 from provision.model.finding import Finding, clock, listed, span
 
 if TYPE_CHECKING:
@@ -106,10 +115,9 @@ def mute(seen: ObservedSparkCluster) -> Iterator[Cause]:
         unit = seen.master.fact("units", {}).get("spark-master", {})
         finding = Finding(
             "spark",
-            "the Spark master",
-            f"runs and does not answer on its page: {problem}",
-            "It may still be starting. `provision ssh -- sudo journalctl -u spark-master` shows its log, "
-            "`provision ssh -- sudo systemctl restart spark-master` starts it again.",
+            THE_SPARK_MASTER,
+            f"{SILENT_SPARK}: {problem}",
+            RESTART_SPARK,
             (f"systemctl: spark-master {unit.get('active', 'unknown')} ({unit.get('sub', '')})",),
         )
         everybody = frozenset(unregistered(node.name) for node in seen.workers)
@@ -134,8 +142,7 @@ def unlisted(seen: ObservedSparkCluster) -> Iterator[Cause]:
             wrong = f"is not registered with the Spark master yet: its worker started {span(max(ago, 0.0))} ago"
             do = "Look again in some minutes."
         else:
-            wrong = f"is not registered with the Spark master, though its worker has run for {span(ago)} and reaches it"
-            do = f"`provision ssh {node.name} -- sudo systemctl restart spark-worker` registers it anew."
+            wrong, do = f"{UNREGISTERED} has run for {span(ago)} and reaches it", register_again(node.name)
         yield Cause(
             Finding("spark", node.name, wrong, do, evidence), frozenset({unregistered(node.name)}), _alone(seen)
         )

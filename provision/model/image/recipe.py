@@ -76,6 +76,8 @@ class Software:
     tools_lock: str
     proxy: str
     """Folder of the Hub's proxy, with its package-lock.json."""
+    left_out: tuple[str, ...]
+    """Paths of files in the packages that a node has no use for."""
     stock: Mapping[str, StockSystem]
     """The systems of stock images, as `ID-VERSION_ID` of /etc/os-release."""
 
@@ -142,6 +144,7 @@ def read_software(text: str) -> Software:
             python_requirements=tuple(str(line) for line in document["python"]["requirements"]),
             tools_lock=str(document["tools"]["lock"]),
             proxy=str(document["proxy"]["folder"]),
+            left_out=tuple(str(path) for path in document["left_out"]),
             stock={
                 str(name): StockSystem(
                     str(system["python"]), str(system["lock"]), own_node=system.get("node") != "tools"
@@ -161,7 +164,7 @@ def make_recipe(inputs: Mapping[str, bytes]) -> Recipe:
     locks = (f"image/{software.python_lock}", f"image/{software.tools_lock}")
     first_stage = {name: data for name, data in inputs.items() if name.startswith(_SOFTWARE_INPUTS) or name in locks}
     # The list's meaning, not its text: a new comment in it does not cost a new download.
-    first_stage["software.yaml"] = repr((software.suite, software.boot, software.packages)).encode()
+    first_stage["software.yaml"] = repr((software.suite, software.boot, software.packages, software.left_out)).encode()
     first_hash = _digest(first_stage)
     not_in_it = {"image/software.yaml", _INSTALL} | {f"image/{system.lock}" for system in software.stock.values()}
     rest = {name: data for name, data in inputs.items() if name not in not_in_it}

@@ -56,6 +56,7 @@ def install_settings(inputs: Mapping[str, bytes], sources: PackageSources, pytho
             }
             for name, system in software.stock.items()
         },
+        "left_out": software.left_out,
         "python": python,
         "apt": {"archive": sources.archive, "security": sources.security},
         "pip": _index(sources.pip_conf, r"index-url *= *(\S+)", PYPI),

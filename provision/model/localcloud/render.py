@@ -98,7 +98,9 @@ def documents(
         "monitoring/scrape.yaml": document(
             "scrape.yaml", consul=peer("consul"), jobs=jobs(settings), apis=probed(settings), probe=PROBE
         ),
-        "monitoring/alerts.yaml": render("monitoring/alerts.yaml.j2", group="local-cloud", rules=alert_rules(settings)),
+        "monitoring/alerts.yaml": render(
+            "monitoring/alerts.yaml.j2", monitoring={"group": "local-cloud", "rules": alert_rules(settings)}
+        ),
         "monitoring/mariadb.cnf": document("monitoring.cnf"),
         "monitoring/password": passwords["monitoring"],
         **ovn.documents(ovn_tls or {}),

@@ -44,6 +44,7 @@ _COLUMNS: Final = 24
 """Width of a dashboard, in Grafana's own measure."""
 _PROVISIONING: Final = "/etc/grafana/provisioning"
 _DASHBOARDS: Final = "/var/lib/grafana/dashboards"
+_LOGIN: Final = "GF_SECURITY_ADMIN_PASSWORD"
 _PASSWORD: Final = "METRICS_PASSWORD"  # noqa: S105 - a variable's name
 
 
@@ -67,7 +68,7 @@ def documents(boards: Sequence[Dashboard], source: MetricsSource, login: str) ->
         "isDefault": True,
         "jsonData": {"httpMethod": "POST", "prometheusType": "Prometheus", "timeInterval": "10s"},
     }
-    secrets = f"GF_SECURITY_ADMIN_PASSWORD={login}\n"
+    secrets = f"{_LOGIN}={login}\n"
     if source.user:
         # Grafana fills it in.
         account = {"basicAuthPassword": f"${_PASSWORD}"}
@@ -90,6 +91,12 @@ def documents(boards: Sequence[Dashboard], source: MetricsSource, login: str) ->
         "provisioning/dashboards/provision.yaml": _yaml({"apiVersion": 1, "providers": [provider]}),
         **{f"dashboards/{each.name}.json": dashboard_json(each) for each in boards},
     }
+
+
+def login_of(text: str) -> str:
+    """Return the password of Grafana's first login from the text of SECRETS; empty if it has none."""
+    lines = dict(line.partition("=")[::2] for line in text.splitlines())
+    return lines.get(_LOGIN, "")
 
 
 def _yaml(document: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
@@ -92,6 +92,10 @@ class Dashboard:
     """How monitoring is turned on, in a sentence."""
     site: str = ""
     """What the page belongs to, as its link back says."""
+
+    def titled(self, title: str) -> Dashboard:
+        """Return the same with another title."""
+        return replace(self, title=title)
 
     def panels(self) -> tuple[Panel, ...]:
         """List the panels of all sections."""

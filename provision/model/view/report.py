@@ -33,6 +33,7 @@ _PORTS: Final = {
     PORTS.spark_history: "history server",
     PORTS.app_ui: "notebooks' Spark pages",
     PORTS.nfs: "homes and /shared",
+    PORTS.node_metrics: "metrics, for the master",
     PORTS.driver: "drivers",
     PORTS.driver_block_manager: "drivers' blocks",
     PORTS.block_manager: "executors' blocks",

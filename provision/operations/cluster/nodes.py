@@ -121,7 +121,7 @@ def make_live_cluster(
         spec=resolved.spec,
         nodes=nodes,
         addresses=addresses,
-        contexts={role: public_context(resolved.spec, resolved.sizing, addresses, role) for role in ROLES},
+        contexts={role: public_context(resolved.spec, resolved.sizing, addresses, role, nodes) for role in ROLES},
         cluster_dir=cluster_dir,
         ssh_config=ssh_config,
     )

@@ -15,6 +15,7 @@ from provision.model.cluster.plan import made_from_another
 from provision.model.cluster.plan import plan as make_plan
 from provision.model.cluster.render import hub_url, login_words
 from provision.model.cluster.steps import WaitingData
+from provision.model.monitoring.cluster.jobs import targets_hash
 from provision.operations.cluster.ansible import configure
 from provision.operations.cluster.apply import Apply, made_from, master_metadata
 from provision.operations.cluster.nodes import ask_spark, make_live_cluster, with_host_keys
@@ -34,6 +35,7 @@ from provision.operations.cluster.wait import TIMEOUT, ReadinessWait, UnbuiltErr
 from provision.operations.data.carry import CarriedData
 from provision.operations.image import bake
 from provision.operations.image.delivery import SoftwareDelivery
+from provision.operations.monitoring import refresh_targets
 from provision.operations.packages.delivery import deliver
 
 if TYPE_CHECKING:
@@ -102,6 +104,8 @@ class Helpers:
     """Brings live nodes to the spec."""
     deliver: Callable[[LiveCluster], object]
     """Brings the spec's packages to all nodes."""
+    refresh_targets: Callable[[LiveCluster], object]
+    """Tells monitoring which nodes there are."""
     smoke_test: Callable[[LiveCluster], str]
     """Runs a real job and describes its result in one line; raises ProvisionError when it fails."""
     works: Callable[[ObservedCluster], bool]
@@ -173,6 +177,7 @@ class Up:
                 apply, nodes = self.wait(apply, replace=replace)
             cluster = make_live_cluster(resolved, self.cluster_dir, nodes, apply.addresses)
             self.configure(cluster, desired, list(plan.of("configure")))
+            self.refresh_targets(cluster)
             self.deliver(cluster, desired, plan, observed)
             self.restore(cluster)
             with self.progress.phase("Run a job on every worker"):
@@ -292,8 +297,12 @@ class Up:
 
     def already_works(self, observed: ObservedCluster, desired: DesiredState) -> bool:
         """Whether the smoke test passed with this very spec, and the cluster still answers."""
-        passed = any(server.role == "master" and server.smoke_tested == desired.tested for server in observed.nodes)
-        return passed and self.helpers.works(observed)
+        master = next((server for server in observed.nodes if server.role == "master"), None)
+        if master is None or master.smoke_tested != desired.tested:
+            return False
+        if self.spec.monitoring and master.monitored != targets_hash(observed.nodes):
+            return False
+        return self.helpers.works(observed)
 
     def configure(self, cluster: LiveCluster, desired: DesiredState, steps: list[Step]) -> None:
         """Configure the nodes whose settings are older than the spec, and note that in their metadata."""
@@ -307,6 +316,12 @@ class Up:
                     secrets = cluster.cluster_dir.ensure_secrets(cluster.spec, cluster.addresses)
                     metadata |= master_metadata(desired, cluster.addresses, secrets)
                 self.cloud.set_metadata(step.ids[0], **metadata)
+
+    def refresh_targets(self, cluster: LiveCluster) -> None:
+        """Tell monitoring which nodes there are, where it is on, and note that in the master's metadata."""
+        if self.spec.monitoring:
+            self.helpers.refresh_targets(cluster)
+            self.cloud.set_metadata(cluster.master.id, **{resources.META_MONITORED: targets_hash(cluster.nodes)})
 
     def deliver(self, cluster: LiveCluster, desired: DesiredState, plan: Plan, observed: ObservedCluster) -> None:
         """Bring the packages to new nodes, and to those that have others; note that in their metadata."""
@@ -397,6 +412,7 @@ def helpers_for(
         readiness=readiness,
         configure=lambda cluster: configure(cluster, progress),
         deliver=lambda cluster: deliver(cluster, progress),
+        refresh_targets=refresh_targets,
         smoke_test=lambda cluster: smoke_test(cluster, progress),
         works=works,
         data=CarriedData(cluster_dir.folder, progress),

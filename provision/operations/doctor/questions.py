@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provision.adapters.onnode import contact, look
 from provision.base.constants import HUB_GROUP, METADATA_ADDRESS, NODE, PORTS
-from provision.model.doctor.observed import RECENT, asked_of
+from provision.model.doctor.observed import asked_of
+from provision.model.doctor.words import RECENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

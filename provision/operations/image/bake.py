@@ -145,7 +145,8 @@ def _bake(inputs: Mapping[str, bytes], recipe: Recipe, files: ImagePaths, cache:
     tags = ensure_images(Engine(), progress, {"bake"})
     software = read_software(inputs["image/software.yaml"].decode())
     packages = "\n".join((*software.boot, *software.packages)) + "\n"
-    settings = {"suite": software.suite, "packages": packages, "uuid": recipe.root_uuid}
+    left_out = "".join(f"{path}\n" for path in software.left_out)
+    settings = {"suite": software.suite, "packages": packages, "left_out": left_out, "uuid": recipe.root_uuid}
 
     def run(*stage: str) -> None:
         image_builder.bake(

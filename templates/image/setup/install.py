@@ -240,7 +240,7 @@ class Install:
 
     def packages(self, system: dict) -> Step:
         """Install the system's own packages."""
-        options = list(APT)
+        options = [*APT, *(f"-oDpkg::Options::=--path-exclude={path}" for path in self.settings["left_out"])]
         if listed := self.node.write_sources(self.settings["apt"]):
             options += [f"-oDir::Etc::SourceList={listed}", "-oDir::Etc::SourceParts=-"]
         apt = ["apt-get", "--quiet", *options]

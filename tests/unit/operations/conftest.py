@@ -298,6 +298,7 @@ class FakeCloud:
                     key=vm["metadata"].get(resources.META_KEY, ""),
                     origin=vm["metadata"].get(resources.META_ORIGIN, ""),
                     accounts=vm["metadata"].get(resources.META_ACCOUNTS, ""),
+                    monitored=vm["metadata"].get(resources.META_MONITORED, ""),
                     users=resources.read_users(vm["metadata"]),
                 )
             )
@@ -598,7 +599,7 @@ class Site:
     def __init__(self, cloud, spec):
         self.cloud, self.spec = cloud, spec
         self.cluster_dir = ClusterDir(spec.name)
-        self.plans, self.configured, self.delivered, self.jobs = [], [], [], []
+        self.plans, self.configured, self.delivered, self.jobs, self.told = [], [], [], [], []
         self.data = FakeData()
 
     def up(self, *, replace=False, without_data=False, spec=None, remove=False, source="cluster.yaml"):
@@ -620,6 +621,7 @@ class Site:
             readiness=lambda address: readiness(self.cloud, spec),
             configure=configure,
             deliver=self.delivered.append,
+            refresh_targets=self.told.append,
             smoke_test=smoke_test,
             works=works,
             data=self.data,

@@ -10,7 +10,7 @@ import pytest
 
 from provision.adapters.host.process import Result
 from provision.base.errors import ProvisionError, UsageError
-from provision.base.model import Node
+from provision.base.model import ClusterSpec, Node
 from provision.operations import tunnel
 from provision.operations.tunnel import Application, Forward
 
@@ -20,7 +20,7 @@ NODES = [
     Node("a-worker-2", "worker", "10.20.0.12", "3", "ACTIVE", ()),
 ]
 CLUSTER = SimpleNamespace(
-    spec=SimpleNamespace(name="a"), master=NODES[0], workers=tuple(NODES[1:]), ssh_config="/state/ssh_config"
+    spec=ClusterSpec("a"), master=NODES[0], workers=tuple(NODES[1:]), ssh_config="/state/ssh_config"
 )
 APPS = [Application(4040, "app-1", "PySparkShell", "alice"), Application(4042, "app-2", "count", "bob")]
 
@@ -64,6 +64,13 @@ def test_a_name_that_is_no_service_is_refused_with_those_that_are():
     with pytest.raises(UsageError, match="there is no service 'spark'") as caught:
         chosen("spark")
     assert caught.value.hint == "It has: master, history, apps, worker-1, worker-2, app-1, app-2."
+
+
+def test_the_store_of_metrics_is_one_where_monitoring_is_on(monkeypatch):
+    with pytest.raises(UsageError, match="there is no service 'metrics'"):
+        chosen("metrics")
+    monkeypatch.setattr(CLUSTER, "spec", ClusterSpec("a", monitoring=True))
+    assert chosen("metrics")[0] == [("127.0.0.1", 8429, 8429)]
 
 
 def test_no_application_is_no_page():

@@ -193,3 +193,31 @@ def test_images_with_the_page_for_passwords_have_it(tmp_path, monkeypatch):
     assert settings.authenticator_class.mark == "ours"
     assert settings.template_paths == ["/usr/local/share/provision/hub/pages"]
     assert not settings.authenticator_class().validate_username("a/b")
+
+
+def with_monitoring(tmp_path) -> Settings:
+    spec = ClusterSpec("a", master=MasterSpec("small"), workers=WorkersSpec(2, "small"), monitoring=True)
+    text = documents(spec, "cluster.yaml", FLAVORS)["master/jupyterhub_config.py"]
+    settings = Settings()
+    exec(
+        compile(text.replace('"/var/lib/jupyterhub"', repr(str(tmp_path))), "jupyterhub_config.py", "exec"),
+        {"get_config": lambda: settings},
+    )
+    return settings
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_store_of_metrics_and_the_hub_share_a_token_whoever_starts_first(tmp_path, there):
+    if there:
+        (tmp_path / "metrics.token").write_text("made by the store")
+    hub = with_monitoring(tmp_path).JupyterHub
+    (service,) = (each for each in hub.services if each["name"] == "metrics")
+    assert service["api_token"] == (tmp_path / "metrics.token").read_text()
+    assert (service["api_token"] == "made by the store") == there
+    (role,) = (each for each in hub.load_roles if each["name"] == "metrics")
+    assert role == {"name": "metrics", "scopes": ["read:metrics"], "services": ["metrics"]}
+    assert not (tmp_path / "metrics.token.hub").exists()
+
+
+def test_without_monitoring_there_is_no_such_service(tmp_path):
+    assert "metrics" not in [each["name"] for each in all_settings("small", tmp_path).JupyterHub.services]

@@ -102,6 +102,7 @@ def test_everything_in_its_order(make, tmp_path):
     assert shown[:2] == ["bash image/setup/system mask", "systemctl daemon-reload"]
     assert shown[2].endswith("--error-on=any update")
     assert shown[3].endswith(f"--yes install {packages}")
+    assert all(f"-oDpkg::Options::=--path-exclude={path}" in ran[3].split() for path in SETTINGS["left_out"])
     assert shown[4:] == [
         "systemctl start systemd-resolved",
         "bash image/setup/software python",

@@ -66,7 +66,8 @@ FULL = dataclasses.replace(
     spark=SparkSpec(defaults=(("spark.sql.shuffle.partitions", "64"), ("spark.hadoop.path", "C:\\tmp {{ x }}"))),
     hub=HubSpec(port=8443, idle_timeout=0, users=(User("alice"), User("bob", True, ("team",), True))),
 )
-CASES = {"default": DEFAULT, "full": FULL}
+MONITORED = dataclasses.replace(DEFAULT, monitoring=True)
+CASES = {"default": DEFAULT, "full": FULL, "monitored": MONITORED}
 
 
 def documents(case: str) -> dict[str, str]:

@@ -18,6 +18,7 @@ packages: [curl, nodejs]
 python: {lock: python.lock, requirements: [pyspark==4.3.0]}
 tools: {lock: tools.lock, requirements: [wheel==1]}
 proxy: {folder: proxy}
+left_out: [/usr/bin/vmctl]
 stock:
   debian-13: {python: "3.13", lock: python.lock}
   ubuntu-24.04: {python: "3.12", lock: other.lock, node: tools}
@@ -54,6 +55,7 @@ def test_reads_the_list_of_software():
         python_requirements=("pyspark==4.3.0",),
         tools_lock="tools.lock",
         proxy="proxy",
+        left_out=("/usr/bin/vmctl",),
         stock=stock,
     )
     assert [read.stock_packages(system) for system in stock.values()] == [("curl", "nodejs"), ("curl",)]

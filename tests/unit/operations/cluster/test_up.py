@@ -26,6 +26,7 @@ from provision.base.model import (
 from provision.base.progress import Silent
 from provision.clusterfile.loading import DEFAULT_SOURCE
 from provision.model.cluster.render import user_data
+from provision.model.cluster.resources import META_MONITORED, META_ROLE
 from provision.operations.cluster.up import ensure_cloud
 from provision.operations.image import bake
 from provision.operations.localcloud import local_cloud
@@ -168,6 +169,29 @@ def test_more_workers(make_site):
     site.assert_complete(4)
     creates = [step for step in site.plans[-1].steps if step.verb == "create"]
     assert [step.name for step in creates] == ["analytics-worker-3", "analytics-worker-4"]
+
+
+def test_monitoring_is_told_which_nodes_there_are_and_after_a_kill_too(make_site):
+    site = make_site()
+    site.up()
+    assert site.told == []
+    site.spec = replace(site.spec, monitoring=True)
+    site.up()
+    assert [node.name for node in site.told[-1].nodes] == [
+        "analytics-master",
+        "analytics-worker-1",
+        "analytics-worker-2",
+    ]
+    assert {step.name for step in site.plans[-1].of("configure")} == {node.name for node in site.told[-1].nodes}
+    site.up()
+    assert len(site.told) == 1, "nothing to do"
+    site.spec = replace(site.spec, workers=WorkersSpec(count=3))
+    site.up()
+    assert len(site.told[-1].nodes) == 4
+    master = next(vm for vm in site.cloud.vms.values() if vm["metadata"][META_ROLE] == "master")
+    del master["metadata"][META_MONITORED]
+    site.up()
+    assert len(site.told) == 3
 
 
 def test_fewer_workers(make_site):

@@ -1,0 +1,66 @@
+"""A cluster's alerts: which there are, and that their words are the doctor's (vmalert itself: tests/integration)."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+
+from provision.base.model import Addresses, ClusterSpec, Flavor
+from provision.model.cluster.example import sizing
+from provision.model.cluster.render import public_context
+from provision.model.doctor.words import EXPIRES, ROOM, start
+from provision.model.monitoring.cluster.jobs import JOBS
+from provision.model.monitoring.cluster.rules import alert_rules, watched_units
+from provision.model.templating import render_mapping
+
+UNITS = {"master": ["spark-master", "jupyterhub"], "worker": ["spark-worker", "shared.automount"]}
+RULES = alert_rules(UNITS)
+
+
+def context():
+    spec = ClusterSpec("a", monitoring=True)
+    sizes = sizing(spec, "cluster.yaml", (Flavor("m1.small", 2, 2048, 20),))
+    return public_context(spec, sizes, Addresses("10.20.0.10", "192.0.2.10"), "master")
+
+
+def test_the_file_has_all_of_them_and_the_cluster_s_name():
+    document = yaml.safe_load(render_mapping("monitoring/alerts.yaml.j2", context()))
+    (group,) = document["groups"]
+    assert group["name"] == "a"
+    rules = context()["monitoring"]["rules"]
+    assert [(each["alert"], each["expr"], each["annotations"]["do"]) for each in group["rules"]] == [
+        (each["name"], each["expr"], each["do"]) for each in rules
+    ]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.name} {rule.wrong}")
+def test_a_rule_asks_jobs_that_are_gathered_and_speaks_in_sentences(rule):
+    for jobs in re.findall(r'job=~?"([^"]+)"', rule.expr):
+        assert set(jobs.split("|")) <= {job.name for job in JOBS}
+    assert rule.do.endswith(".")
+    assert not rule.wrong.endswith(".")
+    for opening, closing in ("()", "{}", "[]"):
+        assert rule.expr.count(opening) == rule.expr.count(closing)
+
+
+def test_units_are_those_of_the_role():
+    expressions = [rule.expr for rule in RULES if rule.name == "UnitDown"]
+    assert len(expressions) == 4
+    for expr in expressions:
+        assert ("jupyterhub.service" in expr) == ('role="master"' in expr)
+        assert ("spark-worker.service" in expr) == ('role="worker"' in expr)
+
+
+def test_a_worker_s_mounts_are_watched_too():
+    assert watched_units(UNITS["worker"]) == "spark-worker.service|shared.automount|shared.mount"
+    assert watched_units(UNITS["master"]) == "spark-master.service|jupyterhub.service"
+
+
+def test_limits_and_words_are_the_doctor_s():
+    found = {rule.name: rule for rule in RULES}
+    assert str(ROOM) in found["DiskFull"].expr
+    assert str(EXPIRES * 86400) in found["CertificateEnds"].expr
+    unit = next(rule for rule in RULES if rule.name == "UnitDown")
+    assert unit.do.startswith(start("{{ $labels.instance }}", '{{ $labels.name | reReplaceAll "[.]service$" "" }}'))

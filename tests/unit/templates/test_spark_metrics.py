@@ -1,0 +1,218 @@
+"""What users do with Spark, as metrics: servers stand in for the Spark master, for drivers and for the Hub."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from types import SimpleNamespace
+
+import pytest
+
+from provision.base.paths import TEMPLATES
+
+PROGRAM = TEMPLATES / "image/files/usr/local/lib/provision/spark-metrics"
+ACCOUNTS = {"alice": 2001, "bob": 2002, "provision": 1000, "spark": 990}
+MASTER = {
+    "workers": [
+        {"host": "10.20.0.11", "state": "ALIVE", "cores": 2, "coresused": 1, "memory": 1536, "memoryused": 768},
+        {"host": "10.20.0.12", "state": "DEAD", "cores": 2, "coresused": 0, "memory": 1536, "memoryused": 0},
+    ],
+    "activeapps": [
+        {"id": "app-1", "user": "alice", "cores": 1, "state": "RUNNING"},
+        {"id": "app-2", "user": "alice", "cores": 0, "state": "WAITING"},
+        {"id": "app-3", "user": 'x"} 1\nspark_user_cores{user="bob', "cores": 9, "state": "RUNNING"},
+    ],
+}
+
+
+@pytest.fixture(name="program")
+def _program(monkeypatch):
+    loader = SourceFileLoader("spark_metrics", str(PROGRAM))
+    module = module_from_spec(spec_from_loader("spark_metrics", loader))
+    monkeypatch.setattr("sys.dont_write_bytecode", True)
+    loader.exec_module(module)
+    names = {uid: name for name, uid in ACCOUNTS.items()}
+    fake = SimpleNamespace(
+        getpwnam=lambda name: SimpleNamespace(pw_uid=ACCOUNTS[name]),
+        getpwuid=lambda uid: SimpleNamespace(pw_name=names[uid]),
+    )
+    monkeypatch.setattr(module, "pwd", fake)
+    return module
+
+
+@pytest.fixture(name="serve")
+def _serve():
+    """Start a server whose answers are a mapping of paths to documents; return its port."""
+    servers = []
+
+    def start(answers):
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                found = answers.get(self.path)
+                self.send_response(200 if found is not None else 404)
+                self.end_headers()
+                self.wfile.write(json.dumps(found).encode())
+
+            def log_message(self, *_):
+                pass
+
+        server = HTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        servers.append(server)
+        return server.server_port
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def executor(number, **more):
+    done = {"completedTasks": 0, "failedTasks": 0, "totalShuffleRead": 0, "totalShuffleWrite": 0}
+    return {"id": number, "isActive": True, "activeTasks": 0, "memoryUsed": 0, **done, **more}
+
+
+def samples(lines):
+    return dict(line.rsplit(" ", 1) for line in lines)
+
+
+def sockets_of(program, monkeypatch, *found):
+    """Have these (port, uid, inode) listen."""
+    monkeypatch.setattr(program, "listeners", lambda lines, ports: [each for each in found if each[0] in ports])
+
+
+def test_the_master_says_who_holds_what_and_what_a_name_smuggles_in_is_others(program, serve):
+    metrics = program.SparkMetrics("127.0.0.1", serve({"/json/": MASTER}), range(1))
+    found = samples(metrics.of_master())
+    assert found['spark_worker_alive{address="10.20.0.11"}'] == "1"
+    assert found['spark_worker_memory_used_bytes{address="10.20.0.11"}'] == str(768 << 20)
+    assert not any("10.20.0.12" in name for name in found)
+    assert found['spark_user_cores{user="alice"}'] == "1"
+    assert found['spark_user_applications{user="alice"}'] == "2"
+    assert found['spark_user_applications_without_cores{user="alice"}'] == "1"
+    assert found['spark_user_cores{user="others"}'] == "9"
+    assert not any("bob" in name for name in found)
+
+
+def test_a_master_that_does_not_answer_gives_nothing(program, serve):
+    assert program.SparkMetrics("127.0.0.1", 1, range(1)).of_master() == []
+    assert program.SparkMetrics("127.0.0.1", serve({"/json/": {"workers": 1}}), range(1)).of_master() == []
+
+
+def driver(rows, app="app-1"):
+    return {"/api/v1/applications": [{"id": app}], f"/api/v1/applications/{app}/allexecutors": rows}
+
+
+def test_whose_an_application_is_the_kernel_says(program, serve, monkeypatch):
+    rows = [
+        executor("driver", activeTasks=5),
+        executor("0", activeTasks=2, memoryUsed=10, totalShuffleRead=100),
+        executor("1", isActive=False, totalShuffleRead=50),
+    ]
+    port = serve(driver(rows))
+    metrics = program.SparkMetrics("127.0.0.1", 1, [port])
+    sockets_of(program, monkeypatch, (port, 2002, 7))
+    found = samples(metrics.of_drivers())
+    assert found['spark_user_executors{user="bob"}'] == "1"
+    assert found['spark_user_active_tasks{user="bob"}'] == "2"
+    # What was done before the first look is not of now.
+    assert found['spark_user_shuffle_read_bytes_total{user="bob"}'] == "0"
+    rows[1]["totalShuffleRead"] = 130
+    rows.append(executor("2", totalShuffleRead=5))
+    assert samples(metrics.of_drivers())['spark_user_shuffle_read_bytes_total{user="bob"}'] == "35"
+
+
+def test_what_was_counted_stays_when_an_application_ends_and_another_begins(program, serve, monkeypatch):
+    first, second = [executor("0", completedTasks=1)], [executor("0", completedTasks=3)]
+    ports = serve(driver(first)), serve(driver(second, "app-2"))
+    metrics = program.SparkMetrics("127.0.0.1", 1, ports)
+    name = 'spark_user_tasks_completed_total{user="alice"}'
+    sockets_of(program, monkeypatch, (ports[0], 2001, 7))
+    metrics.of_drivers()
+    first[0]["completedTasks"] = 11
+    assert samples(metrics.of_drivers())[name] == "10"
+    sockets_of(program, monkeypatch, (ports[1], 2001, 8))
+    assert samples(metrics.of_drivers())[name] == "13"
+    sockets_of(program, monkeypatch)
+    found = samples(metrics.of_drivers())
+    assert (found[name], found['spark_user_executors{user="alice"}']) == ("13", "0")
+    assert (metrics.apps, metrics.before) == ({}, {})
+
+
+@pytest.mark.parametrize("rows", [None, 7, ["x"], [{"completedTasks": "many", "isActive": True}], [{"id": {}}]])
+def test_what_a_driver_answers_is_not_trusted(program, serve, monkeypatch, rows):
+    port = serve(driver(rows))
+    metrics = program.SparkMetrics("127.0.0.1", 1, [port])
+    sockets_of(program, monkeypatch, (port, 2001, 7))
+    metrics.of_drivers()
+    assert samples(metrics.of_drivers())['spark_user_tasks_completed_total{user="alice"}'] == "0"
+
+
+def test_another_s_socket_on_the_same_port_is_not_asked(program, serve, monkeypatch):
+    port = serve(driver([executor("0")]))
+    metrics = program.SparkMetrics("127.0.0.1", 1, [port])
+    answers = iter([[(port, 2001, 7)], [(port, 2002, 8)]])
+    monkeypatch.setattr(program, "listeners", lambda lines, ports: next(answers))
+    assert samples(metrics.of_drivers())['spark_user_executors{user="alice"}'] == "0"
+
+
+def test_daemons_and_the_operator_are_no_users(program, serve, monkeypatch):
+    port = serve(driver([executor("0")]))
+    metrics = program.SparkMetrics("127.0.0.1", 1, [port])
+    sockets_of(program, monkeypatch, (port, 1000, 7), (port, 990, 8), (port, 4711, 9))
+    assert metrics.of_drivers() == []
+
+
+def test_a_driver_that_is_silent_or_slow_holds_nobody_up(program, monkeypatch):
+    monkeypatch.setattr(program, "SECONDS", 0.5)
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+
+    def drip():
+        connection, _ = listener.accept()
+        with connection:
+            for letter in "HTTP/1.0 200 OK\r\n" + "X: y\r\n" * 50:
+                try:
+                    connection.sendall(letter.encode())
+                except OSError:
+                    return
+                time.sleep(0.1)
+
+    threading.Thread(target=drip, daemon=True).start()
+    began = time.monotonic()
+    with pytest.raises((OSError, program.http.client.HTTPException)):
+        program.read("127.0.0.1", port, "/")
+    assert time.monotonic() - began < 3
+    listener.close()
+
+
+def test_the_kernel_s_list_of_sockets_is_read(program):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        found = program.listeners(program.kernel_lines(), [port])
+        inode = int(os.readlink(f"/proc/self/fd/{listener.fileno()}").strip("socket:[]"))
+        assert (port, os.getuid(), inode) in found
+
+
+def test_a_hub_that_does_not_answer_has_no_certificate(program):
+    assert program.Certificate(1).lines() == []
+
+
+def test_the_page_is_what_the_store_reads(program, monkeypatch):
+    port = socket.create_server(("127.0.0.1", 0)).getsockname()[1]
+    source = SimpleNamespace(lines=lambda: [program.written("a_total", 1, user="alice"), program.written("b", 2.5)])
+    threading.Thread(target=program.serve, args=(port, [source]), daemon=True).start()
+    for _ in range(50):
+        try:
+            connection = program.http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+            connection.request("GET", "/metrics")
+            break
+        except OSError:
+            time.sleep(0.05)
+    assert connection.getresponse().read() == b'a_total{user="alice"} 1\nb 2.5\n'
