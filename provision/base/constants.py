@@ -87,6 +87,7 @@ class NodePaths:
     targets: str = "/etc/monitoring/targets.json"
     alerts: str = "/etc/monitoring/alerts.yaml"
     dashboards: str = "/usr/local/lib/provision/dashboards"
+    page_modules: str = "/usr/local/share/provision/page"
     examples: str = "/shared/examples"
     install: str = "/var/lib/provision-install"
 

@@ -4,7 +4,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from provision.operations.dashboards import horizon_page
+from provision.operations.horizon_page import horizon_page
 
 
 @require_safe

@@ -7,17 +7,22 @@ import shutil
 import tempfile
 import time
 from collections import deque
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from provision.adapters.host import package_settings
 from provision.adapters.host.process import run, stream
 from provision.base import paths
+from provision.base.constants import NODE
 from provision.base.errors import ProvisionError
+from provision.model.localcloud.image_families import module_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+_PAGE: Final = "provision.operations.hub_page"
+_PAGE_TEMPLATE: Final = "monitoring/page.html.j2"
 CONTAINER: Final = "provision-bake"
 _REMOVAL_SECONDS: Final = 60
 _KEPT: Final = 2
@@ -25,13 +30,29 @@ _KEPT: Final = 2
 
 
 def inputs() -> dict[str, bytes]:
-    """Read all that decides an image's content: compose/bake as `bake/<file>`, templates/image as `image/<file>`."""
-    found = {}
+    """Read all that decides an image's content: compose/bake as `bake/<file>`, templates/image as `image/<file>`.
+
+    Among the latter is the program that draws monitoring's page: modules of this package.
+    """
+    found = dict(_page())
     for prefix, folder in (("bake", paths.COMPOSE / "bake"), ("image", paths.TEMPLATES / "image")):
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 found[f"{prefix}/{path.relative_to(folder).as_posix()}"] = path.read_bytes()
     return found
+
+
+@cache
+def _page() -> dict[str, bytes]:
+    """Read what draws the page of monitoring on a node: the modules, and the template, as in a checkout."""
+
+    def source(path: str) -> str | None:
+        file = paths.PACKAGE.parent / path
+        return file.read_text() if file.is_file() else None
+
+    files = {path: text.encode() for path, text in module_files(_PAGE, source).items()}
+    files[f"templates/{_PAGE_TEMPLATE}"] = (paths.TEMPLATES / _PAGE_TEMPLATE).read_bytes()
+    return {f"image/files{NODE.page_modules}/{path}": data for path, data in files.items()}
 
 
 def bake(

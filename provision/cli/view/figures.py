@@ -51,7 +51,7 @@ def show_metrics(store: Metrics, query: str | None, *, as_json: bool) -> None:
 def show_dashboards(store: Metrics, boards: Sequence[Dashboard], *, as_json: bool) -> None:
     """Print the newest figures of dashboards."""
     from provision.model.monitoring.readings import document, lines
-    from provision.operations.dashboards import newest
+    from provision.operations.dashboard_page import newest
 
     readings = {each: newest(store, each) for each in boards}
     if as_json:

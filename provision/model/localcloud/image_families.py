@@ -51,7 +51,7 @@ FAMILIES: Final = (
     Family("placement", "os", _DATABASE),
     Family("nova", "os", _DATABASE),
     Family("neutron", "os", _DATABASE),
-    Family("horizon", "os", (*_API, "templates/monitoring/page.html.j2"), program="provision.operations.dashboards"),
+    Family("horizon", "os", (*_API, "templates/monitoring/page.html.j2"), program="provision.operations.horizon_page"),
     Family("compute", "nova"),
     Family("bake", extra=()),
 )

@@ -226,6 +226,7 @@ c.JupyterHub.services = [{"name": "operator", "api_token": operator_token()}]
 c.JupyterHub.load_roles = [{"name": "operator", "scopes": ["admin:users", "admin:servers"], "services": ["operator"]}]
 
 pages = "/usr/local/lib/provision/spark-pages"
+allowed = ["self"]
 if os.path.exists(pages):  # images of version 0.1 lack it
     # Spark's pages, to those whose applications they are. It has no name, no group and no right but to its port.
     capability = "-all,+net_bind_service"
@@ -253,4 +254,6 @@ if os.path.exists(pages):  # images of version 0.1 lack it
             "cwd": "/",
         }
     )
-    c.JupyterHub.load_roles.append({"name": "user", "scopes": ["self", "access:services!service=spark"]})
+    allowed.append("access:services!service=spark")
+if len(allowed) > 1:
+    c.JupyterHub.load_roles.append({"name": "user", "scopes": allowed})

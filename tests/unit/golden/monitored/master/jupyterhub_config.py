@@ -246,6 +246,7 @@ def metrics_token() -> str:
 c.JupyterHub.services.append({"name": "metrics", "api_token": metrics_token()})
 c.JupyterHub.load_roles.append({"name": "metrics", "scopes": ["read:metrics"], "services": ["metrics"]})
 pages = "/usr/local/lib/provision/spark-pages"
+allowed = ["self"]
 if os.path.exists(pages):  # images of version 0.1 lack it
     # Spark's pages, to those whose applications they are. It has no name, no group and no right but to its port.
     capability = "-all,+net_bind_service"
@@ -273,7 +274,26 @@ if os.path.exists(pages):  # images of version 0.1 lack it
             "cwd": "/",
         }
     )
-    c.JupyterHub.load_roles.append({"name": "user", "scopes": ["self", "access:services!service=spark"]})
+    allowed.append("access:services!service=spark")
+
+dashboards = "/usr/local/lib/provision/dashboards"
+if os.path.exists(dashboards):  # older images lack it
+    # What monitoring sees, to everybody who may use the Hub: by the same account, and in the same way.
+    shown = {"url": "http://127.0.0.1:8429", "name": "analytics"}
+    c.JupyterHub.services.append(
+        {
+            "name": "dashboards",
+            "url": "http://127.0.0.1:894",
+            "oauth_no_confirm": True,
+            "timeout": 600,
+            "command": ["setpriv", *account, "nice", sys.executable, "-I", dashboards, json.dumps(shown)],
+            "environment": {"HOME": "/nonexistent", "MALLOC_ARENA_MAX": "2"},
+            "cwd": "/",
+        }
+    )
+    allowed.append("access:services!service=dashboards")
+if len(allowed) > 1:
+    c.JupyterHub.load_roles.append({"name": "user", "scopes": allowed})
 
 # A server that nobody uses goes too, with the memory of its kernels.
 c.JupyterHub.services.append(
