@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from provision.adapters.metrics import Metrics
 from provision.adapters.onnode import targets as on_node
@@ -12,8 +13,12 @@ from provision.adapters.remote import over_ssh
 from provision.adapters.store_over_ssh import SshStore
 from provision.base.constants import NODE, PORTS
 from provision.base.errors import ProvisionError, UsageError
-from provision.model.monitoring.cluster.dashboards import CLUSTER
+from provision.model.monitoring.answers import firing
+from provision.model.monitoring.cluster.dashboards import CLUSTER, HOUR
+from provision.model.monitoring.cluster.hour import FIRED, SPAN, hour
+from provision.model.monitoring.readings import TimeSpan
 from provision.model.templating import render_mapping
+from provision.operations.dashboard_page import over
 from provision.operations.grafana import write_folder
 
 if TYPE_CHECKING:
@@ -44,6 +49,17 @@ def store(cluster: LiveCluster) -> Iterator[Metrics]:
     require(cluster.spec)
     with SshStore(cluster.ssh_config, cluster.master, PORTS.metrics, _HINT) as way:
         yield Metrics(way, _HINT)
+
+
+def last_hour(cluster: LiveCluster) -> dict[str, Any]:
+    """Return the last hour in figures, as the report shows it; where the store does not answer, why."""
+    try:
+        with store(cluster) as metrics:
+            now = TimeSpan(SPAN, time.time())
+            readings = [over(metrics, panel, now) for panel in HOUR]
+            return hour(readings, firing(metrics.alerts()), metrics.query(FIRED)["result"])
+    except ProvisionError as error:
+        return hour((), (), ()) | {"problem": error.message}
 
 
 def refresh_targets(cluster: LiveCluster, remote: Remote | None = None) -> bool:

@@ -119,9 +119,9 @@ def instances(page: Page) -> set[str]:
     return set(page.locator("#instances td.anchor").all_inner_texts())
 
 
-def dashboard(page: Page) -> str:
-    """Open the page of monitoring, wait for its charts, and return what it says about alerts."""
-    page.goto(urljoin(page.url, "/admin/monitoring/"))
+def dashboard(page: Page, path: str = "/admin/monitoring/") -> str:
+    """Open the page of monitoring, Horizon's by default, wait for its charts, and return what it says about alerts."""
+    page.goto(urljoin(page.url, path))
     page.wait_for_selector("figure svg path")
     return page.inner_text(".alerts")
 

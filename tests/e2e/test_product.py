@@ -729,6 +729,68 @@ def test_verify_names_the_worker_and_the_unit_that_is_down(product) -> None:
 
 
 @pytest.mark.acceptance
+def test_cluster_monitoring_sees(product, hub_url, tmp_path) -> None:
+    spec = product.folder / "cluster.yaml"
+    boots = product.run("run", "--role", "all", "--", "cat /proc/sys/kernel/random/boot_id").stdout
+    spec.write_text("name: analytics\nmonitoring: true\n")
+    product.run("up", "--yes")
+    try:
+        assert product.run("run", "--role", "all", "--", "cat /proc/sys/kernel/random/boot_id").stdout == boots
+        # Rates need a minute of figures, and panels of users a user with an application.
+        product.run("ssh", "--", "sudo -iu alice sh -c 'spark-submit /opt/spark/examples/src/main/python/pi.py 4'")
+        until_no_panel_is_empty(product, "dashboards")
+        product.run("alerts")
+        product.run("verify")
+        with browser.user_at(hub_url, tmp_path) as page:
+            browser.log_in(page, "alice", passwords(product)["alice"])
+            assert browser.dashboard(page, "/services/dashboards/") == "No alert fires."
+            product.run("ssh", "analytics-worker-2", "--", "sudo systemctl stop spark-worker")
+            stopped = time.monotonic()
+            try:
+                until_figure(product, "Workers away", 1, seconds=30)
+                say(f"the stopped worker is on the dashboard after {time.monotonic() - stopped:.0f} s at most")
+                words = browser.alert(page, seconds=max(60 - (time.monotonic() - stopped), 1))
+                say(f"its alert fires after {time.monotonic() - stopped:.0f} s at most")
+                assert words.startswith("spark-worker on analytics-worker-2 is stopped")
+                failed = product.run("alerts", code=1)
+                assert "spark-worker on analytics-worker-2: is stopped" in failed.output
+                # The doctor says it in the same words.
+                assert "spark-worker on analytics-worker-2: is stopped" in product.run("doctor", code=1).output
+            finally:
+                product.run("ssh", "analytics-worker-2", "--", "sudo systemctl start spark-worker")
+            # An emulated worker takes its time to start.
+            browser.no_alert(page, seconds=300)
+        until_figure(product, "Workers away", 0, seconds=60)
+        product.run("report", "-o", str(tmp_path / "report.html"))
+        text = (tmp_path / "report.html").read_text()
+        for words in ("The last hour", "Cores in use", "UnitDown analytics-worker-2"):
+            assert words in text
+        # A user's terminal does not reach what monitoring keeps.
+        for port in (PORTS.metrics, PORTS.alerts, PORTS.spark_metrics):
+            asked = f"sudo -u alice curl --silent --max-time 5 http://127.0.0.1:{port}/metrics"
+            assert product.run("ssh", "--", asked, code=7).stdout == ""
+        product.run("dashboards", "--grafana", str(tmp_path / "grafana"))
+    finally:
+        spec.write_text("name: analytics\n")
+        product.run("up", "--yes")
+        spec.unlink()
+    product.run("verify")
+    assert "monitoring of cluster analytics is off" in product.run("dashboards", code=2).output
+    assert product.run("ssh", "--", "systemctl is-active provision-metrics", code=None).stdout.strip() == "inactive"
+
+
+def until_figure(product, title: str, wanted: float, seconds: float) -> None:
+    """Wait until a figure of the cluster's dashboard is `wanted`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        panels = [panel for board in product.json("dashboards").values() for panel in board]
+        found = next(panel["series"] for panel in panels if panel["panel"] == title)
+        if list(found.values()) == [wanted]:
+            return
+        assert time.monotonic() < deadline, f"{title} is {found} after {seconds:.0f} s"
+
+
+@pytest.mark.acceptance
 def test_horizon_shows_the_instances_of_the_project(product, tmp_path) -> None:
     product.run("cloud", "scale", "horizon=1")
     login = yaml.safe_load((product.home / "clouds.yaml").read_text())["clouds"]["local"]["auth"]
@@ -743,7 +805,7 @@ def test_monitoring_sees_the_whole_cloud_and_what_breaks(product, tmp_path) -> N
     product.run("cloud", "enable", "monitoring")
     try:
         # Rates need a minute of figures.
-        until_no_panel_is_empty(product)
+        until_no_panel_is_empty(product, "cloud", "dashboards")
         product.run("cloud", "alerts")
         product.run("cloud", "scale", "horizon=1")
         password = json.loads((product.home / "state/provision/local/passwords.json").read_text())["admin"]
@@ -769,11 +831,11 @@ def test_monitoring_sees_the_whole_cloud_and_what_breaks(product, tmp_path) -> N
         product.run("cloud", "disable", "monitoring", "--purge", "--yes")
 
 
-def until_no_panel_is_empty(product, seconds: float = 180) -> None:
+def until_no_panel_is_empty(product, *command: str, seconds: float = 180) -> None:
     """Wait until each panel of the dashboards has something to show: a metric that nobody gives fails the test."""
     deadline = time.monotonic() + seconds
     while True:
-        panels = [panel for board in product.json("cloud", "dashboards").values() for panel in board]
+        panels = [panel for board in product.json(*command).values() for panel in board]
         empty = [f"{panel['section']}: {panel['panel']}" for panel in panels if not panel["series"]]
         if panels and not empty:
             return

@@ -72,6 +72,8 @@ class ReportInput:
     """The cluster's secrets, to leave them out."""
     checks: Mapping[str, Any] | None = None
     """As `verify --json` prints it; None if it was not run."""
+    hour: Mapping[str, Any] | None = None
+    """The last hour in figures (model/monitoring/cluster/hour.py); None where monitoring is off."""
 
 
 def page(given: ReportInput) -> str:
@@ -99,6 +101,7 @@ def context(given: ReportInput) -> dict[str, Any]:
             "total": clock(length),
         },
         "checks": given.checks,
+        "hour": given.hour,
         "users": [{"name": user.name, "admin": user.admin} for user in given.spec.hub.users],
         "spec": spec_text(given.spec),
     }

@@ -17,6 +17,7 @@ from provision.model.view.timeline import EVENTS, BootTimes
 from provision.operations.cluster.nodes import find_live_cluster
 from provision.operations.cluster.resolve import used_image
 from provision.operations.cluster.status import status
+from provision.operations.monitoring import last_hour
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +51,7 @@ def report(cloud: Cloud, spec: ClusterSpec, source: str, progress: Progress, che
             version=__version__,
             secrets=frozenset(cluster.cluster_dir.secret_values()),
             checks=checks.as_data() if checks else None,
+            hour=last_hour(cluster) if spec.monitoring else None,
         )
     return page(given)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import ClusterSpec, Node
 from provision.model.monitoring.cluster.jobs import targets
 from provision.operations import monitoring
-from provision.operations.monitoring import dashboard, refresh_targets, store, write_grafana
+from provision.operations.monitoring import dashboard, last_hour, refresh_targets, store, write_grafana
 
 SPEC = ClusterSpec("a", monitoring=True)
 NODES = (Node("a-master", "master", "10.20.0.10"), Node("a-worker-1", "worker", "10.20.0.11"))
@@ -80,3 +81,24 @@ def test_grafana_keeps_its_password(tmp_path):
 
 def test_the_dashboard_says_whose_it_is():
     assert dashboard(SPEC).title == "Cluster a"
+
+
+def test_the_last_hour_is_asked_or_says_why_not(monkeypatch):
+    @contextmanager
+    def working(_cluster):
+        yield SimpleNamespace(
+            query=lambda text: {"result": []},
+            query_range=lambda text, start, end, step: [{"metric": {}, "values": [[start, "1"], [end, "3"]]}],
+            alerts=list,
+        )
+
+    monkeypatch.setattr(monitoring, "store", working)
+    found = last_hour(cluster())
+    assert found["figures"][0] == {"what": "Cores in use", "least": "1", "mean": "2", "most": "3", "now": "3"}
+    assert found["problem"] == ""
+
+    def silent(_cluster):
+        raise ProvisionError("monitoring does not answer")
+
+    monkeypatch.setattr(monitoring, "store", silent)
+    assert last_hour(cluster())["problem"] == "monitoring does not answer"

@@ -230,6 +230,15 @@ _NODES: Final = Section(
         ),
     ),
 )
+HOUR: Final = (
+    make_panel("Cores in use", "", FigureUnit.COUNT, (_USED, "")),
+    make_panel("Cores", "", FigureUnit.COUNT, (_CORES, "")),
+    make_panel("Memory in use", "", FigureUnit.BYTES, (f"{_USED_MEMORY} * {1 << 20}", "")),
+    make_panel("Executors", "", FigureUnit.COUNT, ("sum(metrics_worker_executors_Value)", "")),
+    make_panel("Applications", "", FigureUnit.COUNT, ("sum(metrics_master_apps_Value)", "")),
+    make_panel("Notebook servers", "", FigureUnit.COUNT, ("sum(jupyterhub_running_servers)", "")),
+)
+"""What the report says of the last hour."""
 CLUSTER: Final = Dashboard(
     "provision-cluster",
     "Cluster",

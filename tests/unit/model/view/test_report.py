@@ -81,6 +81,23 @@ def test_checks_that_were_not_run_say_so():
     assert "They were not run: provision report --verify runs them." in Elements(page(given())).text
 
 
+def test_the_last_hour_is_shown_where_monitoring_is_on():
+    found = {
+        "figures": [{"what": "Cores in use", "least": "0", "mean": "1.5", "most": "4", "now": "2"}],
+        "firing": [{"where": "spark-worker on <a>", "wrong": "is stopped", "do": "`provision up` starts it."}],
+        "fired": [{"what": "UnitDown a-worker-1", "time": "3 min"}],
+        "problem": "",
+    }
+    text = Elements(page(given(hour=found))).text
+    assert "The last hour What Least Mean Most Now Cores in use 0 1.5 4 2" in text
+    assert "spark-worker on <a> is stopped. provision up starts it." in text
+    assert "Alerts of the hour: UnitDown a-worker-1 (3 min)." in text
+    assert "No alert fires." in Elements(page(given(hour=found | {"firing": [], "fired": []}))).text
+    quiet = Elements(page(given(hour=found | {"problem": "monitoring does not answer"}))).text
+    assert "The last hour monitoring does not answer." in quiet
+    assert "The last hour" not in Elements(page(given())).text
+
+
 def hostile():
     node = replace(WORKER, name=HOSTILE, address=HOSTILE, status=HOSTILE)
     units = [{"unit": f"{HOSTILE}.service", "begin": 5.0, "end": 30.0}]

@@ -81,3 +81,14 @@ def test_all_is_gathered_and_nodes_that_tell_nothing_say_why(gathered):
     assert found.secrets == {"one", "two"}
     assert asked[0][0] == "a-master"
     assert asked[0][1]["packages"] == model.PACKAGES
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_the_last_hour_is_there_where_monitoring_is_on(gathered, monkeypatch, on):
+    given, _ = gathered
+    monkeypatch.setattr(module, "last_hour", lambda cluster: {"figures": []})
+    cloud = SimpleNamespace(
+        observe=lambda name: ObservedCluster(), flavors=dict, place=lambda: SimpleNamespace(auth_url="https://cloud")
+    )
+    report(cloud, ClusterSpec("a", monitoring=on), "cluster.yaml", Silent())
+    assert given[0].hour == ({"figures": []} if on else None)
