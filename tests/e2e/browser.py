@@ -133,6 +133,12 @@ def alert(page: Page, seconds: float) -> str:
     return found.inner_text()
 
 
+def figure(page: Page, title: str, value: str, seconds: float) -> None:
+    """Wait until a figure on the page of monitoring has this value by itself."""
+    found = page.locator("dl.figures > div", has=page.locator("dt", has_text=re.compile(f"^{title}$")))
+    expect(found.locator("dd").first).to_have_text(re.compile(rf"^{value}\b"), timeout=seconds * 1000)
+
+
 def no_alert(page: Page, seconds: float) -> None:
     """Wait until the page of monitoring says that no alert fires."""
     page.wait_for_selector(".alerts.none", timeout=seconds * 1000)

@@ -747,7 +747,7 @@ def test_cluster_monitoring_sees(product, hub_url, tmp_path) -> None:
             product.run("ssh", "analytics-worker-2", "--", "sudo systemctl stop spark-worker")
             stopped = time.monotonic()
             try:
-                until_figure(product, "Workers away", 1, seconds=30)
+                browser.figure(page, "Workers away", "1", seconds=30)
                 say(f"the stopped worker is on the dashboard after {time.monotonic() - stopped:.0f} s at most")
                 words = browser.alert(page, seconds=max(60 - (time.monotonic() - stopped), 1))
                 say(f"its alert fires after {time.monotonic() - stopped:.0f} s at most")
@@ -760,7 +760,7 @@ def test_cluster_monitoring_sees(product, hub_url, tmp_path) -> None:
                 product.run("ssh", "analytics-worker-2", "--", "sudo systemctl start spark-worker")
             # An emulated worker takes its time to start.
             browser.no_alert(page, seconds=300)
-        until_figure(product, "Workers away", 0, seconds=60)
+            browser.figure(page, "Workers away", "0", seconds=60)
         product.run("report", "-o", str(tmp_path / "report.html"))
         text = (tmp_path / "report.html").read_text()
         for words in ("The last hour", "Cores in use", "UnitDown analytics-worker-2"):
@@ -777,17 +777,6 @@ def test_cluster_monitoring_sees(product, hub_url, tmp_path) -> None:
     product.run("verify")
     assert "monitoring of cluster analytics is off" in product.run("dashboards", code=2).output
     assert product.run("ssh", "--", "systemctl is-active provision-metrics", code=None).stdout.strip() == "inactive"
-
-
-def until_figure(product, title: str, wanted: float, seconds: float) -> None:
-    """Wait until a figure of the cluster's dashboard is `wanted`."""
-    deadline = time.monotonic() + seconds
-    while True:
-        panels = [panel for board in product.json("dashboards").values() for panel in board]
-        found = next(panel["series"] for panel in panels if panel["panel"] == title)
-        if list(found.values()) == [wanted]:
-            return
-        assert time.monotonic() < deadline, f"{title} is {found} after {seconds:.0f} s"
 
 
 @pytest.mark.acceptance

@@ -36,6 +36,13 @@ def test_rules_are_exactly_the_pinned_ports():
     ]
 
 
+def test_monitoring_opens_one_more_port_between_the_nodes_and_none_to_people():
+    spec = ClusterSpec("a")
+    access = [IPv4Network("192.0.2.0/24")]
+    more = wanted_rules(replace(spec, monitoring=True), access) - wanted_rules(spec, access)
+    assert [str(rule) for rule in more] == ["9100 from nodes"]
+
+
 def test_a_new_groups_rules_are_few_words():
     access = [IPv4Network("192.0.2.0/24"), IPv4Network("198.51.100.7/32")]
     rules = wanted_rules(ClusterSpec("a"), access)

@@ -213,7 +213,8 @@ def test_the_hash_follows_what_nodes_are_configured_with():
         spec_hash(replace(spec, network=NetworkSpec(access=(IPv4Network("192.0.2.0/24"),))), sizing),
         spec_hash(spec, replace(sizing, app_cores=3)),
         spec_hash(spec, sizing, "a certificate"),
+        spec_hash(replace(spec, monitoring=True), sizing),
     ]
-    assert len({one, *changed}) == 6
+    assert len({one, *changed}) == 7
     # Who they are is a matter of DesiredState.accounts.
     assert one == spec_hash(replace(spec, hub=HubSpec(users=(User("bob", admin=True),))), sizing)

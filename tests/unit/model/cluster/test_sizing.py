@@ -225,3 +225,11 @@ def test_refused(case):
     assert hint in caught.value.hint
     if case in {"memory", "executor's cores"}:
         assert "wait for ever" in caught.value.message
+
+
+@pytest.mark.parametrize(("master", "taken"), [("small", 0), ("medium", 160), ("large", 160)])
+def test_monitoring_takes_from_notebooks_what_a_notebook_can_spare(master, taken):
+    without, watched = size(spec(master), FLAVORS), size(replace(spec(master), monitoring=True), FLAVORS)
+    assert without.users_memory - watched.users_memory == taken
+    assert watched.users_memory >= watched.driver_memory + NOTEBOOK
+    assert watched.daemons_memory == without.daemons_memory + taken * 3 // 4
