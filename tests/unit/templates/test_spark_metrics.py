@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -202,6 +204,31 @@ def test_the_kernel_s_list_of_sockets_is_read(program):
 
 def test_a_hub_that_does_not_answer_has_no_certificate(program):
     assert program.Certificate(1).lines() == []
+
+
+def test_the_end_of_the_hub_s_certificate_is_asked_now_and_then(program, tmp_path):
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "20"]
+    files = ["-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "cert"), "-subj", "/CN=a"]
+    subprocess.run([*made, *files], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert", tmp_path / "key")
+    asked = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer():
+            connection, _ = listener.accept()
+            asked.append(connection)
+            with context.wrap_socket(connection, server_side=True):
+                pass
+
+        threading.Thread(target=answer, daemon=True).start()
+        certificate = program.Certificate(listener.getsockname()[1])
+        (first,) = certificate.lines()
+        assert certificate.lines() == [first]
+    assert len(asked) == 1
+    name, _, ends = first.partition(" ")
+    assert name == "hub_certificate_ends_timestamp_seconds"
+    assert abs(int(ends) - time.time() - 20 * 86400) < 3600
 
 
 def test_the_page_is_what_the_store_reads(program, monkeypatch):
