@@ -51,7 +51,7 @@ def root(tmp_path_factory):
         # Debian 12's systemd does not know it yet; the bake asks the image's own systemd about all of every unit.
         for unit in (top / "etc/systemd/system").glob("*.service"):
             unit.write_text(unit.read_text().replace("RestartMode=direct\n", ""))
-    (top / "bin").mkdir()
+    (top / "bin").mkdir(exist_ok=True)
     (top / "bin/true").touch(mode=0o755)
     return top
 
