@@ -36,6 +36,7 @@ from provision.model.doctor.words import (
     mount_again,
     not_the_masters,
     start,
+    start_again,
     who_has_memory,
 )
 from provision.model.finding import Finding, clock, listed, span, times
@@ -153,18 +154,22 @@ def _state(unit: dict[str, Any]) -> str:
 
 def _trouble(seen: ObservedSparkCluster, node: ObservedNode, name: str, unit: dict[str, Any]) -> tuple[str, str]:
     """Say what is wrong with a unit and what to do; empty if nothing is."""
-    ssh = f"`provision ssh {node.name} -- sudo"
+    ssh = f"`provision ssh {node.name} --"
     ago = max(0.0, seen.now.timestamp() + node.ahead - unit["since"]) if unit["since"] else 0.0
     when = f" since {span(ago)}" if ago else ""
     code = f", exit code {unit['code']}" if unit["code"] else ""
     begin, log = start(node.name, name), log_of(node.name, name)
-    unmask = f"{ssh} systemctl unmask {name}`, then {begin}"
+    unmask = f"{ssh} sudo systemctl unmask {name}`, then {begin}"
     restarted = f"it was restarted {times(unit['restarts'])}"
     # The first that holds counts.
     cases = (
         ("masked" in (unit["load"], unit["file"].removesuffix("-runtime")), "is masked: nothing can start it", unmask),
         (unit["load"] == "not-found", "does not exist on this node", "`provision up --replace` makes the node anew."),
-        (unit["active"] == "failed", f"{FAILED} ({unit['result']}{code}){when}", f"{log} Once mended, {begin}"),
+        (
+            unit["active"] == "failed",
+            f"{FAILED} ({unit['result']}{code}){when}",
+            f"{log} Once mended, {start_again(node.name, name)}",
+        ),
         (
             unit["active"] == "inactive" and not unit["condition"],
             "did not start: its condition does not hold",

@@ -73,6 +73,14 @@ def start(node: str, unit: str) -> str:
     return f"`provision ssh {node} -- sudo systemctl start {unit}` starts it."
 
 
+def start_again(node: str, unit: str) -> str:
+    """Say how a unit is started that has failed.
+
+    What has failed too often is not started before ten minutes have passed, unless its failures are forgotten.
+    """
+    return f"`provision ssh {node} -- 'sudo systemctl reset-failed {unit}; sudo systemctl start {unit}'` starts it."
+
+
 def log_of(node: str, unit: str) -> str:
     """Say where a unit's log is."""
     return f"`provision ssh {node} -- sudo journalctl -u {unit}` shows its log."

@@ -39,6 +39,7 @@ from provision.model.doctor.words import (
     not_the_masters,
     register_again,
     start,
+    start_again,
     who_has_memory,
 )
 from provision.model.monitoring.alert_rule import AlertRule
@@ -133,14 +134,18 @@ def _nodes() -> Iterator[AlertRule]:
 def _units(units: Mapping[Role, Sequence[str]]) -> Iterator[AlertRule]:
     for role, names in units.items():
         pattern = "|".join(_full_name(name) for name in names)
-        for state, word in (("failed", FAILED), ("inactive", STOPPED)):
+        log = log_of(_NODE, _UNIT)
+        for state, word, do in (
+            ("failed", FAILED, f"{log} Once mended, {start_again(_NODE, _UNIT)}"),
+            ("inactive", STOPPED, f"{start(_NODE, _UNIT)} {log}"),
+        ):
             yield AlertRule(
                 "UnitDown",
                 f'{_STATE}{{role="{role}",name=~"{pattern}",state="{state}"}} == 1',
                 "10s",
                 f"{_UNIT} on {_NODE}",
                 word,
-                f"{start(_NODE, _UNIT)} {log_of(_NODE, _UNIT)}",
+                do,
             )
     for folder in _FOLDERS:
         yield AlertRule(

@@ -10,7 +10,7 @@ import yaml
 from provision.base.model import Addresses, ClusterSpec, Flavor
 from provision.model.cluster.example import sizing
 from provision.model.cluster.render import public_context
-from provision.model.doctor.words import EXPIRES, ROOM, start
+from provision.model.doctor.words import EXPIRES, ROOM, STOPPED, start
 from provision.model.monitoring.cluster.jobs import JOBS
 from provision.model.monitoring.cluster.rules import alert_rules, watched_units
 from provision.model.templating import render_mapping
@@ -62,5 +62,5 @@ def test_limits_and_words_are_the_doctor_s():
     found = {rule.name: rule for rule in RULES}
     assert str(ROOM) in found["DiskFull"].expr
     assert str(EXPIRES * 86400) in found["CertificateEnds"].expr
-    unit = next(rule for rule in RULES if rule.name == "UnitDown")
+    unit = next(rule for rule in RULES if rule.name == "UnitDown" and rule.wrong == STOPPED)
     assert unit.do.startswith(start("{{ $labels.instance }}", '{{ $labels.name | reReplaceAll "[.]service$" "" }}'))

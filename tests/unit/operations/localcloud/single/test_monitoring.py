@@ -9,7 +9,9 @@ import pytest
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.poll import Pending
 from provision.base.progress import Silent
+from provision.model.localcloud.monitoring.dashboards import DASHBOARDS
 from provision.model.localcloud.settings import MONITORING, Settings
+from provision.model.monitoring.grafana import SECRETS, MetricsSource, documents
 from provision.operations.localcloud.shared import installation
 from provision.operations.localcloud.shared.installation import load_settings, save_settings
 from provision.operations.localcloud.single import monitoring
@@ -126,12 +128,34 @@ def test_it_can_be_asked_where_it_is_on(host, monkeypatch):
     assert monitoring.metrics() == ("http://127.0.0.1:8428", "provision", "secret")
 
 
-def test_grafana_s_folder_has_the_store_s_account_where_monitoring_is_on(host, tmp_path, monkeypatch):
+@pytest.fixture
+def grafana(monkeypatch, tmp_path):
+    """Name a folder for Grafana, beside a cloud with monitoring."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(monitoring, "read_passwords", lambda: {"monitoring": "the-SECRET"})
+    save_settings(Settings(monitoring=True))
+    return tmp_path / "grafana"
+
+
+def test_grafana_reads_its_files_and_nobody_else_the_password(grafana):
+    monitoring.write_grafana(grafana)
+    written = {path.relative_to(grafana).as_posix(): path for path in grafana.rglob("*") if path.is_file()}
+    assert set(written) == set(documents(DASHBOARDS, MetricsSource("http://x"), "x"))
+    for name, path in written.items():
+        assert path.stat().st_mode & 0o777 == (0o600 if name == SECRETS else 0o644)
+    (grafana / "own").write_text("kept")
+    monitoring.write_grafana(grafana)
+    assert (grafana / "own").read_text() == "kept"
+
+
+def test_without_monitoring_there_is_nothing_to_show(grafana):
     save_settings(Settings())
     with pytest.raises(UsageError, match="monitoring is off"):
-        monitoring.write_grafana(tmp_path / "grafana")
-    assert not (tmp_path / "grafana").exists()
-    save_settings(Settings(monitoring=True))
-    monkeypatch.setattr(monitoring, "read_passwords", lambda: {"monitoring": "the-SECRET"})
-    monitoring.write_grafana(tmp_path / "grafana")
-    assert "the-SECRET" in (tmp_path / "grafana/grafana.env").read_text()
+        monitoring.write_grafana(grafana)
+    assert not grafana.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(grafana):
+    grafana.write_text("")
+    with pytest.raises(UsageError, match="cannot be written"):
+        monitoring.write_grafana(grafana)
