@@ -207,3 +207,23 @@ def test_too_much_user_data_is_refused() -> None:
 @pytest.mark.parametrize(("port", "url"), [(443, "https://192.0.2.1"), (8443, "https://192.0.2.1:8443")])
 def test_hub_url(port: int, url: str) -> None:
     assert render.hub_url("192.0.2.1", port) == url
+
+
+@pytest.mark.parametrize("role", render.ROLES)
+def test_what_monitoring_brings_is_what_goes_when_it_is_turned_off(role: str) -> None:
+    def listed(spec: ClusterSpec) -> tuple[set[str], set[str], dict[str, list[str]]]:
+        context = render.node_context(spec, SIZING, ADDRESSES, dataclasses.replace(SECRETS, gids=()), role)
+        found = render.manifest(context)
+        paths = {file["path"] for file in found["files"] if role in file["roles"]}
+        return set(found["units"][role]), paths, found.get("off", {})
+
+    units, paths, off = listed(DEFAULT)
+    more_units, more_paths, nothing_off = listed(MONITORED)
+    assert nothing_off == {}
+    assert more_units - units
+    assert more_units - units <= set(off["units"])
+    assert more_paths - paths
+    assert more_paths - paths <= set(off["files"])
+    # What stays is not stopped or removed.
+    assert not set(off["units"]) & units
+    assert not set(off["files"]) & paths
