@@ -215,7 +215,7 @@ def test_what_monitoring_brings_is_what_goes_when_it_is_turned_off(role: str) ->
         context = render.node_context(spec, SIZING, ADDRESSES, dataclasses.replace(SECRETS, gids=()), role)
         found = render.manifest(context)
         paths = {file["path"] for file in found["files"] if role in file["roles"]}
-        return set(found["units"][role]), paths, found.get("off", {})
+        return set(found["units"][role]), paths, found.get("gone", {})
 
     units, paths, off = listed(DEFAULT)
     more_units, more_paths, nothing_off = listed(MONITORED)
