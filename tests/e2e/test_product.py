@@ -30,7 +30,7 @@ from oidc_server import oidc_server
 
 from provision.adapters.net import source_address
 from provision.base import paths
-from provision.base.constants import LOCALCLOUD_LABEL, LOCALCLOUD_PORTS, PORTS, SPARK_PAGES
+from provision.base.constants import LOCALCLOUD_LABEL, LOCALCLOUD_PORTS, METADATA_ADDRESS, PORTS, SPARK_PAGES
 from provision.clusterfile.units import reserved_users
 
 from . import browser, causes, notebooks, reach
@@ -787,6 +787,13 @@ def test_horizon_shows_the_instances_of_the_project(product, tmp_path) -> None:
         browser.log_in_to_horizon(page, login["username"], login["password"])
         assert browser.instances(page) == {"analytics-master", "analytics-worker-1", "analytics-worker-2"}
     product.run("cloud", "scale", "horizon=0")
+
+
+@pytest.mark.acceptance
+def test_vms_have_metadata_from_an_agent_that_was_replaced(product) -> None:
+    subprocess.run(["docker", "restart", "provision-compute-1-metadata-agent-1"], check=True, timeout=60)
+    ask = f"sudo curl -s -m 10 -o /dev/null -w '%{{http_code}}' http://{METADATA_ADDRESS}/"
+    notebooks.until("metadata", lambda: product.run("ssh", causes.ONE, "--", ask, code=None).stdout.strip() == "200")
 
 
 @pytest.mark.acceptance
