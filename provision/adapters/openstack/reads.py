@@ -53,6 +53,11 @@ class Image:
     golden: bool = False
     """Whether it has the mark of a golden image."""
 
+    @property
+    def least_disk(self) -> int:
+        """GiB that a flavor's disk has to have."""
+        return max(self.min_disk, -(-self.size // (1 << 30)), 1)
+
 
 class Reads(Existing):
     """Questions to the cloud."""
@@ -356,6 +361,7 @@ class Reads(Existing):
             origin=meta.get(resources.META_ORIGIN, ""),
             users=resources.read_users(meta) if role == "master" else None,
             accounts=meta.get(resources.META_ACCOUNTS, ""),
+            baked=bool(meta.get(resources.META_BAKED)),
         )
 
     @retry_transient

@@ -393,7 +393,9 @@ def helpers_for(
         return spark is not None and len(spark.workers) >= spec.workers.count and not problem
 
     return Helpers(
-        ensure_image=lambda: bake.ensure_image(cloud, progress),
+        ensure_image=lambda: bake.ensure_image(
+            cloud, progress, lambda image: bake.check_fit(image, spec, cloud.flavors())
+        ),
         readiness=readiness,
         configure=lambda cluster: configure(cluster, progress),
         deliver=lambda cluster: deliver(cluster, progress),

@@ -58,13 +58,15 @@ class SoftwareDelivery:
         cluster_dir: ClusterDir,
         floating: str,
         *,
+        bake: bool = False,
         send: Callable[[Sequence[str], str], Result] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`send` runs a program with a text as its input; another one in tests only."""
+        """`bake`: an image is made of the node. `send` runs a program with a text as its input; in tests another."""
         self.spec = spec
         self.cluster_dir = cluster_dir
         self.floating = floating
+        self._bake = bake
         self._send = send or (lambda argv, text: run(argv, stdin=text, timeout=SECONDS))
         self._clock = clock
         self._brought: dict[str, float] = {}
@@ -73,7 +75,7 @@ class SoftwareDelivery:
     def _archive(self) -> str:
         sources = host_sources() if self.spec.image.sources == "host" else PackageSources()
         own = self.spec.packages.requirements or self.spec.packages.wheels
-        archive = make_archive(image_builder.inputs(), sources, NODE_PYTHON if own else "")
+        archive = make_archive(image_builder.inputs(), sources, NODE_PYTHON if own else "", bake=self._bake)
         return base64.b64encode(archive).decode()
 
     def bring(self, nodes: Sequence[Node], waiting: Sequence[str]) -> dict[str, str]:

@@ -298,6 +298,7 @@ class FakeCloud:
                     key=vm["metadata"].get(resources.META_KEY, ""),
                     origin=vm["metadata"].get(resources.META_ORIGIN, ""),
                     accounts=vm["metadata"].get(resources.META_ACCOUNTS, ""),
+                    baked=bool(vm["metadata"].get(resources.META_BAKED)),
                     users=resources.read_users(vm["metadata"]),
                 )
             )

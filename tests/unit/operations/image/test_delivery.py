@@ -101,3 +101,11 @@ def test_what_this_machine_uses(monkeypatch, tmp_path):
     assert "cert = /var/lib/provision-install/settings/authorities.pem" in found.pip_conf
     assert found.authorities == "PEM"
     assert found.environment["HTTPS_PROXY"] == "http://proxy.example:3128"
+
+
+def test_of_an_image_that_is_baked_the_node_knows_so(make, monkeypatch):
+    sent = []
+    bring = make(lambda argv, text: sent.append(text) or Result((), 0, "", ""))
+    bring._bake = True
+    bring.bring(NODES[:1], ["a-master"])
+    assert '"bake": true' in files_in(sent[0])["settings/install.json"]
