@@ -10,7 +10,6 @@ from provision.operations.localcloud.single import monitoring
 from provision.operations.localcloud.single.backup import backup
 from provision.operations.localcloud.single.doctor import observe
 from provision.operations.localcloud.single.down import down
-from provision.operations.localcloud.single.grafana import write_grafana
 from provision.operations.localcloud.single.restore import restore
 from provision.operations.localcloud.single.scale import scale
 from provision.operations.localcloud.single.status import status
@@ -81,7 +80,7 @@ class SingleHost:
 
     def write_grafana(self, folder: Path) -> None:
         """Write the dashboards and what leads Grafana to this host's store."""
-        write_grafana(folder)
+        monitoring.write_grafana(folder)
 
     def logs(self, report: Callable[[str], None]) -> Logs:  # noqa: ARG002 - this host's Docker can read all of its logs
         """Return the reader of this host's logs."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from provision.adapters.docker import compose
 from provision.adapters.docker.engine import Engine
+from provision.adapters.host import files
 from provision.adapters.metrics import Metrics
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.poll import Pending
@@ -30,6 +31,8 @@ from provision.operations.localcloud.single.scale import replica_set
 from provision.operations.localcloud.single.upgrade import is_outdated, is_working
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from provision.base.progress import Progress
     from provision.operations.localcloud.shared.installation import Installation
     from provision.operations.localcloud.single.rolling import ReplicaSet
@@ -114,3 +117,23 @@ def password() -> str:
     if not load_settings().monitoring:
         raise UsageError("monitoring is off", "`provision cloud enable monitoring` turns it on.")
     return read_passwords().get("monitoring", "")
+
+
+def write_grafana(folder: Path) -> None:
+    """Write the dashboards as a folder from which Grafana runs; files of other names in it stay as they are.
+
+    Raises UsageError where there is no monitoring, or the folder cannot be written.
+    """
+    # Imported here, since the SDK takes longer than all of the command line's other commands need.
+    from provision.model.localcloud.monitoring.grafana import SECRETS, documents
+
+    for name, text in documents(password()).items():
+        path = folder / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Grafana reads the others as a user of its own.
+            files.replace(path, text, 0o600 if name == SECRETS else 0o644)
+        except OSError as error:
+            raise UsageError(
+                f"{path} cannot be written: {error.strerror}", "Name a folder that you may write to."
+            ) from None

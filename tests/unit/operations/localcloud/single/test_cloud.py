@@ -20,7 +20,6 @@ PROGRESS = Silent()
         ("upgrade", (PROGRESS, ["nova-api"]), {"ready_timeout": 9, "drain_timeout": None}),
         ("down", (PROGRESS,), {"purge": True}),
         ("backup", (PROGRESS, "file"), {"images": True}),
-        ("write_grafana", ("folder",), {}),
         ("restore", (PROGRESS, "file", str), {}),
     ],
 )
@@ -38,6 +37,7 @@ def test_a_command_is_passed_on(monkeypatch, name, words, options):
         ("enable_monitoring", (PROGRESS,), {}, "enable"),
         ("disable_monitoring", (PROGRESS,), {"purge": True}, "disable"),
         ("metrics", (), {}, "metrics"),
+        ("write_grafana", ("folder",), {}, "write_grafana"),
     ],
 )
 def test_monitoring_has_a_module_of_its_own(monkeypatch, method, words, options, name):

@@ -9,6 +9,7 @@ import pytest
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.poll import Pending
 from provision.base.progress import Silent
+from provision.model.localcloud.monitoring.grafana import SECRETS, documents
 from provision.model.localcloud.settings import MONITORING, Settings
 from provision.operations.localcloud.shared import installation
 from provision.operations.localcloud.shared.installation import load_settings, save_settings
@@ -124,3 +125,36 @@ def test_it_can_be_asked_where_it_is_on(host, monkeypatch):
     monkeypatch.setattr(monitoring, "Metrics", lambda *words: words)
     monkeypatch.setattr(monitoring, "read_passwords", lambda: {"monitoring": "secret"})
     assert monitoring.metrics() == ("http://127.0.0.1:8428", "provision", "secret")
+
+
+@pytest.fixture
+def grafana(monkeypatch, tmp_path):
+    """Name a folder for Grafana, beside a cloud with monitoring."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(monitoring, "read_passwords", lambda: {"monitoring": "the-SECRET"})
+    save_settings(Settings(monitoring=True))
+    return tmp_path / "grafana"
+
+
+def test_grafana_reads_its_files_and_nobody_else_the_password(grafana):
+    monitoring.write_grafana(grafana)
+    written = {path.relative_to(grafana).as_posix(): path for path in grafana.rglob("*") if path.is_file()}
+    assert set(written) == set(documents("x"))
+    for name, path in written.items():
+        assert path.stat().st_mode & 0o777 == (0o600 if name == SECRETS else 0o644)
+    (grafana / "own").write_text("kept")
+    monitoring.write_grafana(grafana)
+    assert (grafana / "own").read_text() == "kept"
+
+
+def test_without_monitoring_there_is_nothing_to_show(grafana):
+    save_settings(Settings())
+    with pytest.raises(UsageError, match="monitoring is off"):
+        monitoring.write_grafana(grafana)
+    assert not grafana.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(grafana):
+    grafana.write_text("")
+    with pytest.raises(UsageError, match="cannot be written"):
+        monitoring.write_grafana(grafana)
