@@ -75,6 +75,8 @@ class NodePaths:
     pages: str = "/usr/local/lib/provision/spark-pages"
     examples: str = "/shared/examples"
     install: str = "/var/lib/provision-install"
+    apt_proxy: str = "/etc/apt/apt.conf.d/90provision-proxy"
+    shell_proxy: str = "/etc/profile.d/provision-proxy.sh"
 
 
 PORTS: Final = Ports()

@@ -254,6 +254,19 @@ class PackagesSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ProxySpec:
+    """The proxies that programs on the nodes reach the outside by, as `http://HOST:PORT`; empty: none."""
+
+    http: str = ""
+    https: str = ""
+    direct: tuple[str, ...] = ()
+    """Hosts, ends of names (`.example.org`), addresses and ranges that are asked without one."""
+
+    def __bool__(self) -> bool:
+        return bool(self.http or self.https)
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterSpec:
     """A cluster as the user asked for it, with all defaults filled in."""
 
@@ -270,6 +283,7 @@ class ClusterSpec:
     spark: SparkSpec = field(default_factory=SparkSpec)
     hub: HubSpec = field(default_factory=HubSpec)
     packages: PackagesSpec = field(default_factory=PackagesSpec)
+    proxy: ProxySpec = field(default_factory=ProxySpec)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,13 +27,14 @@ from provision.base.model import (
     MasterSpec,
     NetworkSpec,
     PackagesSpec,
+    ProxySpec,
     SparkSpec,
     Spread,
     Tls,
     User,
     WorkersSpec,
 )
-from provision.clusterfile import logins, units
+from provision.clusterfile import logins, proxies, units
 from provision.clusterfile.pinned import default_entry
 from provision.clusterfile.units import Wrong
 
@@ -329,6 +330,25 @@ def _image(value: object) -> object:
     return {"name": _named(value)}
 
 
+class ProxyModel(_Model):
+    """The proxies of the nodes; the address of one for both is accepted too."""
+
+    http: Annotated[str, _text(proxies.proxy)] | None = None
+    https: Annotated[str, _text(proxies.proxy)] | None = None
+    no_proxy: Annotated[list[Annotated[str, _text(proxies.direct)]], BeforeValidator(_listed)] = Field(
+        default_factory=list
+    )
+
+
+def _proxy(value: object) -> object:
+    if value is None or isinstance(value, dict):
+        return value
+    if isinstance(value, bool) or not isinstance(value, str):
+        raise Wrong(f"{_describe(value)} where an address belongs", "Write http://HOST:PORT, or a map: {http: …}.")
+    address = proxies.proxy(value)
+    return {"http": address, "https": address}
+
+
 class ClusterModel(_Model):
     """A whole cluster.yaml."""
 
@@ -344,6 +364,7 @@ class ClusterModel(_Model):
     spark: SparkModel = Field(default_factory=SparkModel)
     hub: HubModel = Field(default_factory=HubModel)
     packages: Listed = Field(default_factory=list)
+    proxy: Annotated[ProxyModel | None, BeforeValidator(_proxy)] = None
 
     @field_validator("network", "master", "workers", "spark", "hub", mode="before")
     @classmethod
@@ -408,4 +429,7 @@ def to_spec(
             ),
         ),
         packages=packages or PackagesSpec(),
+        proxy=ProxySpec(model.proxy.http or "", model.proxy.https or "", tuple(model.proxy.no_proxy))
+        if model.proxy
+        else ProxySpec(),
     )

@@ -104,6 +104,18 @@ NOTES: Final[Mapping[str, Note]] = {
         "text", "The cluster's own key pair is made all the same: `provision` uses that one. The key is on the nodes "
         "for the operator's account, which has sudo; another name here takes the old key away.", "none", ("",),
     ),
+    "proxy": Note(
+        "text, or a map", "It holds for apt, shells, submitted programs, notebooks and their terminals, for Spark's "
+        "drivers and executors, and for the installation on stock images. See [Work behind proxies and mirrors]"
+        "(../how-to/proxies-and-mirrors.md).", "none",
+        ("proxy.example.org:3128", "http://proxy.example.org", "http://me:secret@proxy.example.org:3128", 3128, {}),
+    ),
+    "proxy.http": Note("text", "For addresses that begin with http://.", "none", ("https://proxy.example.org:3128",)),
+    "proxy.https": Note("text", "For addresses that begin with https://.", "none", ("socks5://proxy:1080",)),
+    "proxy.no_proxy": Note(
+        "list of texts", "Hosts, ends of names, addresses and ranges that are asked without a proxy, beside the nodes "
+        "themselves.", "none", (["*"], ["a.example.org,b.example.org"], ["192.0.2.0/33"], ["-x"]),
+    ),
     "network.cidr": Note(
         "IPv4 range", "It cannot be changed while the cluster exists.", "",
         ("10.20.0.1/24", "10.20.0.1", "10.20.0.0/29", "169.254.0.0/16", "fd00::/64"),

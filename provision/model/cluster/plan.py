@@ -60,6 +60,8 @@ def spec_hash(spec: ClusterSpec, sizing: Sizing, certificate: str = "", login: s
         data["login"] = login
     if spec.public_key:
         data["key"] = spec.public_key
+    if spec.proxy:
+        data["proxy"] = asdict(spec.proxy)
     if spec.packages.has_jars:
         # Only whether there are any is in the nodes' settings; which ones is a matter of DesiredState.packages.
         data["jars"] = True

@@ -19,6 +19,7 @@ from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import Oidc
 from provision.clusterfile import pinned
 from provision.clusterfile.units import reserved_users
+from provision.model import proxies
 from provision.model.templating import environment, render_mapping
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def public_context(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, role
         },
         # What is in it, packages.yml brings to the nodes.
         "packages": {"jars": spec.packages.has_jars},
+        "proxy": proxies.context(spec, addresses),
         "hub": {
             "port": spec.hub.port,
             "url": hub_url(addresses.floating, spec.hub.port),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,7 @@ from provision.adapters.host.process import run
 from provision.adapters.remote import over_ssh
 from provision.base.constants import NODE, NODE_PYTHON
 from provision.model.image.stock import AUTHORITIES, PackageSources, make_archive
+from provision.model.proxies import variables
 from provision.operations.cluster.nodes import write_ssh_config
 
 if TYPE_CHECKING:
@@ -74,6 +76,9 @@ class SoftwareDelivery:
     @cached_property
     def _archive(self) -> str:
         sources = host_sources() if self.spec.image.sources == "host" else PackageSources()
+        if self.spec.proxy:
+            # They hold for the first boot too, and go before this machine's.
+            sources = replace(sources, environment={**sources.environment, **variables(self.spec.proxy)})
         own = self.spec.packages.requirements or self.spec.packages.wheels
         archive = make_archive(image_builder.inputs(), sources, NODE_PYTHON if own else "", bake=self._bake)
         return base64.b64encode(archive).decode()

@@ -22,6 +22,7 @@ from provision.base.model import (
     HubSpec,
     ImageSpec,
     NetworkSpec,
+    ProxySpec,
     Secrets,
     ServerSize,
     Sizing,
@@ -65,6 +66,11 @@ FULL = dataclasses.replace(
     DEFAULT,
     spark=SparkSpec(defaults=(("spark.sql.shuffle.partitions", "64"), ("spark.hadoop.path", "C:\\tmp {{ x }}"))),
     hub=HubSpec(port=8443, idle_timeout=0, users=(User("alice"), User("bob", True, ("team",), True))),
+    proxy=ProxySpec(
+        "http://proxy.example.org:3128",
+        "http://tls.example.org:3129",
+        (".internal.example", "repo.example.org", "198.51.100.0/24"),
+    ),
 )
 CASES = {"default": DEFAULT, "full": FULL}
 
@@ -206,3 +212,19 @@ def test_too_much_user_data_is_refused() -> None:
 @pytest.mark.parametrize(("port", "url"), [(443, "https://192.0.2.1"), (8443, "https://192.0.2.1:8443")])
 def test_hub_url(port: int, url: str) -> None:
     assert render.hub_url("192.0.2.1", port) == url
+
+
+def test_a_proxy_reaches_apt_shells_notebooks_and_spark() -> None:
+    found = documents("full")
+    assert 'Acquire::https::Proxy "http://tls.example.org:3129";' in found["worker/90provision-proxy"]
+    assert 'Acquire::http::Proxy::repo.example.org "DIRECT";' in found["worker/90provision-proxy"]
+    assert "export https_proxy='http://tls.example.org:3129'\n" in found["master/provision-proxy.sh"]
+    assert '"HTTPS_PROXY": "http://tls.example.org:3129"' in found["master/jupyterhub_config.py"]
+    defaults = found["worker/spark-defaults.conf"]
+    assert "spark.driver.defaultJavaOptions -Dhttp.proxyHost=proxy.example.org" in defaults
+    assert "spark.executorEnv.http_proxy http://proxy.example.org:3128\n" in defaults
+
+
+def test_without_a_proxy_nothing_says_so() -> None:
+    assert not [name for name, text in documents("default").items() if "proxy.example" in text or "executorEnv" in text]
+    assert "worker/90provision-proxy" not in documents("default")
