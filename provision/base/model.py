@@ -57,6 +57,21 @@ class ImageSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Bastion:
+    """A machine that lets the operator through, by SSH, to nodes that cannot be reached otherwise."""
+
+    host: str
+    """Its name or address, or what the operator's own ssh_config calls it."""
+    user: str = ""
+    port: int = 0
+    """Empty and 0: as the operator's own ssh_config says."""
+
+    def __str__(self) -> str:
+        user, port = f"{self.user}@" if self.user else "", f":{self.port}" if self.port else ""
+        return f"{user}{self.host}{port}"
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkSpec:
     """The cluster's network: one that is created for it, or one that is there."""
 
@@ -76,6 +91,8 @@ class NetworkSpec:
     """Names or ids of security groups that are there, which the nodes are in beside the cluster's own."""
     access: tuple[IPv4Network, ...] | None = None
     """Ranges that may reach the cluster; None means this machine only, as the cloud sees it."""
+    bastion: Bastion | None = None
+    """By which machine this one reaches the nodes; None: directly."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,9 @@ def _existing_network(network: NetworkModel) -> list[Problem]:
 
 def _access(network: NetworkModel) -> list[Problem]:
     found: list[Problem] = []
+    if network.access is None and network.bastion:
+        wrong = "the bastion's address, as the nodes see it, is not known here, and it has to be let in"
+        found.append(Problem(("network", "bastion"), wrong, "Name its range too: `access: [192.0.2.7/32]`."))
     if network.access is None:
         return found
     if not network.access:

@@ -19,6 +19,7 @@ from pydantic import (
 
 from provision.base.constants import SPARK_HEAP_LEAST
 from provision.base.model import (
+    Bastion,
     ClusterSpec,
     HubSpec,
     ImageSpec,
@@ -154,6 +155,7 @@ class NetworkModel(_Model):
     floating_ip: Annotated[bool | str, BeforeValidator(_floating_ip)] = _DEFAULT.network.floating_ip
     security_groups: Listed = Field(default_factory=list)
     access: list[Range] | None = None
+    bastion: Annotated[Bastion, _text(units.bastion)] | None = None
 
 
 class MasterModel(_Model):
@@ -397,6 +399,7 @@ def to_spec(
             floating_ip=model.network.floating_ip,
             security_groups=tuple(model.network.security_groups),
             access=None if model.network.access is None else tuple(model.network.access),
+            bastion=model.network.bastion,
         ),
         master=MasterSpec(model.master.flavor, model.master.availability_zone or "", model.master.server_group or ""),
         workers=WorkersSpec(

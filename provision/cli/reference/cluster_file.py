@@ -149,6 +149,11 @@ NOTES: Final[Mapping[str, Note]] = {
         "list of IPv4 ranges", "Ranges inside `network.cidr`, and ranges that overlap each other, are refused.",
         "this machine alone", ([], ["10.20.0.128/25"], ["192.0.2.0/24", "192.0.2.7/32"]),
     ),
+    "network.bastion": Note(
+        "text", "`provision` then speaks to the nodes by this machine alone, with SSH, as your own `~/.ssh/config` has it. "
+        "`network.access` has to name its address. See [Use what is there](../how-to/existing-networks.md).",
+        "nodes are reached directly", ("", "me@", "jump:ssh"),
+    ),
     "master.flavor": Note("text", "A flavor of the cloud with at least 1536 MiB of memory."),
     "master.availability_zone": Note("text", "A node in another zone is replaced, if that is asked for.",
         "the cloud's choice", ("",),

@@ -299,6 +299,9 @@ def _find_access(
     cloud: Cloud, spec: ClusterSpec, external: External, observed: ObservedCluster, source: str
 ) -> tuple[IPv4Network, ...]:
     """Return the ranges that are let in: the spec's, or this machine's address as the cloud sees it."""
+    if spec.network.bastion and spec.network.access is not None:
+        # The way there is its; where it comes from is not known here.
+        return spec.network.access
     target = _target(cloud, spec, external, observed)
     own = net.source_address(target) if target else None
     if own is None:

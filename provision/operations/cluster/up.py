@@ -378,7 +378,7 @@ def helpers_for(
             spec.name,
             progress,
             nodes=spec.workers.count + 1,
-            spark=lambda nodes: ask_spark(cluster_dir, nodes, address),
+            spark=lambda nodes: ask_spark(cluster_dir, nodes, address, bastion=spec.network.bastion),
             hub_problem=lambda: hub_problem(spec, cluster_dir, address, expired=True),
             bring=SoftwareDelivery(spec, cluster_dir, address).bring if spec.image.stock else nothing,
             timeout=timeout,

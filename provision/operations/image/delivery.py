@@ -88,7 +88,7 @@ class SoftwareDelivery:
 
         A node whose host key is not known yet gets nothing.
         """
-        nodes, ssh_config = write_ssh_config(self.cluster_dir, nodes, self.floating)
+        nodes, ssh_config = write_ssh_config(self.cluster_dir, nodes, self.floating, self.spec.network.bastion)
         now = self._clock()
         known = {node.name for node in nodes if node.host_keys}
         names = [name for name in waiting if name in known and now - self._brought.get(name, -AGAIN) >= AGAIN]

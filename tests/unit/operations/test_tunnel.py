@@ -20,7 +20,10 @@ NODES = [
     Node("a-worker-2", "worker", "10.20.0.12", "3", "ACTIVE", ()),
 ]
 CLUSTER = SimpleNamespace(
-    spec=SimpleNamespace(name="a"), master=NODES[0], workers=tuple(NODES[1:]), ssh_config="/state/ssh_config"
+    spec=SimpleNamespace(name="a", hub=SimpleNamespace(port=443)),
+    master=NODES[0],
+    workers=tuple(NODES[1:]),
+    ssh_config="/state/ssh_config",
 )
 APPS = [Application(4040, "app-1", "PySparkShell", "alice"), Application(4042, "app-2", "count", "bob")]
 
@@ -48,6 +51,11 @@ CASES = {
 }
 
 
+def test_the_hub_is_a_page_too():
+    (hub,) = tunnel.choose(CLUSTER, ["hub"], list, lambda port: port)
+    assert (hub.address, hub.port, hub.url) == ("10.20.0.10", 443, "https://127.0.0.1:8443")
+
+
 @pytest.mark.parametrize("names", CASES)
 def test_what_the_services_are(names):
     forwards, asked = chosen(*names)
@@ -63,7 +71,7 @@ def test_a_port_that_is_taken_here_is_replaced():
 def test_a_name_that_is_no_service_is_refused_with_those_that_are():
     with pytest.raises(UsageError, match="there is no service 'spark'") as caught:
         chosen("spark")
-    assert caught.value.hint == "It has: master, history, apps, worker-1, worker-2, app-1, app-2."
+    assert caught.value.hint == "It has: master, history, hub, apps, worker-1, worker-2, app-1, app-2."
 
 
 def test_no_application_is_no_page():

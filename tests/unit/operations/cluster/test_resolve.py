@@ -10,7 +10,17 @@ import pytest
 from provision.adapters import net
 from provision.adapters.openstack.cloud import External, Image
 from provision.base.errors import UsageError
-from provision.base.model import ClusterSpec, Flavor, HubSpec, ImageSpec, MasterSpec, NetworkSpec, Tls, WorkersSpec
+from provision.base.model import (
+    Bastion,
+    ClusterSpec,
+    Flavor,
+    HubSpec,
+    ImageSpec,
+    MasterSpec,
+    NetworkSpec,
+    Tls,
+    WorkersSpec,
+)
 from provision.model.cluster.plan import plan as make_plan
 from provision.model.cluster.resources import Floating, ObservedCluster, Rule, Server
 from provision.operations.cluster.resolve import check_quota, resolve, resolve_without_cloud, used_image
@@ -20,7 +30,7 @@ PRIVATE = External("ext", (IPv4Network("172.29.0.0/24"),), "172.29.0.1")
 PUBLIC = External("ext", (IPv4Network("8.8.8.0/24"),), "8.8.8.1")
 
 
-def access_of(make_site, monkeypatch, external, own, *, access=None, observed=None):
+def access_of(make_site, monkeypatch, external, own, *, access=None, observed=None, bastion=None):
     site = make_site()
     asked = []
 
@@ -30,7 +40,7 @@ def access_of(make_site, monkeypatch, external, own, *, access=None, observed=No
 
     monkeypatch.setattr(net, "source_address", source)
     monkeypatch.setattr(site.cloud, "external", lambda name: external)
-    spec = ClusterSpec("a", network=replace(NetworkSpec(), access=access))
+    spec = ClusterSpec("a", network=replace(NetworkSpec(), access=access, bastion=bastion))
     return resolve(site.cloud, spec, observed or ObservedCluster(), "c.yaml").access, asked
 
 
@@ -188,3 +198,9 @@ def test_a_quota_that_is_too_small(make_site):
     site.cloud.limits = {"instances": 2}
     with pytest.raises(UsageError, match="quota of this project is too small: 3 instances, 2 left"):
         check_quota(site.cloud, resolved, plan, ObservedCluster())
+
+
+def test_behind_a_bastion_this_machine_need_not_be_let_in_nor_find_a_way(make_site, monkeypatch):
+    ranges = (IPv4Network("203.0.113.5/32"),)
+    access, asked = access_of(make_site, monkeypatch, PRIVATE, None, access=ranges, bastion=Bastion("jump"))
+    assert (access, asked) == (ranges, [])
