@@ -50,7 +50,6 @@ SCALABLE_SERVICES: Final = (
     ScalableService("nova-api", "nova"),
     ScalableService("nova-metadata", "nova"),
     ScalableService("neutron-api", "neutron"),
-    ScalableService("neutron-rpc", "neutron", peer=5672),
     # A second replica would be idle: they work on a schedule, with the database, or hold a lock in OVN.
     ScalableService("neutron-periodic", "neutron", peer=3306, most=1),
     ScalableService("neutron-ovn-maintenance", "neutron", peer=6641, most=1),
@@ -62,8 +61,7 @@ SERVICE_FAMILIES: Final = {each.service: each.family for each in SCALABLE_SERVIC
 _LEAST: Final = {each.service: each.least for each in SCALABLE_SERVICES}
 SCALABLE_NAMES: Final = tuple(each.service for each in SCALABLE_SERVICES if each.most > 1)
 SPREAD: Final = (
-    "keystone", "placement", "nova-conductor", "nova-scheduler", "nova-api", "nova-metadata",
-    "neutron-api", "neutron-rpc",
+    "keystone", "placement", "nova-conductor", "nova-scheduler", "nova-api", "nova-metadata", "neutron-api"
 )  # fmt: skip
 """Services that have two replicas by default on several hosts. Glance has not: its images are files of one host."""
 

@@ -48,8 +48,7 @@ def called(api: str, type_: str) -> str:
 def check_reader(queue: str) -> str:
     """Say what to do about a queue that nobody reads: `compute.compute-1` is read by nova-compute on compute-1."""
     topic, _, host = queue.partition(".")
-    service = {"compute": "nova-compute", "conductor": "nova-conductor", "scheduler": "nova-scheduler"}.get(topic)
-    if service is None:
-        service = "neutron-rpc" if topic.startswith("q-") else "its reader"
+    known = {"compute": "nova-compute", "conductor": "nova-conductor", "scheduler": "nova-scheduler"}
+    service = known.get(topic, "its reader")
     where = f"{service} on {host}" if host else service
     return f"Check that {where} runs and reaches RabbitMQ; its log says more."

@@ -13,7 +13,6 @@ from provision.model.localcloud.doctor.words import called, check_reader, servic
         ("compute.compute-1", "nova-compute on compute-1"),
         ("conductor", "nova-conductor"),
         ("scheduler.nova-scheduler-2", "nova-scheduler on nova-scheduler-2"),
-        ("q-plugin", "neutron-rpc"),
         ("mine", "its reader"),
     ],
 )
