@@ -150,7 +150,7 @@ NOTES: Final[Mapping[str, Note]] = {
         "this machine alone", ([], ["10.20.0.128/25"], ["192.0.2.0/24", "192.0.2.7/32"]),
     ),
     "network.bastion": Note(
-        "text", "`provision` then speaks to the nodes by this machine alone, with SSH, as your own `~/.ssh/config` has it. "
+        "text", "`provision` then speaks to the nodes by it alone, with SSH, and as your own `~/.ssh/config` has it. "
         "`network.access` has to name its address. See [Use what is there](../how-to/existing-networks.md).",
         "nodes are reached directly", ("", "me@", "jump:ssh"),
     ),
