@@ -261,6 +261,12 @@ def _find_image(cloud: Cloud, spec: ClusterSpec, source: str) -> Image:
         raise UsageError(
             f"{source}: image.stock: {name!r} is a golden image: everything is in it", f"Write `image: {name}`."
         )
+    if image.snapshot and spec.hub.limits.disk_mib is not None:
+        raise UsageError(
+            f"{source}: hub.limits.disk: image {name!r} is a snapshot of a stock image, whose file system does not "
+            "count what its users have",
+            "Remove it, or use `image: golden`.",
+        )
     if not image.golden and not spec.image.stock:
         raise UsageError(
             f"{source}: image: {name!r} is no golden image: it lacks the property {HASH_PROPERTY}",

@@ -129,7 +129,7 @@ def description(cluster: LiveCluster) -> dict[str, Any]:
         ]
     software = read_software((paths.TEMPLATES / "image" / "software.yaml").read_text())
     proxy = json.loads((paths.TEMPLATES / "image" / software.proxy / "package.json").read_text())
-    packages = software.common_stock_packages() if cluster.spec.image.stock else (*software.boot, *software.packages)
+    packages = software.common_stock_packages() if cluster.spec.image.stock else software.packages
     return {
         "name": cluster.spec.name,
         "nodes": [{"name": node.name, "role": node.role, "address": node.address} for node in cluster.nodes],
@@ -144,6 +144,7 @@ def description(cluster: LiveCluster) -> dict[str, Any]:
         "packages": cluster.packages(),
         "software": {
             "packages": packages,
+            "boot": () if cluster.spec.image.stock else software.boot,
             "python": software.python_requirements,
             "proxy": proxy["dependencies"]["configurable-http-proxy"],
         },

@@ -232,7 +232,9 @@ class SnapshotBake:
                 last = self._clock()
             limit = OFF_TIMEOUT if server.baked else TIMEOUT
             if self._clock() - last > limit:
-                raise ProvisionError(f"{server.name}: {state}, and nothing new for {limit // 60} minutes", _GO_ON)
+                # One that was ready and runs all the same has booted again, and its disk is not clean any more.
+                kind = _UselessError if server.baked else ProvisionError
+                raise kind(f"{server.name}: {state}, and nothing new for {limit // 60} minutes", _GO_ON)
             return Pending(state)
 
         return until(look, timeout=math.inf, too_late=ProvisionError, every=PAUSE, clock=self._clock, sleep=self._sleep)

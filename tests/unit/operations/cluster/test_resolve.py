@@ -16,6 +16,7 @@ from provision.base.model import (
     Flavor,
     HubSpec,
     ImageSpec,
+    Limits,
     MasterSpec,
     NetworkSpec,
     Tls,
@@ -162,6 +163,16 @@ def test_an_image_that_no_node_can_be_made_of(of_image, spec, image, disk, said)
     with pytest.raises(UsageError, match=said) as caught:
         of_image(spec, image, disk)
     assert caught.value.hint
+
+
+def test_a_named_snapshot_does_not_count_what_users_have(make_site, monkeypatch):
+    site = make_site()
+    monkeypatch.setattr(site.cloud, "image", lambda name: Image("i", 4, golden=True, snapshot=True))
+    spec = replace(site.spec, image=ImageSpec("ours"))
+    assert resolve(site.cloud, spec, ObservedCluster(), "c.yaml").image == "i"
+    limited = replace(spec, hub=HubSpec(limits=Limits(disk_mib=1024)))
+    with pytest.raises(UsageError, match=r"c.yaml: hub.limits.disk: image 'ours' is a snapshot"):
+        resolve(site.cloud, limited, ObservedCluster(), "c.yaml")
 
 
 def test_new_nodes_get_the_image_of_the_others():

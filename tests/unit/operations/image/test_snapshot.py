@@ -331,6 +331,22 @@ def test_nothing_new_for_long(make):
         machine.bake()
 
 
+def test_a_server_that_was_ready_and_runs_again_is_replaced(make):
+    machine = make()
+    before = picture(machine.cloud)
+    advance = machine.sleep
+
+    def never_off(seconds):
+        advance(seconds)
+        for vm in machine.mine():
+            vm["status"] = "ACTIVE"
+
+    machine.sleep = never_off
+    with pytest.raises(ProvisionError, match="switching itself off, and nothing new for 15 minutes"):
+        machine.bake()
+    assert picture(machine.cloud) == before
+
+
 def test_a_cloud_that_fails_for_a_moment(make):
     machine = make()
     create, failures = machine.cloud.create_router, [TransientError("503"), TransientError("503")]
