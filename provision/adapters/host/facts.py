@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import socket
-from ipaddress import IPv4Network
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -125,6 +125,28 @@ def capabilities() -> int:
         except OSError:
             continue
     return 0
+
+
+def name_servers() -> tuple[str, ...]:
+    """Return the IPv4 addresses of the name servers that this machine asks, if others can ask them too.
+
+    systemd-resolved listens on the loopback, and names those that it asks in a file of its own.
+    """
+    for file in ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"):
+        found = []
+        try:
+            lines = Path(file).read_text().splitlines()
+        except OSError:
+            continue
+        for words in map(str.split, lines):
+            try:
+                if words[:1] == ["nameserver"] and not IPv4Address(words[1]).is_loopback:
+                    found.append(words[1])
+            except (AddressValueError, IndexError):
+                continue
+        if found:
+            return tuple(dict.fromkeys(found))
+    return ()
 
 
 def _cpu_virtualisation() -> bool:

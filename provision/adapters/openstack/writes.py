@@ -39,7 +39,7 @@ class Writes(Tags):
             return str(self.connection.network.create_network(name=name, description=resources.mark(name)).id)
 
     def create_subnet(self, name: str, network: str, cidr: str) -> str:
-        """Create the subnet, with DHCP and the cloud's own name servers."""
+        """Create the subnet, with DHCP and the name servers that the cloud gives."""
         with self.asking("creating the subnet"):
             made = self.connection.network.create_subnet(
                 name=name,

@@ -143,18 +143,20 @@ def _state(unit: dict[str, Any]) -> str:
 
 def _trouble(seen: ObservedSparkCluster, node: ObservedNode, name: str, unit: dict[str, Any]) -> tuple[str, str]:
     """Say what is wrong with a unit and what to do; empty if nothing is."""
-    ssh = f"`provision ssh {node.name} -- sudo"
+    ssh = f"`provision ssh {node.name} --"
     ago = max(0.0, seen.now.timestamp() + node.ahead - unit["since"]) if unit["since"] else 0.0
     when = f" since {span(ago)}" if ago else ""
     code = f", exit code {unit['code']}" if unit["code"] else ""
-    start, log = f"{ssh} systemctl start {name}` starts it.", f"{ssh} journalctl -u {name}` shows its log."
-    unmask = f"{ssh} systemctl unmask {name}`, then {start}"
+    start, log = f"{ssh} sudo systemctl start {name}` starts it.", f"{ssh} sudo journalctl -u {name}` shows its log."
+    # What has failed too often is not started before ten minutes have passed, unless its failures are forgotten.
+    again = f"{ssh} 'sudo systemctl reset-failed {name}; sudo systemctl start {name}'` starts it."
+    unmask = f"{ssh} sudo systemctl unmask {name}`, then {start}"
     restarted = f"it was restarted {times(unit['restarts'])}"
     # The first that holds counts.
     cases = (
         ("masked" in (unit["load"], unit["file"].removesuffix("-runtime")), "is masked: nothing can start it", unmask),
         (unit["load"] == "not-found", "does not exist on this node", "`provision up --replace` makes the node anew."),
-        (unit["active"] == "failed", f"has failed ({unit['result']}{code}){when}", f"{log} Once mended, {start}"),
+        (unit["active"] == "failed", f"has failed ({unit['result']}{code}){when}", f"{log} Once mended, {again}"),
         (
             unit["active"] == "inactive" and not unit["condition"],
             "did not start: its condition does not hold",

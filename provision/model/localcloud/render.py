@@ -29,7 +29,7 @@ from provision.model.localcloud.settings import (
 from provision.model.templating import render
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from provision.model.localcloud.settings import Api, Settings
@@ -42,11 +42,15 @@ _DATABASES: Final = (
 
 
 def documents(
-    settings: Settings, passwords: Mapping[str, str], ovn_tls: Mapping[str, str] | None = None
+    settings: Settings,
+    passwords: Mapping[str, str],
+    ovn_tls: Mapping[str, str] | None = None,
+    name_servers: Sequence[str] = (),
 ) -> dict[str, str]:
     """Render every configuration file. Keys are `<family>/<file>`; a family's containers see its files in /config.
 
-    `ovn_tls` holds the certificate files for OVN's databases on several hosts (model/localcloud/ovn.py).
+    `ovn_tls` holds the certificate files for OVN's databases on several hosts (model/localcloud/ovn.py);
+    `name_servers`: whom VMs ask for names where their subnet says nothing else.
     """
     context: dict[str, Any] = {
         "passwords": passwords,
@@ -88,7 +92,7 @@ def documents(
         "nova/nova-compute-kvm.conf": document("nova-compute.conf", virt_type="kvm"),
         "nova/nova-compute-qemu.conf": document("nova-compute.conf", virt_type="qemu"),
         "neutron/neutron.conf": document("neutron.conf"),
-        "neutron/ml2_conf.ini": document("ml2_conf.ini"),
+        "neutron/ml2_conf.ini": document("ml2_conf.ini", name_servers=name_servers),
         "neutron/metadata_agent.ini": document("metadata_agent.ini"),
         "horizon/local_settings.py": document(
             "horizon.py",

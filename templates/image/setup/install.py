@@ -170,7 +170,9 @@ class Node:
 
     def apt_sources(self, options: list[str]) -> list[str]:
         """Return the addresses that apt takes packages from."""
-        argv = ["apt-get", *options, "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
+        # Without that option apt names only those that it has fetched from before, which on a new node are none.
+        every = ["indextargets", "--no-release-info"]
+        argv = ["apt-get", *options, *every, "--format", "$(REPO_URI)", "Created-By: Packages"]
         found = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.split()
         addresses = []
         for uri in found:

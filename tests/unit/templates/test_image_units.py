@@ -51,7 +51,7 @@ def root(tmp_path_factory):
         # Debian 12's systemd does not know it yet; the bake asks the image's own systemd about all of every unit.
         for unit in (top / "etc/systemd/system").glob("*.service"):
             unit.write_text(unit.read_text().replace("RestartMode=direct\n", ""))
-    (top / "bin").mkdir()
+    (top / "bin").mkdir(exist_ok=True)
     (top / "bin/true").touch(mode=0o755)
     return top
 
@@ -103,3 +103,17 @@ def test_a_failure_is_one_line_of_json_whatever_the_log_says(tmp_path):
     assert (mark, report["phase"], report["unit"]) == ("PROVISION", "failed", "spark-master")
     assert report["log"][0].startswith('quote " backslash \\ tab')
     assert [len(report["log"]), report["log"][1], len(report["log"][3])] == [4, "second line", 300]
+
+
+@pytest.mark.parametrize("unit", [name for name in UNITS if "StartLimit" in (FILES / "etc/systemd/system" / name).read_text()])
+def test_starts_that_somebody_asks_for_are_not_counted_as_failures(unit, tmp_path):
+    text = (FILES / "etc/systemd/system" / unit).read_text()
+    (command,) = re.findall(r"^ExecStopPost=-\+/bin/sh -c '(.*)'$", text, re.MULTILINE)
+    stand_in = tmp_path / "systemctl"
+    stand_in.write_text(f"#!/bin/sh\necho $@ >> {tmp_path}/calls\n")
+    stand_in.chmod(0o755)
+    for result in ("success", "exit-code", "start-limit-hit"):
+        line = command.replace("$$", "$").replace("%n", unit)
+        environment = {"PATH": f"{tmp_path}:/bin:/usr/bin", "SERVICE_RESULT": result}
+        subprocess.run(["sh", "-c", line], env=environment, check=True)
+    assert (tmp_path / "calls").read_text() == f"reset-failed {unit}\n"

@@ -328,6 +328,14 @@ def test_debians_images_name_their_mirrors_in_files(tmp_path, monkeypatch):
     assert install.Node(tmp_path).apt_sources([]) == ["https://deb.debian.org/debian", "http://other.example/debian/"]
 
 
+def test_apt_itself_names_sources_that_it_has_never_fetched_from(tmp_path):
+    (tmp_path / "sources.list").write_text("deb http://a.example/debian trixie main\n")
+    (tmp_path / "lists").mkdir()
+    options = [f"-oDir::Etc::SourceList={tmp_path}/sources.list", "-oDir::Etc::SourceParts=-"]
+    found = install.Node(tmp_path).apt_sources([*options, f"-oDir::State::Lists={tmp_path}/lists"])
+    assert found == ["http://a.example/debian/"]
+
+
 def test_nothing_starts_before_it_is_configured(tmp_path, monkeypatch):
     policy = tmp_path / "policy-rc.d"
     monkeypatch.setattr(install, "HELD", str(policy))

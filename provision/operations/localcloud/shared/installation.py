@@ -161,7 +161,9 @@ def this_checkout() -> dict[str, str]:
 
 def rendered_documents(settings: Settings, passwords: Mapping[str, str]) -> dict[str, str]:
     """Render all configuration files, including the certificates that the local cloud makes itself."""
-    return documents(settings, passwords, tls.ovn_files(settings))
+    # Several hosts may ask different servers, and have to render the same.
+    name_servers = () if settings.swarm else facts.name_servers()
+    return documents(settings, passwords, tls.ovn_files(settings), name_servers)
 
 
 def control() -> Compose:

@@ -99,3 +99,33 @@ def test_a_port_that_is_taken(docker):
 
 def test_capabilities_are_a_set_of_bits():
     assert facts.capabilities() >= 0
+
+
+@pytest.mark.parametrize(
+    ("files", "servers"),
+    [
+        (
+            {"/etc/resolv.conf": "# a\nnameserver 192.0.2.53\nnameserver 192.0.2.53\n"},
+            ("192.0.2.53",),
+        ),
+        ({"/etc/resolv.conf": "nameserver 192.0.2.53\nnameserver 198.51.100.53"}, ("192.0.2.53", "198.51.100.53")),
+        ({"/etc/resolv.conf": "nameserver fd00::53\nnameserver\nnameserver x\nsearch a\n"}, ()),
+        (
+            {
+                "/etc/resolv.conf": "nameserver 127.0.0.53\n",
+                "/run/systemd/resolve/resolv.conf": "nameserver 192.0.2.53\nnameserver fd00::53\n",
+            },
+            ("192.0.2.53",),
+        ),
+        ({"/etc/resolv.conf": "nameserver 127.0.0.1\n"}, ()),
+        ({}, ()),
+    ],
+)
+def test_name_servers_are_those_that_others_can_ask(monkeypatch, files, servers):
+    def read(path):
+        if str(path) in files:
+            return files[str(path)]
+        raise FileNotFoundError(str(path))
+
+    monkeypatch.setattr(Path, "read_text", read)
+    assert facts.name_servers() == servers

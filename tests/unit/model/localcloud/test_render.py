@@ -347,3 +347,9 @@ def test_on_several_hosts_no_address_is_rendered_and_replicas_share_their_keys()
     assert str(SWARM.management) in consul["bind_addr"]
     assert documents["keystone/fernet-key"] == PASSWORDS["keystone_fernet"]
     assert not {"keystone/fernet-key", "registry/password"} & set(render.documents(Settings(), PASSWORDS))
+
+
+def test_vms_ask_the_name_servers_of_this_machine():
+    rendered = render.documents(Settings(), PASSWORDS, name_servers=("192.0.2.53", "198.51.100.53"))
+    assert "\ndns_servers = 192.0.2.53,198.51.100.53\n" in rendered["neutron/ml2_conf.ini"]
+    assert "dns_servers" not in render.documents(Settings(), PASSWORDS)["neutron/ml2_conf.ini"]
