@@ -6,23 +6,24 @@ nodes' consoles through the cloud's API (model/cluster/console.py); any other ke
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import logging
 import shlex
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from provision.adapters.host.files import ensure_private
 from provision.adapters.host.process import Result
 from provision.base import paths
-from provision.base.constants import OPERATOR
+from provision.base.constants import OPERATOR, PORTS
 from provision.base.errors import ProvisionError
-from provision.base.model import Node
+from provision.base.model import Bastion, Node
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 CONFIG: Final = "ssh_config"
 KNOWN_HOSTS: Final = "known_hosts"
@@ -76,13 +77,13 @@ def config_texts(folder: Path) -> tuple[str, ...]:
     return tuple(file.read_text() if (file := folder / name).exists() else "" for name in (CONFIG, KNOWN_HOSTS))
 
 
-def write_config(folder: Path, nodes: Sequence[Node], floating: str) -> Path:
+def write_config(folder: Path, nodes: Sequence[Node], floating: str, bastion: Bastion | None = None) -> Path:
     """Write known_hosts and ssh_config for these nodes into the cluster's folder; return the ssh_config.
 
-    The master is reached at its floating IP, the workers through the master. Connections to a node without host keys
-    fail without asking.
+    The master is reached at its floating IP, by way of the bastion if there is one, the workers through the master.
+    Connections to a node without host keys fail without asking.
     """
-    hosts, blocks = [], []
+    hosts, blocks = [], [*([_bastion_block(bastion)] if bastion else [])]
     for node in nodes:
         master = node.role == "master"
         addresses = [node.address, *([floating] if master else [])]
@@ -94,12 +95,16 @@ def write_config(folder: Path, nodes: Sequence[Node], floating: str) -> Path:
         ]
         if not master:
             block += [f"  ProxyJump {gateway.name}" for gateway in nodes if gateway.role == "master"][:1]
-        socket = _socket(folder, node, floating)
+        elif bastion:
+            # Not ProxyJump: fabric would speak to the bastion itself, and knows nothing of the operator's own settings.
+            config = shlex.quote(str(folder / CONFIG)).replace("%", "%%")
+            block.append(f"  ProxyCommand ssh -F {config} -W {floating}:{PORTS.ssh} {bastion.host}")
+        socket = _socket(folder, node, floating, bastion)
         if socket:
             block += ["  ControlMaster auto", "  ControlPersist 60s", f"  ControlPath {socket}"]
         blocks.append("\n".join(block))
     everyone = [
-        "Host *",
+        f"Host *{f' !{bastion.host}' if bastion else ''}",
         f"  User {OPERATOR}",
         f'  IdentityFile "{folder / "id_ed25519"}"',
         "  IdentitiesOnly yes",
@@ -117,14 +122,31 @@ def write_config(folder: Path, nodes: Sequence[Node], floating: str) -> Path:
     return folder / CONFIG
 
 
-def _socket(folder: Path, node: Node, floating: str) -> str:
+def _bastion_block(bastion: Bastion) -> str:
+    """Describe the bastion: as the operator's own ssh_config and known_hosts have it, and nothing is asked for."""
+    lines = [f"Host {bastion.host}", *([f"  User {bastion.user}"] if bastion.user else [])]
+    lines += [f"  Port {bastion.port}"] if bastion.port else []
+    lines += [
+        "  BatchMode yes",
+        "  StrictHostKeyChecking yes",
+        f"  ConnectTimeout {CONNECT_SECONDS}",
+        "  LogLevel ERROR",
+    ]
+    own = Path.home() / ".ssh/config"
+    # What stands before it wins.
+    lines += [f'  Include "{own}"'] if own.exists() else []
+    return "\n".join([*lines, f"  User {getpass.getuser()}"])
+
+
+def _socket(folder: Path, node: Node, floating: str, bastion: Bastion | None) -> str:
     """Return a short path for the socket of a node's shared connection; empty if the home folder's path is too long.
 
     The name is a hash of everything that decides where the connection ends: an open one is used without checking host
     keys again, so another node, or a later one of the same name, must never get it.
     """
     directory = paths.state_dir() / "ssh"
-    identity = " ".join([str(folder), node.name, node.id, node.address, floating, *node.host_keys])
+    through = [str(bastion)] if bastion else []
+    identity = " ".join([str(folder), node.name, node.id, node.address, floating, *node.host_keys, *through])
     path = directory / hashlib.sha256(identity.encode()).hexdigest()[:12]
     if len(str(path)) > SOCKET_LIMIT or any(letter in str(path) for letter in ' "%'):
         return ""

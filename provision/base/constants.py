@@ -90,6 +90,8 @@ class NodePaths:
     page_modules: str = "/usr/local/share/provision/page"
     examples: str = "/shared/examples"
     install: str = "/var/lib/provision-install"
+    apt_proxy: str = "/etc/apt/apt.conf.d/90provision-proxy"
+    shell_proxy: str = "/etc/profile.d/provision-proxy.sh"
 
 
 PORTS: Final = Ports()

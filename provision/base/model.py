@@ -57,6 +57,21 @@ class ImageSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Bastion:
+    """A machine that lets the operator through, by SSH, to nodes that cannot be reached otherwise."""
+
+    host: str
+    """Its name or address, or what the operator's own ssh_config calls it."""
+    user: str = ""
+    port: int = 0
+    """Empty and 0: as the operator's own ssh_config says."""
+
+    def __str__(self) -> str:
+        user, port = f"{self.user}@" if self.user else "", f":{self.port}" if self.port else ""
+        return f"{user}{self.host}{port}"
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkSpec:
     """The cluster's network: one that is created for it, or one that is there."""
 
@@ -76,6 +91,8 @@ class NetworkSpec:
     """Names or ids of security groups that are there, which the nodes are in beside the cluster's own."""
     access: tuple[IPv4Network, ...] | None = None
     """Ranges that may reach the cluster; None means this machine only, as the cloud sees it."""
+    bastion: Bastion | None = None
+    """By which machine this one reaches the nodes; None: directly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +271,19 @@ class PackagesSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ProxySpec:
+    """The proxies that programs on the nodes reach the outside by, as `http://HOST:PORT`; empty: none."""
+
+    http: str = ""
+    https: str = ""
+    direct: tuple[str, ...] = ()
+    """Hosts, ends of names (`.example.org`), addresses and ranges that are asked without one."""
+
+    def __bool__(self) -> bool:
+        return bool(self.http or self.https)
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterSpec:
     """A cluster as the user asked for it, with all defaults filled in."""
 
@@ -272,6 +302,7 @@ class ClusterSpec:
     packages: PackagesSpec = field(default_factory=PackagesSpec)
     monitoring: bool = False
     """Whether the master gathers metrics of all nodes, and evaluates alerts."""
+    proxy: ProxySpec = field(default_factory=ProxySpec)
 
 
 @dataclass(frozen=True, slots=True)

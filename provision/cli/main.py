@@ -56,7 +56,7 @@ COMMANDS: Final = {
     "restore": ("provision.cli.data:restore", "Restore people's data from a backup that `backup` has made."),
     "tunnel": (
         "provision.cli.view.tunnel:tunnel",
-        "Show Spark's own pages on this machine, over SSH, until Ctrl-C.",
+        "Show Spark's own pages, or the Hub, on this machine, over SSH, until Ctrl-C.",
     ),
     "examples": (
         "provision.cli.examples.commands:examples",

@@ -32,6 +32,7 @@ def problems(model: ClusterModel) -> list[Problem]:
     """List the problems of a spec whose single fields are right."""
     return [
         *_image(model),
+        *_proxy(model),
         *_network(model.network, nodes=model.workers.count + 1),
         *_workers(model.workers),
         *_spark(model.spark),
@@ -56,6 +57,12 @@ def _image(model: ClusterModel) -> list[Problem]:
         wrong = "a stock image's file system does not count what its users have"
         found.append(Problem(("hub", "limits", "disk"), wrong, "Remove it, or use the golden image."))
     return found
+
+
+def _proxy(model: ClusterModel) -> list[Problem]:
+    if model.proxy is None or model.proxy.http or model.proxy.https:
+        return []
+    return [Problem(("proxy",), "it names no proxy", "Write `http`, `https` or both, or remove `proxy`.")]
 
 
 def _network(network: NetworkModel, nodes: int) -> list[Problem]:
@@ -103,6 +110,9 @@ def _existing_network(network: NetworkModel) -> list[Problem]:
 
 def _access(network: NetworkModel) -> list[Problem]:
     found: list[Problem] = []
+    if network.access is None and network.bastion:
+        wrong = "the bastion's address, as the nodes see it, is not known here, and it has to be let in"
+        found.append(Problem(("network", "bastion"), wrong, "Name its range too: `access: [192.0.2.7/32]`."))
     if network.access is None:
         return found
     if not network.access:

@@ -19,6 +19,7 @@ from pydantic import (
 
 from provision.base.constants import SPARK_HEAP_LEAST
 from provision.base.model import (
+    Bastion,
     ClusterSpec,
     HubSpec,
     ImageSpec,
@@ -27,13 +28,14 @@ from provision.base.model import (
     MasterSpec,
     NetworkSpec,
     PackagesSpec,
+    ProxySpec,
     SparkSpec,
     Spread,
     Tls,
     User,
     WorkersSpec,
 )
-from provision.clusterfile import logins, units
+from provision.clusterfile import logins, proxies, units
 from provision.clusterfile.pinned import default_entry
 from provision.clusterfile.units import Wrong
 
@@ -153,6 +155,7 @@ class NetworkModel(_Model):
     floating_ip: Annotated[bool | str, BeforeValidator(_floating_ip)] = _DEFAULT.network.floating_ip
     security_groups: Listed = Field(default_factory=list)
     access: list[Range] | None = None
+    bastion: Annotated[Bastion, _text(units.bastion)] | None = None
 
 
 class MasterModel(_Model):
@@ -329,6 +332,25 @@ def _image(value: object) -> object:
     return {"name": _named(value)}
 
 
+class ProxyModel(_Model):
+    """The proxies of the nodes; the address of one for both is accepted too."""
+
+    http: Annotated[str, _text(proxies.proxy)] | None = None
+    https: Annotated[str, _text(proxies.proxy)] | None = None
+    no_proxy: Annotated[list[Annotated[str, _text(proxies.direct)]], BeforeValidator(_listed)] = Field(
+        default_factory=list
+    )
+
+
+def _proxy(value: object) -> object:
+    if value is None or isinstance(value, dict):
+        return value
+    if isinstance(value, bool) or not isinstance(value, str):
+        raise Wrong(f"{_describe(value)} where an address belongs", "Write http://HOST:PORT, or a map: {http: …}.")
+    address = proxies.proxy(value)
+    return {"http": address, "https": address}
+
+
 class ClusterModel(_Model):
     """A whole cluster.yaml."""
 
@@ -345,6 +367,7 @@ class ClusterModel(_Model):
     hub: HubModel = Field(default_factory=HubModel)
     packages: Listed = Field(default_factory=list)
     monitoring: StrictBool = _DEFAULT.monitoring
+    proxy: Annotated[ProxyModel | None, BeforeValidator(_proxy)] = None
 
     @field_validator("network", "master", "workers", "spark", "hub", mode="before")
     @classmethod
@@ -377,6 +400,7 @@ def to_spec(
             floating_ip=model.network.floating_ip,
             security_groups=tuple(model.network.security_groups),
             access=None if model.network.access is None else tuple(model.network.access),
+            bastion=model.network.bastion,
         ),
         master=MasterSpec(model.master.flavor, model.master.availability_zone or "", model.master.server_group or ""),
         workers=WorkersSpec(
@@ -410,4 +434,7 @@ def to_spec(
         ),
         packages=packages or PackagesSpec(),
         monitoring=model.monitoring,
+        proxy=ProxySpec(model.proxy.http or "", model.proxy.https or "", tuple(model.proxy.no_proxy))
+        if model.proxy
+        else ProxySpec(),
     )

@@ -9,10 +9,12 @@ from typing import Final
 
 from provision.base import paths
 from provision.base.constants import OPERATOR, PORTS, SPARK_GROUP
+from provision.base.model import Bastion
 
 _SIZE = re.compile(r"(\d+)\s*([kmgt])i?b?", re.IGNORECASE)
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.IGNORECASE)
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_BASTION = re.compile(r"(?:([A-Za-z_][A-Za-z0-9_.-]*)@)?([A-Za-z0-9][A-Za-z0-9_.-]*)(?::(\d{1,5}))?")
 _CLUSTER = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")
 
 # On stock images, and what people take for an account of the product: beside those of the golden image.
@@ -85,6 +87,17 @@ def network(text: str) -> IPv4Network:
     except ValueError:
         corrected = IPv4Network(text, strict=False)
         raise Wrong(f"{text!r} has host bits set", f"Write {corrected} for the whole range.") from None
+
+
+def bastion(text: str) -> Bastion:
+    """Parse `[USER@]HOST[:PORT]`."""
+    found = _BASTION.fullmatch(text)
+    if not found:
+        raise Wrong(f"{text!r} is not a machine that SSH leads to", "Write HOST, or USER@HOST:PORT.")
+    port = int(found[3] or 0)
+    if found[3] and not 1 <= port <= 65535:
+        raise Wrong(f"{found[3]} is not a port", "Use 1 to 65535, or leave it out.")
+    return Bastion(found[2], found[1] or "", port)
 
 
 def _is_address(text: str) -> bool:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 DEFAULT: Final = ("master", "history")
 """What is opened if nothing is named."""
+HUB: Final = "hub"
+"""The Hub itself, for clusters whose Hub this machine does not reach otherwise."""
+HUB_PORT: Final = 8443
+"""Where it is on this machine, if that is free."""
 APPS: Final = "apps"
 """Stands for every running application's page."""
 _READY: Final = b"ready\n"
@@ -44,11 +48,12 @@ class Forward:
     address: str
     port: int
     local: int
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
         """Where a browser on this machine finds it."""
-        return f"http://127.0.0.1:{self.local}"
+        return f"{self.scheme}://127.0.0.1:{self.local}"
 
 
 def find_applications(master: Remote, address: str) -> list[Application]:
@@ -79,6 +84,7 @@ def choose(
     known = {
         "master": ("Spark master", master, PORTS.spark_master_ui),
         "history": ("history server", master, PORTS.spark_history),
+        HUB: ("the Hub", master, cluster.spec.hub.port),
     }
     if cluster.spec.monitoring:
         known["metrics"] = ("store of metrics", "127.0.0.1", PORTS.metrics)
@@ -95,6 +101,7 @@ def choose(
         if name != APPS and name not in running:
             services = [
                 *DEFAULT,
+                HUB,
                 APPS,
                 *(each for each in known if each.startswith("worker-") or each == "metrics"),
                 *running,
@@ -107,9 +114,11 @@ def choose(
     taken: set[int] = set()
     forwards = []
     for (address, port), title in wanted.items():
-        local = free_port(0 if port in taken else port)
+        hub = port == cluster.spec.hub.port
+        # A user's own programs have no port below 1024.
+        local = free_port(HUB_PORT if hub and port < 1024 else 0 if port in taken else port)
         taken.add(local)
-        forwards.append(Forward(title, address, port, local))
+        forwards.append(Forward(title, address, port, local, "https" if hub else "http"))
     return forwards
 
 

@@ -148,6 +148,9 @@ def test_outside_reaches_only_what_is_for_people(cluster: Cluster) -> None:
         ports["node_metrics"],
     }
     opened = {port for port in people | inner if _connects(address, port)}
+    if cluster.data["bastion"]:
+        # What this machine reaches by itself may be nothing.
+        people &= opened
     assert opened == people, f"open from here: {sorted(opened)}, and it should be {sorted(people)}"
 
 

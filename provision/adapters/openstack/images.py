@@ -1,4 +1,4 @@
-"""Golden images in a cloud's image service (Glance): list ours, upload one, delete one."""
+"""Golden images in a cloud's image service (Glance): list ours, upload one, make one of a server, delete one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 from provision.adapters.openstack.session import repeat
 from provision.base.ahead import askable
 from provision.base.errors import ProvisionError
-from provision.model.image.recipe import GLANCE_PROPERTIES, HASH_PROPERTY, IMAGE_NAME, UPLOADER_PROPERTY
+from provision.model.image.recipe import (
+    BASE_PROPERTY,
+    GLANCE_PROPERTIES,
+    HASH_PROPERTY,
+    IMAGE_NAME,
+    SERVER_PROPERTY,
+    UPLOADER_PROPERTY,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +34,10 @@ class CloudImage:
     created: str
     uploader: str = ""
     """The machine that has uploaded it (UPLOADER_PROPERTY)."""
+    server: str = ""
+    """The server that it is a snapshot of (SERVER_PROPERTY)."""
+    min_disk: int = 0
+    """GiB that a flavor's disk has to have."""
 
 
 @askable
@@ -53,6 +64,8 @@ def _image(image: Any) -> CloudImage:  # noqa: ANN401
         size=int(image.size or 0),
         created=str(image.created_at or ""),
         uploader=str(properties.get(UPLOADER_PROPERTY, "")),
+        server=str(properties.get(SERVER_PROPERTY, "")),
+        min_disk=int(image.min_disk or 0),
     )
 
 
@@ -80,6 +93,21 @@ def upload(cloud: Session, path: Path, inputs: str, uploader: str) -> str:
     if image.status != "active":
         raise ProvisionError(f"the golden image is `{image.status}` after its upload", "Run the same command again.")
     return str(image.id)
+
+
+def snapshot(cloud: Session, server: str, inputs: str, base: str) -> str:
+    """Have the cloud make an image of a server that is off, with the properties of a golden one; return its id.
+
+    The image is not active yet. `base` names the stock image that the server was made of. What that one says of the
+    hardware, Nova itself writes on the snapshot.
+    """
+    software = {name: value for name, value in GLANCE_PROPERTIES.items() if not name.startswith("hw_")}
+    metadata = {**software, HASH_PROPERTY: inputs, SERVER_PROPERTY: server, BASE_PROPERTY: base}
+    from openstack.compute.v2.server import Server
+
+    with cloud.asking("making a snapshot of the server"):
+        # Not the proxy's create_server_image: it looks for the new image in a list of all that there are.
+        return str(Server.new(id=server).create_image(cloud.connection.compute, IMAGE_NAME, metadata))
 
 
 def delete(cloud: Session, image_id: str) -> None:

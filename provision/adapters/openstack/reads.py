@@ -21,7 +21,7 @@ from provision.base.threads import together
 from provision.model.cluster import resources
 from provision.model.cluster.quota import GROUP_MEMBERS
 from provision.model.cluster.resources import NODES, ObservedCluster, Rule
-from provision.model.image.recipe import HASH_PROPERTY
+from provision.model.image.recipe import HASH_PROPERTY, SERVER_PROPERTY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -52,6 +52,13 @@ class Image:
     size: int = 0
     golden: bool = False
     """Whether it has the mark of a golden image."""
+    snapshot: bool = False
+    """Whether that one is a snapshot of a stock image's server."""
+
+    @property
+    def least_disk(self) -> int:
+        """GiB that a flavor's disk has to have."""
+        return max(self.min_disk, -(-self.size // (1 << 30)), 1)
 
 
 class Reads(Existing):
@@ -101,7 +108,9 @@ class Reads(Existing):
             raise UsageError(f"image: several images are called {name!r}", "Give the id instead.")
         item = found[0]
         size = int(item.virtual_size or item.size or 0)
-        return Image(str(item.id), int(item.min_disk or 0), size, HASH_PROPERTY in (item.properties or {}))
+        properties = item.properties or {}
+        golden, snapshot = HASH_PROPERTY in properties, SERVER_PROPERTY in properties
+        return Image(str(item.id), int(item.min_disk or 0), size, golden, snapshot)
 
     @askable
     @retry_transient
@@ -357,6 +366,7 @@ class Reads(Existing):
             users=resources.read_users(meta) if role == "master" else None,
             accounts=meta.get(resources.META_ACCOUNTS, ""),
             monitored=meta.get(resources.META_MONITORED, ""),
+            baked=bool(meta.get(resources.META_BAKED)),
         )
 
     @retry_transient

@@ -93,8 +93,7 @@ NOTES: Final[Mapping[str, Note]] = {
     "image.name": Note("text", "A bare `image: NAME` says the same as a map with `name` alone.", "", ("", 12)),
     "image.stock": Note(
         "true or false", "Whether it is a vendor's image: a cloud image of Debian as it comes. Its nodes install their "
-        "software when they boot first: see [Use a stock image](../how-to/stock-images.md).", "",
-        ("yes",),
+        "software when they boot first: see [Use a stock image](../how-to/stock-images.md).", "", ("yes",),
     ),
     "image.sources": Note(
         "`image` or `host`", "Where a stock image's nodes take packages from: the image's own mirror, PyPI and npm's "
@@ -104,6 +103,18 @@ NOTES: Final[Mapping[str, Note]] = {
     "key_pair": Note(
         "text", "The cluster's own key pair is made all the same: `provision` uses that one. The key is on the nodes "
         "for the operator's account, which has sudo; another name here takes the old key away.", "none", ("",),
+    ),
+    "proxy": Note(
+        "text, or a map", "It holds for apt, shells, submitted programs, notebooks and their terminals, for Spark's "
+        "drivers and executors, and for the installation on stock images. See [Work behind proxies and mirrors]"
+        "(../how-to/proxies-and-mirrors.md).", "none",
+        ("proxy.example.org:3128", "http://proxy.example.org", "http://me:secret@proxy.example.org:3128", 3128, {}),
+    ),
+    "proxy.http": Note("text", "For addresses that begin with http://.", "none", ("https://proxy.example.org:3128",)),
+    "proxy.https": Note("text", "For addresses that begin with https://.", "none", ("socks5://proxy:1080",)),
+    "proxy.no_proxy": Note(
+        "list of texts", "Hosts, ends of names, addresses and ranges that are asked without a proxy, beside the nodes "
+        "themselves.", "none", (["*"], ["a.example.org,b.example.org"], ["192.0.2.0/33"], ["-x"]),
     ),
     "network.cidr": Note(
         "IPv4 range", "It cannot be changed while the cluster exists.", "",
@@ -137,6 +148,11 @@ NOTES: Final[Mapping[str, Note]] = {
     "network.access": Note(
         "list of IPv4 ranges", "Ranges inside `network.cidr`, and ranges that overlap each other, are refused.",
         "this machine alone", ([], ["10.20.0.128/25"], ["192.0.2.0/24", "192.0.2.7/32"]),
+    ),
+    "network.bastion": Note(
+        "text", "`provision` then speaks to the nodes by it alone, with SSH, and as your own `~/.ssh/config` has it. "
+        "`network.access` has to name its address. See [Use what is there](../how-to/existing-networks.md).",
+        "nodes are reached directly", ("", "me@", "jump:ssh"),
     ),
     "master.flavor": Note("text", "A flavor of the cloud with at least 1536 MiB of memory."),
     "master.availability_zone": Note("text", "A node in another zone is replaced, if that is asked for.",
@@ -284,10 +300,8 @@ NOTES: Final[Mapping[str, Note]] = {
         "libraries; the nodes need no registry. Source packages are refused.",
         "none", (["pandas<2"], ["-r requirements.txt"], ["./ours"], ["ours @ git+https://git.example/ours"]),
     ),
-    "monitoring": Note(
-        "true or false",
-        "See [Monitor a cluster](../how-to/monitor-a-cluster.md). It can be turned on and off on a running cluster.",
-        "", ("sometimes",),
+    "monitoring": Note("true or false", "See [Monitor a cluster](../how-to/monitor-a-cluster.md). It can be turned on "
+        "and off on a running cluster.", "", ("sometimes",),
     ),
 }  # fmt: skip
 

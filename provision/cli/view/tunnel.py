@@ -26,11 +26,11 @@ def _cluster(file: Path | None) -> LiveCluster:
 @file_option
 @click.argument("services", nargs=-1, metavar="[SERVICE]…")
 def tunnel(*, file: Path | None, services: tuple[str, ...]) -> None:
-    """Show Spark's own pages on this machine, over SSH, until Ctrl-C.
+    """Show Spark's own pages, or the Hub, on this machine, over SSH, until Ctrl-C.
 
     SERVICE is `master`, `history`, a worker's name as `worker-1`, `apps` (the page of each running application), an
-    application's id, or where monitoring is on `metrics` (its store). Default: master and history. For users of the Hub
-    the pages are behind its login.
+    application's id, `hub`, or where monitoring is on `metrics` (its store). Default: master and history. For users of
+    the Hub the pages are behind its login.
     """
     from provision.adapters.remote import over_ssh
     from provision.operations import tunnel as operation

@@ -15,6 +15,8 @@ from typing import Final
 
 from provision.base.constants import CONSOLE_MARK, INSTALL_UNIT
 
+BAKED: Final = "baked"
+"""The phase of a node that has removed what makes it this very machine, and is about to switch itself off."""
 TAIL: Final = 10
 """Lines of a console that are shown."""
 
@@ -48,6 +50,8 @@ class Failure:
     log: tuple[str, ...] = ()
     unit: str = ""
     """The unit that reported it, if one did."""
+    goes_on: bool = False
+    """Whether the node tries on by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,8 @@ class ConsoleReport:
     """Whether cloud-init is done."""
     waiting: bool = False
     """Whether a stock image's node waits for its software."""
+    baked: bool = False
+    """Whether an image can be made of it, once it is off."""
     failure: Failure | None = None
     host_keys: tuple[str, ...] = ()
 
@@ -107,7 +113,8 @@ def read(text: str) -> ConsoleReport:
             phase = _phase(report) or phase
         else:
             failure = failure or _fatal(line, lines[: index + 1])
-    return ConsoleReport(phase, tuple(dict.fromkeys(started)), finished, waiting, failure, keys)
+    started_once = tuple(dict.fromkeys(started))
+    return ConsoleReport(phase, started_once, finished, waiting, phase == BAKED, failure, keys)
 
 
 def host_keys(text: str) -> tuple[str, ...]:
@@ -166,7 +173,7 @@ def _failed(report: dict[str, object], before: list[str]) -> Failure | None:
     lines = tuple(str(line) for line in log) if isinstance(log, list) else ()
     unit = str(report.get("unit") or "a unit").removesuffix(".service")
     reason = f"{report.get('reason')}" if report.get("reason") else f"{unit} failed"
-    return Failure(reason, lines[-TAIL:] or tuple(before[-TAIL:]), unit)
+    return Failure(reason, lines[-TAIL:] or tuple(before[-TAIL:]), unit, report.get("goes_on") is True)
 
 
 def _broken(text: str, before: list[str]) -> Failure | None:

@@ -62,6 +62,8 @@ def spec_hash(spec: ClusterSpec, sizing: Sizing, certificate: str = "", login: s
         data["key"] = spec.public_key
     if spec.monitoring:
         data["monitoring"] = True
+    if spec.proxy:
+        data["proxy"] = asdict(spec.proxy)
     if spec.packages.has_jars:
         # Only whether there are any is in the nodes' settings; which ones is a matter of DesiredState.packages.
         data["jars"] = True

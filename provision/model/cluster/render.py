@@ -19,6 +19,7 @@ from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import Node, Oidc
 from provision.clusterfile import pinned
 from provision.clusterfile.units import reserved_users
+from provision.model import proxies
 from provision.model.cluster.resources import master_name
 from provision.model.monitoring.cluster.jobs import job_settings, targets
 from provision.model.monitoring.cluster.rules import alert_rules, watched_units
@@ -102,6 +103,7 @@ def public_context(
         },
         # What is in it, packages.yml brings to the nodes.
         "packages": {"jars": spec.packages.has_jars},
+        "proxy": proxies.context(spec, addresses),
         "hub": {
             "port": spec.hub.port,
             "url": hub_url(addresses.floating, spec.hub.port),
@@ -120,15 +122,7 @@ def public_context(
         },
         "ports": asdict(constants.PORTS),
         "node": asdict(constants.NODE),
-        "accounts": {
-            "operator": constants.OPERATOR,
-            "operator_home": constants.OPERATOR_HOME,
-            "key_mark": constants.KEY_MARK,
-            "spark": constants.SPARK_GROUP,
-            "hub": constants.HUB_GROUP,
-            "hub_admin": constants.HUB_ADMIN_GROUP,
-            "pages": constants.PAGES_UID,
-        },
+        "accounts": _accounts(),
         "metadata_address": constants.METADATA_ADDRESS,
         "spark_pages": constants.SPARK_PAGES,
         "dashboards_page": constants.DASHBOARDS_PAGE,
@@ -154,6 +148,18 @@ def _monitoring(
     }
     names = ("units",) if context["node_role"] == "worker" else tuple(settings)
     return {name: settings[name] for name in names}
+
+
+def _accounts() -> dict[str, Any]:
+    return {
+        "operator": constants.OPERATOR,
+        "operator_home": constants.OPERATOR_HOME,
+        "key_mark": constants.KEY_MARK,
+        "spark": constants.SPARK_GROUP,
+        "hub": constants.HUB_GROUP,
+        "hub_admin": constants.HUB_ADMIN_GROUP,
+        "pages": constants.PAGES_UID,
+    }
 
 
 def login_settings(hub: HubSpec) -> dict[str, Any]:
@@ -246,10 +252,22 @@ def user_data(context: dict[str, Any]) -> str:
     return text
 
 
+def bake_user_data(public_key: str) -> str:
+    """Render what a stock image gets of which a golden image is made: it lets the operator in, with this key."""
+    context = {"node": asdict(constants.NODE), "accounts": _accounts(), "cluster": {"key": ""}}
+    text = _render_stock(context | {"secrets": {"operator_public_key": public_key}}, "")
+    yaml.safe_load(text)
+    return text
+
+
+def _render_stock(context: dict[str, Any], part: str) -> str:
+    marks = {"console_mark": constants.CONSOLE_MARK, "install_unit": constants.INSTALL_UNIT}
+    return render_mapping(STOCK_USER_DATA, context | marks | {"part": part})
+
+
 def _of_stock_image(context: dict[str, Any], part: str) -> str:
     """Render what a stock image gets, with `part` for when its software is there."""
-    marks = {"console_mark": constants.CONSOLE_MARK, "install_unit": constants.INSTALL_UNIT}
-    text = render_mapping(STOCK_USER_DATA, context | marks | {"part": part})
+    text = _render_stock(context, part)
     if yaml.safe_load(text)["write_files"][0]["content"] != part:
         raise ProvisionError("the user-data of a stock image does not carry the node's part unchanged")
     return text

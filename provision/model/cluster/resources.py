@@ -37,6 +37,8 @@ META_PACKAGES: Final = "provision_packages"
 """Digest of the request for packages that was brought to the server (model/packages.py); empty: none."""
 META_SMOKE_TESTED: Final = "provision_proved"
 """On the master: the META_SPEC with which the smoke test has passed."""
+META_BAKED: Final = "provision_baked"
+"""On a server that a golden image is made of: set once its disk is ready for that."""
 META_KEY: Final = "provision_key"
 """Fingerprint of the key pair that a server was made with: key pairs are their user's, and others do not see them."""
 META_ORIGIN: Final = "provision_origin"
@@ -303,6 +305,8 @@ class Server:
     """A master's META_MONITORED."""
     server_groups: tuple[str, ...] = ()
     """Ids of the server groups that it is in."""
+    baked: bool = False
+    """Whether it has META_BAKED."""
     renamed: str = ""
     """The name that somebody has given it since; `name` is the one that it was created with."""
 

@@ -21,6 +21,11 @@ HASH_PROPERTY = "provision_inputs"
 UPLOADER_PROPERTY = "provision_uploader"
 """Glance property that says which machine uploads an image: what broke off is removed by that machine alone."""
 
+SERVER_PROPERTY = "provision_server"
+"""Glance property of an image that is a snapshot: the server that it was made of."""
+BASE_PROPERTY = "provision_base"
+"""And the stock image that the server was made of."""
+
 GLANCE_PROPERTIES = {
     "os_distro": "debian",
     "os_type": "linux",
@@ -44,8 +49,8 @@ _SOFTWARE_INPUTS = (
     _BUILD_CDS_ARCHIVE,
 )
 NODEJS = "nodejs"
-# Stock images alone have a use for it.
-_INSTALL = "image/setup/install.py"
+# Stock images alone have a use for them.
+_INSTALL = ("image/setup/install.py", "image/setup/clean")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +171,7 @@ def make_recipe(inputs: Mapping[str, bytes]) -> Recipe:
     # The list's meaning, not its text: a new comment in it does not cost a new download.
     first_stage["software.yaml"] = repr((software.suite, software.boot, software.packages, software.left_out)).encode()
     first_hash = _digest(first_stage)
-    not_in_it = {"image/software.yaml", _INSTALL} | {f"image/{system.lock}" for system in software.stock.values()}
+    not_in_it = {"image/software.yaml", *_INSTALL} | {f"image/{system.lock}" for system in software.stock.values()}
     rest = {name: data for name, data in inputs.items() if name not in not_in_it}
     return Recipe(software=first_hash, image=_digest({**rest, "software": first_hash.encode()}))
 

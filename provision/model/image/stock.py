@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
+from provision.base.constants import OPERATOR
 from provision.model.image.recipe import read_software
 
 if TYPE_CHECKING:
@@ -40,10 +41,13 @@ class PackageSources:
     security: str = ""
 
 
-def install_settings(inputs: Mapping[str, bytes], sources: PackageSources, python: str = "") -> dict[str, Any]:
+def install_settings(
+    inputs: Mapping[str, bytes], sources: PackageSources, python: str = "", *, bake: bool = False
+) -> dict[str, Any]:
     """Return what the installation has to know (templates/image/setup/install.py).
 
-    `python`: the version that the spec's own packages are made for; empty when there are none.
+    `python`: the version that the spec's own packages are made for; empty when there are none. `bake`: an image is made
+    of the machine, and no node.
     """
     software = read_software(inputs["image/software.yaml"].decode())
     return {
@@ -62,14 +66,18 @@ def install_settings(inputs: Mapping[str, bytes], sources: PackageSources, pytho
         "pip": _index(sources.pip_conf, r"index-url *= *(\S+)", PYPI),
         "npm": _index(sources.npmrc, r"registry=(\S+)", (NPM,)),
         "environment": dict(sources.environment),
+        "bake": bake,
+        "operator": OPERATOR,
     }
 
 
-def make_archive(inputs: Mapping[str, bytes], sources: PackageSources, python: str = "") -> bytes:
+def make_archive(
+    inputs: Mapping[str, bytes], sources: PackageSources, python: str = "", *, bake: bool = False
+) -> bytes:
     """Pack templates/image and the settings, readable for root alone; the same input gives the same bytes."""
     files = {name: data for name, data in inputs.items() if name.startswith("image/")}
     texts = {
-        "settings/install.json": json.dumps(install_settings(inputs, sources, python)),
+        "settings/install.json": json.dumps(install_settings(inputs, sources, python, bake=bake)),
         "settings/pip.conf": sources.pip_conf,
         "settings/npmrc": sources.npmrc,
         AUTHORITIES: sources.authorities,

@@ -250,12 +250,6 @@ class Apply:
         self._await_deletions()
         master = step.ids == (resources.master_name(self.desired.name),)
         role: Role = "master" if master else "worker"
-        spec, sizing = self.resolved.spec, self.resolved.sizing
-        text = user_data(node_context(spec, sizing, self.addresses, self.secrets, role))
-        key = resources.fingerprint(self.secrets.operator_public_key)
-        metadata = {resources.META_SPEC: self.desired.spec, resources.META_KEY: key}
-        if master:
-            metadata |= master_metadata(self.desired, self.addresses, self.secrets)
         flavor = self.desired.master_flavor if master else self.desired.worker_flavor
         port = self._ids["port"] if master else self._worker_ports[step.ids[0]] if self.desired.own_ports else ""
         self.cloud.create_servers(
@@ -266,11 +260,24 @@ class Apply:
             flavor=self.cloud.flavor_id(flavor),
             network={"port": port} if port else {"uuid": self._ids["network"]},
             groups=self._groups,
-            user_data=text,
+            user_data=self._user_data(role),
             zone=self.desired.master_zone if master else self.desired.worker_zone,
             server_group=self._server_group(role),
-            metadata=metadata,
+            metadata=self._metadata(role),
         )
+
+    def _user_data(self, role: Role) -> str:
+        """Return what the new servers of a role get."""
+        spec, sizing = self.resolved.spec, self.resolved.sizing
+        return user_data(node_context(spec, sizing, self.addresses, self.secrets, role))
+
+    def _metadata(self, role: Role) -> dict[str, str]:
+        """Return the new servers' metadata."""
+        key = resources.fingerprint(self.secrets.operator_public_key)
+        metadata = {resources.META_SPEC: self.desired.spec, resources.META_KEY: key}
+        if role == "master":
+            metadata |= master_metadata(self.desired, self.addresses, self.secrets)
+        return metadata
 
     def _server_group(self, role: Role) -> str:
         """Return the id of the server group that a new node is put into; empty: none."""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from provision.adapters.cluster_dir import ClusterDir
     from provision.adapters.openstack.cloud import Cloud
     from provision.adapters.spark import SparkMaster
-    from provision.base.model import ClusterSpec, Role
+    from provision.base.model import Bastion, ClusterSpec, Role
     from provision.model.cluster.resources import Server
 
 UP_HINT: Final = "Make it with `provision up`; `provision status` shows what is there."
@@ -116,7 +116,8 @@ def make_live_cluster(
 
     Host keys that a node's console no longer shows (it keeps the last lines only) stay as they are in known_hosts.
     """
-    nodes, ssh_config = write_ssh_config(cluster_dir, nodes, addresses.floating)
+    bastion = resolved.spec.network.bastion
+    nodes, ssh_config = write_ssh_config(cluster_dir, nodes, addresses.floating, bastion)
     return LiveCluster(
         spec=resolved.spec,
         nodes=nodes,
@@ -127,11 +128,13 @@ def make_live_cluster(
     )
 
 
-def write_ssh_config(cluster_dir: ClusterDir, nodes: Iterable[Node], floating: str) -> tuple[tuple[Node, ...], Path]:
+def write_ssh_config(
+    cluster_dir: ClusterDir, nodes: Iterable[Node], floating: str, bastion: Bastion | None
+) -> tuple[tuple[Node, ...], Path]:
     """Write the ssh_config and known_hosts; return the nodes with the host keys that are known, and the ssh_config."""
     known = ssh.known(cluster_dir.folder)
     nodes = tuple(_with_known_keys(node, known.get(node.name)) for node in nodes)
-    return nodes, ssh.write_config(cluster_dir.folder, nodes, floating)
+    return nodes, ssh.write_config(cluster_dir.folder, nodes, floating, bastion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +159,18 @@ def ask_spark_early(cluster_dir: ClusterDir) -> EarlySpark | None:
 
 
 def ask_spark(
-    cluster_dir: ClusterDir, nodes: Iterable[Node], floating: str, early: EarlySpark | None = None
+    cluster_dir: ClusterDir,
+    nodes: Iterable[Node],
+    floating: str,
+    early: EarlySpark | None = None,
+    *,
+    bastion: Bastion | None = None,
 ) -> SparkMaster | None:
     """Ask the Spark master for its state; None while it does not answer, or the host key of its node is not known.
 
     An `early` answer counts where the question has gone to these very nodes.
     """
-    nodes, ssh_config = write_ssh_config(cluster_dir, nodes, floating)
+    nodes, ssh_config = write_ssh_config(cluster_dir, nodes, floating, bastion)
     if early and early.config == ssh.config_texts(cluster_dir.folder):
         return early.answer.result()
     master = next((node for node in nodes if node.role == "master" and node.host_keys), None)

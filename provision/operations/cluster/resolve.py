@@ -24,6 +24,7 @@ from provision.model.cluster.resources import fingerprint, master_name, users_ha
 from provision.model.cluster.sizing import size
 from provision.model.cluster.steps import DesiredState
 from provision.model.image.recipe import HASH_PROPERTY
+from provision.model.image.snapshot import DISK
 from provision.operations.cluster.existing import ThingsThere, check_zones, find_existing, names_file
 from provision.operations.packages.resolution import request
 
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from provision.model.cluster.resources import ObservedCluster
     from provision.model.cluster.steps import Plan
 
-STOCK_DISK: Final = 10
-"""GiB that a stock image's node needs: the system, its software, and room to build Spark in."""
 POLICIES: Final[dict[Spread, str]] = {"off": "", "prefer": "soft-anti-affinity", "require": "anti-affinity"}
 """Policies of the server group that workers.spread makes."""
 _QUOTA_FIELDS: Final = {
@@ -262,18 +261,24 @@ def _find_image(cloud: Cloud, spec: ClusterSpec, source: str) -> Image:
         raise UsageError(
             f"{source}: image.stock: {name!r} is a golden image: everything is in it", f"Write `image: {name}`."
         )
+    if image.snapshot and spec.hub.limits.disk_mib is not None:
+        raise UsageError(
+            f"{source}: hub.limits.disk: image {name!r} is a snapshot of a stock image, whose file system does not "
+            "count what its users have",
+            "Remove it, or use `image: golden`.",
+        )
     if not image.golden and not spec.image.stock:
         raise UsageError(
             f"{source}: image: {name!r} is no golden image: it lacks the property {HASH_PROPERTY}",
             f"For a vendor's image write `image: {{name: {name}, stock: true}}`. If it is a golden image that was "
             f"uploaded by hand: `openstack image set --property {HASH_PROPERTY}=by-hand {name}`.",
         )
-    return replace(image, min_disk=max(image.min_disk, STOCK_DISK)) if spec.image.stock else image
+    return replace(image, min_disk=max(image.min_disk, DISK)) if spec.image.stock else image
 
 
 def _refuse_small_disks(spec: ClusterSpec, flavors: Mapping[str, Flavor], image: Image, source: str) -> None:
     """Refuse a flavor without a disk of its own, or with one that the image does not fit on."""
-    needed = max(image.min_disk, -(-image.size // (1 << 30)), 1)
+    needed = image.least_disk
     for where, name in (("master.flavor", spec.master.flavor), ("workers.flavor", spec.workers.flavor)):
         disk = flavors[name].disk
         if disk >= needed:
@@ -300,6 +305,9 @@ def _find_access(
     cloud: Cloud, spec: ClusterSpec, external: External, observed: ObservedCluster, source: str
 ) -> tuple[IPv4Network, ...]:
     """Return the ranges that are let in: the spec's, or this machine's address as the cloud sees it."""
+    if spec.network.bastion and spec.network.access is not None:
+        # The way there is its; where it comes from is not known here.
+        return spec.network.access
     target = _target(cloud, spec, external, observed)
     own = net.source_address(target) if target else None
     if own is None:

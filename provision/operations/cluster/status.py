@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provision.adapters import net
 from provision.adapters.host.certificates import signed_by, valid_until
+from provision.adapters.hub import hub_answers_over_ssh
+from provision.adapters.ssh import CONFIG
 from provision.base.constants import SPARK_PAGES
 from provision.base.threads import start
 from provision.model.cluster.render import hub_url
+from provision.model.cluster.resources import master_name
 from provision.operations.cluster.nodes import ask_spark, ask_spark_early, with_host_keys
 
 if TYPE_CHECKING:
@@ -35,6 +38,15 @@ def hub_problem(spec: ClusterSpec, cluster_dir: ClusterDir, address: str, *, exp
         return signed_by(served, cluster_dir.authority.read_text())
 
     accepts_expired = is_ours if expired and not own else None
+    if spec.network.bastion:
+        return hub_answers_over_ssh(
+            cluster_dir.folder / CONFIG,
+            master_name(spec.name),
+            (address, spec.hub.port),
+            certificate,
+            authority=own is None,
+            accepts_expired=accepts_expired,
+        )
     return net.hub_answers(address, spec.hub.port, certificate, authority=own is None, accepts_expired=accepts_expired)
 
 
@@ -52,7 +64,8 @@ class AskedServices:
         """Return what the Spark master says, and what is wrong with the Hub; `address` is their floating IP."""
         early = self._spark if self._spark and self._spark.floating == address else None
         hub = self._hub if early and self._hub else self._ask_hub(address)
-        spark = ask_spark(self._dir, nodes, address, early) if nodes else None
+        bastion = self._spec.network.bastion
+        spark = ask_spark(self._dir, nodes, address, early, bastion=bastion) if nodes else None
         return spark, hub.result()
 
     def _ask_hub(self, address: str) -> Future[str]:

@@ -393,7 +393,7 @@ def helpers_for(
             spec.name,
             progress,
             nodes=spec.workers.count + 1,
-            spark=lambda nodes: ask_spark(cluster_dir, nodes, address),
+            spark=lambda nodes: ask_spark(cluster_dir, nodes, address, bastion=spec.network.bastion),
             hub_problem=lambda: hub_problem(spec, cluster_dir, address, expired=True),
             bring=SoftwareDelivery(spec, cluster_dir, address).bring if spec.image.stock else nothing,
             timeout=timeout,
@@ -408,7 +408,9 @@ def helpers_for(
         return spark is not None and len(spark.workers) >= spec.workers.count and not problem
 
     return Helpers(
-        ensure_image=lambda: bake.ensure_image(cloud, progress),
+        ensure_image=lambda: bake.ensure_image(
+            cloud, progress, lambda image: bake.check_fit(image, spec, cloud.flavors())
+        ),
         readiness=readiness,
         configure=lambda cluster: configure(cluster, progress),
         deliver=lambda cluster: deliver(cluster, progress),

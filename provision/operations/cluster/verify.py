@@ -7,6 +7,7 @@ import json
 import re
 import tempfile
 import time
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,11 @@ from provision.base import paths
 from provision.base.errors import ProvisionError
 from provision.model.cluster.render import ROLES, hub_url, node_files, secret_context, units
 from provision.model.image.recipe import read_software
+from provision.operations import tunnel
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pytest
 
     from provision.base.progress import Progress
@@ -79,9 +83,10 @@ def verify(cluster: LiveCluster, progress: Progress, *, only: str = "") -> Verif
     import pytest
 
     listener = _Listener(progress)
-    with tempfile.TemporaryDirectory(prefix="provision-verify-") as folder:
+    with tempfile.TemporaryDirectory(prefix="provision-verify-") as folder, ExitStack() as stack:
         file = Path(folder) / "cluster.json"
-        file.write_text(json.dumps(description(cluster)))
+        url = stack.enter_context(_hub_over_ssh(cluster)) if cluster.spec.network.bastion else ""
+        file.write_text(json.dumps(description(cluster) | ({"hub_url": url} if url else {})))
         argv = ["-c", str(paths.LIVE_TESTS / "pytest.ini"), "-p", "no:terminal", "--cluster", str(file)]
         if only:
             argv += ["-k", only]
@@ -95,6 +100,14 @@ def verify(cluster: LiveCluster, progress: Progress, *, only: str = "") -> Verif
             "the test suite could not run", "", "\n".join(listener.errors) or f"pytest ended with {code}"
         )
     return listener.report
+
+
+@contextmanager
+def _hub_over_ssh(cluster: LiveCluster) -> Iterator[str]:
+    """Lead a port of this machine to a Hub that it does not reach otherwise; give its URL there."""
+    forwards = tunnel.choose(cluster, [tunnel.HUB], list)
+    with tunnel.opened(cluster, forwards):
+        yield forwards[0].url
 
 
 def description(cluster: LiveCluster) -> dict[str, Any]:
@@ -116,7 +129,7 @@ def description(cluster: LiveCluster) -> dict[str, Any]:
         ]
     software = read_software((paths.TEMPLATES / "image" / "software.yaml").read_text())
     proxy = json.loads((paths.TEMPLATES / "image" / software.proxy / "package.json").read_text())
-    packages = software.common_stock_packages() if cluster.spec.image.stock else (*software.boot, *software.packages)
+    packages = software.common_stock_packages() if cluster.spec.image.stock else software.packages
     return {
         "name": cluster.spec.name,
         "nodes": [{"name": node.name, "role": node.role, "address": node.address} for node in cluster.nodes],
@@ -125,11 +138,13 @@ def description(cluster: LiveCluster) -> dict[str, Any]:
         "files": files,
         "ssh_config": str(cluster.ssh_config),
         "hub_url": hub_url(cluster.addresses.floating, cluster.spec.hub.port),
+        "bastion": cluster.spec.network.bastion is not None,
         "hub_pinned": cluster.spec.hub.tls is not None,
         "hub_ca": str(cluster.spec.hub.tls.cert if cluster.spec.hub.tls else cluster.cluster_dir.authority),
         "packages": cluster.packages(),
         "software": {
             "packages": packages,
+            "boot": () if cluster.spec.image.stock else software.boot,
             "python": software.python_requirements,
             "proxy": proxy["dependencies"]["configurable-http-proxy"],
         },

@@ -129,9 +129,10 @@ def _ask_nodes(
     """Ask the nodes over SSH; read the console of those that do not answer."""
     nodes = seen.nodes
     if seen.floating and seen.attached and seen.master and seen.master.status == "ACTIVE":
-        if net.accepts_connections(seen.floating, PORTS.ssh, timeout=10):
+        bastion = spec.network.bastion
+        if bastion or net.accepts_connections(seen.floating, PORTS.ssh, timeout=10):
             known = with_host_keys(cloud, cluster_dir, [each for each in observed.nodes if each.address])
-            config = ssh.write_config(cluster_dir.folder, known, seen.floating)
+            config = ssh.write_config(cluster_dir.folder, known, seen.floating, bastion)
             question = Question(nodes, seen.units, seen.users, spec.hub.port, salt)
             nodes = ask(question, lambda name: over_ssh(config, name, *_IMPATIENT))
         else:

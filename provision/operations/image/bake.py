@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from provision.adapters.docker import image_builder
 from provision.adapters.host.files import ensure_private, exclusive_lock
 from provision.base import paths
+from provision.base.errors import UsageError
 from provision.base.threads import start
 from provision.model.image.recipe import ImagePaths, ListedImage, Recipe, image_paths, make_recipe, read_software
 from provision.model.localcloud.image_families import image_name
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from provision.adapters.openstack.cloud import Cloud
+    from provision.adapters.openstack.images import CloudImage
+    from provision.base.model import ClusterSpec, Flavor
     from provision.base.progress import Progress
 
 ITEM = "golden image"
@@ -67,14 +70,18 @@ def begun_beside(progress: Progress) -> Iterator[Callable[[], None]]:
         raise
 
 
-def ensure_image(cloud: Cloud, progress: Progress) -> str:
-    """Return the id of the golden image for the present inputs on a cloud, uploaded if it is missing."""
+def ensure_image(cloud: Cloud, progress: Progress, check: Callable[[CloudImage], None] = lambda _: None) -> str:
+    """Return the id of the golden image for the present inputs on a cloud, uploaded if it is missing.
+
+    `check` raises for one that is there and does not do.
+    """
     from provision.adapters.openstack import images  # it imports the SDK: 0.4 s that a bake need not pay
 
     recipe = make_recipe(image_builder.inputs())
-    if found := find_image(cloud):
+    if there := golden_image(cloud):
+        check(there)
         progress.update(ITEM, "on the cloud already")
-        return found
+        return there.id
     path = bake(progress)
     lock = paths.cache_dir() / "upload.lock"
     with exclusive_lock(lock, lambda: progress.update(ITEM, "another upload is running: waiting for it")):
@@ -106,11 +113,35 @@ def _uploader() -> str:
 
 def find_image(cloud: Cloud) -> str | None:
     """Return the id of the golden image for the present inputs on a cloud; None if it is missing."""
+    found = golden_image(cloud)
+    return found.id if found else None
+
+
+def golden_image(cloud: Cloud) -> CloudImage | None:
+    """Return the golden image for the present inputs on a cloud; one that was uploaded, if there is one."""
     from provision.adapters.openstack import images
 
     recipe = make_recipe(image_builder.inputs())
-    golden = images.golden_images(cloud)
-    return next((image.id for image in golden if image.inputs == recipe.image and image.status == "active"), None)
+    golden = [image for image in images.golden_images(cloud) if image.inputs == recipe.image]
+    active = [image for image in golden if image.status == "active"]
+    return min(active, key=lambda image: bool(image.server), default=None)
+
+
+def check_fit(image: CloudImage, spec: ClusterSpec, flavors: Mapping[str, Flavor]) -> None:
+    """Raise UsageError for a golden image of which the spec's nodes cannot be made: a snapshot does less."""
+    if image.server and spec.hub.limits.disk_mib is not None:
+        raise UsageError(
+            "hub.limits.disk: the golden image on this cloud is a snapshot of a stock image, whose file system does "
+            "not count what its users have",
+            f"Remove it, or delete image {image.id}: then `up` uploads the one that it bakes on this machine.",
+        )
+    for field, name in (("master.flavor", spec.master.flavor), ("workers.flavor", spec.workers.flavor)):
+        if name in flavors and flavors[name].disk < image.min_disk:
+            raise UsageError(
+                f"{field}: {name} has a disk of {flavors[name].disk} GiB, and the golden image on this cloud needs "
+                f"{image.min_disk}: that of the server that it is a snapshot of",
+                f"Choose a larger one, or delete image {image.id} and bake it again on a smaller --flavor.",
+            )
 
 
 def images_in_cache() -> list[ListedImage]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,7 @@ from provision.adapters.host.process import run
 from provision.adapters.remote import over_ssh
 from provision.base.constants import NODE, NODE_PYTHON
 from provision.model.image.stock import AUTHORITIES, PackageSources, make_archive
+from provision.model.proxies import variables
 from provision.operations.cluster.nodes import write_ssh_config
 
 if TYPE_CHECKING:
@@ -58,13 +60,15 @@ class SoftwareDelivery:
         cluster_dir: ClusterDir,
         floating: str,
         *,
+        bake: bool = False,
         send: Callable[[Sequence[str], str], Result] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`send` runs a program with a text as its input; another one in tests only."""
+        """`bake`: an image is made of the node. `send` runs a program with a text as its input; in tests another."""
         self.spec = spec
         self.cluster_dir = cluster_dir
         self.floating = floating
+        self._bake = bake
         self._send = send or (lambda argv, text: run(argv, stdin=text, timeout=SECONDS))
         self._clock = clock
         self._brought: dict[str, float] = {}
@@ -72,8 +76,11 @@ class SoftwareDelivery:
     @cached_property
     def _archive(self) -> str:
         sources = host_sources() if self.spec.image.sources == "host" else PackageSources()
+        if self.spec.proxy:
+            # They hold for the first boot too, and go before this machine's.
+            sources = replace(sources, environment={**sources.environment, **variables(self.spec.proxy)})
         own = self.spec.packages.requirements or self.spec.packages.wheels
-        archive = make_archive(image_builder.inputs(), sources, NODE_PYTHON if own else "")
+        archive = make_archive(image_builder.inputs(), sources, NODE_PYTHON if own else "", bake=self._bake)
         return base64.b64encode(archive).decode()
 
     def bring(self, nodes: Sequence[Node], waiting: Sequence[str]) -> dict[str, str]:
@@ -81,7 +88,7 @@ class SoftwareDelivery:
 
         A node whose host key is not known yet gets nothing.
         """
-        nodes, ssh_config = write_ssh_config(self.cluster_dir, nodes, self.floating)
+        nodes, ssh_config = write_ssh_config(self.cluster_dir, nodes, self.floating, self.spec.network.bastion)
         now = self._clock()
         known = {node.name for node in nodes if node.host_keys}
         names = [name for name in waiting if name in known and now - self._brought.get(name, -AGAIN) >= AGAIN]

@@ -1,5 +1,7 @@
 """Make a node of a stock image: install what software.yaml lists, then give the node its part of the cluster.
 
+Or make a golden image of it: then what makes it this very machine is removed, and it switches itself off.
+
 Root runs it at the first boot (templates/cloud-init/stock.yaml.j2), from what the operator's machine has brought
 (provision/model/image/stock.py); the standard library is all that there is. What it does, and why it cannot go on, it
 says on the console. After a restart it goes on where it was.
@@ -58,6 +60,8 @@ APT = (
     "-oDpkg::Options::=--force-confold",
     "-oDpkg::Options::=--force-unsafe-io",
 )
+BAKED = 20
+"""Seconds between the report that all is done and the end: whoever waits has to see it while there is a console."""
 HELD = "/usr/sbin/policy-rc.d"
 HOLD = "#!/bin/sh\n# Of provision-install: nothing that is installed starts before it is configured.\nexit 101\n"
 
@@ -137,6 +141,14 @@ class Node:
             log.write(f"no end after {STEP} s\n".encode())
         return 124
 
+    def end(self) -> None:
+        """Remove the last traces of this program, and switch the machine off."""
+        shutil.rmtree(self.place)
+        LOG.unlink(missing_ok=True)
+        self.say(phase="baked")
+        self.sleep(BAKED)
+        subprocess.run(["systemctl", "poweroff"], check=True)
+
     def log(self) -> list[str]:
         """Return the last lines that the commands have written."""
         text = LOG.read_text(errors="replace") if LOG.exists() else ""
@@ -206,14 +218,20 @@ class Install:
             ("proxy", self.proxy),
             ("spark", self.spark),
             ("system", self.system),
-            ("cluster", self.cluster),
-            ("start", self.start),
+            *(
+                (("clean", self.clean),)
+                if self.settings["bake"]
+                else (("cluster", self.cluster), ("start", self.start))
+            ),
         )
         for name, make in steps:
             if name not in done:
                 self.persist(make(system))
                 with self.done.open("a") as file:
                     file.write(f"{name}\n")
+        if self.settings["bake"]:
+            self.node.end()
+            return
         (self.node.place / "installed").write_text(f"{key}\n")
         for path in self.node.place.iterdir():
             if path.name not in {"installed", "done"}:
@@ -265,12 +283,18 @@ class Install:
         return self._software("the Hub's proxy", steps, self.settings["npm"], system)
 
     def spark(self, system: dict) -> Step:
-        """Complete Spark. The archive of its classes would take an emulated processor longer than it saves."""
-        return self._software("Spark", ["spark"] if self.node.emulated() else ["spark", "archive"], [], system)
+        """Complete Spark. The archive of its classes would take an emulated processor longer than it saves one node."""
+        without = self.node.emulated() and not self.settings["bake"]
+        return self._software("Spark", ["spark"] if without else ["spark", "archive"], [], system)
 
     def system(self, _: dict) -> Step:
         """Bring our own files, accounts and units."""
         return Step("our own files", [self._script("system", "accounts", "files", "proxy_timeout", "units", "classes")])
+
+    def clean(self, _: dict) -> Step:
+        """Remove what two nodes must not have in common, and what nobody else should see."""
+        operator = {"OPERATOR": self.settings["operator"]}
+        return Step("what makes it this very machine", [self._script("clean")], environment=operator)
 
     def cluster(self, _: dict) -> Step:
         """Give the node what cloud-init gives to one of a golden image, by the same modules."""
@@ -346,7 +370,7 @@ class Install:
             self.node.say(phase="install", text=f"{words}, trying again")
         else:
             reason = f"{words} for {GIVE_UP // 60} minutes; the node goes on when it comes back"
-            self.node.say(phase="failed", unit=UNIT, reason=reason, log=self.node.log())
+            self.node.say(phase="failed", unit=UNIT, reason=reason, goes_on=True, log=self.node.log())
         return True
 
 

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from provision.adapters import ssh
 from provision.adapters.host import process
-from provision.base.model import Node
+from provision.base.model import Bastion, Node
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,3 +104,49 @@ def test_the_master_as_it_was_written_last(folder: Path) -> None:
     assert ssh.config_texts(folder) != before
     ssh.write_config(folder, NODES, "")
     assert ssh.known_master(folder, "a-master") is None
+
+
+def test_a_bastion_leads_to_the_master_and_has_none_of_the_clusters_settings(folder, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("pathlib.Path.home", lambda: tmp_path)
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh/config").write_text("Host jump\n  HostName 203.0.113.5\n  User other\n  IdentityFile /own/key\n")
+    config = ssh.write_config(folder, NODES, "10.20.0.10", Bastion("jump", "me", 2222))
+    master, worker, bastion = told(config, "a-master"), told(config, "a-worker-1"), told(config, "jump")
+    assert master["proxycommand"] == f"ssh -F {config} -W 10.20.0.10:22 jump"
+    assert worker["proxyjump"] == "a-master"
+    # What the cluster file says goes before the operator's own settings, and these before the cluster's.
+    assert (bastion["hostname"], bastion["user"], bastion["port"]) == ("203.0.113.5", "me", "2222")
+    assert bastion["identityfile"] == "/own/key"
+    assert (bastion["identitiesonly"], bastion["batchmode"]) == ("no", "yes")
+    assert bastion["userknownhostsfile"] != str(folder / "known_hosts")
+    assert master["userknownhostsfile"] == str(folder / "known_hosts")
+
+
+def test_a_bastion_without_settings_of_its_own(folder, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("pathlib.Path.home", lambda: tmp_path)
+    monkeypatch.setattr("getpass.getuser", lambda: "operator")
+    config = ssh.write_config(folder, NODES, "10.20.0.10", Bastion("jump.example.org"))
+    bastion = told(config, "jump.example.org")
+    assert (bastion["user"], bastion["port"]) == ("operator", "22")
+    assert bastion["stricthostkeychecking"] in ("yes", "true")
+
+
+def test_fabric_goes_by_the_bastion_too(folder, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("pathlib.Path.home", lambda: tmp_path)
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh/config").write_text("Host jump\n  User other\n")
+    nodes = [replace(node, host_keys=()) for node in NODES]
+    config = ssh.write_config(folder, nodes, "10.20.0.10", Bastion("jump"))
+    with ssh.Fleet(folder, nodes) as fleet:
+        worker = fleet._connection("a-worker-1")
+        assert worker.gateway.gateway == f"ssh -F {config} -W 10.20.0.10:22 jump"
+        assert worker.gateway.user == "provision"
+
+
+def test_another_way_is_another_connection(folder, monkeypatch) -> None:
+    monkeypatch.setattr(ssh, "SOCKET_LIMIT", 1000)  # pytest's folders have long names
+
+    def socket(bastion):
+        return told(ssh.write_config(folder, NODES, "10.20.0.10", bastion), "a-master")["controlpath"]
+
+    assert len({socket(None), socket(Bastion("one")), socket(Bastion("two")), socket(Bastion("one", "me"))}) == 4

@@ -35,6 +35,12 @@ BAD = {
         ["room for 250 nodes", "has 301"],
         "/23",
     ),
+    "bastion and no access": (
+        "name: a\nnetwork: {bastion: jump}",
+        2,
+        ["network.bastion", "has to be let in"],
+        "access: [192.0.2.7/32]",
+    ),
     "access empty": ("name: a\nnetwork: {access: []}", 2, ["network.access", "nobody"], "192.0.2.0/24"),
     "access twice": ("name: a\nnetwork: {access: [1.2.3.0/24, 1.2.3.0/24]}", 2, ["access[1]", "twice"], "wider"),
     "access overlapping": ("name: a\nnetwork: {access: [1.2.3.0/24, 1.2.0.0/16]}", 2, ["overlaps"], "wider"),

@@ -120,4 +120,8 @@ def test_every_entry_that_the_template_sets_is_pinned_or_free_on_purpose():
         # Free without spark.packages alone (checks.py).
         "spark.driver.extraClassPath",
         "spark.executor.extraClassPath",
+        # Who sets them beside `proxy` says all of it.
+        "spark.driver.defaultJavaOptions",
+        "spark.executor.defaultJavaOptions",
+        "spark.executorEnv.{{",
     }

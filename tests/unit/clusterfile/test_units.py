@@ -6,7 +6,9 @@ from ipaddress import IPv4Network
 
 import pytest
 
+from provision.base.model import Bastion
 from provision.clusterfile import units
+from provision.clusterfile.units import Wrong
 
 # id: text of the file, line that is named, parts of the message, part of the hint
 BAD = {
@@ -124,3 +126,25 @@ def test_every_port_of_a_node_is_taken():
 def test_names_of_the_nodes_own_accounts_and_groups_are_refused(name):
     with pytest.raises(units.Wrong, match="account or group of the node's own system"):
         units.user_name(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("jump", Bastion("jump")),
+        ("me@jump.example.org", Bastion("jump.example.org", "me")),
+        ("192.0.2.7:2222", Bastion("192.0.2.7", port=2222)),
+        ("a.b@jump:22", Bastion("jump", "a.b", 22)),
+    ],
+)
+def test_bastions(text, found):
+    assert units.bastion(text) == found
+    assert str(found) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "@jump", "me@", "jump:", "jump:ssh", "jump:0", "jump:70000", "-oProxyCommand=x", "a b", "*", "!x"]
+)
+def test_what_is_no_bastion(text):
+    with pytest.raises(Wrong):
+        units.bastion(text)

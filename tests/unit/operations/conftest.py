@@ -299,6 +299,7 @@ class FakeCloud:
                     origin=vm["metadata"].get(resources.META_ORIGIN, ""),
                     accounts=vm["metadata"].get(resources.META_ACCOUNTS, ""),
                     monitored=vm["metadata"].get(resources.META_MONITORED, ""),
+                    baked=bool(vm["metadata"].get(resources.META_BAKED)),
                     users=resources.read_users(vm["metadata"]),
                 )
             )

@@ -48,6 +48,11 @@ CASES = {
 }
 
 
+def test_the_hub_is_a_page_too():
+    (hub,) = tunnel.choose(CLUSTER, ["hub"], list, lambda port: port)
+    assert (hub.address, hub.port, hub.url) == ("10.20.0.10", 443, "https://127.0.0.1:8443")
+
+
 @pytest.mark.parametrize("names", CASES)
 def test_what_the_services_are(names):
     forwards, asked = chosen(*names)
@@ -63,7 +68,7 @@ def test_a_port_that_is_taken_here_is_replaced():
 def test_a_name_that_is_no_service_is_refused_with_those_that_are():
     with pytest.raises(UsageError, match="there is no service 'spark'") as caught:
         chosen("spark")
-    assert caught.value.hint == "It has: master, history, apps, worker-1, worker-2, app-1, app-2."
+    assert caught.value.hint == "It has: master, history, hub, apps, worker-1, worker-2, app-1, app-2."
 
 
 def test_the_store_of_metrics_is_one_where_monitoring_is_on(monkeypatch):

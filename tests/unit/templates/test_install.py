@@ -119,11 +119,56 @@ def test_everything_in_its_order(make, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["done", "installed"]
 
 
+BAKE = install_settings(inputs(), PackageSources(), bake=True)
+
+
+def test_an_image_is_cleaned_and_ends_instead(make, tmp_path):
+    machine, run = make(settings=BAKE)
+    machine.end = lambda: machine.ran.append((["end"], {}))
+    run.run()
+    shown = [" ".join(argv).replace(f"{tmp_path}/", "") for argv, _ in machine.ran]
+    assert shown[-3:] == [
+        "bash image/setup/system accounts files proxy_timeout units classes",
+        "bash image/setup/clean",
+        "end",
+    ]
+    assert machine.ran[-2][1]["OPERATOR"] == BAKE["operator"]
+    assert not [line for line in shown if line.startswith("cloud-init")]
+
+
+def test_an_image_gets_the_archive_of_classes_on_any_processor(make):
+    machine, run = make(settings=BAKE)
+    machine.emulated = lambda: True
+    assert run.spark({"lock": "python.lock"}).commands[0][2:] == ["spark", "archive"]
+
+
+def test_at_the_end_nothing_of_it_is_left_and_it_is_said_while_there_is_a_console(tmp_path, monkeypatch):
+    place, log, ran = tmp_path / "place", tmp_path / "log", []
+    (place / "settings").mkdir(parents=True)
+    log.touch()
+    monkeypatch.setattr(install, "LOG", log)
+    monkeypatch.setattr(install, "CONSOLE", tmp_path / "console")
+    monkeypatch.setattr(install.subprocess, "run", lambda argv, **_: ran.append(argv))
+    node = install.Node(place)
+    node.sleep = lambda seconds: ran.append(seconds)
+    node.end()
+    assert (place.exists(), log.exists(), ran) == (False, False, [install.BAKED, ["systemctl", "poweroff"]])
+    assert console.read((tmp_path / "console").read_text()).baked
+
+
+def test_the_cleaning_script_is_right(tmp_path):
+    script = paths.TEMPLATES / "image/setup/clean"
+    assert install.subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
+    text = script.read_text()
+    for trace in ("ssh_host_", "/etc/machine-id", ".ssh", "cloud-init clean", "/var/lib/apt/lists", "/var/log", INSTALL_UNIT):
+        assert trace in text, trace
+
+
 def test_the_scripts_have_the_steps_that_are_asked_for(make, tmp_path):
     machine, run = make()
     run.run()
     for argv, _ in machine.ran:
-        if argv[0] == "bash":
+        if argv[0] == "bash" and argv[2:]:
             text = (paths.TEMPLATES / "image/setup" / argv[1].rpartition("/")[2]).read_text()
             for step in argv[2:]:
                 assert f"\n{step}() {{\n" in text, step

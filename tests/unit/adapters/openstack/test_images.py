@@ -10,7 +10,7 @@ from openstack.exceptions import ForbiddenException, HttpException
 from provision.adapters.openstack import images
 from provision.adapters.openstack.session import Session, TransientError
 from provision.base.errors import ProvisionError
-from provision.model.image.recipe import HASH_PROPERTY, IMAGE_NAME
+from provision.model.image.recipe import BASE_PROPERTY, HASH_PROPERTY, IMAGE_NAME, SERVER_PROPERTY
 
 
 class Glance:
@@ -54,7 +54,7 @@ def _cloud(glance):
 
 def listed(id_, created, properties, owner="p"):
     return SimpleNamespace(
-        owner_id=owner, id=id_, status="active", properties=properties, size=None, created_at=created
+        owner_id=owner, id=id_, status="active", properties=properties, size=None, created_at=created, min_disk=None
     )
 
 
@@ -81,6 +81,29 @@ def test_an_upload_that_does_not_become_active_fails(cloud, glance, tmp_path):
     glance.status = "killed"
     with pytest.raises(ProvisionError, match="`killed` after its upload"):
         images.upload(cloud, tmp_path / "a.qcow2", "x", "me")
+
+
+def test_a_snapshot_is_a_golden_image_as_soon_as_it_is_active(glance):
+    asked = []
+
+    class Nova:
+        default_microversion = "2.45"
+        retriable_status_codes = None
+
+        def get_endpoint_data(self):
+            return SimpleNamespace(min_microversion="2.1", max_microversion="2.90")
+
+        def post(self, url, *, json, **_):
+            asked.append((url, json["createImage"]))
+            return SimpleNamespace(status_code=202, headers={}, json=lambda: {"image_id": "new"})
+
+    cloud = Session("test", SimpleNamespace(image=glance, compute=Nova(), current_project_id="p"))
+    assert images.snapshot(cloud, "vm", "x", "debian-13") == "new"
+    ((url, options),) = asked
+    assert (url, options["name"]) == ("servers/vm/action", IMAGE_NAME)
+    wanted = {HASH_PROPERTY: "x", SERVER_PROPERTY: "vm", BASE_PROPERTY: "debian-13", "os_distro": "debian"}
+    assert wanted.items() <= options["metadata"].items()
+    assert not [name for name in options["metadata"] if name.startswith("hw_")], "those are the stock image's own"
 
 
 def test_an_image_that_is_gone_can_be_deleted(cloud, glance):

@@ -208,6 +208,8 @@ def test_an_image_is_found_by_name_unless_the_name_fits_several(cloud):
     assert cloud.image("debian") == Image("i", 0, 5)
     images.images, images.get_image = lambda name: [], lambda name: public
     assert cloud.image("j") == Image("j", 4, 3 << 30, golden=True)
+    public.properties |= {"provision_server": "vm"}
+    assert cloud.image("j").snapshot
     images.images = lambda name: [mine, public]
     with pytest.raises(UsageError, match="several images are called 'debian'"):
         cloud.image("debian")

@@ -22,6 +22,7 @@ from provision.base.model import (
     HubSpec,
     ImageSpec,
     NetworkSpec,
+    ProxySpec,
     Secrets,
     ServerSize,
     Sizing,
@@ -65,6 +66,11 @@ FULL = dataclasses.replace(
     DEFAULT,
     spark=SparkSpec(defaults=(("spark.sql.shuffle.partitions", "64"), ("spark.hadoop.path", "C:\\tmp {{ x }}"))),
     hub=HubSpec(port=8443, idle_timeout=0, users=(User("alice"), User("bob", True, ("team",), True))),
+    proxy=ProxySpec(
+        "http://proxy.example.org:3128",
+        "http://tls.example.org:3129",
+        (".internal.example", "repo.example.org", "198.51.100.0/24"),
+    ),
 )
 MONITORED = dataclasses.replace(DEFAULT, monitoring=True)
 CASES = {"default": DEFAULT, "full": FULL, "monitored": MONITORED}
@@ -227,3 +233,19 @@ def test_what_monitoring_brings_is_what_goes_when_it_is_turned_off(role: str) ->
     # What stays is not stopped or removed.
     assert not set(off["units"]) & units
     assert not set(off["files"]) & paths
+
+
+def test_a_proxy_reaches_apt_shells_notebooks_and_spark() -> None:
+    found = documents("full")
+    assert 'Acquire::https::Proxy "http://tls.example.org:3129";' in found["worker/90provision-proxy"]
+    assert 'Acquire::http::Proxy::repo.example.org "DIRECT";' in found["worker/90provision-proxy"]
+    assert "export https_proxy='http://tls.example.org:3129'\n" in found["master/provision-proxy.sh"]
+    assert '"HTTPS_PROXY": "http://tls.example.org:3129"' in found["master/jupyterhub_config.py"]
+    defaults = found["worker/spark-defaults.conf"]
+    assert "spark.driver.defaultJavaOptions -Dhttp.proxyHost=proxy.example.org" in defaults
+    assert "spark.executorEnv.http_proxy http://proxy.example.org:3128\n" in defaults
+
+
+def test_without_a_proxy_nothing_says_so() -> None:
+    assert not [name for name, text in documents("default").items() if "proxy.example" in text or "executorEnv" in text]
+    assert "worker/90provision-proxy" not in documents("default")

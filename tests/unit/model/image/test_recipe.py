@@ -165,3 +165,9 @@ class TestTheProjectsOwnFiles:
 def test_accounts_made_by_hand_never_get_the_number_of_a_user():
     system = (TEMPLATES / "image/setup/system").read_text()
     assert {int(number) for number in re.findall(r"UID_MAX (\d+)", system)} == {FIRST_UID - 2}
+
+
+def test_what_only_stock_images_use_makes_no_new_golden_image():
+    found = inputs()
+    for name in ("image/setup/install.py", "image/setup/clean"):
+        assert make_recipe({**found, name: b"another"}) == make_recipe(found), name

@@ -9,7 +9,7 @@ import tarfile
 import pytest
 
 from provision.adapters.docker.image_builder import inputs
-from provision.base.constants import NODE_PYTHON
+from provision.base.constants import NODE_PYTHON, OPERATOR
 from provision.model.image.recipe import read_software
 from provision.model.image.stock import PackageSources, install_settings, make_archive
 
@@ -70,3 +70,9 @@ def test_each_system_has_a_lock_and_packages(python):
     for system in settings["systems"].values():
         assert f"image/{system['lock']}" in given
         assert not {*boot} & {*system["packages"]}, "a stock image keeps its kernel"
+
+
+def test_of_an_image_that_is_baked_the_operators_account_goes():
+    settings = install_settings(inputs(), PackageSources(), bake=True)
+    assert (settings["bake"], settings["operator"]) == (True, OPERATOR)
+    assert install_settings(inputs(), PackageSources())["bake"] is False

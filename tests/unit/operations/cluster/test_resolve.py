@@ -10,7 +10,18 @@ import pytest
 from provision.adapters import net
 from provision.adapters.openstack.cloud import External, Image
 from provision.base.errors import UsageError
-from provision.base.model import ClusterSpec, Flavor, HubSpec, ImageSpec, MasterSpec, NetworkSpec, Tls, WorkersSpec
+from provision.base.model import (
+    Bastion,
+    ClusterSpec,
+    Flavor,
+    HubSpec,
+    ImageSpec,
+    Limits,
+    MasterSpec,
+    NetworkSpec,
+    Tls,
+    WorkersSpec,
+)
 from provision.model.cluster.plan import plan as make_plan
 from provision.model.cluster.resources import Floating, ObservedCluster, Rule, Server
 from provision.operations.cluster.resolve import check_quota, resolve, resolve_without_cloud, used_image
@@ -20,7 +31,7 @@ PRIVATE = External("ext", (IPv4Network("172.29.0.0/24"),), "172.29.0.1")
 PUBLIC = External("ext", (IPv4Network("8.8.8.0/24"),), "8.8.8.1")
 
 
-def access_of(make_site, monkeypatch, external, own, *, access=None, observed=None):
+def access_of(make_site, monkeypatch, external, own, *, access=None, observed=None, bastion=None):
     site = make_site()
     asked = []
 
@@ -30,7 +41,7 @@ def access_of(make_site, monkeypatch, external, own, *, access=None, observed=No
 
     monkeypatch.setattr(net, "source_address", source)
     monkeypatch.setattr(site.cloud, "external", lambda name: external)
-    spec = ClusterSpec("a", network=replace(NetworkSpec(), access=access))
+    spec = ClusterSpec("a", network=replace(NetworkSpec(), access=access, bastion=bastion))
     return resolve(site.cloud, spec, observed or ObservedCluster(), "c.yaml").access, asked
 
 
@@ -154,6 +165,16 @@ def test_an_image_that_no_node_can_be_made_of(of_image, spec, image, disk, said)
     assert caught.value.hint
 
 
+def test_a_named_snapshot_does_not_count_what_users_have(make_site, monkeypatch):
+    site = make_site()
+    monkeypatch.setattr(site.cloud, "image", lambda name: Image("i", 4, golden=True, snapshot=True))
+    spec = replace(site.spec, image=ImageSpec("ours"))
+    assert resolve(site.cloud, spec, ObservedCluster(), "c.yaml").image == "i"
+    limited = replace(spec, hub=HubSpec(limits=Limits(disk_mib=1024)))
+    with pytest.raises(UsageError, match=r"c.yaml: hub.limits.disk: image 'ours' is a snapshot"):
+        resolve(site.cloud, limited, ObservedCluster(), "c.yaml")
+
+
 def test_new_nodes_get_the_image_of_the_others():
     servers = (Server("2", "a-worker-1", "worker", image="img-2"), Server("1", "a-master", "master", image="img-1"))
     assert used_image(ObservedCluster(servers=servers)) == "img-1"
@@ -188,3 +209,9 @@ def test_a_quota_that_is_too_small(make_site):
     site.cloud.limits = {"instances": 2}
     with pytest.raises(UsageError, match="quota of this project is too small: 3 instances, 2 left"):
         check_quota(site.cloud, resolved, plan, ObservedCluster())
+
+
+def test_behind_a_bastion_this_machine_need_not_be_let_in_nor_find_a_way(make_site, monkeypatch):
+    ranges = (IPv4Network("203.0.113.5/32"),)
+    access, asked = access_of(make_site, monkeypatch, PRIVATE, None, access=ranges, bastion=Bastion("jump"))
+    assert (access, asked) == (ranges, [])

@@ -10,7 +10,7 @@ import pytest
 from provision.adapters import net, ssh
 from provision.adapters.host.certificates import last_day
 from provision.adapters.spark import SparkMaster
-from provision.base.model import HubSpec, Tls, WorkersSpec
+from provision.base.model import Bastion, HubSpec, Tls, WorkersSpec
 from provision.operations.cluster import nodes
 from provision.operations.cluster.nodes import find_live_cluster
 from provision.operations.cluster.status import hub_problem, status
@@ -167,3 +167,17 @@ def test_an_early_answer_of_another_master_does_not_count(site, services):
     assert read(site)["working"]
     assert services.masters == ["10.9.9.9", nodes[0].address]
     assert [address for address, *_ in services.asked] == ["192.0.2.99", "172.29.0.100"]
+
+
+def test_behind_a_bastion_the_hub_is_asked_over_ssh(site, services, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "provision.operations.cluster.status.hub_answers_over_ssh",
+        lambda config, master, to, certificate, **how: asked.append((config.name, master, to)) or "not yet",
+    )
+    spec = replace(site.spec, network=replace(site.spec.network, bastion=Bastion("jump")))
+    state = read(site, spec)
+    assert state["hub"]["problem"] == "not yet"
+    assert asked == [("ssh_config", "analytics-master", ("172.29.0.100", 443))]
+    assert services.asked == []
+    assert "-W 172.29.0.100:22 jump" in (site.cluster_dir.folder / ssh.CONFIG).read_text()

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 
 from provision.adapters.docker import image_builder
 from provision.adapters.openstack import images
 from provision.adapters.openstack.images import CloudImage
-from provision.base.errors import ProvisionError
+from provision.base.errors import ProvisionError, UsageError
+from provision.base.model import ClusterSpec, Flavor, HubSpec, Limits, MasterSpec, WorkersSpec
 from provision.base.progress import Silent
 from provision.model.image.recipe import image_paths, make_recipe
 from provision.operations.image import bake
@@ -70,6 +72,31 @@ def test_uploads_only_what_is_not_there_and_removes_what_broke_off(cached, monke
     (cached.parents[1] / "uploader").write_text("this machine")
     assert bake.ensure_image(None, Silent()) == result
     assert cloud.done == done
+
+
+def test_an_uploaded_image_goes_before_a_snapshot(monkeypatch):
+    cloud = Cloud(replace(image("snapshot"), server="vm"), image("uploaded"))
+    monkeypatch.setattr(images, "golden_images", cloud.golden_images)
+    assert bake.find_image(None) == "uploaded"
+
+
+SMALL = ClusterSpec("a", master=MasterSpec("big"), workers=WorkersSpec(1, "small"))
+FLAVORS = {"big": Flavor("big", 2, 4096, 20), "small": Flavor("small", 1, 2048, 10)}
+
+
+def test_a_snapshot_needs_flavors_as_large_as_its_server(monkeypatch):
+    bake.check_fit(replace(image("a"), server="vm", min_disk=10), SMALL, FLAVORS)
+    cloud = Cloud(replace(image("a"), server="vm", min_disk=16))
+    monkeypatch.setattr(images, "golden_images", cloud.golden_images)
+    with pytest.raises(UsageError, match=r"workers.flavor: small has a disk of 10 GiB, .* needs 16"):
+        bake.ensure_image(None, Silent(), lambda image: bake.check_fit(image, SMALL, FLAVORS))
+
+
+def test_a_snapshot_does_not_count_what_users_have():
+    limited = replace(SMALL, hub=HubSpec(limits=Limits(disk_mib=1024)))
+    bake.check_fit(image("a"), limited, FLAVORS)
+    with pytest.raises(UsageError, match=r"hub.limits.disk: .* a snapshot"):
+        bake.check_fit(replace(image("a"), server="vm"), limited, FLAVORS)
 
 
 def test_a_cached_image_is_not_baked_again(cached):

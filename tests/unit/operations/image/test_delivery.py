@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import tarfile
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ import pytest
 
 from provision.adapters.cluster_dir import ClusterDir
 from provision.adapters.host.process import Result
-from provision.base.model import ClusterSpec, ImageSpec, Node, PackagesSpec
+from provision.base.model import ClusterSpec, ImageSpec, Node, PackagesSpec, ProxySpec
 from provision.model.image.stock import PackageSources
 from provision.operations.image import delivery
 
@@ -88,6 +89,17 @@ def test_the_settings_of_this_machine_go_with_it_if_the_spec_says_so(make):
     assert '"python": "3.13"' in found["settings/install.json"]
 
 
+@pytest.mark.parametrize("sources", ["image", "host"])
+def test_the_proxy_of_the_spec_holds_for_the_installation(make, sources, monkeypatch):
+    sent = []
+    monkeypatch.setattr(delivery, "host_sources", lambda: replace(HOST, environment={"https_proxy": "http://mine:1"}))
+    proxy = ProxySpec("http://proxy:3128", "http://proxy:3128")
+    spec = ClusterSpec("a", image=ImageSpec("d", stock=True, sources=sources), proxy=proxy)
+    make(lambda argv, text: sent.append(text) or Result((), 0, "", ""), spec).bring(NODES, ["a-master"])
+    environment = json.loads(files_in(sent[0])["settings/install.json"])["environment"]
+    assert environment["https_proxy"] == environment["HTTP_PROXY"] == "http://proxy:3128"
+
+
 def test_what_this_machine_uses(monkeypatch, tmp_path):
     file = tmp_path / "pip.conf"
     file.write_text("[global]\nindex-url = https://pypi.example/simple\n")
@@ -101,3 +113,11 @@ def test_what_this_machine_uses(monkeypatch, tmp_path):
     assert "cert = /var/lib/provision-install/settings/authorities.pem" in found.pip_conf
     assert found.authorities == "PEM"
     assert found.environment["HTTPS_PROXY"] == "http://proxy.example:3128"
+
+
+def test_of_an_image_that_is_baked_the_node_knows_so(make, monkeypatch):
+    sent = []
+    bring = make(lambda argv, text: sent.append(text) or Result((), 0, "", ""))
+    bring._bake = True
+    bring.bring(NODES[:1], ["a-master"])
+    assert '"bake": true' in files_in(sent[0])["settings/install.json"]

@@ -120,6 +120,12 @@ c.Spawner.environment = {
     "SPARK_HOME": "/opt/spark",
     "SPARK_CONF_DIR": "/etc/spark",
     "PYSPARK_PYTHON": "/opt/jupyter/bin/python",
+    "HTTPS_PROXY": "http://tls.example.org:3129",
+    "HTTP_PROXY": "http://proxy.example.org:3128",
+    "NO_PROXY": "localhost,127.0.0.1,169.254.169.254,10.20.0.0/24,10.20.0.10,192.0.2.10,.internal.example,repo.example.org,198.51.100.0/24",
+    "http_proxy": "http://proxy.example.org:3128",
+    "https_proxy": "http://tls.example.org:3129",
+    "no_proxy": "localhost,127.0.0.1,169.254.169.254,10.20.0.0/24,10.20.0.10,192.0.2.10,.internal.example,repo.example.org,198.51.100.0/24",
 }
 
 

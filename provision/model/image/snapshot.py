@@ -1,0 +1,106 @@
+"""A golden image by a snapshot: the spec of the one server that it is made of, and the plan that makes that server.
+
+On the cloud it is a cluster without workers, with the marks of one: so what a bake that was killed leaves behind is
+found as it is for clusters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from provision.base.constants import PORTS
+from provision.base.errors import UsageError
+from provision.base.model import HubSpec, ImageSpec, MasterSpec, PackagesSpec, SparkSpec, WorkersSpec
+from provision.model.cluster.network_steps import access_steps, network_steps
+from provision.model.cluster.resources import Rule, master_name
+from provision.model.cluster.statuses import BUILDING
+from provision.model.cluster.steps import Plan, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from ipaddress import IPv4Network
+    from typing import Literal
+
+    from provision.base.model import ClusterSpec, Flavor
+    from provision.model.cluster.resources import ObservedCluster, Server
+    from provision.model.cluster.steps import DesiredState
+
+NAME: Final = "image_bake"
+"""Not a name that a cluster can have: none is taken for a bake, and no bake for a cluster."""
+DISK: Final = 10
+"""GiB that a stock image's node needs: the system, its software, and room to build Spark in."""
+MEMORY: Final = 2000
+"""MiB that the installation needs. Flavors of 2 GiB have somewhat less on some clouds."""
+
+
+def bake_spec(spec: ClusterSpec, base: str, flavor: str, sources: Literal["image", "host"]) -> ClusterSpec:
+    """Return the spec of the server: on the cloud and network of `spec`, and in its availability zone."""
+    return replace(
+        spec,
+        name=NAME,
+        image=ImageSpec(base, stock=True, sources=sources),
+        key_pair="",
+        public_key="",
+        master=MasterSpec(flavor, spec.master.zone),
+        workers=WorkersSpec(0, flavor),
+        spark=SparkSpec(),
+        hub=HubSpec(),
+        packages=PackagesSpec(),
+    )
+
+
+def smallest_flavor(flavors: Mapping[str, Flavor], min_disk: int) -> str:
+    """Name the smallest flavor that does: clusters of the image need a disk that is no smaller.
+
+    Raises UsageError when there is none; flavors without a disk, whose servers boot from volumes, do not count.
+    """
+    needed = max(DISK, min_disk)
+    fit = [flavor for flavor in flavors.values() if flavor.disk >= needed and flavor.ram >= MEMORY]
+    if not fit:
+        raise UsageError(
+            f"the cloud has no flavor with a disk of {needed} GiB and 2 GiB of RAM of its own for the bake",
+            "Flavors with a disk of 0 boot from volumes, of which no such image can be made. Have one made, or upload "
+            "the image that `provision image bake` makes on your machine.",
+        )
+    return min(fit, key=lambda flavor: (flavor.disk, flavor.ram, flavor.vcpus, flavor.name)).name
+
+
+def bake_rules(access: Sequence[IPv4Network]) -> frozenset[Rule]:
+    """Return the security group's rules: nothing but SSH."""
+    return frozenset(Rule(PORTS.ssh, PORTS.ssh, str(peer)) for peer in access)
+
+
+def bake_plan(desired: DesiredState, observed: ObservedCluster) -> Plan:
+    """Plan what is left to make of the server and of what it needs. One that is of no use any more is replaced."""
+    going: list[Step] = []
+    kept: list[Server] = []
+    for server in observed.servers:
+        if server.deleting:
+            going.append(Step("wait", "server", server.name, "it is being deleted", (server.id,)))
+        elif why := _useless(desired, server, observed) or ("there are two" if kept else ""):
+            going.append(Step("delete", "server", server.name, why, (server.id,)))
+        else:
+            kept.append(server)
+    name = master_name(desired.name)
+    ids = {server for step in going for server in step.ids}
+    coming = [] if kept else [Step("create", "server", name, "an image is made of it", (name,))]
+    steps = [*going, *network_steps(desired, observed)]
+    steps += access_steps(desired, observed, ids, [step.name for step in coming])
+    return Plan(desired.name, (*steps, *coming))
+
+
+def _useless(desired: DesiredState, server: Server, observed: ObservedCluster) -> str:
+    """Return why no image can be made of a server; empty if one can."""
+    if server.status == "ERROR":
+        return f"it is in ERROR: {server.fault or 'the cloud gave no reason'}"
+    if server.spec != desired.spec or server.image != desired.image:
+        return "it was begun with other files or another image"
+    if server.flavor != desired.master_flavor:
+        return f"it is a {server.flavor}, and {desired.master_flavor} was asked for"
+    if server.baked:
+        return ""
+    if server.status not in {"ACTIVE", *BUILDING}:
+        # What it has done of its last step is not known, and its part for the first boot may be gone.
+        return f"it is {server.status}, and was not ready"
+    return "" if observed.master_port else "its port was removed, and its address with it"

@@ -1,0 +1,85 @@
+"""A spec's proxies as programs take them: variables of the environment, options of Java, and apt's settings."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from provision.base.constants import METADATA_ADDRESS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from provision.base.model import Addresses, ClusterSpec, ProxySpec
+
+OWN: Final = ("localhost", "127.0.0.1", METADATA_ADDRESS)
+"""What a node asks of itself and of its cloud."""
+NETS_AT_MOST: Final = 256
+"""Patterns that a range becomes for Java, which knows no ranges."""
+
+
+def variables(proxy: ProxySpec, direct: Sequence[str] = ()) -> dict[str, str]:
+    """Return the variables of the environment, in lower and in upper case; none without a proxy."""
+    if not proxy:
+        return {}
+    found = {"http_proxy": proxy.http, "https_proxy": proxy.https}
+    found["no_proxy"] = ",".join(dict.fromkeys([*OWN, *direct, *proxy.direct]))
+    found = {name: value for name, value in found.items() if value}
+    return found | {name.upper(): value for name, value in found.items()}
+
+
+def context(spec: ClusterSpec, addresses: Addresses) -> dict[str, Any]:
+    """Return the variable `proxy` of the node templates.
+
+    The nodes themselves are asked directly. None of them is named: a cluster that grows needs no other settings.
+    """
+    own = [str(spec.network.cidr), addresses.master, *([addresses.floating] if addresses.floating else [])]
+    direct = tuple(dict.fromkeys([*OWN, *own, *spec.proxy.direct]))
+    return {
+        "variables": variables(spec.proxy, own),
+        "java": " ".join(_java_options(spec.proxy, direct)),
+        "http": spec.proxy.http,
+        "https": spec.proxy.https,
+        # apt knows no ranges, and no ends of names.
+        "hosts": [host for host in spec.proxy.direct if "/" not in host and not host.startswith(".")],
+    }
+
+
+def _java_options(proxy: ProxySpec, direct: Sequence[str]) -> Iterator[str]:
+    for scheme, url in (("http", proxy.http), ("https", proxy.https)):
+        if url:
+            parts = urlsplit(url)
+            yield f"-D{scheme}.proxyHost={parts.hostname}"
+            yield f"-D{scheme}.proxyPort={parts.port}"
+    if proxy:
+        patterns = dict.fromkeys(pattern for host in direct for pattern in _java_patterns(host))
+        # https has no list of its own.
+        yield f"-Dhttp.nonProxyHosts={'|'.join(patterns)}"
+
+
+def _java_patterns(host: str) -> Iterator[str]:
+    """Yield what Java takes for a host: `*` at the beginning or at the end is all that it knows."""
+    if host == "127.0.0.1":
+        yield "127.*"
+    elif "/" in host:
+        yield from _of_range(IPv4Network(host))
+    elif host.startswith("."):
+        yield f"*{host}"
+    elif host[0].isdigit() or "." not in host:
+        yield host
+    else:
+        # As everybody else takes it: the name, and all below it.
+        yield from (host, f"*.{host}")
+
+
+def _of_range(network: IPv4Network) -> Iterator[str]:
+    if network.prefixlen == 32:
+        yield str(network.network_address)
+        return
+    whole = min(-(-network.prefixlen // 8) * 8, 24) or 8
+    if network.prefixlen > 24:
+        network = network.supernet(new_prefix=24)  # more than was asked for, as there is nothing between
+    for part in list(network.subnets(new_prefix=whole))[:NETS_AT_MOST]:
+        octets = str(part.network_address).split(".")[: whole // 8]
+        yield ".".join(octets) + ".*"
