@@ -25,6 +25,8 @@ def main() -> None:
                 # A terminal without UTF-8 shows `\u2026`, rather than nothing at all.
                 stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         code = _run()
+        # What comes now takes no time: a Ctrl-C ends it at once.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     except KeyboardInterrupt:
         code = _stopped()
     except Exception as error:

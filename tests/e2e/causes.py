@@ -82,7 +82,7 @@ OTHER_PYTHON: Final = _moved(f"{NODE.venv}/bin/python", "#!/bin/sh\necho 3.11.2\
 NO_JAVA: Final = _moved("/usr/bin/java", "no Java\n", "644")
 BAD_TOKENS: Final = _moved(NODE.user_token, "no program\n", "644")
 _SPARK_DEFAULTS: Final = NODE.spark_defaults
-_HUB_API: Final = f"http://127.0.0.1:{PORTS.hub_api}/hub/api/users/alice/server"
+_HUB_USER: Final = f"http://127.0.0.1:{PORTS.hub_api}/hub/api/users/alice"
 _ASK_HUB: Final = f'curl -s -H "Authorization: token $(cat {NODE.hub_state}/operator.token)" -X'
 _TRY_DNS: Final = "link=$(ip -o route get 192.0.2.1 | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')"
 
@@ -299,8 +299,9 @@ CAUSES: Final[dict[str, OnNode | OnCloud]] = {
     "a server that the Hub cannot start": OnNode(
         r"alice's server: could not be started by the Hub: PermissionError",
         MASTER,
-        f"{_ASK_HUB} DELETE {_HUB_API}; systemctl stop notebook-alice; sleep 20; {BAD_TOKENS[0]}"
-        f" && {_ASK_HUB} POST {_HUB_API}",
+        # The Hub knows those who have logged in.
+        f"{_ASK_HUB} POST {_HUB_USER}; {_ASK_HUB} DELETE {_HUB_USER}/server; systemctl stop notebook-alice; sleep 20"
+        f"; {BAD_TOKENS[0]} && {_ASK_HUB} POST {_HUB_USER}/server",
         BAD_TOKENS[1],
     ),
 }

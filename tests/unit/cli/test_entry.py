@@ -17,8 +17,16 @@ from provision.cli.terminal import visible
 
 PROVISION = [sys.executable, "-m", "provision"]
 SPEC = "name: analytics\n"
-# Python's own start is nothing of ours.
-STARTED = "from provision.cli.entry import main; print('up', flush=True); main()"
+# Python's own start is nothing of ours: `up` is said by the first thing that is.
+STARTED = """
+import provision.cli.entry as entry
+run = entry._run
+def started():
+    print("up", flush=True)
+    return run()
+entry._run = started
+entry.main()
+"""
 
 
 @pytest.fixture
