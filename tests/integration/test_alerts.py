@@ -18,7 +18,7 @@ GIB = 1 << 30
 HA = Settings(ha=True)
 DISK = '{mountpoint="/"}'
 MEMBER = '{instance="mariadb-1"}'
-QUEUES = ("compute.compute-1", "conductor", "scheduler", "q-plugin")
+QUEUES = ("compute.compute-1", "conductor", "scheduler")
 # What a cloud that works gives for five minutes, one figure in ten seconds.
 WELL = {
     **{
@@ -56,7 +56,7 @@ FAULTS = [
     ),
     ("DatabaseMemberMissing", f"mysql_global_status_wsrep_cluster_size{MEMBER}", 2, {}, "has 2 of its 3 members"),
     ("QueueUnread", 'rabbitmq_detailed_queue_consumers{queue="conductor"}', 0, {}, ""),
-    ("QueueUnread", 'rabbitmq_detailed_queue_consumers{queue="q-plugin"}', GONE, {}, ""),
+    ("QueueUnread", 'rabbitmq_detailed_queue_consumers{queue="scheduler"}', GONE, {}, ""),
     (
         "QueueGrows",
         'rabbitmq_detailed_queue_messages{queue="conductor"}',

@@ -173,7 +173,7 @@ _QUEUES: Final = Section(
             "Readers",
             "of the queues that must have one",
             FigureUnit.COUNT,
-            ('sum by (queue) (rabbitmq_detailed_queue_consumers{queue=~"conductor|scheduler|q-plugin"})', "{{queue}}"),
+            ('sum by (queue) (rabbitmq_detailed_queue_consumers{queue=~"conductor|scheduler"})', "{{queue}}"),
             limits=_LEAST_ONE,
         ),
         make_panel(

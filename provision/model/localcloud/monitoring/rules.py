@@ -149,7 +149,7 @@ def _hypervisors(settings: Settings) -> Iterator[AlertRule]:
 
 
 def _queues() -> Iterator[AlertRule]:
-    for queue in ("conductor", "scheduler", "q-plugin"):
+    for queue in ("conductor", "scheduler"):
         yield AlertRule(
             "QueueUnread",
             _unread(queue),
