@@ -5,19 +5,15 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import re
 import tarfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit, urlunsplit
 
 from provision.model.image.recipe import read_software
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PYPI: Final = ("https://pypi.org/simple/", "https://files.pythonhosted.org/")
-NPM: Final = "https://registry.npmjs.org/"
 AUTHORITIES: Final = "settings/authorities.pem"
 """In the archive; pip's and npm's settings name the file."""
 
@@ -58,8 +54,6 @@ def install_settings(inputs: Mapping[str, bytes], sources: PackageSources, pytho
         },
         "python": python,
         "apt": {"archive": sources.archive, "security": sources.security},
-        "pip": _index(sources.pip_conf, r"index-url *= *(\S+)", PYPI),
-        "npm": _index(sources.npmrc, r"registry=(\S+)", (NPM,)),
         "environment": dict(sources.environment),
     }
 
@@ -81,12 +75,3 @@ def make_archive(inputs: Mapping[str, bytes], sources: PackageSources, python: s
             entry.size, entry.mode = len(data), 0o600
             archive.addfile(entry, io.BytesIO(data))
     return gzip.compress(packed.getvalue(), mtime=0)
-
-
-def _index(settings: str, pattern: str, default: tuple[str, ...]) -> list[str]:
-    """Return the addresses to ask whether the registry answers, without the credentials that settings may have."""
-    found = re.search(rf"^{pattern}", settings, re.MULTILINE)
-    if not found:
-        return list(default)
-    parts = urlsplit(found[1])
-    return [urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))]
