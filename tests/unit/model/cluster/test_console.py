@@ -112,7 +112,7 @@ def test_failure(case):
 
 
 WAITING = 'PROVISION {"phase":"waiting","text":"for its software"}\n'
-AWAY = 'PROVISION {"phase": "failed", "unit": "provision-install", "reason": "pypi.org is away", "log": []}\n'
+AWAY = 'PROVISION {"phase": "failed", "unit": "provision-install", "reason": "a source is away", "log": []}\n'
 BACK = 'PROVISION {"phase": "install", "text": "Python\'s packages"}\n'
 
 
@@ -124,7 +124,7 @@ def test_a_node_waits_for_its_software_until_it_has_it():
 
 def test_a_package_source_that_came_back_is_no_failure():
     failure = console.read(BOOT + BACK + AWAY).failure
-    assert (failure.reason, failure.unit) == ("pypi.org is away", "provision-install")
+    assert (failure.reason, failure.unit) == ("a source is away", "provision-install")
     assert console.read(BOOT + BACK + AWAY + BACK).failure is None
 
 

@@ -152,7 +152,7 @@ class TestTheProjectsOwnFiles:
         found = inputs()
         assert f"venv={NODE.venv}\n" in found["image/setup/software"].decode()
         assert NODE.proxy.startswith("/opt/chp/")
-        assert "folder=/opt/chp " in found["image/setup/software"].decode()
+        assert "folder=/opt/chp\n" in found["image/setup/software"].decode()
         for name in ("master", "worker", "history"):
             unit = found[f"image/files/etc/systemd/system/spark-{name}.service"].decode()
             assert f"EnvironmentFile={NODE.spark_env}\n" in unit

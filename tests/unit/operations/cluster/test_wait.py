@@ -139,11 +139,11 @@ def test_a_golden_image_is_brought_nothing():
 
 def test_a_package_source_that_stays_away_ends_it_with_its_name():
     away = (
-        'PROVISION {"phase": "failed", "unit": "provision-install", "reason": "pypi.org does not answer", '
+        'PROVISION {"phase": "failed", "unit": "provision-install", "reason": "pypi.example does not answer", '
         '"log": ["no route to host"]}\n'
     )
     script = Script(hub_at=10_000, registered={}, consoles={"a-worker-1": [(0, KEYS), (9, away)]})
-    with pytest.raises(ProvisionError, match=r"a-worker-1: pypi\.org does not answer") as caught:
+    with pytest.raises(ProvisionError, match=r"a-worker-1: pypi\.example does not answer") as caught:
         script.run()
     assert script.now < 20
     assert "`provision up` again where a package source was away" in caught.value.hint

@@ -247,6 +247,11 @@ def test_the_environment_counts_where_compose_reads_it(cloud, monkeypatch):
     assert not settled_now()
 
 
+def test_other_name_servers_of_this_machine_are_brought_to_vms(cloud, monkeypatch):
+    monkeypatch.setattr(settled.facts, "name_servers", lambda: ("192.0.2.99",))
+    assert not settled_now()
+
+
 def test_another_compose_counts(cloud, tmp_path, monkeypatch):
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
     before = inputs_digest()
