@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -77,6 +78,11 @@ class KeptToken:
         """Forget the token, in memory too: the next question logs in."""
         self.forget()
         self._auth.invalidate()
+
+
+def forget_all() -> None:
+    """Remove what is kept of every login, of any cloud: the next command logs in again."""
+    shutil.rmtree(_folder(), ignore_errors=True)
 
 
 def _folder() -> Path:

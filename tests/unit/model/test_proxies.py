@@ -40,7 +40,7 @@ def test_one_of_the_two_alone():
     assert "-Dhttps." not in found["java"]
 
 
-@pytest.mark.parametrize(("host", "asked"), [("127.0.0.1", False), ("10.20.0.10", False), ("pypi.org", True)])
+@pytest.mark.parametrize(("host", "asked"), [("127.0.0.1", False), ("10.20.0.10", False), ("packages.example", True)])
 def test_pythons_own_programs_go_by_it(host, asked):
     found = of()["variables"]
     proxies = {"http": found["http_proxy"], "no": found["no_proxy"]}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from provision.adapters.docker import compose
 from provision.adapters.docker.engine import Engine
-from provision.adapters.openstack import clouds_yaml, config
+from provision.adapters.openstack import clouds_yaml, config, kept_token
 from provision.base import paths
 from provision.base.constants import LOCAL_CLOUD
 from provision.model.localcloud.settings import PROJECT, bridges
@@ -39,6 +39,7 @@ def down(progress: Progress, *, purge: bool) -> None:
             # By label and in any state: this also removes what an interrupted start or a lost file has left.
             engine.purge(lambda text: progress.update("removing", text))
             clouds_yaml.remove_entry(config.own_file(), LOCAL_CLOUD, PROJECT)
+            kept_token.forget_all()
             for folder in (paths.localcloud_dir(), paths.cache_dir()):
                 shutil.rmtree(folder, ignore_errors=True)
             for lock in paths.cluster_dir("").glob(".*.lock"):

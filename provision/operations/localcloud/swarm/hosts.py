@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from provision.adapters.consul.catalogue import Catalogue
 from provision.adapters.docker import compose
 from provision.adapters.docker.engine import Engine
-from provision.adapters.openstack import clouds_yaml, config
+from provision.adapters.openstack import clouds_yaml, config, kept_token
 from provision.base import paths, poll
 from provision.base.constants import LOCAL_CLOUD
 from provision.base.errors import ProvisionError, UsageError
@@ -152,6 +152,7 @@ def remove_all(engine: Engine, progress: Progress) -> None:
     # By label, in any state.
     engine.purge(lambda text: progress.update("removing", text))
     clouds_yaml.remove_entry(config.own_file(), LOCAL_CLOUD, PROJECT)
+    kept_token.forget_all()
     shutil.rmtree(paths.localcloud_dir(), ignore_errors=True)
 
 

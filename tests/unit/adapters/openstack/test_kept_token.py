@@ -10,7 +10,7 @@ from keystoneauth1 import noauth
 from keystoneauth1.identity import v3
 from keystoneauth1.identity.generic import Password
 
-from provision.adapters.openstack.kept_token import KeptToken
+from provision.adapters.openstack.kept_token import KeptToken, forget_all
 from provision.base import paths
 
 LOGIN = {
@@ -144,3 +144,11 @@ def test_of_a_login_without_an_identity_nothing_is_kept(folder):
     kept.keep()
     kept.forget()
     assert not folder.exists()
+
+
+def test_of_all_logins_nothing_is_left(folder):
+    logged_in()
+    logged_in(username="bob")
+    forget_all()
+    assert not folder.exists()
+    forget_all()

@@ -29,7 +29,7 @@ BAKED = {"phase": "baked"}
 AWAY = {
     "phase": "failed",
     "unit": INSTALL_UNIT,
-    "reason": "pypi.org does not answer",
+    "reason": "packages.example does not answer",
     "goes_on": True,
     "log": ["last line"],
 }
@@ -238,7 +238,7 @@ def test_killed_anywhere_it_can_be_removed(make):
 def test_an_interrupted_installation_is_gone_on_with(make):
     machine = make()
     machine.reports = [WAITS, INSTALLS, AWAY]
-    with pytest.raises(ProvisionError, match=r"pypi.org does not answer") as caught:
+    with pytest.raises(ProvisionError, match=r"packages.example does not answer") as caught:
         machine.bake()
     assert "goes on from there" in caught.value.hint
     assert caught.value.detail == "last line"

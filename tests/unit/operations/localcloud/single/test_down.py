@@ -38,6 +38,9 @@ def host(monkeypatch, tmp_path):
     monkeypatch.setattr(down, "hypervisors", lambda settings: (FakeProject("provision-compute-1", log),))
     paths.localcloud_dir().mkdir(parents=True)
     (paths.localcloud_dir() / "compose.env").write_text("")
+    token = paths.state_dir() / "tokens" / "one.json"
+    token.parent.mkdir()
+    token.write_text("{}")
     return host
 
 
@@ -46,7 +49,8 @@ def test_vms_stop_before_what_they_depend_on(host, purge):
     down.down(Silent(), purge=purge)
     assert host.log[:2] == [("down", "provision-compute-1", purge), ("down", "provision", purge)]
     assert (("purge",) in host.log) == purge
-    assert paths.localcloud_dir().exists() != purge
+    for folder in (paths.localcloud_dir(), paths.state_dir() / "tokens"):
+        assert folder.exists() != purge
 
 
 @pytest.mark.parametrize("lacking", ["containers", "files"])
