@@ -30,6 +30,8 @@ class NodeMetrics:
     path: str = "/metrics"
     loopback: bool = False
     """Whether it is on the master's loopback address."""
+    honor_labels: bool = False
+    """Whether it tells of other nodes: its labels stay where a target has others of these names."""
     token: str = ""
     """A file with the token that is shown."""
     keep: str = ""
@@ -44,7 +46,7 @@ JOBS: Final = (
     NodeMetrics("node", PORTS.node_metrics),
     NodeMetrics("spark-master", PORTS.spark_master_ui, "master", "/metrics/master/prometheus/", keep=_GAUGES),
     NodeMetrics("spark-worker", PORTS.spark_worker_ui, "worker", "/metrics/prometheus/", keep=_GAUGES),
-    NodeMetrics("spark-users", PORTS.spark_metrics, "master", loopback=True),
+    NodeMetrics("spark-users", PORTS.spark_metrics, "master", loopback=True, honor_labels=True),
     NodeMetrics(
         "hub",
         PORTS.hub_api,

@@ -11,6 +11,7 @@ import yaml
 
 from provision.base.constants import NODE, PORTS
 from provision.base.model import Addresses, ClusterSpec, Flavor, Node
+from provision.base.paths import TEMPLATES
 from provision.model.cluster.example import sizing
 from provision.model.cluster.render import public_context
 from provision.model.monitoring.cluster.jobs import JOBS, targets
@@ -47,6 +48,15 @@ def test_a_node_is_asked_on_the_job_s_port(told):
     assert re.sub(f"^{rule['regex']}$", rule["replacement"].replace("$1", r"\1"), "10.20.0.11") == "10.20.0.11:9100"
     assert next(each.get("regex") for each in told["spark-worker"]["relabel_configs"]) == "worker"
     assert told["hub"]["relabel_configs"][1]["replacement"] == f"127.0.0.1:{PORTS.hub_api}"
+
+
+def test_what_tells_of_other_nodes_keeps_its_labels(told):
+    """Else a worker's `address` would be `exported_address`, and its own the master's."""
+    labels = json.loads(render_mapping("monitoring/targets.json.j2", context()))[0]["labels"]
+    program = (TEMPLATES / "image/files/usr/local/lib/provision/spark-metrics").read_text()
+    shared = {name for name in labels if re.search(rf"written\(.*\b{name}=", program)}
+    assert shared == {"address"}
+    assert [name for name, each in told.items() if each.get("honor_labels")] == ["spark-users"]
 
 
 def test_the_hub_alone_is_shown_the_token(told):
