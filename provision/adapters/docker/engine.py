@@ -27,13 +27,13 @@ from provision.adapters.docker.programs import run_program
 from provision.adapters.host.process import run
 from provision.base.errors import ProvisionError
 from provision.model.localcloud.host import ServiceState
-from provision.model.localcloud.image_families import BASE_IMAGE, FAMILY_LABEL, SUITE
+from provision.model.localcloud.image_families import BASE_IMAGE, FAMILY_LABEL, INPUTS_LABEL, SUITE
 from provision.model.localcloud.replicas import REPLICA_LABEL
 from provision.model.localcloud.settings import LABEL
 from provision.model.registrator.container import COMPOSE_PROJECT, COMPOSE_SERVICE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from docker.models.containers import Container
     from docker.models.images import Image
@@ -92,13 +92,16 @@ class Engine:
                         lines.append(text)
                         line(text)
 
-    def drop_superseded(self, families: Collection[str], current: Collection[str]) -> None:
-        """Remove images of these families that are not in `current`, unless a container still uses them."""
+    def drop_superseded(self, current: Mapping[str, str]) -> None:
+        """Remove images of these families (keys) with other tags than these, unless a container still uses them.
+
+        What a build that goes on has made so far has its parent's labels, and no tag: it goes by the parent's.
+        """
         with engine_errors():
             for image in self._client.images.list(filters={"label": FAMILY_LABEL}):
-                if image.labels.get(FAMILY_LABEL) not in families or set(image.tags) & set(current):
-                    continue
-                self._remove_image(image)
+                family = image.labels[FAMILY_LABEL]
+                if family in current and image.labels.get(INPUTS_LABEL) != current[family]:
+                    self._remove_image(image)
 
     def ensure_base_image(self, line: Callable[[str], None], mirror: str | None = None) -> None:
         """Pull the base image, or where no registry answers make it with mmdebstrap (from `mirror`)."""

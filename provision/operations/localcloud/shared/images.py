@@ -108,7 +108,7 @@ def ensure_images(engine: Engine, progress: Progress, names: Collection[str]) ->
             progress.update(item, f"built in {time.monotonic() - began:.0f} s")
 
     in_order({name: family.parent for name, family in missing.items()}, build, at_once=_builds_at_once())
-    engine.drop_superseded(missing, [image_name(name, tags) for name in missing])
+    engine.drop_superseded({name: tags[name] for name in missing})
     return tags
 
 

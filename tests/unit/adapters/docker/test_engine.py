@@ -122,13 +122,21 @@ def test_a_program_in_a_container(client, engine, monkeypatch):
 
 
 def test_images_of_other_families_and_current_ones_stay(client, engine):
-    def image(family, tag):
-        return SimpleNamespace(id=f"{family}-{tag}", labels={"provision.family": family}, tags=[f"{family}:{tag}"])
+    def image(family, inputs, tags):
+        labels = {"provision.family": family, "provision.inputs": inputs}
+        return SimpleNamespace(id=f"{family}-{inputs}", labels=labels, tags=tags)
 
-    client.images.list.return_value = [image("nova", "old"), image("nova", "new"), image("glance", "old")]
+    client.images.list.return_value = [
+        image("nova", "old", ["nova:old"]),
+        image("nova", "new", ["nova:new"]),
+        image("glance", "old", ["glance:old"]),
+        # A build that another command is at has come this far: the labels are its parent's.
+        image("base", "new", []),
+        image("base", "old", []),
+    ]
     client.api.remove_image.side_effect = conflict()
-    engine.drop_superseded({"nova"}, {"nova:new"})
-    assert [call.args[0] for call in client.api.remove_image.call_args_list] == ["nova-old"]
+    engine.drop_superseded({"nova": "new", "base": "new"})
+    assert [call.args[0] for call in client.api.remove_image.call_args_list] == ["nova-old", "base-old"]
 
 
 def test_everything_of_ours_is_removed_and_what_stays_is_said(client, engine, monkeypatch):

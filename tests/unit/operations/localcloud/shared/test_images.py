@@ -72,7 +72,7 @@ class FakeEngine:
         if name.startswith(f"provision/{self.broken}:"):
             raise ProvisionError("the image could not be built", "The lines above are the build's own.", "make: failed")
 
-    def drop_superseded(self, families, current):
+    def drop_superseded(self, current):
         pass
 
 
