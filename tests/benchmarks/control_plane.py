@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import docker
@@ -33,11 +34,14 @@ MIB = 1 << 20
 def memory() -> dict[str, float]:
     """Return the MiB of each container of the control plane."""
     client: Any = docker.from_env()  # type: ignore[attr-defined, unused-ignore]
-    found = {}
-    for container in client.containers.list(filters={"label": f"com.docker.compose.project={PROJECT}"}):
+
+    def of(container: Any) -> float:
         usage = container.stats(stream=False)["memory_stats"]
-        found[container.name] = (usage["usage"] - usage["stats"]["inactive_file"]) / MIB
-    return found
+        return float(usage["usage"] - usage["stats"]["inactive_file"]) / MIB
+
+    containers = client.containers.list(filters={"label": f"com.docker.compose.project={PROJECT}"})
+    with ThreadPoolExecutor(len(containers)) as pool:
+        return dict(zip([each.name for each in containers], pool.map(of, containers), strict=True))
 
 
 def work(until: float, took: dict[str, list[float]], wrong: list[str]) -> None:
@@ -45,9 +49,9 @@ def work(until: float, took: dict[str, list[float]], wrong: list[str]) -> None:
     cloud: Any = openstack.connect(LOCAL_CLOUD)
     asked: dict[str, Callable[[], Any]] = {
         "nova servers": lambda: cloud.compute.get("/servers/detail"),
-        "neutron ports": lambda: cloud.network.get("/v2.0/ports"),
-        "neutron networks": lambda: cloud.network.get("/v2.0/networks"),
-        "glance images": lambda: cloud.image.get("/v2/images"),
+        "neutron ports": lambda: cloud.network.get("/ports"),
+        "neutron networks": lambda: cloud.network.get("/networks"),
+        "glance images": lambda: cloud.image.get("/images"),
         "keystone token": lambda: cloud.session.auth.get_auth_ref(cloud.session),
     }
     while time.monotonic() < until:
