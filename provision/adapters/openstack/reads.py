@@ -228,15 +228,20 @@ class Reads(Existing):
         def listed(kind: Callable[..., Iterable[Any]]) -> list[Any]:
             return ours(kind(**query))
 
+        def with_ports() -> tuple[list[Any], list[Any]]:
+            # Beside the servers' list: of a large cluster both take long.
+            found = listed(network.networks)
+            return found, [port for each in found for port in network.ports(network_id=each.id)]
+
         with self.asking("looking at what is there"):
-            kinds = (network.networks, network.subnets, network.routers, network.security_groups, network.ips)
-            networks, subnets, routers, groups, floatings, servers, server_groups, key = together(
+            kinds = (network.subnets, network.routers, network.security_groups, network.ips)
+            (networks, ports), subnets, routers, groups, floatings, servers, server_groups, key = together(
+                with_ports,
                 *(partial(listed, kind) for kind in kinds),
                 partial(self._servers, name),
                 lambda: [*self._server_groups()],
                 partial(self._key, name),
             )
-            ports = [port for network_ in networks for port in network.ports(network_id=network_.id)]
             worker = resources.worker_mark(name)
             if not networks:
                 # On a network that was there before: its other ports are none of ours.

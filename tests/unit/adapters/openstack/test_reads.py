@@ -379,6 +379,22 @@ def test_what_a_cluster_consists_of_is_asked_for_at_the_same_time(cloud):
     assert cloud.observe("a").networks
 
 
+def test_ports_are_listed_while_the_servers_are(cloud):
+    network, compute, asked = cloud.connection.network, cloud.connection.compute, threading.Event()
+    ports, servers = network.ports, compute.servers
+
+    def listed_ports(**query):
+        asked.set()
+        return ports(**query)
+
+    def listed_servers(**query):
+        assert asked.wait(5)
+        return servers(**query)
+
+    network.ports, compute.servers = listed_ports, listed_servers
+    assert cloud.observe("a").ports
+
+
 def test_tags_of_a_networks_own_ports_are_not_asked_about(cloud, answers):
     cloud.connection.network.routers = lambda **query: [thing(id="r", external_gateway_info=None)]
     cloud.connection.network.extensions = None  # asking would fail
