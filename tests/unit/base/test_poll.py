@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from provision.base.errors import ProvisionError
@@ -66,7 +68,7 @@ def test_a_question_rests_the_longer_it_takes(took, rest):
 def test_a_question_that_failed_may_be_asked_again_at_once():
     clock = Clock()
     pace = Pace(clock)
-    with pytest.raises(KeyError), pace.asked():
+    with suppress(KeyError), pace.asked():
         clock.sleep(5)
         raise KeyError
     assert pace.due()

@@ -12,7 +12,7 @@ import pytest
 import requests
 from openstack import exceptions as sdk
 
-from provision.adapters.openstack import session
+from provision.adapters.openstack import reads, session
 from provision.adapters.openstack.cloud import Cloud, External, Image, TransientError
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import Flavor
@@ -56,7 +56,11 @@ def answers():
 
 
 @pytest.fixture
-def cloud(answers):
+def cloud(answers, monkeypatch):
+    # Tests of the lists themselves are in test_session.py and test_logins.py.
+    monkeypatch.setattr(reads, "list_servers", lambda connection, **query: connection.compute.servers(**query))
+    monkeypatch.setattr(reads, "list_ports", lambda connection, **query: connection.network.ports(**query))
+
     def listing(*items):
         return lambda **query: list(items)
 
