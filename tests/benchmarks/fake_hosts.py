@@ -75,7 +75,8 @@ def names(count: int) -> list[str]:
 def chassis(host: str, number: int) -> list[str]:
     """Return the command that makes a host's chassis: in one transaction, for Neutron looks at it as soon as it is."""
     return [
-        "ovn-sbctl", "--id=@encap", "create", "Encap", f"chassis_name={host}", "type=geneve", f"ip=192.0.2.{number}",
+        "ovn-sbctl",
+        "--", "--id=@encap", "create", "Encap", f"chassis_name={host}", "type=geneve", f"ip=192.0.2.{number}",
         "--", "--id=@chassis", "create", "Chassis", f"name={host}", f"hostname={host}", "encaps=@encap",
         "other_config:datapath-type=system",
         "--", "create", "Chassis_Private", f"name={host}", "chassis=@chassis", f"nb_cfg={FAR_AHEAD}",
@@ -84,7 +85,18 @@ def chassis(host: str, number: int) -> list[str]:
 
 def no_chassis(host: str) -> list[str]:
     """Return the command that removes a host's chassis, where it still is."""
-    return ["ovn-sbctl", "--if-exists", "destroy", "Chassis_Private", host, "--", "--if-exists", "chassis-del", host]
+    return [
+        "ovn-sbctl",
+        "--",
+        "--if-exists",
+        "destroy",
+        "Chassis_Private",
+        host,
+        "--",
+        "--if-exists",
+        "chassis-del",
+        host,
+    ]
 
 
 def fake_ones(hosts: Sequence[str]) -> list[str]:
@@ -179,7 +191,8 @@ class FakeHosts:
         user = identity.create_user(
             name=NAME, password=self.password, domain_id="default", default_project_id=project.id
         )
-        identity.assign_project_role_to_user(project, user, identity.find_role("member", ignore_missing=False))
+        for role in ("member", "reader"):
+            identity.assign_project_role_to_user(project, user, identity.find_role(role, ignore_missing=False))
         # Straight: the SDK names these differently from release to release.
         for service, path, kind, limits in (
             (cloud.compute, f"/os-quota-sets/{project.id}", "quota_set", COMPUTE_QUOTAS),

@@ -105,7 +105,7 @@ class ReadinessWait:
         self._sleep = sleep
         self._servers: tuple[Server, ...] = ()
         self._building: frozenset[str] = frozenset()
-        self._building_pace, self._servers_pace = Pace(clock), Pace(clock)
+        self._building_pace, self._servers_pace, self._consoles_pace = Pace(clock), Pace(clock), Pace(clock)
         self._reports: dict[str, console.ConsoleReport] = {}
         self._turn = 0
         self._registered: frozenset[str] = frozenset()
@@ -235,18 +235,21 @@ class ReadinessWait:
         )
 
     def _read_consoles(self) -> None:
-        """Read some consoles, each node's in its turn."""
+        """Read some consoles, each node's in its turn; seldom if that takes long while other nodes are still built."""
+        if self._building and not self._consoles_pace.due():
+            return
         unsettled = [server for server in self._servers if server.status == "ACTIVE" and not self._settled(server)]
         if not unsettled:
             return
         start = self._turn % len(unsettled)
         batch = (unsettled[start:] + unsettled[:start])[:CONSOLES]
         self._turn = start + len(batch)
-        for server in batch:
-            report = console.read(self.cloud.console(server.id))
-            self._reports[server.id] = report
-            if report.failure:
-                raise _failure(server.name, report.failure)
+        with self._consoles_pace.asked():
+            for server in batch:
+                report = console.read(self.cloud.console(server.id))
+                self._reports[server.id] = report
+                if report.failure:
+                    raise _failure(server.name, report.failure)
 
     def _bring_software(self) -> None:
         """Bring their software to the nodes that wait for it."""

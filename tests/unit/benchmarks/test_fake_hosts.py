@@ -5,8 +5,10 @@ from fake_hosts import chassis, fake_ones, names, no_chassis
 
 def commands(argv):
     """Split the commands of one call of ovn-sbctl."""
+    program, first, *words = argv
+    assert (program, first) == ("ovn-sbctl", "--"), "so that it takes no command's option for its own"
     found = [[]]
-    for word in argv[1:]:
+    for word in words:
         if word == "--":
             found.append([])
         else:
