@@ -53,8 +53,8 @@ class Result:
     title: str
     order: int
     """Its place on the page: from few to many."""
-    text: str
-    command: str
+    text: str = ""
+    command: str = ""
     tables: Sequence[Table] = ()
     charts: Sequence[Chart] = ()
     taken: Mapping[str, Any] = field(default_factory=dict)
