@@ -84,6 +84,7 @@ def write_config(folder: Path, nodes: Sequence[Node], floating: str, bastion: Ba
     Connections to a node without host keys fail without asking.
     """
     hosts, blocks = [], [*([_bastion_block(bastion)] if bastion else [])]
+    gateway = [f"  ProxyJump {node.name}" for node in nodes if node.role == "master"][:1]
     for node in nodes:
         master = node.role == "master"
         addresses = [node.address, *([floating] if master else [])]
@@ -94,7 +95,7 @@ def write_config(folder: Path, nodes: Sequence[Node], floating: str, bastion: Ba
             f"  HostKeyAlias {node.name}",
         ]
         if not master:
-            block += [f"  ProxyJump {gateway.name}" for gateway in nodes if gateway.role == "master"][:1]
+            block += gateway
         elif bastion:
             # Not ProxyJump: fabric would speak to the bastion itself, and knows nothing of the operator's own settings.
             config = shlex.quote(str(folder / CONFIG)).replace("%", "%%")
