@@ -85,7 +85,6 @@ def test_only_what_has_changed_is_drawn(tmp_path, monkeypatch):
 
 
 def test_a_drawing_is_the_same_each_time(tmp_path):
-    pytest.importorskip("matplotlib")
     for name in ("one.svg", "two.svg"):
         page.draw(CHART, tmp_path / name)
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
