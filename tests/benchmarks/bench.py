@@ -34,6 +34,8 @@ class Benchmark:
 BENCHMARKS = (
     Benchmark("ingest"),
     Benchmark("nothing", ("3",), CLUSTER),
+    Benchmark("control_plane", ("1",), LOCAL_CLOUD),
+    Benchmark("speedup", ("--rounds", "1"), CLUSTER),
     Benchmark("many", ("20", "100", "1000"), LOCAL_CLOUD),
 )
 

@@ -10,7 +10,6 @@ Wants a local cloud that runs on one host. A hypervisor's containers are not of 
 from __future__ import annotations
 
 import statistics
-import subprocess
 import sys
 import threading
 import time
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import docker
 import openstack
+from results import Chart, Result, Table, surroundings, write
 
 from provision.base.constants import LOCAL_CLOUD
 from provision.model.localcloud.settings import PROJECT
@@ -64,9 +64,9 @@ def work(until: float, took: dict[str, list[float]], wrong: list[str]) -> None:
 
 
 def main() -> None:
-    """Print both tables."""
+    """Measure, and write the result."""
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 1
-    before = memory()
+    taken, before = surroundings(), memory()
     took: dict[str, list[float]] = defaultdict(list)
     wrong: list[str] = []
     until = time.monotonic() + 60 * minutes
@@ -75,17 +75,39 @@ def main() -> None:
         client.start()
     for client in clients:
         client.join()
-    print(f"{'ms, 10 clients':20}{'requests':>9}{'median':>9}{'p99':>9}")
-    for name, times in took.items():
-        cuts = statistics.quantiles(times, n=100)
-        print(f"{name:20}{len(times):9}{cuts[49] * 1000:9.0f}{cuts[98] * 1000:9.0f}")
-    print(f"{len(wrong)} refused {set(wrong) or ''}")
+    if wrong:
+        raise SystemExit(f"{len(wrong)} requests were refused: {set(wrong)}")
     after = memory()
-    print(f"\n{'MiB':34}{'before':>8}{'after':>8}")
-    for name in sorted(after, key=lambda one: -after[one]):
-        print(f"{name:34}{before.get(name, 0):8.0f}{after[name]:8.0f}")
-    print(f"{'control plane':34}{sum(before.values()):8.0f}{sum(after.values()):8.0f}")
-    print(subprocess.run(["uptime"], capture_output=True, text=True, check=True).stdout.strip())
+    cuts = {name: statistics.quantiles(times, n=100) for name, times in took.items()}
+    largest = sorted(after, key=lambda one: -after[one])
+    file = write(
+        Result(
+            name="control_plane",
+            title="Control plane",
+            order=41,
+            text=f"{CLIENTS} clients, one request after another, for {minutes:g} min. Without the hypervisor.",
+            command="python tests/benchmarks/control_plane.py",
+            tables=(
+                Table(
+                    ["Memory", "Before", "After"],
+                    [
+                        *([name, f"{before.get(name, 0):.0f} MiB", f"{after[name]:.0f} MiB"] for name in largest),
+                        ["**All of it**", *(f"**{sum(each.values()):.0f} MiB**" for each in (before, after))],
+                    ],
+                ),
+                Table(
+                    ["Request", "How many", "Median", "99th percentile"],
+                    [
+                        [name, str(len(took[name])), f"{each[49] * 1000:.0f} ms", f"{each[98] * 1000:.0f} ms"]
+                        for name, each in cuts.items()
+                    ],
+                ),
+            ),
+            charts=(Chart("memory", "Memory after the work", "MiB", {"MiB": {one: after[one] for one in largest}}),),
+            taken=taken,
+        )
+    )
+    print(f"{sum(before.values()):.0f} MiB before, {sum(after.values()):.0f} MiB after; written: {file}")
 
 
 if __name__ == "__main__":
