@@ -227,7 +227,8 @@ def _show_status(state: dict[str, Any], spec: ClusterSpec, cluster_dir: ClusterD
     for column in ("Node", "Status", "Address", "Flavor", "Spark"):
         table.add_column(column)
     for node in state["nodes"]:
-        spark = "master" if node["registered"] is None else "registered" if node["registered"] else "not registered"
+        registered = "registered" if node["registered"] else "not registered"
+        spark = registered if node["role"] == "worker" else node["role"]
         table.add_row(node["name"], node["status"], node["address"], node["flavor"], spark)
     out.print(table)
     hub, spark = state["hub"], state["spark"]

@@ -27,7 +27,9 @@ def firewalled(seen: ObservedSparkCluster) -> Iterator[Cause]:
         ruleset = node.fact("firewall", [])
         others = [each for each in seen.nodes if each is not node and each.address]
         for way in seen.ways:
-            sources = [each for each in others if each.role == "worker" or way.role == "worker"]
+            # Drivers on the Hub's own node need the Spark master too.
+            also = "hub" if way.role == "master" else "worker"
+            sources = [each for each in others if each.role in ("worker", also) or way.role == "worker"]
             if way.role != node.role or not sources:
                 continue
             # The Spark master alone starts executors, say.
@@ -66,15 +68,15 @@ def walled_in(seen: ObservedSparkCluster) -> Iterator[Cause]:
                     f"the firewall of {node.name} (nftables)",
                     f"does not let it reach port {spans(why)} of {listed(each.name for each in targets)}: "
                     f"{way.without}",
-                    _reload(node),
+                    _reload(seen, node),
                     tuple(dict.fromkeys(why.values())),
                 )
                 blocked = frozenset(closed(each.name, port) for each in targets for port in why)
                 yield Cause(finding, explains=blocked | follows([node], way.ports[0]))
 
 
-def _reload(node: ObservedNode) -> str:
-    at = "" if node.role == "master" else f" {node.name}"
+def _reload(seen: ObservedSparkCluster, node: ObservedNode) -> str:
+    at = "" if node is seen.hub else f" {node.name}"
     return (
         f"`provision ssh{at} -- sudo nft -f {NODE.firewall}` loads its rules again; playbooks/site.yml restores the "
         "file, if that was changed."
@@ -92,7 +94,7 @@ def _firewalled(seen: ObservedSparkCluster, node: ObservedNode, way: Way, why: d
         "firewall",
         f"the firewall of {node.name} (nftables)",
         f"lets nobody reach port {spans(why)}: {way.without}",
-        _reload(node),
+        _reload(seen, node),
         (*dict.fromkeys(why.values()), *tried),
     )
     return Cause(

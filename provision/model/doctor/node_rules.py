@@ -193,11 +193,12 @@ def _stops(seen: ObservedSparkCluster, node: ObservedNode, unit: str) -> frozens
     folders = {unmounted(each.name) for each in seen.workers}
     own = {unregistered(node.name)} | (set() if seen.alive else {WAITING})
     master = {SPARK, WAITING, NO_EXECUTORS, *workers}
+    own |= {HUB} if node is seen.hub else set()
     daemons = {not_well(node.name, each) for each in ("spark-master", "spark-worker", "spark-history", "jupyterhub")}
     follows = {
-        "provision-jvm": daemons | own | ({HUB, *master} if node.role == "master" else set()),
+        "provision-jvm": daemons | own | (master if node.role == "master" else set()),
         "spark-master": master,
-        "spark-worker": own,
+        "spark-worker": own - {HUB},
         "jupyterhub": {HUB},
         "provision-files": folders | {not_well(node.name, "nfs-server")},
         "nfs-server": folders,

@@ -42,8 +42,8 @@ RESTART_HUB: Final = (
     "again, and notebooks go on meanwhile."
 )
 RESTART_SPARK: Final = (
-    "It may still be starting. `provision ssh -- sudo journalctl -u spark-master` shows its log, "
-    "`provision ssh -- sudo systemctl restart spark-master` starts it again."
+    "It may still be starting. `provision ssh master -- sudo journalctl -u spark-master` shows its log, "
+    "`provision ssh master -- sudo systemctl restart spark-master` starts it again."
 )
 
 

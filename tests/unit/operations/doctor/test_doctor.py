@@ -63,7 +63,7 @@ def test_each_node_is_asked_and_its_clock_compared():
     assert abs(master.ahead) < 5
     assert 95 < worker.ahead < 105
     (order,) = remotes["a-worker-1"].orders
-    assert (order["role"], order["units"]) == ("worker", ["y"])
+    assert (order["hub"], order["worker"], order["units"]) == (False, True, ["y"])
     assert ["10.20.0.10", PORTS.spark_master] in order["reach"]
     assert all(remote.stopped for remote in remotes.values())
 
