@@ -58,7 +58,7 @@ def _show(done: Transferred) -> None:
 def put(*, file: Path | None, user: str, sources: tuple[Path, ...], target: str) -> None:
     """Copy files and folders to the cluster.
 
-    REMOTE is a path on the master: `/shared/` for what everybody may read, `alice:` for the home of alice,
+    REMOTE is a path on the Hub's node: `/shared/` for what everybody may read, `alice:` for the home of alice,
     `alice:data/x.csv` below it. What arrives belongs to that user, and is written with that user's rights. Folders are
     copied with what is in them, into REMOTE if that is a folder.
     """

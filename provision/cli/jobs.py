@@ -53,8 +53,8 @@ def submit(
 ) -> None:
     """Run a PySpark program on the cluster.
 
-    Brings JOB.py to the master and runs it there with spark-submit, in the home of its user and with the limits of a
-    notebook. What it prints is shown as it comes, and its exit code is this command's. Ctrl-C ends it, and so does a
+    Brings JOB.py to the Hub's node and runs it there with spark-submit, in the home of its user and with the limits of
+    a notebook. What it prints is shown as it comes, and its exit code is this command's. Ctrl-C ends it, and so does a
     lost connection; with --detach it goes on by itself. ARGS are the program's own.
     """
     from provision.model.data.places import chosen_user

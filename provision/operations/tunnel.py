@@ -1,4 +1,4 @@
-"""`tunnel`: Spark's own pages on this machine, through the SSH of the master: the only way to them but the Hub's."""
+"""`tunnel`: Spark's own pages on this machine, through SSH to the Hub's node: the only way but the Hub's own."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Application:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """A page: what it is, where the master reaches it, and its port on this machine."""
+    """A page: what it is, where the Hub's node reaches it, and its port on this machine."""
 
     title: str
     address: str

@@ -57,7 +57,7 @@ class UserChange:
         write: Callable[[], None] = lambda: None,
         forgotten: Collection[str] = (),
     ) -> Change:
-        """Show the change with `confirm`, which raises to stop it, `write` the spec's file, and bring it to the master.
+        """Show the change with `confirm`, which raises to stop it, `write` the spec's file, and bring it to the nodes.
 
         `forgotten`: users of those that go whose homes are not kept.
 
