@@ -65,7 +65,9 @@ def nodes(file: Path | None) -> list[str]:
             found += [host for host in hosts if host != "*"]
     if not found:
         count = (spec.get("workers") or {}).get("count", ClusterSpec(name).workers.count)
-        own = [f"{name}-hub"] if (spec.get("hub") or {}).get("on") == "node" else []
+        hub = spec.get("hub") or {}
+        # YAML itself reads a field called `on` as true.
+        own = [f"{name}-hub"] if hub.get("on", hub.get(True)) == "node" else []
         found = [f"{name}-master", *own, *(f"{name}-worker-{number + 1}" for number in range(int(count)))]
     found = list(dict.fromkeys(found))
     return [*(node.removeprefix(f"{name}-") for node in found), *found]
