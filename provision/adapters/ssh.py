@@ -61,16 +61,27 @@ def known(folder: Path) -> dict[str, HostKeys]:
     return found
 
 
-def known_master(folder: Path, name: str) -> tuple[Node, str] | None:
-    """Return the master `name` as `write_config` last wrote it, and the floating IP; None if it did not know both."""
+@dataclass(frozen=True, slots=True)
+class KnownMaster:
+    """A Spark master's node, and how it is reached."""
+
+    node: Node
+    by: str
+    """The name of the node with the Hub, be it this one or not."""
+    floating: str
+
+
+def known_master(folder: Path, name: str) -> KnownMaster | None:
+    """Return the master `name` as `write_config` last wrote it; None if it did not know all."""
     keys = known(folder).get(name)
     if keys is None:
         return None
     listed = [line.split()[0].split(",") for line in (folder / KNOWN_HOSTS).read_text().splitlines()]
     address = next((names[1] for names in listed if names[0] == name and len(names) > 1), "")
-    # The node with the Hub has it, be it this one or not.
-    floating = next((names[2] for names in listed if len(names) == 3), "")
-    return (Node(name, "master", address, keys.id, host_keys=keys.keys), floating) if address and floating else None
+    by, floating = next(((names[0], names[2]) for names in listed if len(names) == 3), ("", ""))
+    if not address or not floating:
+        return None
+    return KnownMaster(Node(name, "master", address, keys.id, host_keys=keys.keys), by, floating)
 
 
 def config_texts(folder: Path) -> tuple[str, ...]:

@@ -167,8 +167,8 @@ def ask_spark_early(cluster_dir: ClusterDir) -> EarlySpark | None:
     master = ssh.known_master(folder, master_name(cluster_dir.name)) if cluster_dir.private_key.exists() else None
     if master is None:
         return None
-    node, floating = master
-    return EarlySpark(floating, ssh.config_texts(folder), start(lambda: ask_master(folder / ssh.CONFIG, node)))
+    answer = start(lambda: ask_master(folder / ssh.CONFIG, master.node, master.by))
+    return EarlySpark(master.floating, ssh.config_texts(folder), answer)
 
 
 def ask_spark(
@@ -179,15 +179,15 @@ def ask_spark(
     *,
     bastion: Bastion | None = None,
 ) -> SparkMaster | None:
-    """Ask the Spark master for its state; None while it does not answer, or the host key of its node is not known.
+    """Ask the Spark master for its state; None while it does not answer, or the host key of the way to it is not known.
 
     An `early` answer counts where the question has gone to these very nodes.
     """
     nodes, ssh_config = write_ssh_config(cluster_dir, nodes, floating, bastion)
     if early and early.config == ssh.config_texts(cluster_dir.folder):
         return early.answer.result()
-    master = next((node for node in nodes if node.role == "master" and node.host_keys), None)
-    return ask_master(ssh_config, master) if master else None
+    master, hub = next((node for node in nodes if node.role == "master"), None), with_hub(nodes)
+    return ask_master(ssh_config, master, hub.name) if master and hub and hub.host_keys else None
 
 
 def _with_known_keys(node: Node, known: ssh.HostKeys | None) -> Node:

@@ -97,7 +97,7 @@ def test_the_master_as_it_was_written_last(folder: Path) -> None:
     assert ssh.known_master(folder, "a-master") is None
     assert ssh.config_texts(folder) == ("", "")
     ssh.write_config(folder, NODES, "192.0.2.7")
-    assert ssh.known_master(folder, "a-master") == (NODES[0], "192.0.2.7")
+    assert ssh.known_master(folder, "a-master") == ssh.KnownMaster(NODES[0], "a-master", "192.0.2.7")
     assert ssh.known_master(folder, "b-master") is None
     before = ssh.config_texts(folder)
     ssh.write_config(folder, NODES, "192.0.2.8")
@@ -114,7 +114,7 @@ def test_the_others_are_reached_by_way_of_the_hubs_own_node(folder: Path) -> Non
     assert (found["a-hub"]["hostname"], found["a-hub"].get("proxyjump", "none")) == ("192.0.2.7", "none")
     assert (found["a-master"]["hostname"], found["a-master"]["proxyjump"]) == ("10.20.0.10", "a-hub")
     assert found["a-worker-1"]["proxyjump"] == "a-hub"
-    assert ssh.known_master(folder, "a-master") == (NODES[0], "192.0.2.7")
+    assert ssh.known_master(folder, "a-master") == ssh.KnownMaster(NODES[0], "a-hub", "192.0.2.7")
     keyless = [replace(node, host_keys=()) for node in nodes]
     ssh.write_config(folder, keyless, "192.0.2.7")
     with ssh.Fleet(folder, keyless) as fleet:

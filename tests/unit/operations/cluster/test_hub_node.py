@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from provision.adapters import net, ssh
+from provision.adapters import net
 from provision.adapters.spark import SparkMaster
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import MasterSpec, NetworkSpec
@@ -138,8 +138,8 @@ def test_status_knows_it(site, monkeypatch):
     alive = SparkMaster(tuple(server.address for server in seen.nodes[2:]), 2, 2048, 0)
     asked = []
 
-    def ask_master(ssh_config, master):
-        asked.append(master.name)
+    def ask_master(ssh_config, master, by):
+        asked.append((master.name, master.address, by))
         return alive
 
     monkeypatch.setattr(nodes, "ask_master", ask_master)
@@ -153,9 +153,7 @@ def test_status_knows_it(site, monkeypatch):
         ("worker", True),
         ("worker", True),
     ]
-    assert set(asked) == {"analytics-master"}
-    known = ssh.known_master(site.cluster_dir.folder, "analytics-master")
-    assert (known[0].address, known[1]) == (seen.port_of("master").address, "172.29.0.100")
+    assert set(asked) == {("analytics-master", seen.port_of("master").address, "analytics-hub")}
     site.cloud.delete_server(seen.hub_server.id)
     site.cloud.observe("analytics")
     assert not status(site.cloud, site.spec, site.cluster_dir)["working"]
