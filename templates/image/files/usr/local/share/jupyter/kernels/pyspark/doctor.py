@@ -64,8 +64,10 @@ def alive(seen):
 
 def _of_spark(seen):
     if seen["state"] is None:
-        unit = seen["units"].get("spark-master", "unknown")
-        yield f"The Spark master does not answer ({seen['problem']}; its unit is {unit}). {OPERATOR}"
+        # Where it is on a node of its own, nobody here knows of its unit.
+        unit = seen["units"].get("spark-master")
+        state = f"; its unit is {unit}" if unit else ""
+        yield f"The Spark master does not answer ({seen['problem']}{state}). {OPERATOR}"
     elif not alive(seen):
         yield f"No worker is registered with the Spark master, so no job can run. {NO_RESOURCES} {OPERATOR}"
     elif not seen["context"] and seen["connect"] is None:
@@ -212,7 +214,11 @@ def look():
         "state": state,
         "problem": problem,
         "connect": shares._Given.context if session.CONNECT else None,
-        "units": {unit: _run("systemctl", "is-active", unit).strip() for unit in ("spark-master", "jupyterhub")},
+        "units": {
+            unit: _run("systemctl", "is-active", unit).strip()
+            for unit in ("spark-master", "jupyterhub")
+            if unit != "spark-master" or os.path.exists("/etc/spark/role/master")
+        },
         "context": _own(context, state) if context is not None and state is not None else None,
         "python": python_version(),
         "packages": packages,
