@@ -119,9 +119,11 @@ def refuse_to_move_the_hub(desired: DesiredState, observed: ObservedCluster) -> 
         lives, fix = f"on {hub_name(desired.name)}, a node of its own", "Write `on: node`"
     else:
         return
+    fix += ". Or make another cluster, and bring it the files with `provision backup` and `provision restore`."
+    if made := made_from_another(desired, observed):
+        fix = f"It was made from {made}: run this where that file is, or name it with -f."
     raise UsageError(
-        f"{desired.source}: hub.on: the Hub of this cluster is {lives}, with everybody's files, and cannot move",
-        f"{fix}. Or make another cluster, and bring it the files with `provision backup` and `provision restore`.",
+        f"{desired.source}: hub.on: the Hub of this cluster is {lives}, with everybody's files, and cannot move", fix
     )
 
 

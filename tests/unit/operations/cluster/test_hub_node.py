@@ -10,7 +10,7 @@ from provision.adapters import net
 from provision.adapters.spark import SparkMaster
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import MasterSpec, NetworkSpec
-from provision.clusterfile.loading import check
+from provision.clusterfile.loading import DEFAULT_SOURCE, check
 from provision.model.cluster import resources
 from provision.operations.cluster import nodes
 from provision.operations.cluster.nodes import find_live_cluster
@@ -99,6 +99,18 @@ def test_the_hub_of_a_live_cluster_cannot_move(site, apart_first):
     with pytest.raises(UsageError, match=r"hub\.on"):
         find_live_cluster(other, "cluster.yaml", site.cloud)
     assert len(site.cloud.writes) == writes
+
+
+def test_the_default_spec_is_told_from_what_file_it_was_made(site):
+    site.up()
+    together = replace(site.spec, hub=replace(site.spec.hub, node=None))
+    for act in (
+        lambda: site.up(spec=together, source=DEFAULT_SOURCE),
+        lambda: find_live_cluster(together, DEFAULT_SOURCE, site.cloud),
+    ):
+        with pytest.raises(UsageError) as caught:
+            act()
+        assert caught.value.hint.startswith("It was made from cluster.yaml: ")
 
 
 def test_a_hub_that_is_replaced_takes_the_data_along(site):
