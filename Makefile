@@ -4,7 +4,7 @@ BIN := .venv/bin
 SPEC ?= $(wildcard cluster.yaml)
 FILE := $(if $(SPEC),--file $(SPEC))
 
-.PHONY: help up test acceptance check docs down clean setup setup-test lock
+.PHONY: help up test acceptance check docs bench down clean setup setup-test lock
 
 help:  ## Say what each target does.
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ docs: setup-test  ## Renew the generated pages, and build the docs into build/do
 	$(BIN)/python -m provision.cli.reference
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "Open build/docs/index.html (for the search: python3 -m http.server -d build/docs)."
+
+bench: setup-test  ## Measure anew what harms nothing, and renew the page of figures (BENCH="many" chooses some).
+	@./setup.sh with-docker $(BIN)/python tests/benchmarks/bench.py $(BENCH)
 
 setup:
 	@./setup.sh install run

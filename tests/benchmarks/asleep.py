@@ -41,13 +41,23 @@ def empty_image(cloud: Connection, name: str) -> Iterator[None]:
         cloud.image.delete_image(made)
 
 
-def up(cloud: Cloud, cluster_dir: ClusterDir, spec: ClusterSpec, confirm: Callable[[Plan], None]) -> None:
-    """Run `up`, with what needs running nodes left out. Raises ProvisionError as it does."""
+def up(
+    cloud: Cloud,
+    cluster_dir: ClusterDir,
+    spec: ClusterSpec,
+    confirm: Callable[[Plan], None],
+    wait: Callable[[], tuple[Node, ...]] | None = None,
+) -> None:
+    """Run `up`, with what needs running nodes left out; `wait` takes the place of the wait for them.
+
+    Raises ProvisionError as `up` does.
+    """
     helpers = Helpers(
         ensure_image=lambda: "",
-        readiness=lambda address: _Ready(cloud, spec),  # type: ignore[arg-type, return-value]
+        readiness=lambda address: _Ready(cloud, spec, wait),  # type: ignore[arg-type, return-value]
         configure=lambda cluster: None,
         deliver=lambda cluster: None,
+        refresh_targets=lambda cluster: None,
         smoke_test=lambda cluster: "no job",
         works=lambda observed: True,
         data=_NoData(),  # type: ignore[arg-type]
@@ -58,11 +68,14 @@ def up(cloud: Cloud, cluster_dir: ClusterDir, spec: ClusterSpec, confirm: Callab
 class _Ready:
     """A server that is ACTIVE is ready, since nothing runs on it."""
 
-    def __init__(self, cloud: Cloud, spec: ClusterSpec) -> None:
+    def __init__(self, cloud: Cloud, spec: ClusterSpec, wait: Callable[[], tuple[Node, ...]] | None) -> None:
         self.cloud = cloud
         self.spec = spec
+        self.wait = wait
 
     def run(self) -> tuple[Node, ...]:
+        if self.wait:
+            return self.wait()
         return until(self._ask, timeout=READY, too_late=lambda missing: UnbuiltError(f"too late: {missing}"))
 
     def _ask(self) -> tuple[Node, ...] | Pending:

@@ -4,6 +4,7 @@ A server in another process makes the answer while it sends it. Each way has a p
 temporary folder, and the file is removed afterwards.
 
 Run: python tests/benchmarks/ingest.py [GB]     (default: 1). All at once takes three to five times that of memory.
+Writes results/ingest.json.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from results import Chart, Result, Table, surroundings, write
+
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 from provision_data.bulk import RECORD, serving
 from provision_data.ingest import measure
@@ -19,7 +22,7 @@ from provision_data.ingest import measure
 
 def main(gigabytes: float = 1) -> int:
     """Measure; 1 if the memory is not flat, or not a twentieth."""
-    peaks = []
+    taken, peaks, rows = surroundings(), [], []
     with serving() as url, tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "answer.json.gz")
         for way, times in (("as_it_comes", 1), ("as_it_comes", 10), ("at_once", 1)):
@@ -33,8 +36,36 @@ def main(gigabytes: float = 1) -> int:
             )
             path.unlink()
             peaks.append(measured.peak)
+            what = f"{size / 1e9:g} GB, {'all at once' if way == 'at_once' else 'streamed'}"
+            rows.append([what, f"{measured.peak / 1e6:,.1f} MB", f"{measured.idle / 1e6:.1f} MB"])
     few, many, naive = peaks
     print(f"at once against streaming: {naive / few:.0f} times; ten times as much streamed: {many / few:.3f} times")
+    found = Result(
+        name="ingest",
+        title="An answer to disk",
+        order=50,
+        text=(
+            "The helper of the example [`stream-to-disk`](../how-to/examples.md) against taking the answer into memory "
+            "and decoding it; both look for the next page and write gzip. The server is another process."
+        ),
+        command=f"python tests/benchmarks/ingest.py {gigabytes:g}",
+        tables=(Table(["What", "Peak memory of the process", "Of it before it asks"], rows),),
+        charts=(
+            Chart(
+                "memory",
+                "Peak memory",
+                "MB",
+                {"": {row[0]: round(peak / 1e6, 1) for row, peak in zip(rows, peaks, strict=True)}},
+                logarithmic=True,
+            ),
+        ),
+        taken=taken,
+        after=(
+            f"All at once takes {naive / few:.0f} times as much as streaming; ten times the answer, streamed, "
+            f"{many / few:.3f} times as much."
+        ),
+    )
+    print(f"written: {write(found)}")
     return int(naive < 20 * few or many > 1.1 * few)
 
 

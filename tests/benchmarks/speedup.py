@@ -6,14 +6,13 @@ part took; the smallest of ROUNDS is taken, and how many times as fast as with o
 Run, in the folder of the cluster's file:  python tests/benchmarks/speedup.py [EXAMPLE…]     (default: all that can run)
     --rounds N (3)     --as USER (alice)     -p NAME=VALUE, as for `provision examples run`
 Wants a cluster that works, with nothing else to do. Workers that are emulated on fewer processors than they have
-together cannot be faster than these: the last line says how many there are.
+together cannot be faster than these.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import subprocess
 import sys
@@ -21,6 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from results import Chart, Result, Table, surroundings, write
 
 PARALLEL = {
     "popular-topics": r"tweets in ([\d.]+) s: ",
@@ -69,7 +70,7 @@ def seconds(example: str, options: argparse.Namespace, folder: Path) -> float:
 
 
 def main() -> None:
-    """Print a line for each example and number of workers."""
+    """Print a line for each example and number of workers, and write the result."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("examples", nargs="*", choices=[*PARALLEL, []], default=list(PARALLEL))
     parser.add_argument("--rounds", type=int, default=3)
@@ -77,19 +78,38 @@ def main() -> None:
     parser.add_argument("-p", dest="parameter", action="append", default=[])
     options = parser.parse_args()
     workers = [node["name"] for node in state()["nodes"] if node["role"] == "worker"]
-    alone: dict[str, float] = {}
+    taken, took = surroundings(), {example: dict[str, float]() for example in options.examples}
     try:
         with tempfile.TemporaryDirectory() as folder:
             for count in range(1, len(workers) + 1):
                 only(workers, count)
                 for example in options.examples:
-                    took = min(seconds(example, options, Path(folder)) for _ in range(options.rounds))
-                    alone.setdefault(example, took)
-                    print(f"{example:18} {count} workers {took:8.1f} s {alone[example] / took:6.2f} times", flush=True)
+                    best = min(seconds(example, options, Path(folder)) for _ in range(options.rounds))
+                    took[example][str(count)] = best
+                    print(f"{example:18} {count} workers {best:8.1f} s", flush=True)
     finally:
         only(workers, len(workers))
-    load = os.getloadavg()[0]
-    print(f"{len(os.sched_getaffinity(0))} processors in this machine, load {load:.1f}")
+    times = {example: {count: each["1"] / best for count, best in each.items()} for example, each in took.items()}
+    rows = [
+        [f"`{example}`", count, f"{took[example][count]:.1f} s", f"{faster:.2f}"]
+        for example, each in times.items()
+        for count, faster in each.items()
+    ]
+    file = write(
+        Result(
+            name="speedup",
+            title="More workers",
+            order=32,
+            text="The parallel part of each example, as it says itself: the best of "
+            f"{options.rounds} with each number of workers. Workers that are emulated on fewer processors than they "
+            "have together cannot be faster than these.",
+            command="python tests/benchmarks/speedup.py",
+            tables=(Table(["Example", "Workers", "Time", "Times as fast as one"], rows),),
+            charts=(Chart("times", "Times as fast as with one worker", "times", times),),
+            taken=taken,
+        )
+    )
+    print(f"written: {file}")
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import requests
 
 from provision.adapters.openstack.kept_token import KeptToken
-from provision.adapters.openstack.session import use_no_proxy
+from provision.adapters.openstack.session import READY_TIMEOUT, use_no_proxy
 from provision.base.errors import ProvisionError
+from provision.base.poll import Pending, until
 from provision.base.threads import together
 from provision.model.localcloud.doctor.observed import Clock, Endpoint, Worker, read_time
 from provision.model.localcloud.replicas import names
@@ -48,6 +49,27 @@ class Admin:
         connection: Connection = openstack.connect(load_yaml_config=False, load_envvars=False, **self._login)
         use_no_proxy(connection)
         return connection
+
+    def logged_in(self) -> Connection:
+        """Return the connection with a token. Raises ProvisionError when Keystone gives none for so long.
+
+        Keystone's API answers before its database does, which may have been replaced a moment ago.
+        """
+        from keystoneauth1.exceptions import ConnectFailure, HttpServerError
+
+        session: Any = self.connection.session
+
+        def log_in() -> Connection | Pending:
+            try:
+                session.auth.get_access(session)
+            except (HttpServerError, ConnectFailure) as error:
+                return Pending(str(error))
+            return self.connection
+
+        def too_late(reason: str) -> ProvisionError:
+            return ProvisionError("Keystone gives no token", "`provision cloud logs keystone` says why.", reason)
+
+        return until(log_in, timeout=READY_TIMEOUT, too_late=too_late)
 
     def renew(self) -> None:
         """Log in again at the next question: a token carries the service catalogue of its time."""

@@ -22,7 +22,7 @@ def ensure_accounts(
     admin: Admin, settings: Settings, passwords: Mapping[str, str], note: Callable[[str], None]
 ) -> None:
     """Make the services' accounts and endpoints, and the ordinary user with its project."""
-    identity = cast("Proxy", admin.connection.identity)
+    identity = cast("Proxy", admin.logged_in().identity)
     domain = identity.find_domain("Default", ignore_missing=False).id
     roles = {role.name: role for role in identity.roles()}
     for name in ("service", "member", "reader"):
@@ -52,7 +52,7 @@ def ensure_accounts(
 
 def reset_passwords(admin: Admin, settings: Settings, passwords: Mapping[str, str]) -> None:
     """Give the accounts the passwords of this installation: data may have outlived the files that held them."""
-    identity = cast("Proxy", admin.connection.identity)
+    identity = cast("Proxy", admin.logged_in().identity)
     domain = identity.find_domain("Default", ignore_missing=False).id
     ours = {api.user for api in apis(settings) if api.user} | {PROJECT}
     for user in identity.users(domain_id=domain):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from provision.adapters.openstack.existing import Existing
-from provision.adapters.openstack.session import first_ipv4, retry_transient
+from provision.adapters.openstack.session import first_ipv4, list_ports, list_servers, retry_transient
 from provision.base.ahead import askable
 from provision.base.errors import UsageError
 from provision.base.model import CloudProject, Flavor
@@ -228,20 +228,25 @@ class Reads(Existing):
         def listed(kind: Callable[..., Iterable[Any]]) -> list[Any]:
             return ours(kind(**query))
 
+        def with_ports() -> tuple[list[Any], list[Any]]:
+            # Beside the servers' list: of a large cluster both take long.
+            found = listed(network.networks)
+            return found, [port for each in found for port in list_ports(self.connection, network_id=each.id)]
+
         with self.asking("looking at what is there"):
-            kinds = (network.networks, network.subnets, network.routers, network.security_groups, network.ips)
-            networks, subnets, routers, groups, floatings, servers, server_groups, key = together(
+            kinds = (network.subnets, network.routers, network.security_groups, network.ips)
+            (networks, ports), subnets, routers, groups, floatings, servers, server_groups, key = together(
+                with_ports,
                 *(partial(listed, kind) for kind in kinds),
                 partial(self._servers, name),
                 lambda: [*self._server_groups()],
                 partial(self._key, name),
             )
-            ports = [port for network_ in networks for port in network.ports(network_id=network_.id)]
             worker, hub = resources.worker_mark(name), resources.hub_mark(name)
             if not networks:
                 # On a network that was there before: its other ports are none of ours.
                 mine, vms = {group.id for group in groups}, {server.id for server in servers}
-                everybodys = network.ports(project_id=self.connection.current_project_id)
+                everybodys = list_ports(self.connection, project_id=str(self.connection.current_project_id))
                 ports = [
                     port
                     for port in everybodys
@@ -325,7 +330,7 @@ class Reads(Existing):
     def _servers(self, name: str) -> tuple[resources.Server, ...]:
         # All of the project's: people rename servers, and Nova has no filter for metadata. The SDK follows the links to
         # further pages; with a limit of ours it would ask for one more behind the last.
-        found = filter(self._ours, self.connection.compute.servers(details=True))
+        found = filter(self._ours, list_servers(self.connection, details=True))
         # Nova lists servers of one second in an order that changes while it starts them: what was on the page before
         # can come once more, and is newer then.
         mine = {item.id: item for item in found if (item.metadata or {}).get(resources.META_CLUSTER) == name}.values()
@@ -384,7 +389,7 @@ class Reads(Existing):
     def building(self) -> frozenset[str]:
         """Return the ids of the project's VMs that are still being built: the cheapest question that shows progress."""
         with self.asking("listing servers that are being built"):
-            found = self.connection.compute.servers(details=False, status="BUILD")
+            found = list_servers(self.connection, details=False, status="BUILD")
             return frozenset(server.id for server in found)
 
     @retry_transient

@@ -1,10 +1,11 @@
-"""The basis of reads and writes: the connection, our errors for the SDK's, and requests that are repeated."""
+"""The basis of reads and writes: the connection, our errors for the SDK's, long lists, and what is sent again."""
 
 from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from functools import wraps
+from functools import cache, wraps
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
 from provision.base import paths
@@ -28,6 +29,21 @@ PAUSE: Final = 3
 """Seconds between two tries, where the cloud does not say how long to wait."""
 LONGEST_PAUSE: Final = 60
 """Seconds that a cloud may ask to wait (Retry-After): some name an hour, and no command should sleep that long."""
+
+_FIELDS: Final = {
+    "server": {
+        "addresses": "addresses", "availability_zone": "OS-EXT-AZ:availability_zone", "fault": "fault",
+        "flavor": "flavor", "hostname": "OS-EXT-SRV-ATTR:hostname", "image": "image",
+        "launched_at": "OS-SRV-USG:launched_at", "metadata": "metadata", "name": "name", "project_id": "tenant_id",
+        "status": "status", "task_state": "OS-EXT-STS:task_state",
+    },
+    "port": {
+        "description": "description", "device_id": "device_id", "device_owner": "device_owner",
+        "fixed_ips": "fixed_ips", "is_port_security_enabled": "port_security_enabled", "name": "name",
+        "network_id": "network_id", "project_id": "project_id", "security_group_ids": "security_groups", "tags": "tags",
+    },
+}  # fmt: skip
+"""What is read of each server and port in a list: the SDK's word -> the API's."""
 
 _P = ParamSpec("_P")
 _Answer = TypeVar("_Answer")
@@ -145,6 +161,38 @@ def repeat(request: Callable[[], _Answer], *, unreachable: bool = True) -> _Answ
 def first_ipv4(fixed_ips: Sequence[Mapping[str, str]]) -> str:
     """Return a port's IPv4 address; empty if it has none. Neutron adds IPv6 addresses where a network has such ones."""
     return next((each["ip_address"] for each in fixed_ips if ":" not in each["ip_address"]), "")
+
+
+def list_servers(connection: Connection, *, details: bool, **query: str) -> Iterator[SimpleNamespace]:
+    """List the project's servers; without `details` only their ids and names are known."""
+    from openstack.compute.v2.server import Server
+
+    path = "/servers/detail" if details else None
+    return _plain(Server, "server").list(connection.compute, paginated=True, base_path=path, **query)  # type: ignore[no-any-return]
+
+
+def list_ports(connection: Connection, **query: str) -> Iterator[SimpleNamespace]:
+    """List ports."""
+    from openstack.network.v2.port import Port
+
+    return _plain(Port, "port").list(connection.network, paginated=True, **query)  # type: ignore[no-any-return]
+
+
+@cache
+def _plain(kind: type, name: str) -> Any:  # noqa: ANN401 - a class of the SDK's
+    """Return one of the SDK's classes that lists plain objects: its own take milliseconds each, and we read few fields.
+
+    Pages, microversions and refusals are the SDK's matter as before.
+    """
+    fields = _FIELDS[name]
+
+    def existing(_: type, /, connection: object = None, **body: Any) -> SimpleNamespace:  # noqa: ANN401, ARG001
+        # The SDK's own defaults: an older name of the project's field, and False where there is no port security.
+        body.setdefault("project_id", body.get("tenant_id"))
+        body.setdefault("port_security_enabled", False)
+        return SimpleNamespace(id=body["id"], **{field: body.get(key) for field, key in fields.items()})
+
+    return type(f"Plain{kind.__name__}", (kind,), {"existing": classmethod(existing)})
 
 
 def use_no_proxy(connection: Connection) -> None:

@@ -50,9 +50,8 @@ SCALABLE_SERVICES: Final = (
     ScalableService("nova-api", "nova"),
     ScalableService("nova-metadata", "nova"),
     ScalableService("neutron-api", "neutron"),
-    # A second replica would be idle: they work on a schedule, with the database, or hold a lock in OVN.
-    ScalableService("neutron-periodic", "neutron", peer=3306, most=1),
-    ScalableService("neutron-ovn-maintenance", "neutron", peer=6641, most=1),
+    # A second replica would be idle: they work on a schedule, or hold a lock in OVN.
+    ScalableService("neutron-workers", "neutron", peer=6641, most=1),
     ScalableService("horizon", "horizon", least=0),
 )
 """In the order in which they are upgraded."""

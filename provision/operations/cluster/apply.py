@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 from provision.adapters.host.certificates import last_day
 from provision.base.errors import ProvisionError
 from provision.base.model import Addresses
-from provision.base.poll import Pending, until
+from provision.base.poll import Pace, Pending, until
 from provision.model.cluster import resources
 from provision.model.cluster.render import node_context, user_data
 
@@ -325,12 +325,18 @@ def await_deletion(
     if not remaining:
         return
 
+    pace = Pace()
+    names: list[str] = []
+
     def check() -> Pending | None:
-        existing = {server.id: server.name for server in cloud.servers(name)}
-        remaining.intersection_update(existing)
-        names = sorted(existing[id] for id in remaining)  # noqa: A001 - the cloud's own word
-        for server in names:
-            progress.update(f"server {server}", "being deleted")
+        nonlocal names
+        if pace.due():
+            with pace.asked():
+                existing = {server.id: server.name for server in cloud.servers(name)}
+            remaining.intersection_update(existing)
+            names = sorted(existing[id] for id in remaining)  # noqa: A001 - the cloud's own word
+            for server in names:
+                progress.update(f"server {server}", "being deleted")
         return Pending(", ".join(names)) if names else None
 
     until(

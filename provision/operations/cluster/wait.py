@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from provision.base.constants import INSTALL_UNIT
 from provision.base.errors import ProvisionError
 from provision.base.model import Node
-from provision.base.poll import Pending, until
+from provision.base.poll import Pace, Pending, until
 from provision.base.roles import first_of, with_hub
 from provision.model.cluster import console
 from provision.model.cluster.resources import natural
@@ -106,6 +106,7 @@ class ReadinessWait:
         self._sleep = sleep
         self._servers: tuple[Server, ...] = ()
         self._building: frozenset[str] = frozenset()
+        self._building_pace, self._servers_pace, self._consoles_pace = Pace(clock), Pace(clock), Pace(clock)
         self._reports: dict[str, console.ConsoleReport] = {}
         self._turn = 0
         self._registered: frozenset[str] = frozenset()
@@ -176,16 +177,26 @@ class ReadinessWait:
         return [(server.name, self._state(server)) for server in self._sorted() if not self._works(server)]
 
     def _refresh_servers(self) -> None:
-        """List the servers again if they may have changed; while some are built, a cheaper request finds that out."""
+        """List the servers again if they may have changed; while some are built, a cheaper request finds that out.
+
+        Hundreds take the cloud seconds to list, which it had better build them in: they are asked for seldom. The last
+        that is built is seen by the cheaper request, and has them listed at once.
+        """
         if self._building:
-            # The project's other servers do not count.
-            building = self.cloud.building() & {server.id for server in self._servers}
+            if not self._building_pace.due():
+                return
+            with self._building_pace.asked():
+                # The project's other servers do not count.
+                building = self.cloud.building() & {server.id for server in self._servers}
             if building == self._building and len(self._servers) >= self._count:
                 return
-        elif self._ready():
+            if building and not self._servers_pace.due():
+                return
+        elif self._ready() or not self._servers_pace.due():
             return
         # Also while nothing is built: a VM that stops while it boots is seen here, as is an address that came late.
-        self._servers = self._list_servers()
+        with self._servers_pace.asked():
+            self._servers = self._list_servers()
         self._building = frozenset(server.id for server in self._servers if server.status in BUILDING)
 
     def _list_servers(self) -> tuple[Server, ...]:
@@ -225,18 +236,21 @@ class ReadinessWait:
         )
 
     def _read_consoles(self) -> None:
-        """Read some consoles, each node's in its turn."""
+        """Read some consoles, each node's in its turn; seldom if that takes long while other nodes are still built."""
+        if self._building and not self._consoles_pace.due():
+            return
         unsettled = [server for server in self._servers if server.status == "ACTIVE" and not self._settled(server)]
         if not unsettled:
             return
         start = self._turn % len(unsettled)
         batch = (unsettled[start:] + unsettled[:start])[:CONSOLES]
         self._turn = start + len(batch)
-        for server in batch:
-            report = console.read(self.cloud.console(server.id))
-            self._reports[server.id] = report
-            if report.failure:
-                raise _failure(server.name, report.failure)
+        with self._consoles_pace.asked():
+            for server in batch:
+                report = console.read(self.cloud.console(server.id))
+                self._reports[server.id] = report
+                if report.failure:
+                    raise _failure(server.name, report.failure)
 
     def _bring_software(self) -> None:
         """Bring their software to the nodes that wait for it."""

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from provision.base.errors import ProvisionError
-from provision.base.poll import Pending, until
+from provision.base.poll import LONGEST_REST, REST, Pace, Pending, until
 
 
 class Clock:
@@ -47,3 +49,26 @@ def test_it_asks_in_the_rhythm_that_is_given():
 def test_the_error_names_what_was_missing_last():
     with pytest.raises(ProvisionError, match="still without the second"):
         wait([Pending("the first"), *[Pending("the second")] * 20])
+
+
+@pytest.mark.parametrize(("took", "rest"), [(0, 0), (0.3, 3), (2, 2 * REST), (50, LONGEST_REST)])
+def test_a_question_rests_the_longer_it_takes(took, rest):
+    clock = Clock()
+    pace = Pace(clock)
+    assert pace.due()
+    with pace.asked():
+        clock.sleep(took)
+    if rest:
+        clock.sleep(rest * 0.9)
+        assert not pace.due()
+    clock.sleep(rest * 0.1 + 1e-9)
+    assert pace.due()
+
+
+def test_a_question_that_failed_may_be_asked_again_at_once():
+    clock = Clock()
+    pace = Pace(clock)
+    with suppress(KeyError), pace.asked():
+        clock.sleep(5)
+        raise KeyError
+    assert pace.due()

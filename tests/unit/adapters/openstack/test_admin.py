@@ -8,9 +8,10 @@ from types import SimpleNamespace
 
 import openstack
 import pytest
-from keystoneauth1.exceptions import ConnectFailure
+from keystoneauth1.exceptions import BadGateway, ConnectFailure, InternalServerError, Unauthorized
 from openstack.exceptions import SDKException
 
+from provision.adapters.openstack import admin as module
 from provision.adapters.openstack.admin import Admin
 from provision.base.errors import ProvisionError
 from provision.model.localcloud.doctor.observed import Endpoint, Worker
@@ -159,6 +160,37 @@ def test_keystones_clock_is_compared_with_ours(admin):
     clock = admin(auth=Auth()).clock()
     assert clock.whose == "Keystone's host"
     assert 60 <= clock.ahead <= 61
+
+
+@pytest.mark.parametrize("error", [BadGateway, InternalServerError, ConnectFailure])
+def test_a_keystone_whose_database_is_late_is_waited_for(admin, monkeypatch, error):
+    errors = [error(), error()]
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+
+    class Auth:
+        def get_access(self, session):
+            if errors:
+                raise errors.pop()
+
+    reader = admin(auth=Auth())
+    assert reader.logged_in() is reader.connection
+    assert errors == []
+
+
+def test_a_keystone_that_stays_without_one_is_named_and_a_refusal_is_not_waited_for(admin, monkeypatch):
+    monkeypatch.setattr(module, "READY_TIMEOUT", -1)
+
+    class Auth:
+        error = BadGateway()
+
+        def get_access(self, session):
+            raise self.error
+
+    with pytest.raises(ProvisionError, match="Keystone gives no token"):
+        admin(auth=Auth()).logged_in()
+    Auth.error = Unauthorized()
+    with pytest.raises(Unauthorized):
+        admin(auth=Auth()).logged_in()
 
 
 def test_it_logs_in_once_and_again_after_renew(admin):

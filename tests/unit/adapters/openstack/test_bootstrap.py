@@ -109,7 +109,8 @@ class Compute:
 
 @pytest.fixture(name="cloud")
 def _cloud(monkeypatch):
-    session = SimpleNamespace(session=SimpleNamespace(trust_env=True))
+    auth = SimpleNamespace(get_access=lambda session: None)
+    session = SimpleNamespace(session=SimpleNamespace(trust_env=True), auth=auth)
     cloud = SimpleNamespace(identity=Identity(), network=Network(), compute=Compute(), session=session)
     monkeypatch.setattr(openstack, "connect", lambda **_: cloud)
     return cloud

@@ -12,7 +12,7 @@ import pytest
 import requests
 from openstack import exceptions as sdk
 
-from provision.adapters.openstack import session
+from provision.adapters.openstack import reads, session
 from provision.adapters.openstack.cloud import Cloud, External, Image, TransientError
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import Flavor
@@ -56,7 +56,11 @@ def answers():
 
 
 @pytest.fixture
-def cloud(answers):
+def cloud(answers, monkeypatch):
+    # Tests of the lists themselves are in test_session.py and test_logins.py.
+    monkeypatch.setattr(reads, "list_servers", lambda connection, **query: connection.compute.servers(**query))
+    monkeypatch.setattr(reads, "list_ports", lambda connection, **query: connection.network.ports(**query))
+
     def listing(*items):
         return lambda **query: list(items)
 
@@ -388,6 +392,22 @@ def test_what_a_cluster_consists_of_is_asked_for_at_the_same_time(cloud):
     for name in ("servers", "server_groups", "find_keypair"):
         setattr(compute, name, meeting(getattr(compute, name)))
     assert cloud.observe("a").networks
+
+
+def test_ports_are_listed_while_the_servers_are(cloud):
+    network, compute, asked = cloud.connection.network, cloud.connection.compute, threading.Event()
+    ports, servers = network.ports, compute.servers
+
+    def listed_ports(**query):
+        asked.set()
+        return ports(**query)
+
+    def listed_servers(**query):
+        assert asked.wait(5)
+        return servers(**query)
+
+    network.ports, compute.servers = listed_ports, listed_servers
+    assert cloud.observe("a").ports
 
 
 def test_tags_of_a_networks_own_ports_are_not_asked_about(cloud, answers):

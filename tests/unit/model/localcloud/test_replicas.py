@@ -55,7 +55,7 @@ def test_words_are_read(words, wanted):
         (["nova=2"], "there is no service 'nova'"),
         (["haproxy=2"], "haproxy cannot have replicas"),
         (["mariadb=3"], "mariadb cannot have replicas"),
-        (["neutron-periodic=2"], "neutron-periodic cannot have replicas"),
+        (["neutron-workers=2"], "neutron-workers cannot have replicas"),
         (["nova-api=0"], "nova-api needs at least one replica"),
         ([f"nova-api={MAX_REPLICAS + 1}"], "cannot have 11 replicas"),
         (["nova-api=2", "nova-api=3"], "nova-api is named twice"),

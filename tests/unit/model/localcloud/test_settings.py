@@ -49,7 +49,7 @@ def test_apis_have_two_replicas_unless_the_user_wants_another_number():
     assert Settings(ha=True, swarm=True, replicas={"keystone": 3}).replicas_of("keystone") == 3
     assert SWARM.replicas_of("neutron-api") == 2
     # Its images are files of one host; a second one of these has nothing to do.
-    assert {SWARM.replicas_of(name) for name in ("glance", "neutron-periodic", "neutron-ovn-maintenance")} == {1}
+    assert {SWARM.replicas_of(name) for name in ("glance", "neutron-workers")} == {1}
     assert Settings().replicas_of("keystone") == 1
 
 

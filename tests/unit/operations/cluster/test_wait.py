@@ -114,6 +114,31 @@ def test_a_cluster_forms():
     assert 200 <= script.now < 210
 
 
+def test_a_list_that_takes_long_is_asked_for_seldom_and_at_once_when_all_are_built():
+    asked = []
+
+    class Slow(Script):
+        def servers(self, name):
+            if name:
+                asked.append(self.now)
+                self.now += 4
+            return super().servers(name)
+
+        def building(self):
+            self.now += 0.1
+            return super().building()
+
+    built = {"a-master": 100, "a-worker-1": 104, "a-worker-2": 300}
+    script = Slow(
+        statuses={name: [(0, "BUILD"), (at, "ACTIVE")] for name, at in built.items()},
+        registered={"a-worker-1": 120, "a-worker-2": 310},
+    )
+    script.run()
+    # Two changes within ten times as long as a list takes are seen in one.
+    assert [round(at, -1) for at in asked] == [0, 100, 300]
+    assert 310 <= script.now < 320
+
+
 def test_nodes_that_wait_for_their_software_get_it():
     waiting = 'PROVISION {"phase":"waiting","text":"for its software"}\n'
     installing = 'PROVISION {"phase":"install","text":"Spark"}\n'

@@ -68,7 +68,7 @@ def test_a_whole_upgrade_in_its_order(machine):
     assert starts == [f"start {each.service} 1 new" for each in SCALABLE_SERVICES]
     places = {line: place for place, line in enumerate(machine.log)}
     assert max(places[line] for line in runs[:5]) < places[starts[0]]
-    assert places["end neutron-ovn-maintenance 1 old 0"] < places[f"up {HYPERVISOR} nova-compute metadata-agent"]
+    assert places["end neutron-workers 1 old 0"] < places[f"up {HYPERVISOR} nova-compute metadata-agent"]
     assert places[f"up {HYPERVISOR} nova-compute metadata-agent"] < min(places[line] for line in runs[5:])
 
 

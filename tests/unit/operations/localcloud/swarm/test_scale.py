@@ -9,7 +9,7 @@ from provision.base.progress import Silent
 from provision.operations.localcloud.swarm import scale
 
 
-@pytest.mark.parametrize("words", [["glance=2"], ["neutron-periodic=2"], ["ovn=2"]])
+@pytest.mark.parametrize("words", [["glance=2"], ["neutron-workers=2"], ["ovn=2"]])
 def test_what_has_one_host_has_no_replicas_on_others(words):
     with pytest.raises(UsageError, match="cannot have"):
         scale.scale(Silent(), words)

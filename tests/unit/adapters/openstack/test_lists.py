@@ -1,0 +1,134 @@
+"""What is read of a plain object is what would be read of the SDK's own."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from keystoneauth1.adapter import Adapter
+from openstack.compute.v2.server import Server
+from openstack.network.v2.port import Port
+
+from provision.adapters.openstack import reads, session
+from provision.adapters.openstack.cloud import Cloud
+from provision.model.cluster import resources
+
+SERVER = {
+    "id": "v",
+    "name": "a-worker-1",
+    "status": "ACTIVE",
+    "tenant_id": "p",
+    "metadata": {resources.META_CLUSTER: "a", resources.META_ROLE: "worker", resources.META_SPEC: "s"},
+    "addresses": {"a": [{"addr": "10.20.0.7", "version": 4, "OS-EXT-IPS:type": "fixed"}]},
+    "flavor": {"original_name": "small", "vcpus": 1},
+    "image": {"id": "img", "links": []},
+    "OS-EXT-STS:task_state": None,
+    "OS-SRV-USG:launched_at": "2026-01-01T00:00:00.000000",
+    "OS-EXT-AZ:availability_zone": "nova",
+    "OS-EXT-SRV-ATTR:hostname": "a-worker-1",
+    "links": [{"rel": "self", "href": "https://nova.example/v"}],
+}
+SERVERS = {
+    "whole": {},
+    "from a volume": {"image": ""},
+    "of an old API": {"flavor": {"id": "1", "links": []}},
+    "broken": {"status": "ERROR", "fault": {"message": "No valid host"}, "OS-SRV-USG:launched_at": None},
+    "being deleted": {"OS-EXT-STS:task_state": "deleting"},
+    "being built": {"status": "BUILD", "addresses": {}, "OS-EXT-AZ:availability_zone": ""},
+    "a master": {"metadata": {resources.META_CLUSTER: "a", resources.META_ROLE: "master"}},
+}
+PORT = {
+    "id": "p",
+    "name": "a-master",
+    "network_id": "n",
+    "project_id": "p",
+    "tenant_id": "p",
+    "description": resources.mark("a"),
+    "device_id": "v",
+    "device_owner": "compute:nova",
+    "fixed_ips": [{"subnet_id": "s", "ip_address": "10.20.0.5"}],
+    "security_groups": ["g"],
+    "port_security_enabled": True,
+    "tags": ["x"],
+    "binding:host_id": "compute-1",
+}
+PORTS = {
+    "whole": {},
+    "unsecured": {"port_security_enabled": False},
+    "nothing is known": {"port_security_enabled": None, "device_id": "", "fixed_ips": []},
+    "without the extension": {"port_security_enabled": ...},
+    "of an old API": {"project_id": ...},
+}
+
+
+def body_of(whole, changes):
+    return {key: value for key, value in (whole | changes).items() if value is not ...}
+
+
+class Page:
+    """One page, as the API answers."""
+
+    status_code = 200
+    headers, links = {}, {}
+
+    def __init__(self, **body):
+        self.body = body
+
+    def json(self):
+        return self.body
+
+
+class Service(Adapter):
+    """A service with one page of each list."""
+
+    def __init__(self, kind, *bodies):
+        self.page, self.asked = {kind: [dict(each) for each in bodies]}, []
+
+    def get(self, url, params, **_):
+        self.asked.append((url, params))
+        return Page(**self.page)
+
+    def _get_connection(self):
+        return None
+
+
+@pytest.fixture(autouse=True)
+def _one_version(monkeypatch):
+    for kind in (Server, Port):
+        monkeypatch.setattr(kind, "_get_microversion", classmethod(lambda *_, **__: None))
+
+
+@pytest.mark.parametrize("case", SERVERS)
+def test_servers(case):
+    body = body_of(SERVER, SERVERS[case])
+    compute = Service("servers", body)
+    (plain,) = session.list_servers(SimpleNamespace(compute=compute), details=True)
+    theirs = Server.existing(**body)
+    cloud = Cloud("test", SimpleNamespace(compute=None))
+    cloud._flavors = {"1": SimpleNamespace(name="small")}
+    assert cloud._server(plain) == cloud._server(theirs)
+    assert (plain.project_id, plain.metadata, plain.hostname) == (theirs.project_id, theirs.metadata, theirs.hostname)
+    assert compute.asked == [("/servers/detail", {})]
+
+
+@pytest.mark.parametrize("case", PORTS)
+def test_ports(case):
+    body = body_of(PORT, PORTS[case])
+    network = Service("ports", body)
+    (plain,) = session.list_ports(SimpleNamespace(network=network), network_id="n")
+    theirs = Port.existing(**body)
+
+    def read(port):
+        base = {"id": port.id, "name": port.name or "", "tagged": {"x"} <= set(port.tags or [])}
+        return reads._port(port, base, marked=port.description == resources.mark("a"), worker=False)
+
+    assert read(plain) == read(theirs)
+    assert plain.project_id == theirs.project_id
+    assert network.asked == [("/ports", {"network_id": "n"})]
+
+
+def test_names_alone():
+    compute = Service("servers", {"id": "v", "name": "a-worker-1", "links": []})
+    (plain,) = session.list_servers(SimpleNamespace(compute=compute), details=False, status="BUILD")
+    assert (plain.id, plain.name, plain.status) == ("v", "a-worker-1", None)
+    assert compute.asked == [("/servers", {"status": "BUILD"})]
