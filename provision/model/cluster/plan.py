@@ -27,7 +27,7 @@ from provision.model.cluster.steps import Plan, Step, WaitingData
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from provision.base.model import ClusterSpec, Sizing
+    from provision.base.model import ClusterSpec, Role, Sizing
     from provision.model.cluster.resources import ObservedCluster, Server
     from provision.model.cluster.steps import DesiredState
 
@@ -109,16 +109,21 @@ def _hub_node_name(desired: DesiredState) -> str:
     return hub_name(desired.name) if desired.hub_role == "hub" else master_name(desired.name)
 
 
-def refuse_to_move_the_hub(desired: DesiredState, observed: ObservedCluster) -> None:
-    """Raise UsageError where the spec puts the Hub of a live cluster on another node: homes would stay behind."""
+def hub_elsewhere(name: str, role: Role, observed: ObservedCluster) -> str:
+    """Return where the Hub of cluster `name` is, if that is not a node of the role that its spec says; else nothing."""
     # The address of the Hub is noted on its node alone.
     on_master = [server.name for server in observed.nodes if server.role == "master" and server.floating]
-    if desired.hub_role == "hub" and on_master:
-        lives, fix = f"on {on_master[0]}", "Write `on: master`"
-    elif desired.hub_role == "master" and observed.hub_role == "hub":
-        lives, fix = f"on {hub_name(desired.name)}, a node of its own", "Write `on: node`"
-    else:
+    if role == "hub" and on_master:
+        return f"on {on_master[0]}"
+    return f"on {hub_name(name)}, a node of its own" if role == "master" and observed.hub_role == "hub" else ""
+
+
+def refuse_to_move_the_hub(desired: DesiredState, observed: ObservedCluster) -> None:
+    """Raise UsageError where the spec puts the Hub of a live cluster on another node: homes would stay behind."""
+    lives = hub_elsewhere(desired.name, desired.hub_role, observed)
+    if not lives:
         return
+    fix = f"Write `on: {'master' if desired.hub_role == 'hub' else 'node'}`"
     fix += ". Or make another cluster, and bring it the files with `provision backup` and `provision restore`."
     if made := made_from_another(desired, observed):
         fix = f"It was made from {made}: run this where that file is, or name it with -f."

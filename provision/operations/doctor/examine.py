@@ -14,11 +14,12 @@ from provision.adapters import net, ssh
 from provision.adapters.host.certificates import end_of
 from provision.adapters.remote import over_ssh
 from provision.base.constants import PORTS
-from provision.base.errors import ProvisionError
+from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import Addresses
 from provision.clusterfile.loading import DEFAULT_SOURCE
 from provision.model.cluster import console, example
 from provision.model.cluster.network_steps import wanted_rules
+from provision.model.cluster.plan import hub_elsewhere
 from provision.model.cluster.render import public_context, units
 from provision.model.doctor.observed import ObservedNode, ObservedSparkCluster
 from provision.operations.cluster.nodes import UP_HINT, with_host_keys
@@ -39,7 +40,8 @@ _CONSOLE_LINES: Final = 5
 def examine(cloud: Cloud, spec: ClusterSpec) -> ObservedSparkCluster:
     """Look at everything. What does not answer is part of what is seen.
 
-    Raises ProvisionError when there is no cluster, the cloud does not answer, or this machine has no key.
+    Raises ProvisionError when there is no cluster, the cloud does not answer, or this machine has no key. Raises
+    UsageError where the spec has the Hub on another node: which units a node has to have follows from that.
     """
     observed = cloud.observe(spec.name)
     if not observed.servers:
@@ -49,6 +51,11 @@ def examine(cloud: Cloud, spec: ClusterSpec) -> ObservedSparkCluster:
         raise ProvisionError(
             f"this machine has no key for cluster {spec.name}: {cluster_dir.private_key} is missing",
             "Copy the folder from the machine that made the cluster.",
+        )
+    if lives := hub_elsewhere(spec.name, spec.hub_role, observed):
+        raise UsageError(
+            f"hub.on: the Hub of this cluster is {lives}, and the spec says otherwise",
+            "Run this where the file is that the cluster was made from, or name that with -f.",
         )
     seen = _from_cloud(cloud, spec, observed)
     salt = secrets.token_hex(16)
