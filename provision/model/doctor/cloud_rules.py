@@ -43,7 +43,7 @@ def down(seen: ObservedSparkCluster) -> Iterator[Cause]:
             why = f": {node.fault}" if node.fault else ""
             wrong, do = (
                 f"is {node.status} on the cloud{why}",
-                f"{_UP} replaces a worker, `provision up --replace` a master.",
+                f"{_UP} replaces a worker, `provision up --replace` any node.",
             )
         yield Cause(Finding("cloud", node.name, wrong, do, evidence), explains=_all_of(seen, node))
 
@@ -52,7 +52,7 @@ def missing(seen: ObservedSparkCluster) -> Iterator[Cause]:
     """The cloud has fewer nodes than the spec asks for, and the quota may be why."""
     there = len(seen.workers)
     lacking = ["the master"] if seen.master is None else []
-    lacking += ["the Hub's node"] if seen.hub is None and seen.hub_is_apart else []
+    lacking += [seen.hub_called] if seen.hub is None and seen.hub_is_apart else []
     for what in lacking:
         everything = frozenset(
             {HUB, SPARK, WAITING, NO_EXECUTORS} | {symptom for node in seen.nodes for symptom in _of(seen, node)}
@@ -82,8 +82,7 @@ def unreachable_address(seen: ObservedSparkCluster) -> Iterator[Cause]:
     """There is no floating IP, or it does not lead to the node with the Hub."""
     if seen.hub is None or (seen.floating and seen.attached):
         return
-    to = "the Hub's node" if seen.hub_is_apart else "the master"
-    wrong = f"{seen.floating} does not lead to {to}" if seen.floating else "does not exist"
+    wrong = f"{seen.floating} does not lead to {seen.hub_called}" if seen.floating else "does not exist"
     yield Cause(
         Finding(
             "cloud",
@@ -146,6 +145,8 @@ def follows(workers: Iterable[ObservedNode], first: int) -> frozenset[str]:
     """Return what follows from ports that are closed to these workers; `first` is the first of a way's ports."""
     if first == PORTS.spark_master:
         return frozenset({unregistered(node.name) for node in workers} | {WAITING})
+    if first == PORTS.spark_master_ui:
+        return frozenset({SPARK, WAITING, NO_EXECUTORS}).union(unregistered(node.name) for node in workers)
     if first == PORTS.node_metrics:
         return frozenset()
     if first == PORTS.nfs:

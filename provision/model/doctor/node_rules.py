@@ -209,18 +209,20 @@ def _stops(seen: ObservedSparkCluster, node: ObservedNode, unit: str) -> frozens
 
 
 def not_mounted(seen: ObservedSparkCluster) -> Iterator[Cause]:
-    """A worker does not see the homes or /shared of the master."""
+    """A worker does not see the homes or /shared of the node with the Hub."""
+    apart = seen.hub_is_apart
+    whose = "the Hub's" if apart else "the master's"
     for node in seen.workers:
         for path, kind in node.fact("mounts", {}).items():
             if kind == "nfs4":
                 continue
             wrong = kind.replace("unreadable:", "it cannot be read:") if kind.startswith("unreadable") else (
-                f"what is there is {kind or 'its own disk'}, not the master's"
+                f"what is there is {kind or 'its own disk'}, not {whose}"
             )  # fmt: skip
             finding = Finding(
                 "mounts",
                 f"{path} on {node.name}",
-                f"{not_the_masters(path)}: {wrong}. What executors write there is lost to everybody else",
+                f"{not_the_masters(path, apart=apart)}: {wrong}. What executors write there is lost to everybody else",
                 mount_again(node.name, path),
                 (f"{node.name} {path}: {kind or 'no mount'}",),
             )

@@ -98,6 +98,11 @@ class ObservedSparkCluster:
         return found if found and (found.role == "hub" or not self.hub_is_apart) else None
 
     @property
+    def hub_called(self) -> str:
+        """What the node with the Hub is called in messages."""
+        return "the Hub's node" if self.hub_is_apart else "the master"
+
+    @property
     def workers(self) -> tuple[ObservedNode, ...]:
         """The workers."""
         return tuple(node for node in self.nodes if node.role == "worker")
@@ -136,8 +141,8 @@ class Way:
     role: Role
     without: str
     """Predicate: what does not work while they are closed."""
-    from_master: bool = False
-    """Whether the master alone needs them."""
+    only: Role | None = None
+    """The one role that needs them, if it is one."""
 
 
 NO_RESOURCES: Final = "Initial job has not accepted any resources"
@@ -151,7 +156,7 @@ WAYS: Final = (
         f'executors start and cannot connect back to the driver: Spark prints "{NO_RESOURCES}"',
     ),
     Way((PORTS.nfs,), "hub", "the workers cannot mount homes and /shared"),
-    Way((PORTS.spark_worker,), "worker", "the Spark master cannot start executors there", from_master=True),
+    Way((PORTS.spark_worker,), "worker", "the Spark master cannot start executors there", only="master"),
     Way(
         tuple(PORTS.block_manager + more for more in _LEFT),
         "worker",
@@ -159,14 +164,21 @@ WAYS: Final = (
     ),
 )
 """What the nodes need of one another; what is the Hub's may be the master's (ways_of)."""
-METRICS_WAY: Final = Way((PORTS.node_metrics,), "worker", "monitoring does not see how the worker is", from_master=True)
+METRICS_WAY: Final = Way((PORTS.node_metrics,), "worker", "monitoring does not see how the worker is", only="master")
 """And what monitoring needs, where the spec turns it on."""
+HUB_WAY: Final = Way(
+    (PORTS.spark_master_ui,),
+    "master",
+    "kernels do not learn their shares there, and nobody sees how Spark is",
+    only="hub",
+)
+"""And what a Hub with a node of its own needs."""
 
 
 def ways_of(nodes: Iterable[ObservedNode]) -> tuple[Way, ...]:
     """Return what these nodes need of one another: what the Hub's node has, the master has where there is none."""
     if any(node.role == "hub" for node in nodes):
-        return WAYS
+        return (*WAYS, HUB_WAY)
     return tuple(replace(way, role="master") if way.role == "hub" else way for way in WAYS)
 
 
@@ -181,7 +193,7 @@ def asked_of(node: ObservedNode, nodes: Iterable[ObservedNode]) -> list[tuple[st
         for way in ways_of(everybody)
         if way.role == "master" or (way.role == "hub" and node.role == "worker")
         for other in everybody
-        if other.role == way.role != node.role and other.address
+        if other.role == way.role != node.role and other.address and way.only in (None, node.role)
         for port in way.ports
     ]
     workers = [each for each in everybody if each.role == "worker" and each.address]

@@ -28,7 +28,7 @@ _NO_FILE: Final = re.compile(r"FileNotFoundError: .*?'([^']+)'")
 def locked(seen: ObservedSparkCluster) -> Iterator[Cause]:
     """A user of the spec cannot log in: no account, or one that is locked or has expired."""
     words = {
-        "missing": ("has no account on the master", "playbooks/users.yml makes it."),
+        "missing": (f"has no account on {seen.hub_called}", "playbooks/users.yml makes it."),
         "locked": ("cannot log in: the account is locked", "`provision ssh -- sudo passwd -u {name}` unlocks it."),
         "expired": (
             "cannot log in: the account has expired",
@@ -39,7 +39,7 @@ def locked(seen: ObservedSparkCluster) -> Iterator[Cause]:
         if state in words and (state != "missing" or name in seen.users):
             wrong, do = words[state]
             finding = Finding(
-                "accounts", name, wrong, do.format(name=name), (f"/etc/shadow on the master: {name} {state}",)
+                "accounts", name, wrong, do.format(name=name), (f"/etc/shadow on {seen.hub_called}: {name} {state}",)
             )
             yield Cause(finding, explains=frozenset({f"login {name}"}))
 

@@ -34,8 +34,8 @@ _ENDS: Final = (
         r"(?:Failed to connect to|finishConnect|Connection refused|connection timed out|Cannot find endpoint).*?"
         r"(?P<what>/?[\d.]+:\d+)",
         "cannot connect back to the driver at {what}",
-        "Something between the worker and the driver is closed, or the driver has ended: see the master's firewall, "
-        "the security group, and the driver's own log.",
+        "Something between the worker and the driver is closed, or the driver has ended: see the firewall of the "
+        "driver's node, the security group, and the driver's own log.",
     ),
     (
         r"(?P<what>UnsupportedClassVersionError|Unrecognized VM option \S+|Could not create the Java Virtual Machine)",

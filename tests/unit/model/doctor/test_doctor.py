@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from provision.model.cluster.resources import NODES, Rule
 from provision.model.doctor.rules import RULES, diagnose
 
 from .diagnosis import APART, WELL, cases, observed
@@ -66,6 +67,46 @@ APART_CASES = {
     "files are not given": (
         changed("a-hub", units={"provision-files": STOPPED}),
         [("provision-files on a-hub", "is stopped")],
+    ),
+    "the hub's node does not reach the spark master's page": (
+        changed(
+            "a-hub",
+            facts={
+                "reach": APART.nodes[1].facts["reach"] | {"10.20.0.10:8080": "silent"},
+                "spark": {"problem": "timed out"},
+            },
+        ),
+        [
+            (
+                "a-hub",
+                "cannot reach port 8080 of a-master, and neither its firewall nor the security group says why: kernels "
+                "do not learn their shares there, and nobody sees how Spark is",
+            )
+        ],
+    ),
+    "the security group lacks the spark master's page": (
+        replace(changed("a-hub", facts={"spark": {"problem": "timed out"}}), rules=(Rule(8080, 8080, NODES),)),
+        [
+            (
+                "the security group",
+                "lets no node reach port 8080 of the master: kernels do not learn their shares there, and nobody sees "
+                "how Spark is",
+            )
+        ],
+    ),
+    "a worker has homes of its own": (
+        changed("a-worker-1", facts={"mounts": {"/home": "ext4", "/shared": "nfs4"}}),
+        [
+            (
+                "/home on a-worker-1",
+                "is not the /home of the Hub's node: what is there is ext4, not the Hub's. What executors write there "
+                "is lost to everybody else",
+            )
+        ],
+    ),
+    "a user has no account": (
+        changed("a-hub", facts={"accounts": {"alice": "missing", "bob": "well"}}),
+        [("alice", "has no account on the Hub's node")],
     ),
     "the hub's node has another secret": (
         changed("a-hub", facts={"secret": {"hash": "bb", "changed": 0}}),

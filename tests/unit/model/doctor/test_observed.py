@@ -41,10 +41,11 @@ def test_what_is_the_hubs_is_asked_of_its_own_node():
     nodes = (master, HUB, one, two)
     assert {way.role for way in ways_of(WELL.nodes)} == {"master", "worker"}
     assert [way.ports[0] for way in ways_of(nodes) if way.role == "hub"] == [PORTS.driver, PORTS.nfs]
+    assert [way.ports[0] for way in ways_of(nodes) if way.only == "hub"] == [PORTS.spark_master_ui]
     asked = asked_of(one, nodes)
     assert [port for host, port in asked if host == master.address] == [PORTS.spark_master]
     assert {port for host, port in asked if host == HUB.address} >= {PORTS.nfs, PORTS.driver}
-    assert asked_of(HUB, nodes) == [(master.address, PORTS.spark_master)]
+    assert asked_of(HUB, nodes) == [(master.address, port) for port in (PORTS.spark_master, PORTS.spark_master_ui)]
     assert asked_of(master, nodes) == [(each.address, PORTS.spark_worker) for each in (one, two)]
 
 
