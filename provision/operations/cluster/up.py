@@ -376,7 +376,7 @@ def refuse_losses(plan: Plan, *, replace: bool, remove: bool = False, without_da
         for step in plan.of("lose"):
             raise UsageError(
                 f"the data on {step.name} would be lost: {step.why}",
-                "Nothing was changed. Bring the master back (`openstack server start` or `reboot`) and run it again, "
+                "Nothing was changed. Bring that node back (`openstack server start` or `reboot`) and run it again, "
                 "or give --without-data to go on without homes, /shared and the Hub's state.",
             )
 

@@ -120,7 +120,7 @@ class CarriedData:
 
 def _cannot(name: str, error: ProvisionError) -> ProvisionError:
     return ProvisionError(
-        f"the data of {name} cannot be carried over to a new master: {error.message}",
+        f"the data of {name} cannot be carried over to a new node: {error.message}",
         "Nothing was deleted. Run it again once that is mended, or give --without-data to go on without its files.",
         error.detail,
     )

@@ -109,7 +109,7 @@ def _of_executors(seen):
     elif own["granted"] and not own["executors"] and own["seconds"] > own["patience"]:
         yield (
             f"This notebook has been given {own['granted']} cores and no executor has reached it: they may not be able to "
-            "connect back to it (the master's firewall, or the cloud's security group), or they are slow to start. "
+            "connect back to it (this node's firewall, or the cloud's security group), or they are slow to start. "
             f"{NO_RESOURCES} {OPERATOR}"
         )
     elif own["granted"] and not own["executors"] and own["needed"]:
@@ -177,7 +177,7 @@ def _of_disk(seen):
     quota = seen["quota"]
     if quota and quota["used"] >= 0.95 * quota["limit"]:
         yield (
-            f"Your files take {quota['used']} of the {quota['limit']} MiB that you may have on the master (homes, /shared, "
+            f"Your files take {quota['used']} of the {quota['limit']} MiB that you may have on this node (homes, /shared, "
             "Spark's scratch): writing ends with `Disk quota exceeded`. Remove what you do not need."
         )
 
