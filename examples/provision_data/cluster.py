@@ -29,12 +29,19 @@ def workers(sc: Any) -> int:
         return sum(worker["state"] == "ALIVE" for worker in json.load(answer)["workers"])
 
 
-def wait_for_executors(sc: Any, hosts: int, patience: float = 300) -> dict[str, str]:
-    """Wait until there are executors on so many hosts, or for `patience` seconds; return those that are there."""
+def wait_for_executors(sc: Any, hosts: int, patience: float = 120) -> dict[str, str]:
+    """Have executors on so many hosts, or as many as come: none for `patience` seconds is the end of it. Return them.
+
+    Spark asks for executors when tasks wait, and gives back those without any: these tasks only wait.
+    """
+    found = executors(sc)
     ends = time.monotonic() + patience
-    while len(set(executors(sc).values())) < hosts and time.monotonic() < ends:
-        time.sleep(0.5)
-    return executors(sc)
+    while len(set(found.values())) < hosts and time.monotonic() < ends:
+        sc.parallelize(range(4 * hosts), 4 * hosts).foreach(lambda _: time.sleep(1))
+        before, found = found, executors(sc)
+        if found.keys() - before.keys():
+            ends = time.monotonic() + patience
+    return found
 
 
 def _listed(sc: Any) -> list[Any]:

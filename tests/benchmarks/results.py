@@ -9,6 +9,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import subprocess
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -73,12 +74,17 @@ def surroundings() -> dict[str, Any]:
         "machine": {
             "cores": os.cpu_count(),
             "memory_gib": round(memory),
-            "kvm": os.access("/dev/kvm", os.R_OK | os.W_OK),
+            # The device may be there where the processor cannot.
+            "kvm": os.access("/dev/kvm", os.R_OK | os.W_OK) and bool(re.search(r"\b(vmx|svm)\b", _processor())),
             "system": release,
         },
         "load": round(os.getloadavg()[0], 2),
         "versions": {"provision": _own_version(), "Python": platform.python_version(), **known},
     }
+
+
+def _processor() -> str:
+    return Path("/proc/cpuinfo").read_text(encoding="utf-8")
 
 
 def _own_version() -> str:

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from provision.adapters.openstack.existing import Existing
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from provision.adapters.openstack.kept_token import KeptToken
     from provision.base.model import Role
     from provision.model.cluster.resources import Kind
+
+_FAULTS: Final = 5
+"""How many servers in ERROR are asked for their reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +337,9 @@ class Reads(Existing):
         # Nova lists servers of one second in an order that changes while it starts them: what was on the page before
         # can come once more, and is newer then.
         mine = {item.id: item for item in found if (item.metadata or {}).get(resources.META_CLUSTER) == name}.values()
+        # Nova's lists do not say why, of those for which it has found no hypervisor: each is asked for, not hundreds.
+        for item in [each for each in mine if each.status == "ERROR" and not each.fault][:_FAULTS]:
+            item.fault = getattr(self.connection.compute.find_server(item.id), "fault", None)
         hostnames = {item.id: getattr(item, "hostname", None) or "" for item in mine}
         return resources.with_own_names(name, [self._server(item) for item in mine], hostnames)
 

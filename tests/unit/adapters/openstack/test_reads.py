@@ -176,6 +176,15 @@ def test_servers(cloud, answers, case):
     assert {name: getattr(found, name) for name in expected} == expected
 
 
+def test_why_there_was_no_hypervisor_is_asked_for_since_lists_do_not_say_it(cloud, answers):
+    broken = [server(id=f"vm-{number}", status="ERROR", launched_at=None, fault=None) for number in range(7)]
+    told = {each.id: SimpleNamespace(fault={"message": "No valid host"}) for each in broken} | {"vm-1": None}
+    answers["servers"] = [server(), *broken]
+    cloud.connection.compute.find_server = told.get
+    faults = {each.id: each.fault for each in cloud.servers("a")}
+    assert [faults[each.id] for each in broken] == ["No valid host", "", *["No valid host"] * 3, "", ""]
+
+
 def test_external_networks(cloud):
     network = cloud.connection.network
     network.networks = lambda is_router_external: [SimpleNamespace(id="e", name="public")]
