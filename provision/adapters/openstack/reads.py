@@ -215,15 +215,14 @@ class Reads(Existing):
     @retry_transient
     def observe(self, name: str) -> ObservedCluster:
         """Find everything that belongs to the cluster `name`, in a constant number of requests."""
-        mark, worker, hub = resources.mark(name), resources.worker_mark(name), resources.hub_mark(name)
+        mark = resources.mark(name)
         tags = set(resources.tags(name))
         network = self.connection.network
         query = {"description": mark, "project_id": self.connection.current_project_id}
 
         def base(kind: str, item: Any) -> dict[str, Any]:  # noqa: ANN401
             # What is not marked gets no tags either: a network's port for DHCP, for example.
-            wanted = item.description in (mark, hub) and kind in self.kinds_with_tags()
-            tagged = not wanted or tags <= set(item.tags or [])
+            tagged = tags <= set(item.tags or []) or item.description != mark or kind not in self.kinds_with_tags()
             return {"id": item.id, "name": item.name or "", "tagged": tagged}
 
         def ours(items: Iterable[Any]) -> list[Any]:
@@ -246,6 +245,7 @@ class Reads(Existing):
                 lambda: [*self._server_groups()],
                 partial(self._key, name),
             )
+            worker, hub = resources.worker_mark(name), resources.hub_mark(name)
             if not networks:
                 # On a network that was there before: its other ports are none of ours.
                 mine, vms = {group.id for group in groups}, {server.id for server in servers}

@@ -185,7 +185,6 @@ def access_steps(
     yield from _plan_port_groups(desired, observed, going)
     floating = only("floating IP", observed.floatings, name)
     yield from _plan_floating(desired, floating, ports[desired.hub_role])
-    yield from _tag("port", hub_name(name), ports.get("hub"))
     yield from _tag("port", master_name(name), ports["master"])
     yield from _tag("floating IP", name, floating if floating and floating.marked else None)
     if key is None:
