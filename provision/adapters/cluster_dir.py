@@ -292,8 +292,8 @@ class ClusterDir:
         return hashes | {name: crypt(plain[name]) for name in new}
 
     def _certificate(self, addresses: Addresses) -> tuple[str, str, str]:
-        names = (self.name, f"{self.name}-master", "localhost")
-        wanted = (addresses.floating, addresses.master, "127.0.0.1")
+        names = (self.name, f"{self.name}-{'hub' if addresses.own_hub else 'master'}", "localhost")
+        wanted = (addresses.floating, addresses.hub, "127.0.0.1")
         made = ensure_certificate(self.folder, "hub", f"provision cluster {self.name}", names, wanted)
         return made.cert, made.key, made.authority
 

@@ -1,4 +1,4 @@
-"""A Spark master's account of itself. Its page answers its own node alone, so it is asked over SSH."""
+"""A Spark master's account of itself. Its page answers its own node, or the Hub's, alone: it is asked over SSH."""
 
 from __future__ import annotations
 
@@ -30,11 +30,15 @@ class SparkMaster:
     applications: int
 
 
-def ask_master(ssh_config: Path, master: Node) -> SparkMaster | None:
-    """Ask the Spark master for its state; None while it does not answer, or its node does not."""
+def ask_master(ssh_config: Path, master: Node, by: str) -> SparkMaster | None:
+    """Ask the Spark master for its state, by way of the node `by`; None while it does not answer, or that does not.
+
+    `by` is the node with the Hub: where that is another than the master's, its firewall lets that one in. A connection
+    to the master itself would be a second one inside the first, and take twice as long while nodes boot.
+    """
     # A channel of the connection and no program on the node: it is asked every few seconds while it boots.
     to = f"{master.address}:{PORTS.spark_master_ui}"
-    argv = ["ssh", "-F", str(ssh_config), "-o", f"ConnectTimeout={CONNECT_SECONDS}", "-W", to, master.name]
+    argv = ["ssh", "-F", str(ssh_config), "-o", f"ConnectTimeout={CONNECT_SECONDS}", "-W", to, by]
     question = f"GET /json/ HTTP/1.0\r\nHost: {to}\r\nConnection: close\r\n\r\n"
     return read_answer(run(argv, stdin=question, timeout=ANSWER_SECONDS).stdout)
 

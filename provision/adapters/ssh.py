@@ -21,6 +21,7 @@ from provision.base import paths
 from provision.base.constants import OPERATOR, PORTS
 from provision.base.errors import ProvisionError
 from provision.base.model import Bastion, Node
+from provision.base.roles import with_hub
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,16 +61,27 @@ def known(folder: Path) -> dict[str, HostKeys]:
     return found
 
 
-def known_master(folder: Path, name: str) -> tuple[Node, str] | None:
-    """Return the master `name` as `write_config` last wrote it, and its floating IP; None if it did not know both."""
+@dataclass(frozen=True, slots=True)
+class KnownMaster:
+    """A Spark master's node, and how it is reached."""
+
+    node: Node
+    by: str
+    """The name of the node with the Hub, be it this one or not."""
+    floating: str
+
+
+def known_master(folder: Path, name: str) -> KnownMaster | None:
+    """Return the master `name` as `write_config` last wrote it; None if it did not know all."""
     keys = known(folder).get(name)
     if keys is None:
         return None
-    lines = (folder / KNOWN_HOSTS).read_text().splitlines()
-    names = next((line.split()[0].split(",") for line in lines if line.startswith(f"{name},")), [])
-    if len(names) != 3 or not names[2]:
+    listed = [line.split()[0].split(",") for line in (folder / KNOWN_HOSTS).read_text().splitlines()]
+    address = next((names[1] for names in listed if names[0] == name and len(names) > 1), "")
+    by, floating = next(((names[0], names[2]) for names in listed if len(names) == 3), ("", ""))
+    if not address or not floating:
         return None
-    return Node(name, "master", names[1], keys.id, host_keys=keys.keys), names[2]
+    return KnownMaster(Node(name, "master", address, keys.id, host_keys=keys.keys), by, floating)
 
 
 def config_texts(folder: Path) -> tuple[str, ...]:
@@ -80,22 +92,22 @@ def config_texts(folder: Path) -> tuple[str, ...]:
 def write_config(folder: Path, nodes: Sequence[Node], floating: str, bastion: Bastion | None = None) -> Path:
     """Write known_hosts and ssh_config for these nodes into the cluster's folder; return the ssh_config.
 
-    The master is reached at its floating IP, by way of the bastion if there is one, the workers through the master.
+    The node with the Hub is reached at its floating IP, by way of the bastion if there is one, the others through it.
     Connections to a node without host keys fail without asking.
     """
     hosts, blocks = [], [*([_bastion_block(bastion)] if bastion else [])]
-    gateway = [f"  ProxyJump {node.name}" for node in nodes if node.role == "master"][:1]
+    gateway = with_hub(nodes)
     for node in nodes:
-        master = node.role == "master"
-        addresses = [node.address, *([floating] if master else [])]
+        first = node is gateway
+        addresses = [node.address, *([floating] if first else [])]
         hosts += [f"{','.join([node.name, *addresses])} {key} {node.id}" for key in node.host_keys]
         block = [
             f"Host {node.name}",
-            f"  HostName {floating if master else node.address}",
+            f"  HostName {floating if first else node.address}",
             f"  HostKeyAlias {node.name}",
         ]
-        if not master:
-            block += gateway
+        if not first:
+            block += [f"  ProxyJump {gateway.name}"] if gateway else []
         elif bastion:
             # Not ProxyJump: fabric would speak to the bastion itself, and knows nothing of the operator's own settings.
             config = shlex.quote(str(folder / CONFIG)).replace("%", "%%")
@@ -192,13 +204,12 @@ class Fleet:
         return {node.name: results[node.name] for node in nodes}
 
     def _open_gateway(self, nodes: Sequence[Node]) -> None:
-        """Connect to the master before the workers' threads would all try to."""
-        if any(node.role != "master" for node in nodes):
-            for node in self._nodes.values():
-                if node.role == "master":
-                    # If it fails here, it fails for every worker too, and each of their results says so.
-                    with suppress(Exception):
-                        self._connection(node.name).open()
+        """Connect to the node with the Hub before the others' threads would all try to."""
+        gateway = with_hub(self._nodes.values())
+        if gateway and any(node.name != gateway.name for node in nodes):
+            # If it fails here, it fails for every other node too, and each of their results says so.
+            with suppress(Exception):
+                self._connection(gateway.name).open()
 
     def must(
         self, node: Node, command: str | Sequence[str], *, what: str, hint: str = "", timeout: float | None = None
@@ -232,14 +243,13 @@ class Fleet:
 
         # Without a handler, paramiko's threads print tracebacks of errors that are results here.
         logging.getLogger("paramiko").addHandler(logging.NullHandler())
-        node = self._nodes[name]
-        gateway = next((other.name for other in self._nodes.values() if other.role == "master"), None)
+        gateway = with_hub(self._nodes.values())
         connection: Any = Connection(
             name,
             config=Config(  # type: ignore[no-untyped-call]
                 ssh_config=SSHConfig.from_path(str(self._folder / CONFIG))
             ),
-            gateway=self._connection(gateway) if gateway and node.role != "master" else None,
+            gateway=self._connection(gateway.name) if gateway and gateway.name != name else None,
             connect_timeout=CONNECT_SECONDS,
             # Under emulation the banner alone may take longer than paramiko waits by default.
             connect_kwargs={

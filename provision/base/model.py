@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 DEFAULT_CIDR = IPv4Network("10.20.0.0/24")
 
-Role = Literal["master", "worker"]
+Role = Literal["master", "hub", "worker"]
 Spread = Literal["off", "prefer", "require"]
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A notebook user: a PAM account on the master."""
+    """A notebook user: a PAM account on the node with the Hub."""
 
     name: str
     admin: bool = False
@@ -86,7 +86,7 @@ class NetworkSpec:
     router: str = ""
     """Name or id of a router that is there, for a network that is created; empty: one is created."""
     floating_ip: bool | str = True
-    """The master's floating IP: a new one, none, or the address of one that the project has."""
+    """The floating IP of the node with the Hub: a new one, none, or the address of one that the project has."""
     security_groups: tuple[str, ...] = ()
     """Names or ids of security groups that are there, which the nodes are in beside the cluster's own."""
     access: tuple[IPv4Network, ...] | None = None
@@ -97,7 +97,7 @@ class NetworkSpec:
 
 @dataclass(frozen=True, slots=True)
 class MasterSpec:
-    """The node that runs the Spark master, the Hub and every notebook's driver."""
+    """A node that there is one of: the Spark master's, or the Hub's own (HubSpec.node)."""
 
     flavor: str = "m1.small"
     zone: str = ""
@@ -135,7 +135,7 @@ class SparkSpec:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What each user may take of the master. None means what follows from its flavor (model/cluster/sizing.py)."""
+    """What each user may take of the Hub's node. None means what follows from its flavor (model/cluster/sizing.py)."""
 
     memory_mib: int | None = None
     cores: int | None = None
@@ -218,6 +218,8 @@ class HubSpec:
     login: Login | None = None
     """None: by PAM, with the accounts and passwords of `users`."""
     users: tuple[User, ...] = (User("alice"),)
+    node: MasterSpec | None = None
+    """A node of its own, with everybody's notebooks, drivers and files; None: all that is on the master."""
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -304,6 +306,27 @@ class ClusterSpec:
     """Whether the master gathers metrics of all nodes, and evaluates alerts."""
     proxy: ProxySpec = field(default_factory=ProxySpec)
 
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The roles that its nodes have."""
+        return ("master", "hub", "worker") if self.hub.node else ("master", "worker")
+
+    @property
+    def flavors(self) -> tuple[tuple[str, str], ...]:
+        """The fields that name flavors, each with its flavor."""
+        own = (("hub.flavor", self.hub.node.flavor),) if self.hub.node else ()
+        return (("master.flavor", self.master.flavor), *own, ("workers.flavor", self.workers.flavor))
+
+    @property
+    def hub_role(self) -> Role:
+        """The role of the node with the Hub, everybody's notebooks, drivers and files: the one that people reach."""
+        return "hub" if self.hub.node else "master"
+
+    @property
+    def hub_node(self) -> MasterSpec:
+        """What was asked for as that node."""
+        return self.hub.node or self.master
+
 
 @dataclass(frozen=True, slots=True)
 class Flavor:
@@ -377,10 +400,17 @@ class Secrets:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """The master's addresses: in the cluster, and the floating IP. They exist before any server."""
+    """The addresses that exist before any server: the master's in the cluster, and where people reach the Hub."""
 
     master: str
     floating: str
+    own_hub: str = ""
+    """In the cluster, that of the Hub's own node; empty: the Hub is on the master."""
+
+    @property
+    def hub(self) -> str:
+        """The address in the cluster of the node with the Hub."""
+        return self.own_hub or self.master
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ def plan(file: Path | None, *, as_json: bool) -> None:
 )
 @click.option("--replace", is_flag=True, help="Allow steps that replace a node: people's files are carried over.")
 @click.option("--remove", is_flag=True, help="With --yes: remove workers and users that the spec does not name.")
-@click.option("--without-data", is_flag=True, help="With --replace: go on without the files on the old master.")
+@click.option("--without-data", is_flag=True, help="With --replace: go on without the files on the Hub's old node.")
 def up(file: Path | None, *, yes: bool, timeout: int, replace: bool, remove: bool, without_data: bool) -> None:
     """Make the cluster, or what is missing of it.
 
@@ -227,7 +227,8 @@ def _show_status(state: dict[str, Any], spec: ClusterSpec, cluster_dir: ClusterD
     for column in ("Node", "Status", "Address", "Flavor", "Spark"):
         table.add_column(column)
     for node in state["nodes"]:
-        spark = "master" if node["registered"] is None else "registered" if node["registered"] else "not registered"
+        registered = "registered" if node["registered"] else "not registered"
+        spark = registered if node["role"] == "worker" else node["role"]
         table.add_row(node["name"], node["status"], node["address"], node["flavor"], spark)
     out.print(table)
     hub, spark = state["hub"], state["spark"]

@@ -11,7 +11,7 @@ from provision.base.errors import UsageError
 from provision.cli.asking import ask, require_consent
 from provision.cli.completion import names
 from provision.cli.completion.names import complete
-from provision.cli.spec import file_option, live_cluster, live_master, load_spec
+from provision.cli.spec import file_option, live_cluster, live_hub, load_spec
 from provision.cli.terminal import STDERR, TerminalProgress, print_json
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _show(done: Transferred) -> None:
 def put(*, file: Path | None, user: str, sources: tuple[Path, ...], target: str) -> None:
     """Copy files and folders to the cluster.
 
-    REMOTE is a path on the master: `/shared/` for what everybody may read, `alice:` for the home of alice,
+    REMOTE is a path on the Hub's node: `/shared/` for what everybody may read, `alice:` for the home of alice,
     `alice:data/x.csv` below it. What arrives belongs to that user, and is written with that user's rights. Folders are
     copied with what is in them, into REMOTE if that is a folder.
     """
@@ -66,7 +66,7 @@ def put(*, file: Path | None, user: str, sources: tuple[Path, ...], target: str)
 
     spec = load_spec(file, files=False)
     place = _place(spec, target, user)
-    _show(copy_to(live_master(spec, file), sources, place, TerminalProgress()))
+    _show(copy_to(live_hub(spec, file), sources, place, TerminalProgress()))
 
 
 @click.command()
@@ -84,7 +84,7 @@ def get(*, file: Path | None, user: str, sources: tuple[str, ...], target: Path)
 
     spec = load_spec(file, files=False)
     places = [_place(spec, source, user) for source in sources]
-    _show(copy_from(live_master(spec, file), places, target, TerminalProgress()))
+    _show(copy_from(live_hub(spec, file), places, target, TerminalProgress()))
 
 
 @click.command()
@@ -125,7 +125,7 @@ def sync(
     spec = load_spec(file, files=False)
     upload = is_remote(target)
     place, local = _place(spec, target if upload else source, user), Path(source if upload else target)
-    remote, progress = live_master(spec, file), TerminalProgress()
+    remote, progress = live_hub(spec, file), TerminalProgress()
     found = compare(remote, local, place, upload=upload, checksum=checksum)
     if dry_run:
         _show_differences(found, delete=delete)

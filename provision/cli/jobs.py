@@ -12,7 +12,7 @@ import click
 
 from provision.cli.completion import names
 from provision.cli.completion.names import complete, note, noted, users
-from provision.cli.spec import file_option, live_cluster, live_master, load_spec, master_of
+from provision.cli.spec import file_option, hub_of, live_cluster, live_hub, load_spec
 from provision.cli.terminal import STDERR, duration, print_json
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ def submit(
 ) -> None:
     """Run a PySpark program on the cluster.
 
-    Brings JOB.py to the master and runs it there with spark-submit, in the home of its user and with the limits of a
-    notebook. What it prints is shown as it comes, and its exit code is this command's. Ctrl-C ends it, and so does a
+    Brings JOB.py to the Hub's node and runs it there with spark-submit, in the home of its user and with the limits of
+    a notebook. What it prints is shown as it comes, and its exit code is this command's. Ctrl-C ends it, and so does a
     lost connection; with --detach it goes on by itself. ARGS are the program's own.
     """
     from provision.model.data.places import chosen_user
@@ -73,9 +73,9 @@ def submit(
             STDERR.print(f"{name} runs as {program.user}.", markup=False)
 
     job = operation.submit(
-        master_of(cluster),
+        hub_of(cluster),
         program,
-        operation.unit_limits(cluster.contexts["master"]),
+        operation.unit_limits(cluster.hub_context),
         told,
         None if detach else (sys.stdout.buffer, sys.stderr.buffer),
     )
@@ -91,7 +91,7 @@ def jobs(*, file: Path | None, as_json: bool) -> None:
     from provision.operations.jobs.submit import list_jobs
 
     spec = load_spec(file, files=False)
-    found = list_jobs(live_master(spec, file))
+    found = list_jobs(live_hub(spec, file))
     note("jobs", spec.name, [job.name for job in found])
     if as_json:
         print_json([asdict(job) for job in found])
@@ -115,7 +115,7 @@ def kill(*, file: Path | None, job: str) -> None:
     """End a submitted program; when this returns, it has ended."""
     from provision.operations.jobs import submit as operation
 
-    last = operation.kill(live_master(load_spec(file, files=False), file), job)
+    last = operation.kill(live_hub(load_spec(file, files=False), file), job)
     click.echo(f"{last.name}: {_state(last)}.")
 
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 def ssh(context: click.Context, *, file: Path | None, words: tuple[str, ...]) -> None:
     """Open a shell on a node, or run a command there.
 
-    NODE is a node's name or its end, as `worker-1`. Default: the master. CMD goes to the node's shell as ssh sends
-    it. The exit code is CMD's.
+    NODE is a node's name or its end, as `worker-1`. Default: the node with the Hub, which is the master unless the spec
+    says otherwise (hub.on). CMD goes to the node's shell as ssh sends it. The exit code is CMD's.
     """
     name, command = split(words, sys.argv)
     cluster = live_cluster(load_spec(file), file)

@@ -64,16 +64,16 @@ def live_cluster(spec: ClusterSpec, file: Path | None) -> LiveCluster:
     return find_live_cluster(spec, source_of(file))
 
 
-def live_master(spec: ClusterSpec, file: Path | None) -> Remote:
-    """Return a way to run programs on the master of the cluster that `file` describes."""
-    return master_of(live_cluster(spec, file))
+def live_hub(spec: ClusterSpec, file: Path | None) -> Remote:
+    """Return a way to run programs on the node with the Hub of the cluster that `file` describes."""
+    return hub_of(live_cluster(spec, file))
 
 
-def master_of(cluster: LiveCluster) -> Remote:
-    """Return a way to run programs on a cluster's master."""
+def hub_of(cluster: LiveCluster) -> Remote:
+    """Return a way to run programs on the node with the Hub, where people's files and drivers are."""
     from provision.adapters.remote import over_ssh
 
-    return over_ssh(cluster.ssh_config, cluster.master.name)
+    return over_ssh(cluster.ssh_config, cluster.hub.name)
 
 
 def source_of(file: Path | None) -> str:

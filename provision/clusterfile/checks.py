@@ -33,9 +33,10 @@ def problems(model: ClusterModel) -> list[Problem]:
     return [
         *_image(model),
         *_proxy(model),
-        *_network(model.network, nodes=model.workers.count + 1),
+        *_network(model.network, nodes=model.workers.count + (2 if model.hub.on == "node" else 1)),
         *_workers(model.workers),
         *_spark(model.spark),
+        *_hub_node(model),
         *_users(model.hub),
         *logins.problems(model.hub),
     ]
@@ -99,6 +100,20 @@ def _workers(workers: WorkersModel) -> list[Problem]:
         return []
     wrong = f"spread: {workers.spread} makes a server group, and workers.server_group names one that is there"
     return [Problem(("workers", "spread"), wrong, "Keep one of the two: a server is in one server group.")]
+
+
+def _hub_node(model: ClusterModel) -> list[Problem]:
+    if model.hub.on == "node":
+        if not model.monitoring:
+            return []
+        wrong = "the programs of monitoring are on the master, and hub.on puts the Hub that shows them on another node"
+        return [Problem(("monitoring",), wrong, "Keep one of the two: `monitoring: true` or `hub: {on: node}`.")]
+    wrong, fix = (
+        "it is for a node of the Hub's own, and the Hub is on the master",
+        "Write `on: node` too, or remove it.",
+    )
+    given = [name for name in ("flavor", "availability_zone", "server_group") if name in model.hub.model_fields_set]
+    return [Problem(("hub", name), wrong, fix) for name in given]
 
 
 def _existing_network(network: NetworkModel) -> list[Problem]:

@@ -293,6 +293,10 @@ class LoginModel(_Model):
 class HubModel(_Model):
     """The JupyterHub."""
 
+    on: Literal["master", "node"] = "master"
+    flavor: Named = _DEFAULT.master.flavor
+    availability_zone: Named | None = None
+    server_group: Named | None = None
     port: StrictInt = _DEFAULT.hub.port
     idle_timeout: Annotated[int, BeforeValidator(_duration)] = _DEFAULT.hub.idle_timeout
     limits: LimitsModel = Field(default_factory=LimitsModel)
@@ -382,6 +386,10 @@ class ClusterModel(_Model):
         return value
 
 
+def _node(model: MasterModel | HubModel) -> MasterSpec:
+    return MasterSpec(model.flavor, model.availability_zone or "", model.server_group or "")
+
+
 def to_spec(
     model: ClusterModel, tls: Tls | None, packages: PackagesSpec | None = None, login: Login | None = None
 ) -> ClusterSpec:
@@ -402,7 +410,7 @@ def to_spec(
             access=None if model.network.access is None else tuple(model.network.access),
             bastion=model.network.bastion,
         ),
-        master=MasterSpec(model.master.flavor, model.master.availability_zone or "", model.master.server_group or ""),
+        master=_node(model.master),
         workers=WorkersSpec(
             model.workers.count,
             model.workers.flavor,
@@ -427,6 +435,7 @@ def to_spec(
             ),
             tls=tls,
             login=login,
+            node=_node(model.hub) if model.hub.on == "node" else None,
             users=tuple(
                 User(user.name, user.admin, tuple(sorted(user.groups)), user.must_change_password)
                 for user in model.hub.users

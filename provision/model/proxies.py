@@ -34,7 +34,7 @@ def context(spec: ClusterSpec, addresses: Addresses) -> dict[str, Any]:
 
     The nodes themselves are asked directly. None of them is named: a cluster that grows needs no other settings.
     """
-    own = [str(spec.network.cidr), addresses.master, *([addresses.floating] if addresses.floating else [])]
+    own = [str(spec.network.cidr), addresses.master, *filter(None, (addresses.own_hub, addresses.floating))]
     direct = tuple(dict.fromkeys([*OWN, *own, *spec.proxy.direct]))
     return {
         "variables": variables(spec.proxy, own),

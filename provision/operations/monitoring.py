@@ -47,7 +47,7 @@ def require(spec: ClusterSpec) -> None:
 def store(cluster: LiveCluster) -> Iterator[Metrics]:
     """Give the cluster's store of metrics. Raises UsageError where the spec does not turn it on."""
     require(cluster.spec)
-    with SshStore(cluster.ssh_config, cluster.master, PORTS.metrics, _HINT) as way:
+    with SshStore(cluster.ssh_config, cluster.hub, PORTS.metrics, _HINT) as way:
         yield Metrics(way, _HINT)
 
 
@@ -67,13 +67,13 @@ def refresh_targets(cluster: LiveCluster, remote: Remote | None = None) -> bool:
 
     Raises ProvisionError when it cannot be told.
     """
-    text = render_mapping(TEMPLATE, cluster.contexts["master"])
-    master = remote or over_ssh(cluster.ssh_config, cluster.master.name)
+    text = render_mapping(TEMPLATE, cluster.hub_context)
+    master = remote or over_ssh(cluster.ssh_config, cluster.hub.name)
     with master.start(on_node, {"path": NODE.targets, "text": text}) as piped:
         result = piped.finish()
     if not result.ok:
         raise ProvisionError(
-            f"{cluster.master.name} could not be told which nodes to monitor",
+            f"{cluster.hub.name} could not be told which nodes to monitor",
             "Run `provision up` again.",
             result.stderr,
         )

@@ -1,4 +1,4 @@
-"""`tunnel`: Spark's own pages on this machine, through the SSH of the master: the only way to them but the Hub's."""
+"""`tunnel`: Spark's own pages on this machine, through SSH to the Hub's node: the only way but the Hub's own."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Application:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """A page: what it is, where the master reaches it, and its port on this machine."""
+    """A page: what it is, where the Hub's node reaches it, and its port on this machine."""
 
     title: str
     address: str
@@ -80,11 +80,11 @@ def choose(
 
     `applications` is asked only if it has to be. Raises UsageError for a name that is no service.
     """
-    master = cluster.master.address
+    master, hub = cluster.master.address, cluster.hub.address
     known = {
         "master": ("Spark master", master, PORTS.spark_master_ui),
-        "history": ("history server", master, PORTS.spark_history),
-        HUB: ("the Hub", master, cluster.spec.hub.port),
+        "history": ("history server", hub, PORTS.spark_history),
+        HUB: ("the Hub", hub, cluster.spec.hub.port),
     }
     if cluster.spec.monitoring:
         known["metrics"] = ("store of metrics", "127.0.0.1", PORTS.metrics)
@@ -108,17 +108,17 @@ def choose(
             ]
             raise UsageError(f"there is no service {name!r}", f"It has: {', '.join(services)}.")
         for app in running.values() if name == APPS else [running[name]]:
-            wanted[master, app.port] = f"{app.id}, {app.user}'s {app.name}"
+            wanted[hub, app.port] = f"{app.id}, {app.user}'s {app.name}"
     if not wanted:
         raise UsageError("no application runs", "`provision tunnel history` shows ended ones.")
     taken: set[int] = set()
     forwards = []
     for (address, port), title in wanted.items():
-        hub = port == cluster.spec.hub.port
+        of_hub = port == cluster.spec.hub.port
         # A user's own programs have no port below 1024.
-        local = free_port(HUB_PORT if hub and port < 1024 else 0 if port in taken else port)
+        local = free_port(HUB_PORT if of_hub and port < 1024 else 0 if port in taken else port)
         taken.add(local)
-        forwards.append(Forward(title, address, port, local, "https" if hub else "http"))
+        forwards.append(Forward(title, address, port, local, "https" if of_hub else "http"))
     return forwards
 
 
@@ -131,7 +131,7 @@ def ssh_argv(cluster: LiveCluster, forwards: Sequence[Forward]) -> list[str]:
         argv += ["-o", option]
     for each in forwards:
         argv += ["-L", f"127.0.0.1:{each.local}:{each.address}:{each.port}"]
-    return [*argv, cluster.master.name]
+    return [*argv, cluster.hub.name]
 
 
 @contextmanager
@@ -140,7 +140,7 @@ def opened(cluster: LiveCluster, forwards: Sequence[Forward]) -> Iterator[Callab
     with Piped(ssh_argv(cluster, forwards)) as piped:
         if piped.output.readline() != _READY:
             raise ProvisionError(
-                f"no tunnel to {cluster.master.name}",
+                f"no tunnel to {cluster.hub.name}",
                 "`provision ssh` shows whether it answers.",
                 piped.finish().stderr,
             )
@@ -148,7 +148,7 @@ def opened(cluster: LiveCluster, forwards: Sequence[Forward]) -> Iterator[Callab
         def hold() -> None:
             piped.output.read()
             raise ProvisionError(
-                f"the connection to {cluster.master.name} was lost", "Run it again.", piped.finish().stderr
+                f"the connection to {cluster.hub.name} was lost", "Run it again.", piped.finish().stderr
             )
 
         yield hold

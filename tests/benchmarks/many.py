@@ -209,7 +209,7 @@ def command(words: Sequence[str]) -> None:
     from provision.cli.entry import main as provision
     from provision.operations.cluster import nodes, status
 
-    def ask_master(ssh_config: Path, _: object) -> SparkMaster:
+    def ask_master(ssh_config: Path, *_: object) -> SparkMaster:
         return SparkMaster(tuple(re.findall(r"HostName (\S+)", ssh_config.read_text())), 0, 0, 0)
 
     nodes.ask_master = ask_master

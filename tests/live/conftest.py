@@ -41,6 +41,8 @@ class Cluster:
         self.data = data
         self.nodes: list[dict[str, str]] = data["nodes"]
         self.master = next(node for node in self.nodes if node["role"] == "master")
+        # The node with the Hub: its own, or the master.
+        self.hub = next((node for node in self.nodes if node["role"] == "hub"), self.master)
         self.workers = [node for node in self.nodes if node["role"] == "worker"]
 
     def context(self, role: str) -> dict[str, Any]:
@@ -58,20 +60,26 @@ class Cluster:
     def peers(self, role: str) -> list[str]:
         """Addresses that a node of this role tries to connect to."""
         ports = self.context(role)["ports"]
+        if role != "worker":
+            return sorted(self.needed(role))
+        master = [(self.master, ports[name]) for name in ("spark_master", "spark_master_ui", "ssh")]
+        hub = [(self.hub, ports[name]) for name in ("hub_api", "ssh", "spark_history", "nfs")]
+        others = [(node, ports[name]) for node in self.workers for name in ("ssh", "spark_worker")]
+        return list(dict.fromkeys(f"{node['address']}:{port}" for node, port in [*master, *hub, *others]))
+
+    def needed(self, role: str) -> set[str]:
+        """Those of them that it has to reach."""
+        ports = self.context(role)["ports"]
+        found = []
         if role == "master":
-            wanted = (ports["spark_worker"], ports["spark_worker_ui"])
-            return [f"{node['address']}:{port}" for node in self.workers for port in wanted]
-        master = [
-            ports["spark_master"],
-            ports["spark_master_ui"],
-            ports["hub_api"],
-            ports["ssh"],
-            ports["spark_history"],
-        ]
-        others = [
-            f"{node['address']}:{port}" for node in self.workers for port in (ports["ssh"], ports["spark_worker"])
-        ]
-        return [*(f"{self.master['address']}:{port}" for port in master), *others]
+            found += [(node, ports["spark_worker"]) for node in self.workers]
+        if role == self.hub["role"]:
+            found += [(node, ports["spark_worker_ui"]) for node in self.workers]
+        if role == "hub":
+            found += [(self.master, ports["spark_master"]), (self.master, ports["spark_master_ui"])]
+        if role == "worker":
+            found += [(self.master, ports["spark_master"]), (self.hub, ports["nfs"])]
+        return {f"{node['address']}:{port}" for node, port in found}
 
     @cached_property
     def probes(self) -> dict[str, Probe]:
@@ -82,7 +90,9 @@ class Cluster:
     def _run_probe(self, node: dict[str, str]) -> Probe:
         role = node["role"]
         files = " ".join(file["path"] for file in self.data["files"][role])
-        users = " ".join(user["name"] for user in self.context(role)["hub"]["users"]) if role == "master" else ""
+        users = (
+            " ".join(user["name"] for user in self.context(role)["hub"]["users"]) if role == self.hub["role"] else ""
+        )
         arguments = (PROBE, files, " ".join(self.units(role)), users, " ".join(self.peers(role)))
         try:
             result = self.host(node["name"]).run("sudo bash -c %s probe %s %s %s %s", *arguments)
@@ -112,10 +122,10 @@ def _cluster(config: pytest.Config) -> Cluster:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Parametrize a check with every node (`probe`), the master or the workers, and with each node's units or files."""
+    """Parametrize a check with every node (`probe`), that with the Hub or the workers, and with its units or files."""
     cluster = _cluster(metafunc.config)
     names = metafunc.fixturenames
-    role = {"master_probe": "master", "worker_probe": "worker"}
+    role = {"hub_probe": cluster.hub["role"], "worker_probe": "worker"}
     for fixture, only in {"probe": None, **role}.items():
         if fixture not in names:
             continue
@@ -143,8 +153,8 @@ def probe(request: pytest.FixtureRequest, cluster: Cluster) -> Probe:
 
 
 @pytest.fixture
-def master_probe(request: pytest.FixtureRequest, cluster: Cluster) -> Probe:
-    """The master."""
+def hub_probe(request: pytest.FixtureRequest, cluster: Cluster) -> Probe:
+    """The node with the Hub: the master, or one of its own."""
     return cluster.probes[request.param]
 
 

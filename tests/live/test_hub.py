@@ -46,7 +46,7 @@ def url(cluster: Cluster) -> str:
 @pytest.fixture(scope="module")
 def visitor(cluster: Cluster) -> Iterator[str]:
     """Make an account for these checks, yield its password, and remove the account again."""
-    host, context = cluster.host(cluster.master["name"]), cluster.context("master")
+    host, context = cluster.host(cluster.hub["name"]), cluster.context(cluster.hub["role"])
     password = secrets.token_urlsafe(12)
     crypt = ["openssl", "passwd", "-6", "-stdin"]
     hashed = subprocess.run(crypt, input=password, capture_output=True, text=True, check=True).stdout.strip()
@@ -80,7 +80,7 @@ def test_hub_shows_nothing_to_strangers(hub: requests.Session, url: str) -> None
 
 
 def test_login_through_the_form(cluster: Cluster, hub: requests.Session, url: str, visitor: str) -> None:
-    kind = cluster.context("master")["hub"]["login"]["kind"]
+    kind = cluster.context(cluster.hub["role"])["hub"]["login"]["kind"]
     if kind != "pam":
         # Nobody here has a password there: whose form it is has to be enough.
         page = hub.get(f"{url}/hub/login", timeout=180).text
@@ -98,13 +98,13 @@ def test_wrong_password_is_refused(hub: requests.Session, url: str, visitor: str
     hub.cookies.clear()
 
 
-def test_kernel_is_for_everyone(cluster: Cluster, master_probe: Probe) -> None:
+def test_kernel_is_for_everyone(cluster: Cluster, hub_probe: Probe) -> None:
     import json
 
-    node = cluster.context("master")["node"]
-    kernel = json.loads(cluster.host(master_probe.name).file(node["kernel"]).content_string)
+    node = cluster.context(cluster.hub["role"])["node"]
+    kernel = json.loads(cluster.host(hub_probe.name).file(node["kernel"]).content_string)
     assert kernel["display_name"] == "PySpark"
     assert (
         kernel["env"]["PYSPARK_SUBMIT_ARGS"]
-        == f"--master {cluster.context('master')['spark']['master_url']} pyspark-shell"
+        == f"--master {cluster.context(cluster.hub['role'])['spark']['master_url']} pyspark-shell"
     )

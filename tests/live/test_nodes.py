@@ -70,19 +70,19 @@ def test_python_packages_have_their_versions(cluster: Cluster, probe: Probe) -> 
     assert wanted <= installed, f"{probe.name} lacks {', '.join(sorted(wanted - installed))}"
 
 
-def test_homes_and_shared_are_those_of_the_master(probe: Probe) -> None:
-    kind = "ext4" if probe.role == "master" else "nfs4"
+def test_homes_and_shared_are_those_of_the_hubs_node(probe: Probe) -> None:
+    kind = "nfs4" if probe.role == "worker" else "ext4"
     assert probe["files-of-people"] == [f"/home 755 root {kind}", f"/shared 1777 root {kind}"], (
-        f"{probe.name}: notebooks and executors see different files: look at the master's unit nfs-server, and at "
-        "home.mount and shared.mount of the worker"
+        f"{probe.name}: notebooks and executors see different files: look at the unit nfs-server of the Hub's node, "
+        "and at home.mount and shared.mount of the worker"
     )
 
 
-def test_limits_on_users_disk_count(cluster: Cluster, master_probe: Probe) -> None:
-    limit = cluster.context("master")["hub"]["limits"]["disk"]
-    [options] = master_probe["root-options"]
+def test_limits_on_users_disk_count(cluster: Cluster, hub_probe: Probe) -> None:
+    limit = cluster.context(cluster.hub["role"])["hub"]["limits"]["disk"]
+    [options] = hub_probe["root-options"]
     assert not limit or "usrquota" in options.split(","), (
-        f"{master_probe.name} does not hold users to hub.limits.disk: its image is of an earlier version. Replace it: "
+        f"{hub_probe.name} does not hold users to hub.limits.disk: its image is of an earlier version. Replace it: "
         "`provision up --replace`"
     )
 
@@ -108,8 +108,8 @@ def test_processor_runs_the_libraries(probe: Probe) -> None:
     )
 
 
-def test_proxy_has_its_version(cluster: Cluster, master_probe: Probe) -> None:
-    installed = json.loads("\n".join(master_probe["proxy"]))["version"]
+def test_proxy_has_its_version(cluster: Cluster, hub_probe: Probe) -> None:
+    installed = json.loads("\n".join(hub_probe["proxy"]))["version"]
     assert installed == cluster.data["software"]["proxy"], f"configurable-http-proxy is {installed}"
 
 

@@ -8,9 +8,9 @@ if TYPE_CHECKING:
     from conftest import Cluster, Probe
 
 
-def test_notebook_users_have_accounts(cluster: Cluster, master_probe: Probe) -> None:
-    context = cluster.context("master")
-    accounts = {line.split()[0]: line.split() for line in master_probe["accounts"]}
+def test_notebook_users_have_accounts(cluster: Cluster, hub_probe: Probe) -> None:
+    context = cluster.context(cluster.hub["role"])
+    accounts = {line.split()[0]: line.split() for line in hub_probe["accounts"]}
     for user in context["hub"]["users"]:
         name, password, shell, mode, owner, *groups = accounts[user["name"]]
         assert password == "P", f"{name} has no usable password ({password})"
@@ -25,7 +25,11 @@ def test_notebook_users_have_accounts(cluster: Cluster, master_probe: Probe) -> 
 def test_users_read_no_secret(cluster: Cluster, probe: Probe) -> None:
     """The notebook users, the account of their executors, and nobody; the first two have to know the Spark secret."""
     node = cluster.context(probe.role)["node"]
-    users = {user["name"] for user in cluster.context(probe.role)["hub"]["users"]} if probe.role == "master" else set()
+    users = (
+        {user["name"] for user in cluster.context(probe.role)["hub"]["users"]}
+        if probe.role == cluster.hub["role"]
+        else set()
+    )
     fine = {f"{user} {node['spark_defaults']}" for user in users | {"spark"}} | {
         f"{user} /home/{user}" for user in users
     }
@@ -33,11 +37,11 @@ def test_users_read_no_secret(cluster: Cluster, probe: Probe) -> None:
     assert not leaks, f"{probe.name}: who can read what: {leaks}"
 
 
-def test_drivers_know_the_spark_secret(cluster: Cluster, master_probe: Probe) -> None:
-    node = cluster.context("master")["node"]
-    for user in cluster.context("master")["hub"]["users"]:
+def test_drivers_know_the_spark_secret(cluster: Cluster, hub_probe: Probe) -> None:
+    node = cluster.context(cluster.hub["role"])["node"]
+    for user in cluster.context(cluster.hub["role"])["hub"]["users"]:
         line = f"{user['name']} {node['spark_defaults']}"
-        assert line in master_probe["readable"], (
+        assert line in hub_probe["readable"], (
             f"{user['name']} cannot read {node['spark_defaults']}: no notebook of theirs starts"
         )
 

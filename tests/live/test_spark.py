@@ -25,7 +25,7 @@ def spark(cluster: Cluster) -> dict[str, Any]:
 
 def test_master_is_alive(spark: dict[str, Any], cluster: Cluster) -> None:
     assert spark["status"] == "ALIVE"
-    assert spark["url"] == cluster.context("master")["spark"]["master_url"]
+    assert spark["url"] == cluster.context(cluster.hub["role"])["spark"]["master_url"]
 
 
 def test_worker_is_registered(spark: dict[str, Any], cluster: Cluster, worker_probe: Probe) -> None:
@@ -36,8 +36,8 @@ def test_worker_is_registered(spark: dict[str, Any], cluster: Cluster, worker_pr
     assert (alive[own]["cores"], alive[own]["memory"]) == (offered["worker_cores"], offered["worker_memory"])
 
 
-def test_history_server_answers(master_probe: Probe) -> None:
-    assert master_probe["history"] == ["200"], f"unit spark-history answers {master_probe['history']}"
+def test_history_server_answers(hub_probe: Probe) -> None:
+    assert hub_probe["history"] == ["200"], f"unit spark-history answers {hub_probe['history']}"
 
 
 def test_scratch_is_on_the_disk_and_open_to_drivers(probe: Probe) -> None:
@@ -48,8 +48,8 @@ def test_scratch_is_on_the_disk_and_open_to_drivers(probe: Probe) -> None:
 def job(cluster: Cluster, spark: dict[str, Any]) -> Any:
     """The smoke test of `provision up`, on the registered workers only: it would wait for others."""
     assert spark["aliveworkers"], "no worker is registered with the Spark master"
-    result = cluster.host(cluster.master["name"]).run(shlex.join(smoke_test.command(spark["aliveworkers"])))
-    assert result.rc == 0, f"the job failed on {cluster.master['name']}: {result.stderr[-1500:]}"
+    result = cluster.host(cluster.hub["name"]).run(shlex.join(smoke_test.command(spark["aliveworkers"])))
+    assert result.rc == 0, f"the job failed on {cluster.hub['name']}: {result.stderr[-1500:]}"
     return json.loads([line for line in result.stdout.splitlines() if line.startswith("{")][-1])
 
 

@@ -118,17 +118,17 @@ def last_lines(unit: str, count: int) -> list[str]:
     return [text for _, _, text in journal("--lines", str(count), "--unit", unit)][-count:]
 
 
-def log(role: str, recent: int, work: str) -> dict[str, Any]:
+def log(recent: int, work: str, *, hub: bool, worker: bool) -> dict[str, Any]:
     """Return what the journal says of the last seconds: one call, for each costs seconds on an emulated node."""
-    own = ["jupyterhub"] if role == "master" else ["spark-worker"]
+    own = ["jupyterhub"] * hub + ["spark-worker"] * worker
     matches = ["_TRANSPORT=kernel", *(f"+ _SYSTEMD_UNIT={unit}.service" for unit in own)]
-    matches += ["+ _SYSTEMD_SLICE=notebooks.slice"] if role == "master" else []
+    matches += ["+ _SYSTEMD_SLICE=notebooks.slice"] if hub else []
     entries = journal(f"--since=-{recent}s", "--lines=4000", *" ".join(matches).split())
     found: dict[str, Any] = {"killed": killed(entries)}
-    if role == "master":
+    if hub:
         found["hub_log"] = _of([each for each in entries if each[1] == "jupyterhub"], _HUB_SAYS)
         found["servers"] = _of([each for each in entries if each[1].startswith("notebook-")], _KERNEL_SAYS)
-    else:
+    if worker:
         daemon = [each for each in entries if each[1] == "spark-worker"]
         found["executors"] = ended_executors(daemon, work)
         found["worker_log"] = [text for _, _, text in daemon if _WARNED.search(text)][-10:]
@@ -357,12 +357,12 @@ def metadata(address: str) -> str:
 
 def facts(order: dict[str, Any]) -> dict[str, Any]:
     """Gather what `order` asks for; `missing` says what could not be had and why, `seconds` how long each took."""
-    paths, master = order["paths"], order["role"] == "master"
+    paths, own = order["paths"], {"hub": order["hub"], "worker": order["worker"]}
     parts: dict[str, Callable[[], Any]] = {
         "units": lambda: units(order["units"]),
         "failed": failed_units,
         "disks": lambda: disks(order["disks"]),
-        "log": lambda: log(order["role"], order["recent"], paths["spark_work"]),
+        "log": lambda: log(order["recent"], paths["spark_work"], **own),
         "python": lambda: python(paths["venv"]),
         "packages": lambda: packages(paths["venv"]),
         "own_packages": lambda: own_packages(f"{paths['packages']}/current"),
@@ -378,7 +378,7 @@ def facts(order: dict[str, Any]) -> dict[str, Any]:
         "reach": lambda: reach([(host, port) for host, port in order["reach"]], order["patience"]),
         "synchronised": lambda: os.path.exists("/run/systemd/timesync/synchronized"),
     }
-    if master:
+    if own["hub"]:
         parts |= {
             "spark": lambda: spark(order["spark"], [(host, port) for host, port in order["drivers"]]),
             "shares": lambda: shares(paths["shares"]),
@@ -387,10 +387,8 @@ def facts(order: dict[str, Any]) -> dict[str, Any]:
             "accounts": lambda: accounts(order["group"], order["users"]),
             "kernel_specs": lambda: kernel_specs(order["kernels"] + glob(order["own_kernels"])),
         }
-    else:
-        parts |= {
-            "mounts": lambda: mounts(order["mounts"]),
-        }
+    if own["worker"]:
+        parts["mounts"] = lambda: mounts(order["mounts"])
     found: dict[str, Any] = {"missing": {}, "seconds": {}}
     # Not all at once: under emulation each program's start takes a second of the processor's, and they have time-outs.
     with ThreadPoolExecutor(6) as pool:

@@ -245,7 +245,7 @@ class Reads(Existing):
                 lambda: [*self._server_groups()],
                 partial(self._key, name),
             )
-            worker = resources.worker_mark(name)
+            worker, hub = resources.worker_mark(name), resources.hub_mark(name)
             if not networks:
                 # On a network that was there before: its other ports are none of ours.
                 mine, vms = {group.id for group in groups}, {server.id for server in servers}
@@ -254,11 +254,11 @@ class Reads(Existing):
                     port
                     for port in everybodys
                     if ours([port])
-                    or port.description == worker
+                    or port.description in (worker, hub)
                     or port.device_id in vms
                     or mine & set(port.security_group_ids or ())
                 ]
-            marked = [port.id for port in ours(ports)]
+            marked = [port.id for port in ports if ours([port]) or port.description == hub]
             # One that was there before the cluster has no mark.
             others = [] if floatings else [each for port in marked for each in network.ips(port_id=port)]
             return ObservedCluster(
@@ -278,8 +278,9 @@ class Reads(Existing):
                     _port(
                         item,
                         base("port", item),
-                        marked=item.description in (mark, worker, resources.interface_mark(name)),
+                        marked=item.description in (mark, worker, hub, resources.interface_mark(name)),
                         worker=item.description == worker,
+                        hub=item.description == hub,
                     )
                     for item in ports
                 ),
@@ -307,13 +308,16 @@ class Reads(Existing):
         return " ".join(found.public_key.split()[:2]) if found else ""
 
     @retry_transient
-    def holds(self, kind: Kind, name: str) -> frozenset[str]:
-        """Return the ids of all of one kind that the cluster holds: two have been made if two `up`s are at work."""
+    def holds(self, kind: Kind, name: str, mark: str = "") -> frozenset[str]:
+        """Return the ids of all of one kind that the cluster holds: two have been made if two `up`s are at work.
+
+        `mark`: the description that they have, if it is not the one of most.
+        """
         if kind == "server group":
             with self.asking(f"looking for the {kind}"):
                 groups = self._server_groups()
                 return frozenset(group.id for group in groups if group.name == resources.group_name(name))
-        network, mark = self.connection.network, resources.mark(name)
+        network, mark = self.connection.network, mark or resources.mark(name)
         items = {
             "network": network.networks,
             "subnet": network.subnets,
@@ -341,7 +345,8 @@ class Reads(Existing):
 
     def _server(self, server: Any) -> resources.Server:  # noqa: ANN401
         meta: dict[str, str] = server.metadata or {}
-        role: Role = "master" if meta.get(resources.META_ROLE) == "master" else "worker"
+        roles: dict[str, Role] = {"master": "master", "hub": "hub"}
+        role = roles.get(meta.get(resources.META_ROLE, ""), "worker")
         addresses = [
             entry["addr"]
             for entries in (server.addresses or {}).values()
@@ -374,7 +379,7 @@ class Reads(Existing):
             fault=_one_line(str((server.fault or {}).get("message") or "")),
             key=meta.get(resources.META_KEY, ""),
             origin=meta.get(resources.META_ORIGIN, ""),
-            users=resources.read_users(meta) if role == "master" else None,
+            users=resources.read_users(meta) if role != "worker" else None,
             accounts=meta.get(resources.META_ACCOUNTS, ""),
             monitored=meta.get(resources.META_MONITORED, ""),
             baked=bool(meta.get(resources.META_BAKED)),
@@ -429,7 +434,7 @@ def _floating(item: Any, base: dict[str, Any], *, marked: bool) -> resources.Flo
     return resources.Floating(**base, address=item.floating_ip_address, port=item.port_id or "", marked=marked)
 
 
-def _port(port: Any, base: dict[str, Any], *, marked: bool, worker: bool) -> resources.Port:  # noqa: ANN401
+def _port(port: Any, base: dict[str, Any], *, marked: bool, worker: bool, hub: bool) -> resources.Port:  # noqa: ANN401
     return resources.Port(
         **base,
         address=first_ipv4(port.fixed_ips or ()),
@@ -439,5 +444,6 @@ def _port(port: Any, base: dict[str, Any], *, marked: bool, worker: bool) -> res
         groups=tuple(port.security_group_ids or ()),
         marked=marked,
         worker=worker,
+        hub=hub,
         secured=port.is_port_security_enabled is not False,
     )

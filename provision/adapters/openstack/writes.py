@@ -104,12 +104,18 @@ class Writes(Tags):
         with self.asking("closing ports"):
             self.connection.network.delete_security_group_rule(rule, ignore_missing=True)
 
-    def create_port(self, name: str, network: str, subnet: str, groups: Sequence[str]) -> tuple[str, str]:
-        """Create the master's port; return its id and address. `groups` are empty where security groups do nothing."""
-        with self.asking("creating the master's port"):
+    def create_port(
+        self, name: str, network: str, subnet: str, groups: Sequence[str], *, role: Role = "master"
+    ) -> tuple[str, str]:
+        """Create the port of the master, or of the Hub's own node; return its id and address.
+
+        `groups` are empty where security groups do nothing.
+        """
+        hub = role == "hub"
+        with self.asking(f"creating the {role}'s port"):
             made = self.connection.network.create_port(
-                name=resources.master_name(name),
-                description=resources.mark(name),
+                name=resources.hub_name(name) if hub else resources.master_name(name),
+                description=resources.hub_mark(name) if hub else resources.mark(name),
                 network_id=network,
                 fixed_ips=[{"subnet_id": subnet}],
                 security_groups=[*groups],
@@ -140,7 +146,7 @@ class Writes(Tags):
             self.connection.network.update_port(port, security_groups=[*groups])
 
     def create_floating(self, name: str, external: str, port: str) -> tuple[str, str]:
-        """Create the floating IP on the master's port; return its id and address."""
+        """Create the floating IP on the port of the node with the Hub; return its id and address."""
         with self.asking("creating the floating IP"):
             made = self.connection.network.create_ip(
                 floating_network_id=external, port_id=port, description=resources.mark(name)

@@ -65,7 +65,10 @@ def nodes(file: Path | None) -> list[str]:
             found += [host for host in hosts if host != "*"]
     if not found:
         count = (spec.get("workers") or {}).get("count", ClusterSpec(name).workers.count)
-        found = [f"{name}-master", *(f"{name}-worker-{number + 1}" for number in range(int(count)))]
+        hub = spec.get("hub") or {}
+        # YAML itself reads a field called `on` as true.
+        own = [f"{name}-hub"] if hub.get("on", hub.get(True)) == "node" else []
+        found = [f"{name}-master", *own, *(f"{name}-worker-{number + 1}" for number in range(int(count)))]
     found = list(dict.fromkeys(found))
     return [*(node.removeprefix(f"{name}-") for node in found), *found]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from provision.base.errors import UsageError
-from provision.cli.spec import file_option, live_cluster, live_master, load_spec
+from provision.cli.spec import file_option, live_cluster, live_hub, load_spec
 from provision.cli.terminal import STDERR, TerminalProgress, duration, print_json
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def put(*, file: Path | None) -> None:
     """
     from provision.operations.examples.run import bring
 
-    done = bring(live_master(load_spec(file, files=False), file), TerminalProgress())
+    done = bring(live_hub(load_spec(file, files=False), file), TerminalProgress())
     click.echo(f"{done.files} files written, {done.deleted} removed." if done.files or done.deleted else "As they are.")
 
 
@@ -118,7 +118,7 @@ def run(
     parameters = given(chosen[0], settings) if settings else {}
     runs_as = chosen_user(spec.hub.known_users, user, "examples", "Say it, as in --as {user}.")
     cluster = live_cluster(spec, file)
-    master = over_ssh(cluster.ssh_config, cluster.master.name)
+    master = over_ssh(cluster.ssh_config, cluster.hub.name)
     _make(folder)
     operation.bring(master, TerminalProgress())
     failed = []
@@ -132,7 +132,7 @@ def run(
                 example,
                 parameters=parameters,
                 user=runs_as,
-                limits=unit_limits(cluster.contexts["master"]),
+                limits=unit_limits(cluster.hub_context),
                 told=lambda name: STDERR.print(f"{name} runs as {runs_as}.", markup=False),
                 page=page,
                 errors=sys.stderr.buffer,

@@ -41,7 +41,7 @@ def _list_accounts(cluster: LiveCluster, spec: ClusterSpec) -> Listing:
     from provision.adapters.remote import over_ssh
     from provision.operations.users.accounts import list_accounts
 
-    return list_accounts(over_ssh(cluster.ssh_config, cluster.master.name), spec.hub.users)
+    return list_accounts(over_ssh(cluster.ssh_config, cluster.hub.name), spec.hub.users)
 
 
 @users.command("list")
@@ -273,7 +273,7 @@ def passwd(*, file: Path | None, from_stdin: bool, generate: bool, must_change: 
     cluster = _cluster(spec, file)
     password = make_password() if generate else _read_password(name, from_stdin=from_stdin)
     refuse_weak(name, password)
-    master = over_ssh(cluster.ssh_config, cluster.master.name)
+    master = over_ssh(cluster.ssh_config, cluster.hub.name)
     set_password(master, cluster.cluster_dir, name, password, must_change=must_change)
     if generate:
         click.echo(password)

@@ -13,7 +13,7 @@ from provision.base.errors import UsageError
 from provision.cli.completion import names
 from provision.cli.completion.names import complete
 from provision.cli.jobs import end_as
-from provision.cli.spec import file_option, live_cluster, load_spec, master_of
+from provision.cli.spec import file_option, hub_of, live_cluster, load_spec
 from provision.cli.terminal import STDERR
 from provision.cli.view.lines import painter, print_lines
 
@@ -94,7 +94,7 @@ def _choose(cluster: LiveCluster, words: Sequence[str]) -> JournalChoice | str:
         return choose(words, cluster.spec.name, nodes, units)
     except KeyError as error:
         unknown = str(error.args[0])
-    programs = [job.name for job in list_jobs(master_of(cluster))]
+    programs = [job.name for job in list_jobs(hub_of(cluster))]
     for job in (unknown, unknown.removeprefix("job-")):
         if job in programs and len(words) == 1:
             return job
@@ -112,7 +112,7 @@ def _show_job(context: click.Context, cluster: LiveCluster, name: str, *, follow
             "Leave out --since, --lines and --json: it is printed whole.",
         )
     output = (sys.stdout.buffer, sys.stderr.buffer)
-    last = operation.logs(master_of(cluster), name, output, to_the_end=follow)
+    last = operation.logs(hub_of(cluster), name, output, to_the_end=follow)
     if follow:
         end_as(context, last)
 

@@ -36,8 +36,8 @@ def tunnel(*, file: Path | None, services: tuple[str, ...]) -> None:
     from provision.operations import tunnel as operation
 
     cluster = _cluster(file)
-    master = over_ssh(cluster.ssh_config, cluster.master.name)
-    forwards = operation.choose(cluster, services, lambda: operation.find_applications(master, cluster.master.address))
+    master = over_ssh(cluster.ssh_config, cluster.hub.name)
+    forwards = operation.choose(cluster, services, lambda: operation.find_applications(master, cluster.hub.address))
     with suppress(KeyboardInterrupt), operation.opened(cluster, forwards) as hold:
         for each in forwards:
             click.echo(f"{each.url}  {each.title}")

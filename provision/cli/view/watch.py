@@ -87,8 +87,8 @@ def _nodes(state: LiveState) -> Table:
 
 
 def _spark(node: NodeVitals) -> Text:
-    if node.role == "master":
-        return Text("master")
+    if node.role != "worker":
+        return Text(node.role)
     if node.registered is None:
         return Text("unknown")
     return Text("registered") if node.registered else Text("not registered", style="bold red")

@@ -25,7 +25,7 @@ _CERTIFICATE: Final = 800
 def sizing(spec: ClusterSpec, source: str, flavors: Iterable[Flavor]) -> Sizing:
     """Size a cluster with the flavors that are known here; others are taken to have 4 vCPUs and 8 GiB."""
     known = {flavor.name: flavor for flavor in flavors}
-    names = (spec.master.flavor, spec.workers.flavor)
+    names = [name for _, name in spec.flavors]
     sizes = {name: known.get(name) or Flavor(name, _UNKNOWN.vcpus, _UNKNOWN.ram, _UNKNOWN.disk) for name in names}
     return size(spec, sizes, source)
 
@@ -68,5 +68,6 @@ def documents(spec: ClusterSpec, source: str, flavors: Iterable[Flavor]) -> dict
         uids=tuple((user.name, FIRST_UID + index) for index, user in enumerate(spec.hub.users)),
         gids=tuple((group, FIRST_GID + index) for index, group in enumerate(spec.hub.groups)),
     )
-    addresses = Addresses(master=str(spec.network.cidr.network_address + 10), floating="192.0.2.10")
+    first = spec.network.cidr.network_address
+    addresses = Addresses(str(first + 10), "192.0.2.10", str(first + 11) if spec.hub.node else "")
     return render_documents(spec, sizing(spec, source, flavors), addresses, secrets)

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from provision.base.roles import with_hub
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from provision.base.model import Node, Role
 
-GROUPS: Final[dict[Role, tuple[str, ...]]] = {"master": ("spark_master", "jupyterhub"), "worker": ("spark_workers",)}
+GROUPS: Final = ("spark_master", "jupyterhub", "spark_workers")
 
 
 def inventory(
@@ -31,10 +33,15 @@ def inventory(
 
     `packages` says which bundle the nodes have to have: `wanted`, `digest`, `archive` (a path on this machine).
     """
-    groups: dict[str, Any] = {}
-    for role, names in GROUPS.items():
-        for name in names:
-            groups[name] = {"hosts": [node.name for node in nodes if node.role == role]}
+    hub = with_hub(nodes)
+    members = (
+        [node for node in nodes if node.role == "master"],
+        [hub] if hub else [],
+        [node for node in nodes if node.role == "worker"],
+    )
+    groups: dict[str, Any] = {
+        name: {"hosts": [node.name for node in group]} for name, group in zip(GROUPS, members, strict=True)
+    }
     shared = {
         # Instead of Ansible's own options: the ssh_config has the addresses and host keys, and shares connections.
         "ansible_ssh_args": f'-F "{ssh_config}"',

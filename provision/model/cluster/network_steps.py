@@ -1,4 +1,4 @@
-"""Plan what nodes need to be reached: network, router, security group, the master's port, floating IP, key pair.
+"""Plan what nodes need to be reached: network, router, security group, first ports, floating IP, key pair.
 
 What was there before the cluster is used as it is (docs/how-to/existing-networks.md): no step changes it, but those
 that attach it.
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from provision.base.constants import PORTS
 from provision.base.errors import ProvisionError, UsageError
-from provision.model.cluster.resources import NODES, Rule, key_name, master_name
+from provision.model.cluster.resources import NODES, Rule, hub_name, key_name, master_name, role_of
 from provision.model.cluster.steps import Step
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def wanted_rules(spec: ClusterSpec, access: Sequence[IPv4Network]) -> frozenset[
         (PORTS.driver_block_manager, PORTS.driver_block_manager + retries),
         (PORTS.block_manager, PORTS.block_manager + retries),
         (PORTS.nfs, PORTS.nfs),
+        # The Hub's node shows the master's page, and kernels ask there for their shares.
+        *([(PORTS.spark_master_ui, PORTS.spark_master_ui)] if spec.hub.node else []),
         *([(PORTS.node_metrics, PORTS.node_metrics)] if spec.monitoring else []),
     )
     people = (
@@ -170,15 +172,20 @@ def access_steps(
     `going`: ids of servers that are deleted; `coming`: names of those that are created.
     """
     name = desired.name
-    port = only("port", [port for port in observed.ports if port.for_master], name)
+    ports = {"master": only("port", [port for port in observed.ports if port.for_master], name)}
+    if desired.hub_role == "hub":
+        # Before the master's: where that one alone is left of an interrupted `up`, the Hub is on it.
+        ports["hub"] = only("port", [port for port in observed.ports if port.hub], name)
+        if ports["hub"] is None:
+            yield Step("create", "port", hub_name(name), "the address of the Hub's node, known before it boots")
     key = only("key pair", observed.keys, name)
-    if port is None:
+    if ports["master"] is None:
         yield Step("create", "port", master_name(name), "the master's address, known before it boots")
     yield from _plan_worker_ports(desired, observed, going, coming)
     yield from _plan_port_groups(desired, observed, going)
     floating = only("floating IP", observed.floatings, name)
-    yield from _plan_floating(desired, floating, port)
-    yield from _tag("port", master_name(name), port)
+    yield from _plan_floating(desired, floating, ports[desired.hub_role])
+    yield from _tag("port", master_name(name), ports["master"])
     yield from _tag("floating IP", name, floating if floating and floating.marked else None)
     if key is None:
         yield Step("create", "key pair", key_name(name), "the operator's SSH key")
@@ -188,7 +195,8 @@ def _plan_worker_ports(
     desired: DesiredState, observed: ObservedCluster, going: Collection[str], coming: Collection[str]
 ) -> Iterator[Step]:
     """Plan the workers' ports, where they are made before the workers, and remove those that no worker needs."""
-    workers = [worker for worker in coming if worker != master_name(desired.name)] if desired.own_ports else []
+    own_ports = desired.own_ports
+    workers = [each for each in coming if role_of(desired.name, each) == "worker"] if own_ports else []
     staying = {server.id for server in observed.servers} - set(going)
     free = {port.name: port for port in observed.worker_ports if port.device not in staying}
     missing = tuple(worker for worker in workers if worker not in free)
@@ -207,7 +215,7 @@ def _plan_port_groups(desired: DesiredState, observed: ObservedCluster, going: C
     wanted = {observed.groups[0].id, *desired.security_groups}
     names = {server.id: server.name for server in observed.servers if server.id not in going}
     for port in observed.ports:
-        if port.secured and (port.for_master or port.device in names) and set(port.groups) != wanted:
+        if port.secured and (port.for_master or port.hub or port.device in names) and set(port.groups) != wanted:
             why = "its security groups are not the cluster's and those of network.security_groups"
             yield Step("update", "port", names.get(port.device) or port.name, why, (port.id,))
 
@@ -230,4 +238,5 @@ def _plan_floating(desired: DesiredState, floating: Floating | None, port: Port 
         why = "the Hub's address, which network.floating_ip names"
         yield Step("attach", "floating IP", desired.floating_address, why, (desired.floating,))
     elif port is None or floating.port != port.id:
-        yield Step("attach", "floating IP", floating.address, "it does not lead to the master", (floating.id,))
+        what = "the master" if desired.hub_role == "master" else "the Hub's node"
+        yield Step("attach", "floating IP", floating.address, f"it does not lead to {what}", (floating.id,))

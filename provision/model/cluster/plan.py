@@ -10,15 +10,24 @@ import json
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Final
 
+from provision.base.errors import UsageError
 from provision.model.cluster.network_steps import access_steps, network_steps, only
-from provision.model.cluster.resources import DEFAULT_ORIGIN, group_name, master_name, natural, worker_names
+from provision.model.cluster.resources import (
+    DEFAULT_ORIGIN,
+    group_name,
+    hub_name,
+    master_name,
+    natural,
+    role_of,
+    worker_names,
+)
 from provision.model.cluster.statuses import BUILDING, STARTABLE, refuse_stuck
 from provision.model.cluster.steps import Plan, Step, WaitingData
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from provision.base.model import ClusterSpec, Sizing
+    from provision.base.model import ClusterSpec, Role, Sizing
     from provision.model.cluster.resources import ObservedCluster, Server
     from provision.model.cluster.steps import DesiredState
 
@@ -32,7 +41,7 @@ _NO_PORT_SECURITY: Final = (
 
 def made_from_another(desired: DesiredState, observed: ObservedCluster) -> str:
     """Return the file that a live cluster was made from if the desired state is the default spec; else nothing."""
-    made = next((server.origin for server in observed.nodes if server.role == "master"), "")
+    made = observed.hub_server.origin if observed.hub_server else ""
     return made if made != DEFAULT_ORIGIN and not desired.origin else ""
 
 
@@ -76,6 +85,7 @@ def plan(desired: DesiredState, observed: ObservedCluster, data: WaitingData | N
     Raises UsageError when the spec asks for a change that cannot be made in place, and ProvisionError when the cloud
     holds two of a resource that a cluster has one of.
     """
+    refuse_to_move_the_hub(desired, observed)
     servers = [*_plan_servers(desired, observed)]
     carrying, restoring = _plan_data(desired, observed, data or WaitingData())
     going = [step for step in servers if step.verb in ("wait", "delete", "remove")]
@@ -88,9 +98,44 @@ def plan(desired: DesiredState, observed: ObservedCluster, data: WaitingData | N
     return Plan(desired.name, tuple(steps), notes)
 
 
+def _names(desired: DesiredState) -> tuple[str, ...]:
+    """Return the names of all nodes."""
+    own = (hub_name(desired.name),) if desired.hub_role == "hub" else ()
+    return (master_name(desired.name), *own, *worker_names(desired.name, desired.count))
+
+
+def _hub_node_name(desired: DesiredState) -> str:
+    """Return the name of the node with the Hub."""
+    return hub_name(desired.name) if desired.hub_role == "hub" else master_name(desired.name)
+
+
+def hub_elsewhere(name: str, role: Role, observed: ObservedCluster) -> str:
+    """Return where the Hub of cluster `name` is, if that is not a node of the role that its spec says; else nothing."""
+    # The address of the Hub is noted on its node alone.
+    on_master = [server.name for server in observed.nodes if server.role == "master" and server.floating]
+    if role == "hub" and on_master:
+        return f"on {on_master[0]}"
+    return f"on {hub_name(name)}, a node of its own" if role == "master" and observed.hub_role == "hub" else ""
+
+
+def refuse_to_move_the_hub(desired: DesiredState, observed: ObservedCluster) -> None:
+    """Raise UsageError where the spec puts the Hub of a live cluster on another node: homes would stay behind."""
+    lives = hub_elsewhere(desired.name, desired.hub_role, observed)
+    if not lives:
+        return
+    fix = f"Write `on: {'master' if desired.hub_role == 'hub' else 'node'}`"
+    fix += ". Or make another cluster, and bring it the files with `provision backup` and `provision restore`."
+    if made := made_from_another(desired, observed):
+        fix = f"It was made from {made}: run this where that file is, or name it with -f."
+    raise UsageError(
+        f"{desired.source}: hub.on: the Hub of this cluster is {lives}, with everybody's files, and cannot move", fix
+    )
+
+
 def _plan_data(desired: DesiredState, observed: ObservedCluster, data: WaitingData) -> tuple[list[Step], list[Step]]:
-    """Return the steps for people's data: before a master is deleted, and when the new one is ready."""
-    name = master_name(desired.name)
+    """Return the steps for people's data: before the node with the Hub is deleted, and when the new one is ready."""
+    name = _hub_node_name(desired)
+    called = "master" if desired.hub_role == "master" else "node"
     master = _choose_servers((name,), observed.nodes)[0].get(name)
     replaced = master is not None and _must_replace(desired, master, observed)[1]
     # What was taken from a master that stays is on it still.
@@ -100,7 +145,7 @@ def _plan_data(desired: DesiredState, observed: ObservedCluster, data: WaitingDa
         obstacle = _obstacle(master, observed)
         if not data.without and not obstacle:
             waiting.append(master.id)
-            why = "homes, /shared and the Hub's state go to the new master; notebooks end"
+            why = f"homes, /shared and the Hub's state go to the new {called}; notebooks end"
             carrying.append(Step("carry", "data", name, why, (master.id,)))
         elif master.id in data.servers:
             # An earlier run has taken it.
@@ -110,18 +155,19 @@ def _plan_data(desired: DesiredState, observed: ObservedCluster, data: WaitingDa
             carrying.append(Step("lose", "data", name, why, (master.id,), destructive=True))
     if not waiting:
         return carrying, []
-    return carrying, [Step("restore", "data", name, "from the master that was there before", tuple(waiting))]
+    return carrying, [Step("restore", "data", name, f"from the {called} that was there before", tuple(waiting))]
 
 
 def _obstacle(master: Server, observed: ObservedCluster) -> str:
-    """Return why a master cannot be reached over SSH, as far as the cloud knows; empty if it can."""
+    """Return why the node with the Hub cannot be reached over SSH, as far as the cloud knows; empty if it can."""
+    what = "the master" if master.role == "master" else "the Hub's node"
     if master.status != "ACTIVE":
-        return f"the master is {master.status}"
-    port = observed.master_port
+        return f"{what} is {master.status}"
+    port = observed.port_of(master.role)
     if port is None:
-        return "the master's port was removed"
+        return f"{what}'s port was removed"
     if observed.floatings and not any(floating.port == port.id for floating in observed.floatings):
-        return "no floating IP leads to the master"
+        return f"no floating IP leads to {what}"
     return "" if observed.address else "there is no floating IP"
 
 
@@ -129,7 +175,7 @@ def _plan_servers(desired: DesiredState, observed: ObservedCluster) -> Iterator[
     for server in observed.servers:
         if server.deleting:
             yield Step("wait", "server", server.name, "it is being deleted", (server.id,))
-    names = (master_name(desired.name), *worker_names(desired.name, desired.count))
+    names = _names(desired)
     keep, surplus = _choose_servers(names, observed.nodes)
     yield from _remove(desired, keep, surplus)
     replaced = set()
@@ -171,13 +217,13 @@ def _remove(desired: DesiredState, keep: dict[str, Server], surplus: Sequence[Se
     workers = f"{desired.count} worker{'s' if desired.count != 1 else ''}"
     for server in surplus:
         if server.name in keep:
-            # A second master that has run may hold people's files.
-            loses = server.role == "master" and server.launched and server.status not in BUILDING
+            # A second one with the Hub that has run may hold people's files.
+            loses = server.role == desired.hub_role and server.launched and server.status not in BUILDING
             yield Step("delete", "server", server.name, "there are two with this name", (server.id,), destructive=loses)
         else:
             yield Step("remove", "server", server.name, f"the spec asks for {workers}", (server.id,), destructive=True)
-    master = keep.get(master_name(desired.name))
-    for user in (master.users or ()) if master else ():
+    hub = keep.get(_hub_node_name(desired))
+    for user in (hub.users or ()) if hub else ():
         if user not in desired.users:
             why = "hub.users does not name this user; the home goes to /var/backups/notebooks"
             yield Step("remove", "user", user, why, destructive=True)
@@ -197,18 +243,16 @@ def _choose_servers(names: Sequence[str], servers: Sequence[Server]) -> tuple[di
 
 def _another_kind(desired: DesiredState, server: Server, observed: ObservedCluster) -> str:
     """Return how a server differs from what the spec asks for in flavor, zone or server group; empty if it does not."""
-    master = server.role == "master"
-    flavor = desired.master_flavor if master else desired.worker_flavor
-    zone = desired.master_zone if master else desired.worker_zone
+    flavor, zone = desired.flavor_of(server.role), desired.zone_of(server.role)
     if server.flavor != flavor:
         return f"it is a {server.flavor}, and the spec asks for {flavor}"
     if zone and server.zone not in ("", zone):
         return f"it is in availability zone {server.zone}, and the spec asks for {zone}"
-    group = desired.master_group if master else desired.worker_group
+    group = desired.group_of(server.role)
     if group is not None and group.id not in server.server_groups:
         return f"it is not in server group {group.name}"
     spread = {each.id for each in observed.server_groups if each.policy == desired.policy}
-    if desired.policy and not master and not spread & set(server.server_groups):
+    if desired.policy and server.role == "worker" and not spread & set(server.server_groups):
         return "it is not in the server group of workers.spread"
     return ""
 
@@ -219,7 +263,7 @@ def _must_replace(desired: DesiredState, server: Server, observed: ObservedClust
         return f"it could not be built: {server.fault or 'the cloud gave no reason'}", False
     if server.status == "ERROR":
         return f"it is in ERROR: {server.fault or 'the cloud gave no reason'}", True
-    if server.role == "master" and observed.master_port is None:
+    if server.role != "worker" and observed.port_of(server.role) is None:
         return "its port was removed, and its address with it", True
     if another := _another_kind(desired, server, observed):
         return another, True
@@ -232,7 +276,7 @@ def _must_configure(desired: DesiredState, server: Server, observed: ObservedClu
     """Return why a server's settings must be brought to the spec; empty if they need not."""
     if server.spec != desired.spec:
         return _CHANGED
-    if server.role != "master":
+    if server.role != desired.hub_role:
         return ""
     if server.accounts != desired.accounts:
         return "hub.users has changed"
@@ -247,15 +291,16 @@ def _address(desired: DesiredState, observed: ObservedCluster) -> str:
     """Return where the Hub will be; empty: at a floating IP that is to be made."""
     if observed.floatings:
         return observed.floatings[0].address
-    port = observed.master_port
+    port = observed.port_of(desired.hub_role)
     return desired.floating_address if desired.has_floating else port.address if port else ""
 
 
 def _create_servers(desired: DesiredState, missing: Sequence[str], replaced: set[str]) -> Iterator[Step]:
-    master, workers = master_name(desired.name), [name for name in missing if name != master_name(desired.name)]
-    if master in missing:
-        why = "in place of the old one" if master in replaced else "there is none"
-        yield Step("create", "server", master, why, (master,))
+    workers = [name for name in missing if role_of(desired.name, name) == "worker"]
+    for name in missing:
+        if name not in workers:
+            why = "in place of the old one" if name in replaced else "there is none"
+            yield Step("create", "server", name, why, (name,))
     if not workers:
         return
     if len(workers) == desired.count and len(workers) > 1 and not desired.own_ports:

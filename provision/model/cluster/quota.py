@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from provision.model.cluster.resources import master_name
+from provision.model.cluster.resources import role_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,11 +69,11 @@ def arithmetic(need: Mapping[str, int], room: Mapping[str, int]) -> str:
 def _servers(step: Step, desired: DesiredState, flavors: Mapping[str, Flavor]) -> Counter[str]:
     need: Counter[str] = Counter()
     for name in step.ids:
-        master = name == master_name(desired.name)
-        flavor = flavors[desired.master_flavor if master else desired.worker_flavor]
+        role = role_of(desired.name, name)
+        flavor = flavors[desired.flavor_of(role)]
         need.update({"instances": 1, "cores": flavor.vcpus, "RAM (MiB)": flavor.ram})
-        # The master's port is a step of its own, as workers' may be; else Nova makes these.
-        need["ports"] += 0 if master or desired.own_ports else 1
+        # The master's port and the Hub's are steps of their own, as workers' may be; else Nova makes these.
+        need["ports"] += 1 if role == "worker" and not desired.own_ports else 0
     return need
 
 
@@ -85,7 +85,7 @@ def _given_back(step: Step, flavors: Mapping[str, Flavor], observed: ObservedClu
         server = servers.get(id)
         back["instances"] += 1
         # A port that was made before its server stays.
-        back["ports"] += 0 if server is None or server.role == "master" or id in stay else 1
+        back["ports"] += 0 if server is None or server.role != "worker" or id in stay else 1
         if server is not None and server.flavor in flavors:
             back.update({"cores": flavors[server.flavor].vcpus, "RAM (MiB)": flavors[server.flavor].ram})
     return back
@@ -95,12 +95,17 @@ def _largest_group(plan: Plan, desired: DesiredState, observed: ObservedCluster)
     """Return how many servers the largest of the server groups has that new ones come into; 0: they come into none."""
     gone = {id for step in plan.steps if step.verb in ("delete", "remove") for id in step.ids}  # noqa: A001
     own = next((group for group in observed.server_groups if group.policy == desired.policy), None)
-    there = {group.id: group.members for group in (desired.master_group, desired.worker_group, own) if group}
+    there = {
+        group.id: group.members
+        for group in (desired.master_group, desired.hub_group, desired.worker_group, own)
+        if group
+    }
     new: Counter[str] = Counter()
     for name in (name for step in plan.of("create") if step.kind == "server" for name in step.ids):
-        group = desired.master_group if name == master_name(desired.name) else desired.worker_group or own
+        role = role_of(desired.name, name)
+        group = desired.group_of(role) or (own if role == "worker" else None)
         if group is not None:
             new[group.id] += 1
-        elif desired.policy and name != master_name(desired.name):
+        elif desired.policy and role == "worker":
             new[""] += 1  # one that is going to be made
     return max((len(there.get(id, frozenset()) - gone) + count for id, count in new.items()), default=0)  # noqa: A001

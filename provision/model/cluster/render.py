@@ -38,8 +38,6 @@ USER_DATA_LIMIT: Final = 65535
 
 LDAP_PORTS: Final = {"ldaps": 636, "starttls": 389}
 
-ROLES: Final[tuple[Role, ...]] = ("master", "worker")
-
 
 @dataclass(frozen=True, slots=True)
 class NodeFile:
@@ -80,6 +78,7 @@ def public_context(
             "name": spec.name,
             "cidr": str(spec.network.cidr),
             "master": addresses.master,
+            "hub": addresses.hub,
             "floating": addresses.floating,
             "access": [str(network) for network in sorted(set(spec.network.access or ()))],
             "workers": spec.workers.count,
@@ -105,6 +104,7 @@ def public_context(
         "packages": {"jars": spec.packages.has_jars},
         "proxy": proxies.context(spec, addresses),
         "hub": {
+            "role": spec.hub_role,
             "port": spec.hub.port,
             "url": hub_url(addresses.floating, spec.hub.port),
             "idle_timeout": spec.hub.idle_timeout,
@@ -137,7 +137,7 @@ def _monitoring(
     context: dict[str, Any], spec: ClusterSpec, addresses: Addresses, nodes: Iterable[Node]
 ) -> dict[str, Any]:
     """Return what the templates of monitoring need; the master alone has the alerts and the jobs."""
-    listed = {role: manifest(context | {"node_role": role})["units"][role] for role in ROLES}
+    listed = {role: manifest(context | {"node_role": role})["units"][role] for role in spec.roles}
     known = [node for node in nodes if node.address] or [Node(master_name(spec.name), "master", addresses.master)]
     settings: dict[str, Any] = {
         "units": watched_units(listed[context["node_role"]]),
@@ -281,7 +281,7 @@ def packed(text: str) -> str:
 def documents(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, secrets: Secrets) -> dict[str, str]:
     """Render all files that the cluster's nodes get, as `<role>/<file name>` and `<role>/user-data.yaml`."""
     rendered = {}
-    for role in ROLES:
+    for role in spec.roles:
         context = node_context(spec, sizing, addresses, secrets, role)
         rendered[f"{role}/user-data.yaml"] = user_data(context)
         rendered |= {f"{role}/{file.name}": file.content for file in node_files(context)}

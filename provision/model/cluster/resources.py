@@ -14,6 +14,8 @@ import re
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Final, Literal
 
+from provision.base.roles import first_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -30,23 +32,23 @@ META_ROLE: Final = "provision_role"
 META_SPEC: Final = "provision_spec"
 """Hash of the settings that a node was configured with (plan.spec_hash)."""
 META_FLOATING: Final = "provision_floating"
-"""On the master: the address of the Hub, which its certificate is for: the floating IP, or its own."""
+"""On the node with the Hub: its address, which the certificate is for: the floating IP, or its own."""
 META_CERTIFICATE: Final = "provision_certificate"
-"""On the master: the last day (ISO 8601) of the Hub's certificate that it was given."""
+"""On the node with the Hub: the last day (ISO 8601) of the Hub's certificate that it was given."""
 META_PACKAGES: Final = "provision_packages"
 """Digest of the request for packages that was brought to the server (model/packages.py); empty: none."""
 META_SMOKE_TESTED: Final = "provision_proved"
-"""On the master: the META_SPEC with which the smoke test has passed."""
+"""On the node with the Hub: the META_SPEC with which the smoke test has passed."""
 META_BAKED: Final = "provision_baked"
 """On a server that a golden image is made of: set once its disk is ready for that."""
 META_KEY: Final = "provision_key"
 """Fingerprint of the key pair that a server was made with: key pairs are their user's, and others do not see them."""
 META_ORIGIN: Final = "provision_origin"
-"""On the master: the name of the spec's file, or DEFAULT_ORIGIN."""
+"""On the node with the Hub: the name of the spec's file, or DEFAULT_ORIGIN."""
 META_USERS: Final = "provision_users"
-"""On the master: the notebook users, in as many values as they need (user_metadata)."""
+"""On the node with the Hub: the notebook users, in as many values as they need (user_metadata)."""
 META_ACCOUNTS: Final = "provision_accounts"
-"""On the master: hash of the users as they were brought to it (users_hash)."""
+"""On the node with the Hub: hash of the users as they were brought to it (users_hash)."""
 META_MONITORED: Final = "provision_monitored"
 """On the master: hash of the nodes that monitoring was told of (model/monitoring/cluster/jobs.py)."""
 DEFAULT_ORIGIN: Final = "default"
@@ -63,6 +65,11 @@ def mark(name: str) -> str:
 def interface_mark(name: str) -> str:
     """Return the description of the port by which a router that was there before is on the cluster's network."""
     return f"{mark(name)} router interface"
+
+
+def hub_mark(name: str) -> str:
+    """Return the description of the port of the Hub's own node."""
+    return f"{mark(name)} hub"
 
 
 def worker_mark(name: str) -> str:
@@ -88,6 +95,17 @@ def group_name(name: str) -> str:
 def master_name(name: str) -> str:
     """Return the name of the master's server and port."""
     return f"{name}-master"
+
+
+def hub_name(name: str) -> str:
+    """Return the name of the server and port of the Hub's own node, where the spec asks for one."""
+    return f"{name}-hub"
+
+
+def role_of(name: str, server: str) -> Role:
+    """Return the role of the node that is called `server` in cluster `name`."""
+    roles: dict[str, Role] = {master_name(name): "master", hub_name(name): "hub"}
+    return roles.get(server, "worker")
 
 
 def worker_names(name: str, count: int) -> tuple[str, ...]:
@@ -217,13 +235,15 @@ class Port(Owned):
     """Whether `provision` made it: Nova and routers make ports of their own, without the mark."""
     worker: bool = False
     """Whether it was made for a worker, whose name it has."""
+    hub: bool = False
+    """Whether it was made for the Hub's own node."""
     secured: bool = True
     """Whether security groups have an effect on it."""
 
     @property
     def for_master(self) -> bool:
         """Whether it was made for the master."""
-        return self.marked and not self.on_router and not self.worker
+        return self.marked and not self.on_router and not self.worker and not self.hub
 
     @property
     def on_router(self) -> bool:
@@ -286,7 +306,7 @@ class Server:
     packages: str = ""
     """Its META_PACKAGES."""
     smoke_tested: str = ""
-    """A master's META_SMOKE_TESTED."""
+    """Its META_SMOKE_TESTED; this and what follows are those of the node with the Hub."""
     floating: str = ""
     """The address of the Hub that a master was configured for: a floating IP, or its own."""
     certificate: str = ""
@@ -332,11 +352,11 @@ def with_own_names(name: str, servers: Iterable[Server], hostnames: Mapping[str,
     number that is free.
     """
     servers = tuple(servers)
-    pattern = re.compile(rf"{re.escape(name)}-(master|worker-[1-9]\d*)")
+    pattern = re.compile(rf"{re.escape(name)}-worker-[1-9]\d*")
 
     def created_as(server: Server) -> str:
-        if server.role == "master":
-            return master_name(name)
+        if server.role != "worker":
+            return master_name(name) if server.role == "master" else hub_name(name)
         hostname = hostnames.get(server.id, "").partition(".")[0]
         return next((known for known in (server.name, hostname) if pattern.fullmatch(known)), "")
 
@@ -378,23 +398,33 @@ class ObservedCluster:
         for port in self.ports:
             if port.marked and not port.on_router:  # the others come and go with their servers and router
                 yield "port", port.name
-        for kind, things in (
-            ("router", self.routers),
-            ("subnet", self.subnets),
-            ("network", self.networks),
-            ("security group", self.groups),
-        ):
-            for thing in things:
-                yield kind, thing.name or thing.id
+        for kind in ("router", "subnet", "network", "security group"):
+            things: tuple[Owned, ...] = getattr(self, "groups" if kind == "security group" else f"{kind}s")
+            yield from ((kind, thing.name or thing.id) for thing in things)
         for server_group in self.server_groups:
             yield "server group", server_group.name
         for key in self.keys:
             yield "key pair", key.name
 
+    def port_of(self, role: Role) -> Port | None:
+        """Return the port that was made for the node of a role of which there is one: `master` or `hub`."""
+        return next((port for port in self.ports if (port.hub if role == "hub" else port.for_master)), None)
+
     @property
     def master_port(self) -> Port | None:
         """The port that was made for the master."""
-        return next((port for port in self.ports if port.for_master), None)
+        return self.port_of("master")
+
+    @property
+    def hub_role(self) -> Role:
+        """The role of the node with the Hub: `hub` where it has one of its own."""
+        apart = any(port.hub for port in self.ports) or any(server.role == "hub" for server in self.servers)
+        return "hub" if apart else "master"
+
+    @property
+    def hub_server(self) -> Server | None:
+        """The server with the Hub."""
+        return next((server for server in self.nodes if server.role == self.hub_role), None)
 
     @property
     def worker_ports(self) -> tuple[Port, ...]:
@@ -403,15 +433,15 @@ class ObservedCluster:
 
     @property
     def address(self) -> str:
-        """Where the Hub is: the floating IP, or the master's own address if it was made without one; empty: nowhere."""
+        """Where the Hub is: the floating IP, or its node's own address if it was made without one; empty: nowhere."""
         if self.floatings:
             return self.floatings[0].address
-        port = self.master_port
-        own = {server.floating for server in self.nodes if server.role == "master"}
+        port = self.port_of(self.hub_role)
+        own = {server.floating for server in self.nodes if server.role != "worker"}
         return port.address if port and port.address in own else ""
 
     @property
     def nodes(self) -> tuple[Server, ...]:
         """The servers that are not being deleted, the master first."""
         alive = [server for server in self.servers if not server.deleting]
-        return tuple(sorted(alive, key=lambda server: (server.role != "master", natural(server.name))))
+        return tuple(sorted(alive, key=lambda server: (first_of(server.role), natural(server.name))))

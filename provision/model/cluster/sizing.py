@@ -15,6 +15,8 @@ The rules, in MiB:
   of the largest size needs. With monitoring it keeps 160 MiB more, if what is left is enough for a notebook.
 - A setting that no worker can satisfy is refused: Spark would accept the application and then wait for ever.
 
+Where the Hub has a node of its own (hub.on), all that is said of the master is that node's.
+
 None of it follows from the number of workers: with one more, the others need no other settings, and no restart.
 """
 
@@ -42,6 +44,8 @@ SYSTEM_AT_LEAST: Final = 512
 """MiB of a node that are not for Spark, at least."""
 MASTER_AT_LEAST: Final = 1536
 """The Spark master, the Hub, its proxy, one notebook and a 512 MiB driver use about 850 MiB."""
+MASTER_ALONE: Final = 1024
+"""The same of a master without the Hub: a JVM, whose heap is at most a quarter of it, and the system."""
 MASTER_KEEPS: Final = 1024
 """MiB of the master that are not for notebooks, at least, if it has twice as much. Measured on one of 2048 MiB
 without a notebook: the kernel and all daemons use 725, and 230 more are the files that they have mapped: less than that
@@ -54,15 +58,15 @@ _SYMPTOM: Final = "notebooks would wait for ever for an executor"
 
 
 def size(spec: ClusterSpec, flavors: Mapping[str, Flavor], source: str = "cluster.yaml") -> Sizing:
-    """Work out a cluster's sizing from its two flavors. Raises UsageError that names `source` and the field."""
-    master = _flavor(flavors, spec.master.flavor, f"{source}: master.flavor")
+    """Work out a cluster's sizing from its flavors. Raises UsageError that names `source` and the field."""
+    # What is said below of the master is the Hub's node's.
+    master = _flavor(flavors, spec.hub_node.flavor, f"{source}: {spec.hub_role}.flavor")
     worker = _flavor(flavors, spec.workers.flavor, f"{source}: workers.flavor")
-    if master.ram < MASTER_AT_LEAST:
-        raise UsageError(
-            f"{source}: master.flavor: {master.name} has {master.ram} MiB of RAM, and the Spark master, the Hub and a "
-            f"notebook need {MASTER_AT_LEAST}",
-            f"Choose a larger one: {_larger(flavors, MASTER_AT_LEAST)}.",
-        )
+    if spec.hub.node:
+        alone = _flavor(flavors, spec.master.flavor, f"{source}: master.flavor")
+        _refuse_little(flavors, alone, MASTER_ALONE, "the Spark master needs", f"{source}: master.flavor")
+    who = "the Hub and a notebook need" if spec.hub.node else "the Spark master, the Hub and a notebook need"
+    _refuse_little(flavors, master, MASTER_AT_LEAST, who, f"{source}: {spec.hub_role}.flavor")
     worker_memory = worker.ram - max(SYSTEM_AT_LEAST, worker.ram // 10)
     if worker_memory < SPARK_HEAP_LEAST:
         needed = SPARK_HEAP_LEAST + SYSTEM_AT_LEAST
@@ -100,7 +104,7 @@ def size(spec: ClusterSpec, flavors: Mapping[str, Flavor], source: str = "cluste
 
 def _user_memory(spec: ClusterSpec, sizing: Sizing, master: Flavor, source: str) -> int:
     together = sizing.users_memory
-    _refuse_disk(spec.hub.limits.disk_mib, master, source)
+    _refuse_disk(spec, master, source)
     memory = spec.hub.limits.memory_mib
     if memory is None:
         largest = sizing.sizes[-1].driver_memory + NOTEBOOK
@@ -110,18 +114,20 @@ def _user_memory(spec: ClusterSpec, sizing: Sizing, master: Flavor, source: str)
         raise UsageError(
             f"{source}: hub.limits.memory: {memory} MiB is too {'little' if memory < least else 'much'}: a notebook "
             f"and its driver need {least}, and {master.name} has {together} for all users",
-            f"Ask for {f'{least}m to ' if least < together else ''}{together}m, or choose another master.flavor.",
+            f"Ask for {f'{least}m to ' if least < together else ''}{together}m, or choose another "
+            f"{spec.hub_role}.flavor.",
         )
     return memory
 
 
-def _refuse_disk(limit: int | None, master: Flavor, source: str) -> None:
+def _refuse_disk(spec: ClusterSpec, master: Flavor, source: str) -> None:
+    limit = spec.hub.limits.disk_mib
     # A flavor with a disk of 0 has what the image has: it is not known here.
     if limit is not None and 0 < master.disk * 1024 < limit:
         raise UsageError(
             f"{source}: hub.limits.disk: {limit} MiB is more than there is: {master.name} has a disk of "
             f"{master.disk * 1024} MiB",
-            "Ask for less, leave it out for no limit, or choose another master.flavor.",
+            f"Ask for less, leave it out for no limit, or choose another {spec.hub_role}.flavor.",
         )
 
 
@@ -254,9 +260,18 @@ def _driver_memory(spec: ClusterSpec, master: Flavor, source: str) -> int:
         raise UsageError(
             f"{source}: spark.defaults.spark.driver.memory: {memory} does not fit: {master.name} has {master.ram} MiB, "
             f"1024 of them for the system, the Hub and the Spark master, and a driver needs {SPARK_HEAP_LEAST}",
-            f"Ask for {SPARK_HEAP_LEAST}m to {master.ram - SYSTEM_AT_LEAST * 2}m, or choose a larger master.flavor.",
+            f"Ask for {SPARK_HEAP_LEAST}m to {master.ram - SYSTEM_AT_LEAST * 2}m, or choose a larger "
+            f"{spec.hub_role}.flavor.",
         )
     return mib
+
+
+def _refuse_little(flavors: Mapping[str, Flavor], flavor: Flavor, least: int, who: str, where: str) -> None:
+    if flavor.ram < least:
+        raise UsageError(
+            f"{where}: {flavor.name} has {flavor.ram} MiB of RAM, and {who} {least}",
+            f"Choose a larger one: {_larger(flavors, least)}.",
+        )
 
 
 def _flavor(flavors: Mapping[str, Flavor], name: str, where: str) -> Flavor:

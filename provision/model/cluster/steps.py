@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from provision.base.model import Role
     from provision.model.cluster.resources import Rule, ServerGroup
 
 Verb = Literal[
@@ -78,12 +79,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class WaitingData:
-    """Data of masters that were replaced, on this machine, and what is wished for that of the present one."""
+    """Data of nodes with the Hub that were replaced, on this machine, and what is wished for the present one's."""
 
     servers: tuple[str, ...] = ()
     """Ids of the servers whose data is complete here and was not restored, the oldest first."""
     without: bool = False
-    """Whether a master may be replaced without its data (`--without-data`)."""
+    """Whether such a node may be replaced without its data (`--without-data`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +117,21 @@ class DesiredState:
     router: str = ""
     """Id of an existing router; empty: one is created."""
     has_floating: bool = True
-    """Whether the master has a floating IP."""
+    """Whether the node with the Hub has a floating IP."""
     floating: str = ""
     """Id of an existing floating IP; empty: one is created."""
     floating_address: str = ""
     """Its address."""
+    hub_flavor: str = ""
+    """The flavor of the Hub's own node; empty: the Hub is on the master."""
     master_zone: str = ""
+    hub_zone: str = ""
     worker_zone: str = ""
     """Availability zones; empty: the cloud's choice."""
     policy: str = ""
     """Policy of the workers' server group; empty: none is created."""
     master_group: ServerGroup | None = None
+    hub_group: ServerGroup | None = None
     worker_group: ServerGroup | None = None
     """Existing server groups."""
     packages: str = ""
@@ -143,6 +148,23 @@ class DesiredState:
     """The day (ISO 8601) until which the Hub's certificate has to be valid; empty if it is the user's own."""
     source: str = field(default="cluster.yaml", compare=False)
     """The spec's file, as errors name it."""
+
+    @property
+    def hub_role(self) -> Role:
+        """The role of the node with the Hub."""
+        return "hub" if self.hub_flavor else "master"
+
+    def flavor_of(self, role: Role) -> str:
+        """Return the flavor of a role's nodes."""
+        return {"master": self.master_flavor, "hub": self.hub_flavor, "worker": self.worker_flavor}[role]
+
+    def zone_of(self, role: Role) -> str:
+        """Return the availability zone of a role's nodes; empty: the cloud's choice."""
+        return {"master": self.master_zone, "hub": self.hub_zone, "worker": self.worker_zone}[role]
+
+    def group_of(self, role: Role) -> ServerGroup | None:
+        """Return the existing server group of a role's nodes."""
+        return {"master": self.master_group, "hub": self.hub_group, "worker": self.worker_group}[role]
 
     @property
     def tested(self) -> str:

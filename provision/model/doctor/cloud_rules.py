@@ -18,7 +18,7 @@ from provision.model.doctor.cause import (
     unmounted,
     unregistered,
 )
-from provision.model.doctor.observed import METRICS_WAY, WAYS, spans
+from provision.model.doctor.observed import METRICS_WAY, spans
 from provision.model.finding import Finding, listed
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def down(seen: ObservedSparkCluster) -> Iterator[Cause]:
             why = f": {node.fault}" if node.fault else ""
             wrong, do = (
                 f"is {node.status} on the cloud{why}",
-                f"{_UP} replaces a worker, `provision up --replace` a master.",
+                f"{_UP} replaces a worker, `provision up --replace` any node.",
             )
         yield Cause(Finding("cloud", node.name, wrong, do, evidence), explains=_all_of(seen, node))
 
@@ -51,11 +51,13 @@ def down(seen: ObservedSparkCluster) -> Iterator[Cause]:
 def missing(seen: ObservedSparkCluster) -> Iterator[Cause]:
     """The cloud has fewer nodes than the spec asks for, and the quota may be why."""
     there = len(seen.workers)
-    if seen.master is None:
+    lacking = ["the master"] if seen.master is None else []
+    lacking += [seen.hub_called] if seen.hub is None and seen.hub_is_apart else []
+    for what in lacking:
         everything = frozenset(
-            {HUB, SPARK, WAITING, NO_EXECUTORS} | {symptom for node in seen.nodes for symptom in _of(node)}
+            {HUB, SPARK, WAITING, NO_EXECUTORS} | {symptom for node in seen.nodes for symptom in _of(seen, node)}
         )
-        finding = Finding("cloud", "the master", "does not exist on the cloud", f"{_UP} makes it.", _listed(seen))
+        finding = Finding("cloud", what, "does not exist on the cloud", f"{_UP} makes it.", _listed(seen))
         yield Cause(finding, explains=everything)
     if there < seen.count:
         wrong = f"{seen.count - there} of {seen.count} do not exist on the cloud"
@@ -68,7 +70,8 @@ def missing(seen: ObservedSparkCluster) -> Iterator[Cause]:
 
 def _listed(seen: ObservedSparkCluster) -> tuple[str, ...]:
     there = listed((node.name for node in seen.nodes), 9) or "no node"
-    return (f"cloud: lists {there}; the spec asks for a master and {seen.count} workers", *_short(seen))
+    asked = "a master, a node for the Hub" if seen.hub_is_apart else "a master"
+    return (f"cloud: lists {there}; the spec asks for {asked} and {seen.count} workers", *_short(seen))
 
 
 def _short(seen: ObservedSparkCluster) -> tuple[str, ...]:
@@ -76,10 +79,10 @@ def _short(seen: ObservedSparkCluster) -> tuple[str, ...]:
 
 
 def unreachable_address(seen: ObservedSparkCluster) -> Iterator[Cause]:
-    """There is no floating IP, or it does not lead to the master."""
-    if seen.master is None or (seen.floating and seen.attached):
+    """There is no floating IP, or it does not lead to the node with the Hub."""
+    if seen.hub is None or (seen.floating and seen.attached):
         return
-    wrong = f"{seen.floating} does not lead to the master" if seen.floating else "does not exist"
+    wrong = f"{seen.floating} does not lead to {seen.hub_called}" if seen.floating else "does not exist"
     yield Cause(
         Finding(
             "cloud",
@@ -108,7 +111,7 @@ def ungrouped(seen: ObservedSparkCluster) -> Iterator[Cause]:
     for way in seen.ways:
         ports = {port for rule in between for port in range(rule.first, rule.last + 1)} & set(way.ports)
         if ports:
-            role = "the master" if way.role == "master" else "a worker"
+            role = {"master": "the master", "hub": "the Hub's node", "worker": "a worker"}[way.role]
             wrong = f"lets no node reach port {spans(ports)} of {role}: {way.without}"
             evidence = tuple(f"cloud: the security group has no rule for {rule}" for rule in between)
             finding = Finding("security group", "the security group", wrong, f"{_UP} adds the rule again.", evidence)
@@ -131,9 +134,9 @@ def silent(seen: ObservedSparkCluster) -> Iterator[Cause]:
         wrong = f"runs, and does not answer over SSH: {node.silent or 'no reason is known'}"
         do = "`openstack console log show` shows its console, `openstack server reboot` starts it again."
         explains = _all_of(seen, node)
-        if node.role == "master":
+        if node is seen.hub:
             do = f"See that nothing between here and {seen.floating} is closed. {do}"
-            explains |= {unasked(each.name) for each in seen.workers}
+            explains |= {unasked(each.name) for each in seen.nodes if each is not node}
         finding = Finding("cloud", node.name, wrong, do, tuple(f"console: {line}" for line in node.console))
         yield Cause(finding, frozenset({unasked(node.name)}), explains)
 
@@ -142,6 +145,8 @@ def follows(workers: Iterable[ObservedNode], first: int) -> frozenset[str]:
     """Return what follows from ports that are closed to these workers; `first` is the first of a way's ports."""
     if first == PORTS.spark_master:
         return frozenset({unregistered(node.name) for node in workers} | {WAITING})
+    if first == PORTS.spark_master_ui:
+        return frozenset({SPARK, WAITING, NO_EXECUTORS}).union(unregistered(node.name) for node in workers)
     if first == PORTS.node_metrics:
         return frozenset()
     if first == PORTS.nfs:
@@ -149,19 +154,21 @@ def follows(workers: Iterable[ObservedNode], first: int) -> frozenset[str]:
     return frozenset({NO_EXECUTORS})
 
 
-def _of(node: ObservedNode) -> frozenset[str]:
-    ports = {port for way in (*WAYS, METRICS_WAY) if way.role == node.role for port in way.ports}
+def _of(seen: ObservedSparkCluster, node: ObservedNode) -> frozenset[str]:
+    ports = {port for way in (*seen.ways, METRICS_WAY) if way.role == node.role for port in way.ports}
     return frozenset({unasked(node.name), unregistered(node.name), unmounted(node.name)}) | {
         closed(node.name, port) for port in ports
     }
 
 
 def _all_of(seen: ObservedSparkCluster, node: ObservedNode) -> frozenset[str]:
-    """Return everything that follows from a node that is away: of the master, everything of everybody."""
+    """Return what follows from a node that is away: of the one with the Hub, everything of everybody."""
     if node.role == "worker":
         alone = {WAITING} if not seen.alive else set()
-        return _of(node) | alone
-    return frozenset({HUB, SPARK, WAITING, NO_EXECUTORS}.union(*(_of(each) for each in seen.nodes)))
+        return _of(seen, node) | alone
+    if node is not seen.hub:
+        return _of(seen, node) | {SPARK, WAITING, NO_EXECUTORS} | {unregistered(each.name) for each in seen.workers}
+    return frozenset({HUB, SPARK, WAITING, NO_EXECUTORS}.union(*(_of(seen, each) for each in seen.nodes)))
 
 
 def unseen(seen: ObservedSparkCluster) -> Iterator[Cause]:

@@ -27,12 +27,14 @@ def firewalled(seen: ObservedSparkCluster) -> Iterator[Cause]:
         ruleset = node.fact("firewall", [])
         others = [each for each in seen.nodes if each is not node and each.address]
         for way in seen.ways:
-            sources = [each for each in others if each.role == "worker" or way.role == "worker"]
+            # Drivers on the Hub's own node need the Spark master too.
+            also = "hub" if way.role == "master" else "worker"
+            sources = [each for each in others if each.role in ("worker", also) or way.role == "worker"]
             if way.role != node.role or not sources:
                 continue
             # The Spark master alone starts executors, say.
-            if way.from_master:
-                sources = [each for each in sources if each.role == "master"]
+            if way.only:
+                sources = [each for each in sources if each.role == way.only]
             why = {
                 port: words
                 for port in way.ports
@@ -52,7 +54,7 @@ def walled_in(seen: ObservedSparkCluster) -> Iterator[Cause]:
         for way in seen.ways:
             targets = [each for each in seen.nodes if each is not node and each.address and each.role == way.role]
             # The master needs nothing of a worker but to start executors there.
-            if node.role == "master" and not way.from_master:
+            if (node.role == "master" and way.only != "master") or (way.only == "hub" and node.role != "hub"):
                 continue
             why = {
                 port: words
@@ -66,15 +68,16 @@ def walled_in(seen: ObservedSparkCluster) -> Iterator[Cause]:
                     f"the firewall of {node.name} (nftables)",
                     f"does not let it reach port {spans(why)} of {listed(each.name for each in targets)}: "
                     f"{way.without}",
-                    _reload(node),
+                    _reload(seen, node),
                     tuple(dict.fromkeys(why.values())),
                 )
                 blocked = frozenset(closed(each.name, port) for each in targets for port in why)
-                yield Cause(finding, explains=blocked | follows([node], way.ports[0]))
+                concerned = seen.workers if way.only == "hub" else [node]
+                yield Cause(finding, explains=blocked | follows(concerned, way.ports[0]))
 
 
-def _reload(node: ObservedNode) -> str:
-    at = "" if node.role == "master" else f" {node.name}"
+def _reload(seen: ObservedSparkCluster, node: ObservedNode) -> str:
+    at = "" if node is seen.hub else f" {node.name}"
     return (
         f"`provision ssh{at} -- sudo nft -f {NODE.firewall}` loads its rules again; playbooks/site.yml restores the "
         "file, if that was changed."
@@ -92,7 +95,7 @@ def _firewalled(seen: ObservedSparkCluster, node: ObservedNode, way: Way, why: d
         "firewall",
         f"the firewall of {node.name} (nftables)",
         f"lets nobody reach port {spans(why)}: {way.without}",
-        _reload(node),
+        _reload(seen, node),
         (*dict.fromkeys(why.values()), *tried),
     )
     return Cause(
@@ -128,13 +131,15 @@ def blocked(seen: ObservedSparkCluster) -> Iterator[Cause]:
                 tuple(f"{source} to {name}:{port}: {answer}" for source, port, answer in tries),
             )
             symptoms = frozenset(closed(name, port) for port in ports)
-            sources = [each for each in seen.workers if each.name in {source for source, _, _ in tries}]
+            tried = {source for source, _, _ in tries}
+            sources = [each for each in seen.workers if each.name in tried or way.only == "hub"]
             yield Cause(finding, symptoms, symptoms | follows(sources, way.ports[0]))
 
 
 def _closed(seen: ObservedSparkCluster, node: ObservedNode, port: int, answer: str) -> bool:
     """Whether an answer means that the way is closed: a refusal does where a daemon listens."""
-    unit = {PORTS.spark_master: "spark-master", PORTS.spark_worker: "spark-worker", PORTS.nfs: "nfs-server"}.get(port)
+    units = {PORTS.spark_worker: "spark-worker", PORTS.nfs: "nfs-server"}
+    unit = units.get(port, "spark-master" if port in (PORTS.spark_master, PORTS.spark_master_ui) else None)
     if answer != "refused" or unit is None:
         return answer not in _OPEN
     state = node.fact("units", {}).get(unit, {})

@@ -193,11 +193,12 @@ def _stops(seen: ObservedSparkCluster, node: ObservedNode, unit: str) -> frozens
     folders = {unmounted(each.name) for each in seen.workers}
     own = {unregistered(node.name)} | (set() if seen.alive else {WAITING})
     master = {SPARK, WAITING, NO_EXECUTORS, *workers}
+    own |= {HUB} if node is seen.hub else set()
     daemons = {not_well(node.name, each) for each in ("spark-master", "spark-worker", "spark-history", "jupyterhub")}
     follows = {
-        "provision-jvm": daemons | own | ({HUB, *master} if node.role == "master" else set()),
+        "provision-jvm": daemons | own | (master if node.role == "master" else set()),
         "spark-master": master,
-        "spark-worker": own,
+        "spark-worker": own - {HUB},
         "jupyterhub": {HUB},
         "provision-files": folders | {not_well(node.name, "nfs-server")},
         "nfs-server": folders,
@@ -208,18 +209,20 @@ def _stops(seen: ObservedSparkCluster, node: ObservedNode, unit: str) -> frozens
 
 
 def not_mounted(seen: ObservedSparkCluster) -> Iterator[Cause]:
-    """A worker does not see the homes or /shared of the master."""
+    """A worker does not see the homes or /shared of the node with the Hub."""
+    apart = seen.hub_is_apart
+    whose = "the Hub's" if apart else "the master's"
     for node in seen.workers:
         for path, kind in node.fact("mounts", {}).items():
             if kind == "nfs4":
                 continue
             wrong = kind.replace("unreadable:", "it cannot be read:") if kind.startswith("unreadable") else (
-                f"what is there is {kind or 'its own disk'}, not the master's"
+                f"what is there is {kind or 'its own disk'}, not {whose}"
             )  # fmt: skip
             finding = Finding(
                 "mounts",
                 f"{path} on {node.name}",
-                f"{not_the_masters(path)}: {wrong}. What executors write there is lost to everybody else",
+                f"{not_the_masters(path, apart=apart)}: {wrong}. What executors write there is lost to everybody else",
                 mount_again(node.name, path),
                 (f"{node.name} {path}: {kind or 'no mount'}",),
             )

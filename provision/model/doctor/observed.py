@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from provision.base.constants import PORTS
+from provision.base.roles import with_hub
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,7 +72,7 @@ class ObservedSparkCluster:
     floating: str = ""
     """The Hub's address: the floating IP, or the master's own if it was made without one; empty if there is none."""
     attached: bool = True
-    """Whether it leads to the master."""
+    """Whether it leads to the node with the Hub."""
     rules: tuple[Rule, ...] = ()
     """Rules of the security group that should be there and are not."""
     ungrouped: tuple[str, ...] = ()
@@ -81,12 +82,25 @@ class ObservedSparkCluster:
     secret: str = ""
     """The hash of the secret that this machine keeps for the cluster; empty if it keeps none."""
     certificate_ends: datetime | None = None
-    """When the Hub's certificate ends: the one that it presents, or that lies on the master, whichever ends first."""
+    """When the Hub's certificate ends: the one that it presents, or that lies on its node, whichever ends first."""
+    hub_is_apart: bool = False
+    """Whether the spec gives the Hub a node of its own."""
 
     @property
     def master(self) -> ObservedNode | None:
         """The master; None if the cloud has none."""
         return next((node for node in self.nodes if node.role == "master"), None)
+
+    @property
+    def hub(self) -> ObservedNode | None:
+        """The node with the Hub, which is also asked for what the Spark master says; None if the cloud has none."""
+        found = with_hub(self.nodes)
+        return found if found and (found.role == "hub" or not self.hub_is_apart) else None
+
+    @property
+    def hub_called(self) -> str:
+        """What the node with the Hub is called in messages."""
+        return "the Hub's node" if self.hub_is_apart else "the master"
 
     @property
     def workers(self) -> tuple[ObservedNode, ...]:
@@ -98,14 +112,15 @@ class ObservedSparkCluster:
         """The nodes that have described themselves."""
         return tuple(node for node in self.nodes if node.answers)
 
-    def of_master(self, name: str) -> Any:  # noqa: ANN401 - JSON
-        """Return one of the master's facts; an empty mapping if it has not described itself."""
-        return self.master.fact(name, {}) if self.master else {}
+    def of_hub(self, name: str) -> Any:  # noqa: ANN401 - JSON
+        """Return one of the facts of the node with the Hub; an empty mapping if it has not described itself."""
+        return self.hub.fact(name, {}) if self.hub else {}
 
     @property
     def ways(self) -> tuple[Way, ...]:
         """What the nodes need of one another."""
-        return (*WAYS, METRICS_WAY) if "provision-exporter" in self.units.get("worker", ()) else WAYS
+        ways = ways_of(self.nodes)
+        return (*ways, METRICS_WAY) if "provision-exporter" in self.units.get("worker", ()) else ways
 
     def registered(self, node: ObservedNode) -> bool:
         """Whether a worker is alive in the Spark master's list."""
@@ -115,7 +130,7 @@ class ObservedSparkCluster:
     @property
     def alive(self) -> tuple[Mapping[str, Any], ...]:
         """The workers that the Spark master counts with."""
-        return tuple(each for each in self.of_master("spark").get("workers", ()) if each["state"] == "ALIVE")
+        return tuple(each for each in self.of_hub("spark").get("workers", ()) if each["state"] == "ALIVE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +141,8 @@ class Way:
     role: Role
     without: str
     """Predicate: what does not work while they are closed."""
-    from_master: bool = False
-    """Whether the master alone needs them."""
+    only: Role | None = None
+    """The one role that needs them, if it is one."""
 
 
 NO_RESOURCES: Final = "Initial job has not accepted any resources"
@@ -137,34 +152,48 @@ WAYS: Final = (
     Way((PORTS.spark_master,), "master", "no worker can register with the Spark master"),
     Way(
         tuple(first + more for first in (PORTS.driver, PORTS.driver_block_manager) for more in _LEFT),
-        "master",
+        "hub",
         f'executors start and cannot connect back to the driver: Spark prints "{NO_RESOURCES}"',
     ),
-    Way((PORTS.nfs,), "master", "the workers cannot mount homes and /shared"),
-    Way((PORTS.spark_worker,), "worker", "the Spark master cannot start executors there", from_master=True),
+    Way((PORTS.nfs,), "hub", "the workers cannot mount homes and /shared"),
+    Way((PORTS.spark_worker,), "worker", "the Spark master cannot start executors there", only="master"),
     Way(
         tuple(PORTS.block_manager + more for more in _LEFT),
         "worker",
         "executors cannot exchange their data, and shuffles fail",
     ),
 )
-"""What the nodes need of one another."""
-METRICS_WAY: Final = Way((PORTS.node_metrics,), "worker", "monitoring does not see how the worker is", from_master=True)
+"""What the nodes need of one another; what is the Hub's may be the master's (ways_of)."""
+METRICS_WAY: Final = Way((PORTS.node_metrics,), "worker", "monitoring does not see how the worker is", only="master")
 """And what monitoring needs, where the spec turns it on."""
+HUB_WAY: Final = Way(
+    (PORTS.spark_master_ui,),
+    "master",
+    "kernels do not learn their shares there, and nobody sees how Spark is",
+    only="hub",
+)
+"""And what a Hub with a node of its own needs."""
+
+
+def ways_of(nodes: Iterable[ObservedNode]) -> tuple[Way, ...]:
+    """Return what these nodes need of one another: what the Hub's node has, the master has where there is none."""
+    if any(node.role == "hub" for node in nodes):
+        return (*WAYS, HUB_WAY)
+    return tuple(replace(way, role="master") if way.role == "hub" else way for way in WAYS)
 
 
 def asked_of(node: ObservedNode, nodes: Iterable[ObservedNode]) -> list[tuple[str, int]]:
-    """Return what a node is to try to reach: all that it needs of the master, and a few ports of the next worker.
+    """Return what a node is to try to reach: all that it needs of the master and the Hub, some of the next worker.
 
     Every worker tries the one behind it, not all: a network that is closed between two is closed by a rule for all.
     """
     everybody = list(nodes)
     targets = [
         (other.address, port)
-        for way in WAYS
-        if way.role == "master" and node.role == "worker"
+        for way in ways_of(everybody)
+        if way.role == "master" or (way.role == "hub" and node.role == "worker")
         for other in everybody
-        if other.role == "master" and other.address
+        if other.role == way.role != node.role and other.address and way.only in (None, node.role)
         for port in way.ports
     ]
     workers = [each for each in everybody if each.role == "worker" and each.address]

@@ -28,44 +28,44 @@ _NO_FILE: Final = re.compile(r"FileNotFoundError: .*?'([^']+)'")
 def locked(seen: ObservedSparkCluster) -> Iterator[Cause]:
     """A user of the spec cannot log in: no account, or one that is locked or has expired."""
     words = {
-        "missing": ("has no account on the master", "playbooks/users.yml makes it."),
+        "missing": (f"has no account on {seen.hub_called}", "playbooks/users.yml makes it."),
         "locked": ("cannot log in: the account is locked", "`provision ssh -- sudo passwd -u {name}` unlocks it."),
         "expired": (
             "cannot log in: the account has expired",
             "`provision ssh -- sudo chage -E -1 {name}` lets it go on.",
         ),
     }
-    for name, state in seen.of_master("accounts").items():
+    for name, state in seen.of_hub("accounts").items():
         if state in words and (state != "missing" or name in seen.users):
             wrong, do = words[state]
             finding = Finding(
-                "accounts", name, wrong, do.format(name=name), (f"/etc/shadow on the master: {name} {state}",)
+                "accounts", name, wrong, do.format(name=name), (f"/etc/shadow on {seen.hub_called}: {name} {state}",)
             )
             yield Cause(finding, explains=frozenset({f"login {name}"}))
 
 
 def hub_is_silent(seen: ObservedSparkCluster) -> Iterator[Cause]:
     """The Hub runs and does not answer."""
-    master = seen.master
-    problem = seen.of_master("hub").get("problem", "")
-    if not problem or master is None:
+    hub = seen.hub
+    problem = seen.of_hub("hub").get("problem", "")
+    if not problem or hub is None:
         return
-    unit = master.fact("units", {}).get("jupyterhub", {})
-    ago = seen.now.timestamp() + master.ahead - unit.get("since", 0)
+    unit = hub.fact("units", {}).get("jupyterhub", {})
+    ago = seen.now.timestamp() + hub.ahead - unit.get("since", 0)
     if ago < STARTING:
         wrong, do = f"does not answer yet: it started {span(max(ago, 0.0))} ago", "Look again in some minutes."
     else:
         wrong, do = f"{SILENT_HUB}: {problem}", RESTART_HUB
-    evidence = tuple(text for _, _, text in master.fact("hub_log", ())[-5:])
+    evidence = tuple(text for _, _, text in hub.fact("hub_log", ())[-5:])
     yield Cause(Finding("hub", THE_HUB, wrong, do, evidence), frozenset({HUB}))
 
 
 def not_started(seen: ObservedSparkCluster) -> Iterator[Cause]:
     """The Hub could not start a user's server."""
-    master = seen.master
-    if master is None or not master.answers:
+    hub = seen.hub
+    if hub is None or not hub.answers:
         return
-    log = [(at, text) for at, _, text in master.fact("hub_log", ())]
+    log = [(at, text) for at, _, text in hub.fact("hub_log", ())]
     failed: dict[str, tuple[float, str]] = {}
     for at, text in log:
         if started := _STARTED.search(text):
@@ -74,8 +74,8 @@ def not_started(seen: ObservedSparkCluster) -> Iterator[Cause]:
             failed[found["user"].rstrip(":")] = (at, text)
     for user, (at, text) in failed.items():
         around = [line for when, line in log if abs(when - at) < 5]
-        own = [line for when, unit, line in master.fact("servers", ()) if unit == f"notebook-{user}"][-5:]
-        why = _reason([*around, *own, *master.log(f"notebook-{user}")]) or "its log says no reason"
+        own = [line for when, unit, line in hub.fact("servers", ()) if unit == f"notebook-{user}"][-5:]
+        why = _reason([*around, *own, *hub.log(f"notebook-{user}")]) or "its log says no reason"
         finding = Finding(
             "servers",
             f"{user}'s server",
@@ -85,7 +85,7 @@ def not_started(seen: ObservedSparkCluster) -> Iterator[Cause]:
             (text, *around[-4:], *(f"notebook-{user}: {line}" for line in own)),
         )
         yield Cause(finding, explains=frozenset({f"kernel {user}"}))
-    for user, (what, started) in seen.of_master("hub").get("pending", {}).items():
+    for user, (what, started) in seen.of_hub("hub").get("pending", {}).items():
         if user not in failed and _seconds_since(seen, started) > _PENDING:
             finding = Finding(
                 "servers",
@@ -117,7 +117,7 @@ def _reason(lines: list[str]) -> str:
 
 def bad_kernel_spec(seen: ObservedSparkCluster) -> Iterator[Cause]:
     """A kernel.json that no kernel can be started from."""
-    for each in seen.of_master("kernel_specs") or ():
+    for each in seen.of_hub("kernel_specs") or ():
         ours = each["path"].startswith("/usr/local/")
         do = (
             "playbooks/site.yml restores it."
@@ -138,19 +138,19 @@ def bad_kernel_spec(seen: ObservedSparkCluster) -> Iterator[Cause]:
 
 def dying(seen: ObservedSparkCluster) -> Iterator[Cause]:
     """A user's kernel died, or did not start."""
-    master = seen.master
-    if master is None or not master.answers:
+    hub = seen.hub
+    if hub is None or not hub.answers:
         return
     logs: dict[str, list[tuple[float, str]]] = {}
-    for at, unit, text in master.fact("servers", ()):
-        if unit.startswith("notebook-") and seen.now.timestamp() + master.ahead - at < RECENT:
+    for at, unit, text in hub.fact("servers", ()):
+        if unit.startswith("notebook-") and seen.now.timestamp() + hub.ahead - at < RECENT:
             logs.setdefault(unit.removeprefix("notebook-"), []).append((at, text))
     for user, log in logs.items():
         deaths = [(at, text) for at, text in log if _RESTARTING.search(text) or _DIED.search(text)]
         if not deaths:
             continue
-        why, do, explained = _cause_of_death(master, user, log, deaths)
-        ago = span(max(0.0, seen.now.timestamp() + master.ahead - deaths[-1][0]))
+        why, do, explained = _cause_of_death(hub, user, log, deaths)
+        ago = span(max(0.0, seen.now.timestamp() + hub.ahead - deaths[-1][0]))
         finding = Finding(
             "kernels",
             f"a kernel of {user}",

@@ -42,7 +42,7 @@ def other_java(seen: ObservedSparkCluster) -> Iterator[Cause]:
         )
         units = {not_well(name, unit) for unit in node.fact("units", {}) if unit.startswith("spark-")}
         follows = (
-            {unregistered(name)} if node.role == "worker" else {SPARK, *(unregistered(w.name) for w in seen.workers)}
+            {SPARK, *(unregistered(w.name) for w in seen.workers)} if node.role == "master" else {unregistered(name)}
         )
         yield Cause(finding, explains=frozenset(units | follows | {NO_EXECUTORS}))
 

@@ -34,8 +34,8 @@ _ENDS: Final = (
         r"(?:Failed to connect to|finishConnect|Connection refused|connection timed out|Cannot find endpoint).*?"
         r"(?P<what>/?[\d.]+:\d+)",
         "cannot connect back to the driver at {what}",
-        "Something between the worker and the driver is closed, or the driver has ended: see the master's firewall, "
-        "the security group, and the driver's own log.",
+        "Something between the worker and the driver is closed, or the driver has ended: see the firewall of the "
+        "driver's node, the security group, and the driver's own log.",
     ),
     (
         r"(?P<what>UnsupportedClassVersionError|Unrecognized VM option \S+|Could not create the Java Virtual Machine)",
@@ -84,18 +84,20 @@ def other_secret(seen: ObservedSparkCluster) -> Iterator[Cause]:
         yield Cause(
             finding, explains=frozenset(unregistered(node.name) for node in seen.workers) | {NO_EXECUTORS, WAITING}
         )
-    for node in seen.workers if theirs else ():
+    for node in [each for each in seen.nodes if each is not master] if theirs else ():
         own = node.fact("secret", {}).get("hash")
         if own is None or own == theirs or (wrong_master and own == seen.secret):
             continue
         finding = Finding(
             "secret",
             node.name,
-            "has another Spark secret (spark.authenticate.secret) than the master, which refuses its worker",
+            "has another Spark secret (spark.authenticate.secret) than the master, which refuses its "
+            f"{'worker' if node.role == 'worker' else 'drivers'}",
             _SITE,
             (f"{node.name}: the hash of its secret is not the master's", *_said(node)),
         )
-        yield Cause(finding, explains=frozenset({unregistered(node.name)}) | _alone(seen))
+        follows = frozenset({unregistered(node.name)}) | _alone(seen)
+        yield Cause(finding, explains=follows if node.role == "worker" else frozenset({NO_EXECUTORS, WAITING}))
 
 
 def _said(node: ObservedNode) -> tuple[str, ...]:
@@ -110,7 +112,7 @@ def _alone(seen: ObservedSparkCluster) -> frozenset[str]:
 
 def mute(seen: ObservedSparkCluster) -> Iterator[Cause]:
     """The Spark master runs and does not answer."""
-    problem = seen.of_master("spark").get("problem", "")
+    problem = seen.of_hub("spark").get("problem", "")
     if problem and seen.master:
         unit = seen.master.fact("units", {}).get("spark-master", {})
         finding = Finding(
@@ -126,7 +128,7 @@ def mute(seen: ObservedSparkCluster) -> Iterator[Cause]:
 
 def unlisted(seen: ObservedSparkCluster) -> Iterator[Cause]:
     """A worker is not registered, and no rule before has said why."""
-    if not seen.of_master("spark") or not seen.master:
+    if not seen.of_hub("spark") or not seen.master:
         return
     for node in seen.workers:
         if not node.answers or seen.registered(node):
@@ -208,13 +210,13 @@ def _wait(app: Mapping[str, Any]) -> str:
 
 def _share(seen: ObservedSparkCluster, app: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what the application's kernel has published of itself (shares.py), or its driver says; else nothing."""
-    entry = seen.of_master("shares").get(app["id"]) or seen.of_master("spark").get("demands", {}).get(app["id"])
+    entry = seen.of_hub("shares").get(app["id"]) or seen.of_hub("spark").get("demands", {}).get(app["id"])
     return entry if isinstance(entry, dict) else {}
 
 
 def _waiting(seen: ObservedSparkCluster) -> Iterator[Mapping[str, Any]]:
     """Yield the applications that want cores and have none."""
-    for app in seen.of_master("spark").get("activeapps", ()):
+    for app in seen.of_hub("spark").get("activeapps", ()):
         share, memory = _share(seen, app), int(app.get("memoryperexecutor") or 0)
         room = any(worker["coresfree"] and worker["memoryfree"] >= memory for worker in seen.alive)
         # Where nobody says it: one that has nothing to compute has no cores either, but then there is room.
@@ -231,7 +233,7 @@ def _holders(seen: ObservedSparkCluster) -> str:
     """Say who holds the cores: `bob holds 3 of 4 (2 applications), carol 1`."""
     cores = sum(worker["cores"] for worker in seen.alive)
     held: dict[str, list[int]] = {}
-    for app in seen.of_master("spark").get("activeapps", ()):
+    for app in seen.of_hub("spark").get("activeapps", ()):
         if app["cores"]:
             held.setdefault(app["user"], []).append(app["cores"])
     parts: list[str] = []
@@ -265,7 +267,7 @@ def dying(seen: ObservedSparkCluster) -> Iterator[Cause]:
         for each in node.fact("executors", ()):
             if seen.now.timestamp() + node.ahead - each["at"] < RECENT:
                 ends.setdefault(each["app"], []).append((node, each))
-    apps = {app["id"]: app for app in seen.of_master("spark").get("activeapps", ())}
+    apps = {app["id"]: app for app in seen.of_hub("spark").get("activeapps", ())}
     for app, found in ends.items():
         node, last = max(found, key=lambda pair: (bool(pair[1].get("stderr")), pair[1]["at"]))
         said = "\n".join(last.get("stderr") or ())
@@ -312,7 +314,7 @@ def daemons_with_old_secret(seen: ObservedSparkCluster) -> Iterator[Cause]:
         "secret",
         "the Spark master",
         "still has the Spark secret that was there when it started, and refuses every worker",
-        "`provision ssh -- sudo systemctl restart spark-master` lets it read the new one.",
+        "`provision ssh master -- sudo systemctl restart spark-master` lets it read the new one.",
         ("spark-defaults.conf was changed after spark-master had started",),
     )
     symptoms = frozenset(unregistered(node.name) for node in seen.workers)

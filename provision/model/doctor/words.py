@@ -42,8 +42,8 @@ RESTART_HUB: Final = (
     "again, and notebooks go on meanwhile."
 )
 RESTART_SPARK: Final = (
-    "It may still be starting. `provision ssh -- sudo journalctl -u spark-master` shows its log, "
-    "`provision ssh -- sudo systemctl restart spark-master` starts it again."
+    "It may still be starting. `provision ssh master -- sudo journalctl -u spark-master` shows its log, "
+    "`provision ssh master -- sudo systemctl restart spark-master` starts it again."
 )
 
 
@@ -91,13 +91,13 @@ def register_again(node: str) -> str:
     return f"`provision ssh {node} -- sudo systemctl restart spark-worker` registers it anew."
 
 
-def not_the_masters(folder: str) -> str:
-    """Say of a worker's folder that it is not the master's; what is there follows."""
-    return f"is not the master's {folder}"
+def not_the_masters(folder: str, *, apart: bool = False) -> str:
+    """Say of a worker's folder that it is not the master's, or the Hub's node's; what is there follows."""
+    return f"is not the {folder} of the Hub's node" if apart else f"is not the master's {folder}"
 
 
 def mount_again(node: str, folder: str) -> str:
-    """Say how a worker mounts a folder of the master's."""
+    """Say how a worker mounts such a folder."""
     name = folder.strip("/")
     return f"`provision ssh {node} -- sudo systemctl start {name}.automount {name}.mount` mounts it, or says why not."
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from provision.base.roles import with_hub
 from provision.model.logs import plain
 
 if TYPE_CHECKING:
@@ -116,8 +117,9 @@ def live_state(
     `lost`: nodes that tell nothing, and why. They are without what they told before.
     """
     nodes = tuple(nodes)
-    master = next((told[node.name] for node in nodes if node.role == "master" and node.name in told), {})
-    spark, hub = master.get("spark") or {}, master.get("hub") or {}
+    with_all = with_hub(nodes)
+    own = told.get(with_all.name, {}) if with_all else {}
+    spark, hub = own.get("spark") or {}, own.get("hub") or {}
     problems = []
     if spark.get("error"):
         problems.append(f"The Spark master does not answer: {plain(str(spark['error']))}.")
@@ -129,7 +131,7 @@ def live_state(
         now,
         tuple(_node(node, told.get(node.name), lost.get(node.name, ""), workers, "workers" in spark) for node in nodes),
         tuple(_application(each) for each in spark.get("activeapps") or ()),
-        _users(users, hub.get("users") or (), master.get("notebooks") or {}),
+        _users(users, hub.get("users") or (), own.get("notebooks") or {}),
         tuple(problems),
     )
 

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from provision.model.cluster.steps import DesiredState, Plan, Step
     from provision.operations.cluster.resolve import ResolvedSpec
 
+_OF_ONE: Final[tuple[Role, ...]] = ("master", "hub")
+"""Roles of which there is one node, with a port that is made before it."""
 DELETION_TIMEOUT: Final = 300
 """Seconds that the cloud may take to delete a server."""
 
 
-def master_metadata(desired: DesiredState, addresses: Addresses, secrets: Secrets) -> dict[str, str]:
-    """Return the metadata that says what a master was configured with, besides its META_SPEC."""
+def hub_metadata(desired: DesiredState, addresses: Addresses, secrets: Secrets) -> dict[str, str]:
+    """Return the metadata that says what the node with the Hub was configured with, besides its META_SPEC."""
     return {
         resources.META_FLOATING: addresses.floating,
         resources.META_CERTIFICATE: last_day(secrets.hub_cert),
@@ -37,7 +39,7 @@ def master_metadata(desired: DesiredState, addresses: Addresses, secrets: Secret
 
 
 def made_from(desired: DesiredState) -> dict[str, str]:
-    """Return the master's metadata that says which spec it has: its file and its users."""
+    """Return the metadata of the node with the Hub that says which spec it has: its file and its users."""
     return {
         resources.META_ORIGIN: resources.origin(desired.origin),
         resources.META_ACCOUNTS: desired.accounts,
@@ -78,7 +80,8 @@ class Apply:
         self._servers = {server.id: server for server in observed.servers}
         self._worker_ports = {port.name: port.id for port in observed.worker_ports}
         self._deleting: set[str] = set()
-        self._port_address = ""
+        self._addresses: dict[str, str] = {}
+        """Of the ports that are made first, by the role of their node."""
         self._floating_address = ""
         self._secrets: Secrets | None = None
         self._read(observed)
@@ -98,9 +101,9 @@ class Apply:
             self._rules = observed.groups[0].rules
         if observed.floatings:
             self._floating_address = observed.floatings[0].address
-        if observed.master_port:
-            self._ids["port"] = observed.master_port.id
-            self._port_address = observed.master_port.address
+        for role in _OF_ONE:
+            if port := observed.port_of(role):
+                self._ids[f"{role}'s port"], self._addresses[role] = port.id, port.address
         # What was there before the cluster.
         desired = self.desired
         there = {"network": desired.network, "subnet": desired.subnet, "router": desired.router}
@@ -109,11 +112,18 @@ class Apply:
 
     @property
     def addresses(self) -> Addresses:
-        """The master's two addresses. Raises ProvisionError while its port or floating IP does not exist."""
-        hub = self._floating_address if self.desired.has_floating else self._port_address
-        if not (self._port_address and hub):
-            raise ProvisionError("the master has no address yet", "Run the same command again.")
-        return Addresses(self._port_address, hub)
+        """The addresses that exist first. Raises ProvisionError while a port or the floating IP does not exist."""
+        role = self.desired.hub_role
+        master, own = self._addresses.get("master", ""), self._addresses.get(role, "")
+        reached = self._floating_address if self.desired.has_floating else own
+        if not (master and own and reached):
+            raise ProvisionError(f"the {role} has no address yet", "Run the same command again.")
+        return Addresses(master, reached, own if role == "hub" else "")
+
+    @property
+    def _hub_port(self) -> str:
+        """The id of the port of the node with the Hub."""
+        return self._ids[f"{self.desired.hub_role}'s port"]
 
     @property
     def secrets(self) -> Secrets:
@@ -157,22 +167,22 @@ class Apply:
             self.progress.update(f"{step.kind} {step.name}", "done")
         self._await_deletions()
 
-    def _record(self, kind: Kind, id: str) -> None:  # noqa: A002 - the cloud's own word
-        """Keep the id of a new resource, and tag it.
+    def _record(self, kind: Kind, id: str, name: str = "", mark: str = "") -> None:  # noqa: A002 - the cloud's own word
+        """Keep the id of a new resource, as `name` if that is not its kind, and tag it. `mark`: see Cloud.holds.
 
         Raises ProvisionError where the cluster has another one by now, and deletes the new one.
         """
-        name = self.desired.name
-        if self.cloud.holds(kind, name) - {id}:
+        cluster = self.desired.name
+        if self.cloud.holds(kind, cluster, mark) - {id}:
             # Two that make it at once see each other's, and both may stop: that leaves nothing behind.
             self.cloud.delete(kind, id)
             raise ProvisionError(
-                f"another `provision up` of cluster {name} is at work on this cloud: it has made a {kind} too",
+                f"another `provision up` of cluster {cluster} is at work on this cloud: it has made a {kind} too",
                 "Run it again when that one has ended: it goes on from what is there.",
             )
-        self._ids[kind] = id
+        self._ids[name or kind] = id
         if kind != "server group":  # Nova has no tags for these
-            self.cloud.tag(kind, id, name)
+            self.cloud.tag(kind, id, cluster)
 
     def _create_network(self, _: Step) -> None:
         self._record("network", self.cloud.create_network(self.desired.name))
@@ -217,8 +227,9 @@ class Apply:
         if step.ids:
             self._worker_ports |= self.cloud.create_worker_ports(name, step.ids, *place, self._groups)
             return
-        port, self._port_address = self.cloud.create_port(name, *place, self._groups)
-        self._record("port", port)
+        role = resources.role_of(name, step.name)
+        port, self._addresses[role] = self.cloud.create_port(name, *place, self._groups, role=role)
+        self._record("port", port, f"{role}'s port", resources.hub_mark(name) if role == "hub" else "")
 
     def _update_port(self, step: Step) -> None:
         self.cloud.set_groups(step.ids[0], self._groups)
@@ -229,12 +240,12 @@ class Apply:
 
     def _create_floating(self, _: Step) -> None:
         floating, self._floating_address = self.cloud.create_floating(
-            self.desired.name, self.desired.external, self._ids["port"]
+            self.desired.name, self.desired.external, self._hub_port
         )
         self._record("floating IP", floating)
 
     def _attach_floating(self, step: Step) -> None:
-        self.cloud.attach_floating(step.ids[0], self._ids["port"])
+        self.cloud.attach_floating(step.ids[0], self._hub_port)
 
     def _create_key(self, _: Step) -> None:
         self.cloud.create_key(self.desired.name, self.cluster_dir.ensure_key())
@@ -248,20 +259,21 @@ class Apply:
 
     def _create_servers(self, step: Step) -> None:
         self._await_deletions()
-        master = step.ids == (resources.master_name(self.desired.name),)
-        role: Role = "master" if master else "worker"
-        flavor = self.desired.master_flavor if master else self.desired.worker_flavor
-        port = self._ids["port"] if master else self._worker_ports[step.ids[0]] if self.desired.own_ports else ""
+        role = resources.role_of(self.desired.name, step.ids[0])
+        if role == "worker":
+            port = self._worker_ports[step.ids[0]] if self.desired.own_ports else ""
+        else:
+            port = self._ids[f"{role}'s port"]
         self.cloud.create_servers(
             self.desired.name,
             step.ids,
             role=role,
             image=self.desired.image,
-            flavor=self.cloud.flavor_id(flavor),
+            flavor=self.cloud.flavor_id(self.desired.flavor_of(role)),
             network={"port": port} if port else {"uuid": self._ids["network"]},
             groups=self._groups,
             user_data=self._user_data(role),
-            zone=self.desired.master_zone if master else self.desired.worker_zone,
+            zone=self.desired.zone_of(role),
             server_group=self._server_group(role),
             metadata=self._metadata(role),
         )
@@ -275,13 +287,13 @@ class Apply:
         """Return the new servers' metadata."""
         key = resources.fingerprint(self.secrets.operator_public_key)
         metadata = {resources.META_SPEC: self.desired.spec, resources.META_KEY: key}
-        if role == "master":
-            metadata |= master_metadata(self.desired, self.addresses, self.secrets)
+        if role == self.desired.hub_role:
+            metadata |= hub_metadata(self.desired, self.addresses, self.secrets)
         return metadata
 
     def _server_group(self, role: Role) -> str:
         """Return the id of the server group that a new node is put into; empty: none."""
-        there = self.desired.master_group if role == "master" else self.desired.worker_group
+        there = self.desired.group_of(role)
         if there is not None:
             return there.id
         return self._ids["server group"] if role == "worker" and self.desired.policy else ""

@@ -44,6 +44,7 @@ class ThingsThere:
     floating: str = ""
     security_groups: tuple[str, ...] = ()
     master_group: ServerGroup | None = None
+    hub_group: ServerGroup | None = None
     worker_group: ServerGroup | None = None
 
 
@@ -69,17 +70,25 @@ def find_existing(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster) ->
         there = replace(there, floating=_find_floating(cloud, spec, observed))
     if spec.network.security_groups:
         there = replace(there, security_groups=_find_security_groups(cloud, spec, observed, there))
-    if spec.master.server_group or spec.workers.server_group:
-        master, worker = _find_server_groups(cloud, spec)
-        there = replace(there, master_group=master, worker_group=worker)
+    if any(asked_groups(spec).values()):
+        groups = _find_server_groups(cloud, spec)
+        there = replace(
+            there, master_group=groups["master"], hub_group=groups.get("hub"), worker_group=groups["workers"]
+        )
     if spec.key_pair:
         spec = replace(spec, public_key=_find_key(cloud.key_pairs(), spec))
     return there, spec
 
 
+def asked_groups(spec: ClusterSpec) -> dict[str, str]:
+    """Return the server groups that the spec names, by section."""
+    own = {"hub": spec.hub.node.server_group} if spec.hub.node else {}
+    return {"master": spec.master.server_group, **own, "workers": spec.workers.server_group}
+
+
 def check_zones(cloud: Cloud, spec: ClusterSpec) -> None:
     """Raise UsageError for an availability zone that the cloud does not have."""
-    asked = {"master": spec.master.zone, "workers": spec.workers.zone}
+    asked = {"master": spec.master.zone, "hub": spec.hub_node.zone, "workers": spec.workers.zone}
     if not any(asked.values()):
         return
     known = cloud.zones()
@@ -149,7 +158,7 @@ def _find_floating(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster) -
             f"network.floating_ip: this project of cloud {spec.cloud!r} has no floating IP {address}",
             "`openstack floating ip list` shows those that there are; `floating_ip: true` makes one.",
         )
-    own = observed.master_port
+    own = observed.port_of(observed.hub_role)
     if found.port and not (own and own.id == found.port):
         raise UsageError(
             f"network.floating_ip: {address} leads to another port, {found.port}, already",
@@ -194,7 +203,7 @@ def _find_security_groups(
     return tuple(ids)
 
 
-def _find_server_groups(cloud: Cloud, spec: ClusterSpec) -> tuple[ServerGroup | None, ServerGroup | None]:
+def _find_server_groups(cloud: Cloud, spec: ClusterSpec) -> dict[str, ServerGroup | None]:
     things = cloud.server_groups()
 
     def find(role: str, name: str) -> ServerGroup | None:
@@ -209,7 +218,7 @@ def _find_server_groups(cloud: Cloud, spec: ClusterSpec) -> tuple[ServerGroup | 
             )
         return found
 
-    return find("master", spec.master.server_group), find("workers", spec.workers.server_group)
+    return {section: find(section, name) for section, name in asked_groups(spec).items()}
 
 
 def _find_key(keys: Mapping[str, str], spec: ClusterSpec) -> str:

@@ -11,11 +11,12 @@ from provision.adapters.spark import ask_master
 from provision.base import paths
 from provision.base.errors import ProvisionError
 from provision.base.model import Addresses, Node
+from provision.base.roles import with_hub
 from provision.base.threads import start
 from provision.model.cluster import console
 from provision.model.cluster.inventory import inventory
-from provision.model.cluster.plan import made_from_another
-from provision.model.cluster.render import ROLES, public_context
+from provision.model.cluster.plan import made_from_another, refuse_to_move_the_hub
+from provision.model.cluster.render import public_context
 from provision.model.cluster.resources import master_name
 from provision.operations.cluster.resolve import (
     ResolvedSpec,
@@ -57,8 +58,18 @@ class LiveCluster:
 
     @property
     def master(self) -> Node:
-        """The node that runs the Spark master and the Hub."""
+        """The node that runs the Spark master."""
         return self.with_role("master")[0]
+
+    @property
+    def hub(self) -> Node:
+        """The node with the Hub, everybody's notebooks, drivers and files."""
+        return with_hub(self.nodes) or self.master
+
+    @property
+    def hub_context(self) -> dict[str, Any]:
+        """Its template variables."""
+        return self.contexts[self.hub.role]
 
     @property
     def workers(self) -> tuple[Node, ...]:
@@ -122,7 +133,9 @@ def make_live_cluster(
         spec=resolved.spec,
         nodes=nodes,
         addresses=addresses,
-        contexts={role: public_context(resolved.spec, resolved.sizing, addresses, role, nodes) for role in ROLES},
+        contexts={
+            role: public_context(resolved.spec, resolved.sizing, addresses, role, nodes) for role in resolved.spec.roles
+        },
         cluster_dir=cluster_dir,
         ssh_config=ssh_config,
     )
@@ -154,8 +167,8 @@ def ask_spark_early(cluster_dir: ClusterDir) -> EarlySpark | None:
     master = ssh.known_master(folder, master_name(cluster_dir.name)) if cluster_dir.private_key.exists() else None
     if master is None:
         return None
-    node, floating = master
-    return EarlySpark(floating, ssh.config_texts(folder), start(lambda: ask_master(folder / ssh.CONFIG, node)))
+    answer = start(lambda: ask_master(folder / ssh.CONFIG, master.node, master.by))
+    return EarlySpark(master.floating, ssh.config_texts(folder), answer)
 
 
 def ask_spark(
@@ -166,15 +179,15 @@ def ask_spark(
     *,
     bastion: Bastion | None = None,
 ) -> SparkMaster | None:
-    """Ask the Spark master for its state; None while it does not answer, or the host key of its node is not known.
+    """Ask the Spark master for its state; None while it does not answer, or the host key of the way to it is not known.
 
     An `early` answer counts where the question has gone to these very nodes.
     """
     nodes, ssh_config = write_ssh_config(cluster_dir, nodes, floating, bastion)
     if early and early.config == ssh.config_texts(cluster_dir.folder):
         return early.answer.result()
-    master = next((node for node in nodes if node.role == "master" and node.host_keys), None)
-    return ask_master(ssh_config, master) if master else None
+    master, hub = next((node for node in nodes if node.role == "master"), None), with_hub(nodes)
+    return ask_master(ssh_config, master, hub.name) if master and hub and hub.host_keys else None
 
 
 def _with_known_keys(node: Node, known: ssh.HostKeys | None) -> Node:
@@ -193,8 +206,9 @@ def find_live_cluster(spec: ClusterSpec, source: str, cloud: Cloud | None = None
     cluster_dir = find_cluster_dir(cloud, spec.name)
     observed = cloud.observe(spec.name)
     servers = [server for server in observed.nodes if server.address]
-    has_master = any(server.role == "master" for server in servers)
-    if not has_master or not observed.master_port or not observed.address:
+    master, hub = observed.port_of("master"), observed.port_of(observed.hub_role)
+    has_roles = {"master", observed.hub_role} <= {server.role for server in servers}
+    if not has_roles or not master or not hub or not observed.address:
         raise ProvisionError(f"there is no cluster {spec.name} on cloud {spec.cloud!r}", UP_HINT)
     if not cluster_dir.private_key.exists():
         raise ProvisionError(
@@ -202,7 +216,9 @@ def find_live_cluster(spec: ClusterSpec, source: str, cloud: Cloud | None = None
             "Copy the folder from the machine that made the cluster.",
         )
     resolved = resolve(cloud, spec, observed, source)
-    addresses = Addresses(observed.master_port.address, observed.address)
+    if spec.hub_role != observed.hub_role:
+        refuse_to_move_the_hub(resolved.desired_state(), observed)
+    addresses = Addresses(master.address, observed.address, hub.address if observed.hub_role == "hub" else "")
     nodes = with_host_keys(cloud, cluster_dir, servers)
     cluster = make_live_cluster(resolved, cluster_dir, nodes, addresses)
     return replace(cluster, made_from=made_from_another(resolved.desired_state(), observed))

@@ -20,12 +20,12 @@ from provision.model.cluster.network_steps import wanted_rules
 from provision.model.cluster.plan import spec_hash
 from provision.model.cluster.quota import GROUP_MEMBERS, arithmetic, needs, shortage
 from provision.model.cluster.render import login_settings, node_context, user_data
-from provision.model.cluster.resources import fingerprint, master_name, users_hash
+from provision.model.cluster.resources import fingerprint, role_of, users_hash
 from provision.model.cluster.sizing import size
 from provision.model.cluster.steps import DesiredState
 from provision.model.image.recipe import HASH_PROPERTY
 from provision.model.image.snapshot import DISK
-from provision.operations.cluster.existing import ThingsThere, check_zones, find_existing, names_file
+from provision.operations.cluster.existing import ThingsThere, asked_groups, check_zones, find_existing, names_file
 from provision.operations.packages.resolution import request
 
 if TYPE_CHECKING:
@@ -93,10 +93,13 @@ class ResolvedSpec:
             image=image or self.image,
             master_flavor=spec.master.flavor,
             worker_flavor=spec.workers.flavor,
+            hub_flavor=spec.hub.node.flavor if spec.hub.node else "",
             master_zone=spec.master.zone,
+            hub_zone=spec.hub_node.zone,
             worker_zone=spec.workers.zone,
             policy=POLICIES[spec.workers.spread],
             master_group=self.there.master_group,
+            hub_group=self.there.hub_group,
             worker_group=self.there.worker_group,
             count=spec.workers.count,
             spec=spec_hash(spec, self.sizing, certificate, login),
@@ -128,7 +131,7 @@ def ask_ahead(cloud: Cloud, spec: ClusterSpec) -> None:
         cloud.ask_ahead(Cloud.floating, network.floating_ip)
     if network.security_groups:
         cloud.ask_ahead(Cloud.security_groups)
-    if spec.master.server_group or spec.workers.server_group:
+    if any(asked_groups(spec).values()):
         cloud.ask_ahead(Cloud.server_groups)
     if spec.key_pair:
         cloud.ask_ahead(Cloud.key_pairs)
@@ -136,7 +139,7 @@ def ask_ahead(cloud: Cloud, spec: ClusterSpec) -> None:
         cloud.ask_ahead(Cloud.external, network.external)
     if not spec.image.baked:
         cloud.ask_ahead(Cloud.image, spec.image.name)
-    if spec.master.zone or spec.workers.zone:
+    if spec.master.zone or spec.hub_node.zone or spec.workers.zone:
         cloud.ask_ahead(Cloud.zones)
 
 
@@ -211,12 +214,12 @@ def check_quota(cloud: Cloud, resolved: ResolvedSpec, plan: Plan, observed: Obse
 
 def check_user_data(resolved: ResolvedSpec, plan: Plan) -> None:
     """Raise UsageError when the user-data of the servers that a plan creates would be larger than Nova takes."""
-    master = master_name(resolved.spec.name)
     created = [name for step in plan.of("create") if step.kind == "server" for name in step.ids]
-    roles: set[Role] = {"master" if name == master else "worker" for name in created}
+    roles: set[Role] = {role_of(resolved.spec.name, name) for name in created}
     chain = resolved.spec.hub.tls.cert.read_text() if resolved.spec.hub.tls else ""
     secrets = example.secrets_of_full_size(resolved.spec, chain)
-    addresses = Addresses(str(resolved.spec.network.cidr.broadcast_address), "255.255.255.255")
+    longest = str(resolved.spec.network.cidr.broadcast_address)
+    addresses = Addresses(longest, "255.255.255.255", longest if resolved.spec.hub.node else "")
     for role in sorted(roles):
         try:
             user_data(node_context(resolved.spec, resolved.sizing, addresses, secrets, role))
@@ -279,7 +282,7 @@ def _find_image(cloud: Cloud, spec: ClusterSpec, source: str) -> Image:
 def _refuse_small_disks(spec: ClusterSpec, flavors: Mapping[str, Flavor], image: Image, source: str) -> None:
     """Refuse a flavor without a disk of its own, or with one that the image does not fit on."""
     needed = image.least_disk
-    for where, name in (("master.flavor", spec.master.flavor), ("workers.flavor", spec.workers.flavor)):
+    for where, name in spec.flavors:
         disk = flavors[name].disk
         if disk >= needed:
             continue

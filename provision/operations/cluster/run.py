@@ -14,15 +14,18 @@ if TYPE_CHECKING:
     from provision.base.model import Node
     from provision.operations.cluster.nodes import LiveCluster
 
-ROLES: Final = ("master", "workers", "all")
+ROLES: Final = ("master", "hub", "workers", "all")
 
 
 def find_node(cluster: LiveCluster, name: str | None) -> Node:
-    """Find a node by its name, by `master`, or by the end of its name (`worker-1`). None means the master.
+    """Find a node by its name, by `master` or `hub`, or by the end of its name (`worker-1`).
 
-    Raises UsageError when there is no such node.
+    `hub` and None mean the node with the Hub, which is the master unless the spec puts it elsewhere. Raises UsageError
+    when there is no such node.
     """
-    if name in (None, "master"):
+    if name in (None, "hub"):
+        return cluster.hub
+    if name == "master":
         return cluster.master
     nodes = {node.name: node for node in cluster.nodes}
     for full_name in (name, f"{cluster.spec.name}-{name}"):
@@ -40,7 +43,12 @@ def ssh_argv(cluster: LiveCluster, node: Node, command: Sequence[str]) -> list[s
 
 def run(cluster: LiveCluster, role: str, command: str, timeout: float | None = None) -> dict[str, Result]:
     """Run a shell command on every node of a role (one of ROLES); every node has a result."""
-    nodes = {"master": cluster.with_role("master"), "workers": cluster.workers, "all": cluster.nodes}[role]
+    nodes = {
+        "master": cluster.with_role("master"),
+        "hub": (cluster.hub,),
+        "workers": cluster.workers,
+        "all": cluster.nodes,
+    }[role]
     if not nodes:
         raise UsageError(f"cluster {cluster.spec.name} has no {role}", "See `provision status`.")
     with cluster.fleet() as fleet:

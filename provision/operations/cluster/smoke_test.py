@@ -33,7 +33,7 @@ class SmokeTestResult:
 
 
 def command(workers: int) -> list[str]:
-    """Return the argument list that runs the job on the master as the Spark account."""
+    """Return the argument list that runs the job on the node with the Hub as the Spark account."""
     spark_submit = f"{NODE.spark_home}/bin/spark-submit"
     environment = [f"SPARK_CONF_DIR={NODE.spark_conf}", f"PYSPARK_PYTHON={NODE.venv}/bin/python"]
     # The node itself ends a job that hangs: a lost connection would leave it there with its cores.
@@ -46,12 +46,12 @@ def smoke_test(cluster: LiveCluster, progress: Progress) -> str:
 
     Raises ProvisionError unless it ends in time, with the right sum, and on every worker.
     """
-    master, workers = cluster.master, [node.name for node in cluster.workers]
-    progress.update(master.name, "runs sum(range(1000))")
+    hub, workers = cluster.hub, [node.name for node in cluster.workers]
+    progress.update(hub.name, "runs sum(range(1000))")
     with cluster.fleet() as fleet:
-        output = fleet.must(master, command(len(workers)), what="The PySpark job", timeout=TIMEOUT + 60)
+        output = fleet.must(hub, command(len(workers)), what="The PySpark job", timeout=TIMEOUT + 60)
     result = read_result(output, workers)
-    progress.update(master.name, f"{result.sum}, computed by {len(result.hosts)} workers")
+    progress.update(hub.name, f"{result.sum}, computed by {len(result.hosts)} workers")
     return f"sum(range(1000)) = {result.sum}, computed by {', '.join(result.hosts)} in {result.seconds:.0f} s"
 
 

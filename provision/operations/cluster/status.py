@@ -11,7 +11,7 @@ from provision.adapters.ssh import CONFIG
 from provision.base.constants import SPARK_PAGES
 from provision.base.threads import start
 from provision.model.cluster.render import hub_url
-from provision.model.cluster.resources import master_name
+from provision.model.cluster.resources import hub_name, master_name
 from provision.operations.cluster.nodes import ask_spark, ask_spark_early, with_host_keys
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def hub_problem(spec: ClusterSpec, cluster_dir: ClusterDir, address: str, *, exp
     if spec.network.bastion:
         return hub_answers_over_ssh(
             cluster_dir.folder / CONFIG,
-            master_name(spec.name),
+            hub_name(spec.name) if spec.hub.node else master_name(spec.name),
             (address, spec.hub.port),
             certificate,
             authority=own is None,
@@ -82,7 +82,7 @@ def status(cloud: Cloud, spec: ClusterSpec, cluster_dir: ClusterDir) -> dict[str
     spark, problem = None, "there is no floating IP"
     if address:
         spark, problem = services.answers(with_host_keys(cloud, cluster_dir, reachable), address)
-    ends = next((server.certificate for server in observed.nodes if server.role == "master"), "")
+    ends = observed.hub_server.certificate if observed.hub_server else ""
     registered = set(spark.workers) if spark else set()
     nodes = [
         {
@@ -91,13 +91,14 @@ def status(cloud: Cloud, spec: ClusterSpec, cluster_dir: ClusterDir) -> dict[str
             "status": "DELETING" if server.deleting else server.status,
             "address": server.address,
             "flavor": server.flavor,
-            "registered": None if server.role == "master" else server.address in registered,
+            "registered": server.address in registered if server.role == "worker" else None,
         }
         for server in observed.nodes
     ]
     working = (
         not problem
         and len([node for node in nodes if node["role"] == "worker"]) == spec.workers.count
+        and set(spec.roles) <= {str(node["role"]) for node in nodes}
         and all(node["status"] == "ACTIVE" and node["registered"] is not False for node in nodes)
     )
     return {

@@ -17,7 +17,7 @@ from provision.model.cluster.render import hub_url, login_words
 from provision.model.cluster.steps import WaitingData
 from provision.model.monitoring.cluster.jobs import targets_hash
 from provision.operations.cluster.ansible import configure
-from provision.operations.cluster.apply import Apply, made_from, master_metadata
+from provision.operations.cluster.apply import Apply, hub_metadata, made_from
 from provision.operations.cluster.nodes import ask_spark, make_live_cluster, with_host_keys
 from provision.operations.cluster.resolve import (
     ResolvedSpec,
@@ -158,7 +158,7 @@ class Up:
             image = self.ensure_image(observed, replace=replace)
             desired = resolved.desired_state(image, refresh=replace)
             plan = self.plan(desired, observed)
-            stays = self.master_that_stays(plan, observed)
+            stays = self.node_that_stays(plan, observed)
             if not plan and not stays and self.already_works(observed, desired):
                 return self.summary(observed.address, changed=False)
             refuse_losses(plan, replace=replace, remove=self.remove, without_data=self.without_data)
@@ -262,29 +262,29 @@ class Up:
         """Plan, with what waits on this machine to be restored."""
         return make_plan(desired, observed, WaitingData(self.helpers.data.waiting(), self.without_data))
 
-    def master_that_stays(self, plan: Plan, observed: ObservedCluster) -> str:
-        """Return the id of a master whose data an earlier run has taken, and that is not replaced now; else nothing."""
+    def node_that_stays(self, plan: Plan, observed: ObservedCluster) -> str:
+        """Return the id of a node whose data an earlier run has taken, and that is not replaced now; else nothing."""
         deleted = {server for step in plan.of("delete") for server in step.ids}
-        masters = {server.id for server in observed.nodes if server.role == "master"} - deleted
-        return next((server for server in self.helpers.data.waiting() if server in masters), "")
+        with_data = {server.id for server in observed.nodes if server.role == observed.hub_role} - deleted
+        return next((server for server in self.helpers.data.waiting() if server in with_data), "")
 
     def carry(self, apply: Apply, plan: Plan) -> None:
-        """Take the data of a master that the plan deletes, before anything is deleted."""
+        """Take the data of a node that the plan deletes, before anything is deleted."""
         if any(step.ids[0] not in self._carried for step in plan.of("carry")):
             with self.progress.phase("Carry people's data over"):
                 self.helpers.data.carry(self.present_cluster(apply))
             self._carried.update(step.ids[0] for step in plan.of("carry"))
 
-    def resume(self, apply: Apply, master: str) -> None:
+    def resume(self, apply: Apply, node: str) -> None:
         """Start the Hub that an earlier run has stopped, and forget the data that it has taken."""
-        if any(server.id == master and server.status == "ACTIVE" for server in apply.observed.nodes):
+        if any(server.id == node and server.status == "ACTIVE" for server in apply.observed.nodes):
             self.helpers.data.resume(self.present_cluster(apply))
         else:
-            self.helpers.data.discard(master)
+            self.helpers.data.discard(node)
 
     def restore(self, cluster: LiveCluster) -> None:
-        """Put the data of masters that were replaced onto the present one."""
-        waiting = [server for server in self.helpers.data.waiting() if server != cluster.master.id]
+        """Put the data of nodes with the Hub that were replaced onto the present one."""
+        waiting = [server for server in self.helpers.data.waiting() if server != cluster.hub.id]
         if waiting:
             with self.progress.phase("Restore people's data"):
                 self.helpers.data.restore(cluster, waiting)
@@ -297,10 +297,10 @@ class Up:
 
     def already_works(self, observed: ObservedCluster, desired: DesiredState) -> bool:
         """Whether the smoke test passed with this very spec, and the cluster still answers."""
-        master = next((server for server in observed.nodes if server.role == "master"), None)
-        if master is None or master.smoke_tested != desired.tested:
+        hub = observed.hub_server
+        if hub is None or hub.smoke_tested != desired.tested:
             return False
-        if self.spec.monitoring and master.monitored != targets_hash(observed.nodes):
+        if self.spec.monitoring and hub.monitored != targets_hash(observed.nodes):
             return False
         return self.helpers.works(observed)
 
@@ -312,16 +312,16 @@ class Up:
             self.helpers.configure(cluster)
             for step in steps:
                 metadata = {resources.META_SPEC: desired.spec}
-                if step.ids[0] == cluster.master.id:
+                if step.ids[0] == cluster.hub.id:
                     secrets = cluster.cluster_dir.ensure_secrets(cluster.spec, cluster.addresses)
-                    metadata |= master_metadata(desired, cluster.addresses, secrets)
+                    metadata |= hub_metadata(desired, cluster.addresses, secrets)
                 self.cloud.set_metadata(step.ids[0], **metadata)
 
     def refresh_targets(self, cluster: LiveCluster) -> None:
-        """Tell monitoring which nodes there are, where it is on, and note that in the master's metadata."""
+        """Tell monitoring which nodes there are, where it is on, and note that in the metadata."""
         if self.spec.monitoring:
             self.helpers.refresh_targets(cluster)
-            self.cloud.set_metadata(cluster.master.id, **{resources.META_MONITORED: targets_hash(cluster.nodes)})
+            self.cloud.set_metadata(cluster.hub.id, **{resources.META_MONITORED: targets_hash(cluster.nodes)})
 
     def deliver(self, cluster: LiveCluster, desired: DesiredState, plan: Plan, observed: ObservedCluster) -> None:
         """Bring the packages to new nodes, and to those that have others; note that in their metadata."""
@@ -335,10 +335,10 @@ class Up:
                     self.cloud.set_metadata(node.id, **{resources.META_PACKAGES: desired.packages})
 
     def smoke_test(self, cluster: LiveCluster, desired: DesiredState) -> str:
-        """Run a real job, and note in the master's metadata that it passed."""
+        """Run a real job, and note in the metadata of the node with the Hub that it passed."""
         job = self.helpers.smoke_test(cluster)
         metadata = {resources.META_SMOKE_TESTED: desired.tested, **made_from(desired)}
-        self.cloud.set_metadata(cluster.master.id, **metadata)
+        self.cloud.set_metadata(cluster.hub.id, **metadata)
         return job
 
     def summary(self, address: str, *, changed: bool, job: str = "") -> Summary:
@@ -376,7 +376,7 @@ def refuse_losses(plan: Plan, *, replace: bool, remove: bool = False, without_da
         for step in plan.of("lose"):
             raise UsageError(
                 f"the data on {step.name} would be lost: {step.why}",
-                "Nothing was changed. Bring the master back (`openstack server start` or `reboot`) and run it again, "
+                "Nothing was changed. Bring that node back (`openstack server start` or `reboot`) and run it again, "
                 "or give --without-data to go on without homes, /shared and the Hub's state.",
             )
 
@@ -392,7 +392,7 @@ def helpers_for(
             cloud,
             spec.name,
             progress,
-            nodes=spec.workers.count + 1,
+            nodes=spec.workers.count + len(spec.roles) - 1,
             spark=lambda nodes: ask_spark(cluster_dir, nodes, address, bastion=spec.network.bastion),
             hub_problem=lambda: hub_problem(spec, cluster_dir, address, expired=True),
             bring=SoftwareDelivery(spec, cluster_dir, address).bring if spec.image.stock else nothing,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from provision.base import paths
 from provision.base.errors import ProvisionError
-from provision.model.cluster.render import ROLES, hub_url, node_files, secret_context, units
+from provision.model.cluster.render import hub_url, node_files, secret_context, units
 from provision.model.image.recipe import read_software
 from provision.operations import tunnel
 
@@ -114,7 +114,7 @@ def description(cluster: LiveCluster) -> dict[str, Any]:
     """Return what the suite needs to know about the cluster: hashes of the files on the nodes, no secrets."""
     secrets = cluster.cluster_dir.ensure_secrets(cluster.spec, cluster.addresses)
     files, running_units = {}, {}
-    for role in ROLES:
+    for role in cluster.spec.roles:
         context = cluster.contexts[role] | {"secrets": secret_context(secrets)}
         running_units[role] = units(context)
         files[role] = [

@@ -12,6 +12,7 @@ from provision.base.constants import INSTALL_UNIT
 from provision.base.errors import ProvisionError
 from provision.base.model import Node
 from provision.base.poll import Pace, Pending, until
+from provision.base.roles import first_of, with_hub
 from provision.model.cluster import console
 from provision.model.cluster.resources import natural
 from provision.model.cluster.statuses import BUILDING
@@ -110,7 +111,7 @@ class ReadinessWait:
         self._turn = 0
         self._registered: frozenset[str] = frozenset()
         self._hub_problem = "it was not asked yet"
-        self._spark_seen = False
+        self._spark_seen = self._spark_answers = False
         self._began = self._progressed = clock()
         self._known: set[tuple[str, str]] = set()
         """States in which nodes have been seen."""
@@ -263,13 +264,16 @@ class ReadinessWait:
 
     def _ask_services(self) -> None:
         spark = self._ask_spark(self._nodes())
-        self._spark_seen = self._spark_seen or spark is not None
+        self._spark_answers = spark is not None
+        self._spark_seen = self._spark_seen or self._spark_answers
         self._registered = frozenset(spark.workers) if spark else frozenset()
         self._hub_problem = self._ask_hub()
 
     def _works(self, server: Server) -> bool:
-        if server.role == "master":
+        if server is with_hub(self._servers):
             return not self._hub_problem
+        if server.role == "master":
+            return self._spark_answers
         return bool(server.address) and server.address in self._registered
 
     def _settled(self, server: Server) -> bool:
@@ -282,7 +286,8 @@ class ReadinessWait:
 
     def _state(self, server: Server) -> str:
         if self._works(server):
-            return "the Hub answers" if server.role == "master" else "registered"
+            words = {"master": "the Spark master answers", "worker": "registered"}
+            return "the Hub answers" if server is with_hub(self._servers) else words.get(server.role, "")
         if server.status in BUILDING:
             return "building"
         if server.status != "ACTIVE":
@@ -300,7 +305,7 @@ class ReadinessWait:
             self.progress.update(server.name, self._state(server))
 
     def _sorted(self) -> list[Server]:
-        return sorted(self._servers, key=lambda server: (server.role != "master", natural(server.name)))
+        return sorted(self._servers, key=lambda server: (first_of(server.role), natural(server.name)))
 
     def _nodes(self) -> tuple[Node, ...]:
         return tuple(

@@ -53,7 +53,7 @@ class CarriedData:
 
         Raises ProvisionError when the master cannot be reached, or this machine has not the room; then the Hub goes on.
         """
-        archives, server, name = self._archives(cluster), cluster.master.id, cluster.master.name
+        archives, server, name = self._archives(cluster), cluster.hub.id, cluster.hub.name
         try:
             expected: int = archives.size()["bytes"]
         except ProvisionError as error:
@@ -92,7 +92,7 @@ class CarriedData:
         archives = self._archives(cluster)
         for server in servers:
             path = self.folder / f"{server}.tar"
-            meter = Meter(self.progress, f"data for {cluster.master.name}", path.stat().st_size)
+            meter = Meter(self.progress, f"data for {cluster.hub.name}", path.stat().st_size)
             with path.open("rb") as file:
                 send_archive(archives, file, lambda: None, meter.advance)
             report = archives.place()
@@ -111,7 +111,7 @@ class CarriedData:
     def resume(self, cluster: LiveCluster) -> None:
         """Let a master go on that was to be replaced and is not: what was taken from it is on it still."""
         self._archives(cluster).start_hub()
-        self.discard(cluster.master.id)
+        self.discard(cluster.hub.id)
 
     def discard(self, server: str) -> None:
         """Remove the data of a server."""
@@ -120,7 +120,7 @@ class CarriedData:
 
 def _cannot(name: str, error: ProvisionError) -> ProvisionError:
     return ProvisionError(
-        f"the data of {name} cannot be carried over to a new master: {error.message}",
+        f"the data of {name} cannot be carried over to a new node: {error.message}",
         "Nothing was deleted. Run it again once that is mended, or give --without-data to go on without its files.",
         error.detail,
     )

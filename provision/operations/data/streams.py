@@ -146,4 +146,4 @@ def send_archive(
 
 def archives_of(cluster: LiveCluster) -> Archives:
     """Return the archives of a live cluster's master."""
-    return Archives(over_ssh(cluster.ssh_config, cluster.master.name))
+    return Archives(over_ssh(cluster.ssh_config, cluster.hub.name))

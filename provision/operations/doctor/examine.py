@@ -14,12 +14,13 @@ from provision.adapters import net, ssh
 from provision.adapters.host.certificates import end_of
 from provision.adapters.remote import over_ssh
 from provision.base.constants import PORTS
-from provision.base.errors import ProvisionError
+from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import Addresses
 from provision.clusterfile.loading import DEFAULT_SOURCE
 from provision.model.cluster import console, example
 from provision.model.cluster.network_steps import wanted_rules
-from provision.model.cluster.render import ROLES, public_context, units
+from provision.model.cluster.plan import hub_elsewhere
+from provision.model.cluster.render import public_context, units
 from provision.model.doctor.observed import ObservedNode, ObservedSparkCluster
 from provision.operations.cluster.nodes import UP_HINT, with_host_keys
 from provision.operations.cluster.resolve import find_cluster_dir
@@ -39,7 +40,8 @@ _CONSOLE_LINES: Final = 5
 def examine(cloud: Cloud, spec: ClusterSpec) -> ObservedSparkCluster:
     """Look at everything. What does not answer is part of what is seen.
 
-    Raises ProvisionError when there is no cluster, the cloud does not answer, or this machine has no key.
+    Raises ProvisionError when there is no cluster, the cloud does not answer, or this machine has no key. Raises
+    UsageError where the spec has the Hub on another node: which units a node has to have follows from that.
     """
     observed = cloud.observe(spec.name)
     if not observed.servers:
@@ -50,13 +52,18 @@ def examine(cloud: Cloud, spec: ClusterSpec) -> ObservedSparkCluster:
             f"this machine has no key for cluster {spec.name}: {cluster_dir.private_key} is missing",
             "Copy the folder from the machine that made the cluster.",
         )
+    if lives := hub_elsewhere(spec.name, spec.hub_role, observed):
+        raise UsageError(
+            f"hub.on: the Hub of this cluster is {lives}, and the spec says otherwise",
+            "Run this where the file is that the cluster was made from, or name that with -f.",
+        )
     seen = _from_cloud(cloud, spec, observed)
     salt = secrets.token_hex(16)
     kept = cluster_dir.spark_secret()
     nodes = _ask_nodes(cloud, spec, cluster_dir, observed=observed, seen=seen, salt=salt)
-    master = next((node for node in nodes if node.role == "master"), None)
+    hub = replace(seen, nodes=nodes).hub
     # What the Hub presents, and what it will once it starts again.
-    served = [master.fact("hub", {}).get("certificate", ""), master.fact("certificate", "")] if master else []
+    served = [hub.fact("hub", {}).get("certificate", ""), hub.fact("certificate", "")] if hub else []
     ends = min(filter(None, map(end_of, served)), default=None)
     digest = hmac.new(bytes.fromhex(salt), kept.encode(), hashlib.sha256).hexdigest() if kept else ""
     return replace(seen, nodes=nodes, now=datetime.now(UTC), secret=digest, certificate_ends=ends)
@@ -65,7 +72,7 @@ def examine(cloud: Cloud, spec: ClusterSpec) -> ObservedSparkCluster:
 def _from_cloud(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster) -> ObservedSparkCluster:
     """Return what the cloud says."""
     servers = observed.nodes
-    port = observed.master_port
+    port = observed.port_of(observed.hub_role)
     floating = observed.floatings[0] if observed.floatings else None
     groups = {group.id for group in observed.groups}
     there = {rule for group in observed.groups for rule, _ in group.rules if rule}
@@ -83,20 +90,22 @@ def _from_cloud(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster) -> O
         rules=tuple(sorted(wanted_rules(spec, spec.network.access or ()) - there)) if groups else (),
         ungrouped=tuple(each.name for each in servers if each.id in secured and not groups & secured[each.id]),
         short=_shortage(cloud, spec, servers),
+        hub_is_apart=spec.hub.node is not None,
     )
 
 
 def _units(spec: ClusterSpec) -> dict[str, tuple[str, ...]]:
     """Return the units of each role. Which they are does not depend on sizes, so the cloud is not asked for any."""
     sizing = example.sizing(spec, DEFAULT_SOURCE, ())
-    contexts = {role: public_context(spec, sizing, Addresses("", ""), role) for role in ROLES}
-    return {role: units_of(units(context), role) for role, context in contexts.items()}
+    contexts = {role: public_context(spec, sizing, Addresses("", ""), role) for role in spec.roles}
+    return {role: units_of(units(context), hub=role == spec.hub_role) for role, context in contexts.items()}
 
 
 def _shortage(cloud: Cloud, spec: ClusterSpec, servers: tuple[Server, ...]) -> tuple[str, ...]:
     """Say what the quota lacks for the nodes that are missing or were not built; asked only if there are any."""
     built = [each for each in servers if each.status != "ERROR"]
-    missing = Counter({"worker": spec.workers.count, "master": 1})
+    missing = Counter({role: spec.workers.count if role == "worker" else 1 for role in spec.roles})
+    wanted = {"master": spec.master.flavor, "hub": spec.hub_node.flavor, "worker": spec.workers.flavor}
     missing -= Counter(each.role for each in built)
     if not missing:
         return ()
@@ -106,7 +115,7 @@ def _shortage(cloud: Cloud, spec: ClusterSpec, servers: tuple[Server, ...]) -> t
         return ()  # what is missing is told anyhow
     need: Counter[str] = Counter()
     for role, count in missing.items():
-        flavor = flavors.get(spec.master.flavor if role == "master" else spec.workers.flavor)
+        flavor = flavors.get(wanted[role])
         if flavor:
             need.update({"instances": count, "cores": count * flavor.vcpus, "RAM (MiB)": count * flavor.ram})
     # What failed still counts, and is removed before it is made again.
@@ -128,7 +137,7 @@ def _ask_nodes(
 ) -> tuple[ObservedNode, ...]:
     """Ask the nodes over SSH; read the console of those that do not answer."""
     nodes = seen.nodes
-    if seen.floating and seen.attached and seen.master and seen.master.status == "ACTIVE":
+    if seen.floating and seen.attached and seen.hub and seen.hub.status == "ACTIVE":
         bastion = spec.network.bastion
         if bastion or net.accepts_connections(seen.floating, PORTS.ssh, timeout=10):
             known = with_host_keys(cloud, cluster_dir, [each for each in observed.nodes if each.address])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provision.adapters.onnode import contact, look
 from provision.base.constants import HUB_GROUP, METADATA_ADDRESS, NODE, PORTS
+from provision.base.roles import with_hub
 from provision.model.doctor.observed import asked_of
 from provision.model.doctor.words import RECENT
 
@@ -27,7 +28,7 @@ _REACH_SECONDS: Final = 6
 """Seconds that a port has to answer."""
 _KERNELS: Final = ["/usr/local/share/jupyter/kernels", f"{NODE.venv}/share/jupyter/kernels"]
 _EVERYWHERE: Final = ("nftables", "provision-jvm", "systemd-networkd", "systemd-resolved", "systemd-timesyncd")
-"""Units that both roles need besides those of templates/node/manifest.yaml."""
+"""Units that all roles need besides those of templates/node/manifest.yaml."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,10 @@ class Question:
 
     def order(self, node: ObservedNode) -> dict[str, Any]:
         """Return what look.py is given on a node."""
-        master = next((each for each in self.nodes if each.role == "master"), node)
+        master, hub = next((each for each in self.nodes if each.role == "master"), node), with_hub(self.nodes)
         return {
-            "role": node.role,
+            "hub": node == hub,
+            "worker": node.role == "worker",
             "units": list(self.units[node.role]),
             "paths": asdict(NODE),
             "salt": self.salt,
@@ -54,11 +56,11 @@ class Question:
             "mounts": [NODE.homes, NODE.shared],
             "metadata": METADATA_ADDRESS,
             "resolv": ["/run/systemd/resolve/resolv.conf", "/etc/resolv.conf"],
-            "names": ["localhost"] if node.role == "master" else ["localhost", "master"],
+            "names": ["localhost", "master"] if node.role == "worker" else ["localhost"],
             "reach": asked_of(node, self.nodes),
             "patience": _REACH_SECONDS,
             "spark": f"http://{master.address}:{PORTS.spark_master_ui}",
-            "drivers": [(master.address, PORTS.app_ui + more) for more in range(PORTS.retries + 1)],
+            "drivers": [((hub or node).address, PORTS.app_ui + more) for more in range(PORTS.retries + 1)],
             "hub_api": f"http://127.0.0.1:{PORTS.hub_api}",
             "hub_port": self.hub_port,
             "group": HUB_GROUP,
@@ -68,27 +70,27 @@ class Question:
         }
 
 
-def units_of(role_units: Sequence[str], role: str) -> tuple[str, ...]:
-    """Return the units that have to run on a node of a role."""
-    served = ("nfs-server",) if role == "master" else ()
+def units_of(role_units: Sequence[str], *, hub: bool) -> tuple[str, ...]:
+    """Return the units that have to run on a node of a role; `hub`: on the one with the Hub."""
+    served = ("nfs-server",) if hub else ()
     return (*_EVERYWHERE, *role_units, *served)
 
 
 def ask(question: Question, remote: Callable[[str], Remote]) -> tuple[ObservedNode, ...]:
     """Ask all nodes at once; one that does not answer in time says why in `silent`.
 
-    The master first, until it answers: the connections to the workers go through its.
+    The node with the Hub first, until it answers: the connections to the others go through its.
     """
     started: dict[str, _Answer] = {}
     asked = [node for node in question.nodes if node.status == "ACTIVE" and node.address]
-    masters = [node for node in asked if node.role == "master"]
+    hub = with_hub(asked)
     try:
         # Programs are started by this thread alone; only their answers are waited for in others.
-        for node in masters:
-            started[node.name] = _Answer(remote(node.name), question.order(node))
-            started[node.name].await_ready()
-        workers = [node for node in asked if node.role == "worker"]
-        started |= {node.name: _Answer(remote(node.name), question.order(node)) for node in workers}
+        if hub:
+            started[hub.name] = _Answer(remote(hub.name), question.order(hub))
+            started[hub.name].await_ready()
+        others = [node for node in asked if node is not hub]
+        started |= {node.name: _Answer(remote(node.name), question.order(node)) for node in others}
         with ThreadPoolExecutor(max(len(started), 1)) as pool:
             waiting = {name: pool.submit(answer.facts) for name, answer in started.items()}
             facts = {name: future.result() for name, future in waiting.items()}

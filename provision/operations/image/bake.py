@@ -135,7 +135,7 @@ def check_fit(image: CloudImage, spec: ClusterSpec, flavors: Mapping[str, Flavor
             "not count what its users have",
             f"Remove it, or delete image {image.id}: then `up` uploads the one that it bakes on this machine.",
         )
-    for field, name in (("master.flavor", spec.master.flavor), ("workers.flavor", spec.workers.flavor)):
+    for field, name in spec.flavors:
         if name in flavors and flavors[name].disk < image.min_disk:
             raise UsageError(
                 f"{field}: {name} has a disk of {flavors[name].disk} GiB, and the golden image on this cloud needs "

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from provision.base.model import ClusterSpec, Node
 
 AT_ONCE: Final = 8
-"""Nodes: all connections to workers go through the master."""
+"""Nodes: all connections go through the node with the Hub."""
 SECONDS: Final = 300
 """For one node: a connection takes long on an emulated one."""
 AGAIN: Final = 90

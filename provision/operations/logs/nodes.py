@@ -65,7 +65,7 @@ class _Journals:
         streams: list[Iterator[Line]] = []
         for node in self._nodes:
             stream = self._kept(node, self._start(node, after=""))
-            # The workers' connections go through the master's: it has to be there when they begin.
+            # All connections go through that of the node with the Hub: it has to be there when the others begin.
             first = next(stream, None) if not streams else None
             streams.append(_with_first(first, stream))
         yield from merged(streams)

@@ -57,7 +57,7 @@ class UserChange:
         write: Callable[[], None] = lambda: None,
         forgotten: Collection[str] = (),
     ) -> Change:
-        """Show the change with `confirm`, which raises to stop it, `write` the spec's file, and bring it to the master.
+        """Show the change with `confirm`, which raises to stop it, `write` the spec's file, and bring it to the nodes.
 
         `forgotten`: users of those that go whose homes are not kept.
 
@@ -87,7 +87,7 @@ class UserChange:
         """Note in the metadata what the nodes have now: `up` has nothing left to do for it."""
         for server in observed.nodes:
             metadata = {resources.META_SPEC: desired.spec} if whole else {}
-            if server.role == "master":
+            if server.role == observed.hub_role:
                 metadata |= made_from(desired)
                 # The job that has passed does not depend on who is there.
                 if whole and server.smoke_tested == server.spec + desired.tested.removeprefix(desired.spec):
@@ -98,7 +98,7 @@ class UserChange:
 
 def compare(desired: DesiredState, before: DesiredState, observed: ObservedCluster) -> Change:
     """Compare what is wanted with what the master was given; `before` is what the spec's file said until now."""
-    master = next(server for server in observed.nodes if server.role == "master")
+    master = next(server for server in observed.nodes if server.role == observed.hub_role)
     present = master.users or ()
     # Nodes that had all that the file said before have all that it says now, once they are configured again.
     whole = desired.spec != before.spec and all(server.spec == before.spec for server in observed.nodes)

@@ -64,11 +64,12 @@ def _boots(cluster: LiveCluster, times: Mapping[str, ServerTimes], progress: Pro
         known = times.get(node.id, ServerTimes("", ""))
         return BootTimes(node, known.created, known.launched, told, problem)
 
-    # The master first: the workers' connections go through its own.
-    master, *workers = cluster.nodes
-    first = ask(master)
+    # The node with the Hub first: the others' connections go through its own.
+    first = ask(cluster.hub)
+    others = [node for node in cluster.nodes if node != cluster.hub]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return [first, *pool.map(ask, workers)]
+        asked = [first, *pool.map(ask, others)]
+    return sorted(asked, key=lambda boot: cluster.nodes.index(boot.node))
 
 
 def _ask(remote: Remote, node: Node) -> tuple[Mapping[str, Any] | None, str]:

@@ -45,8 +45,8 @@ def orders(cluster: LiveCluster, every: float) -> dict[str, dict[str, Any]]:
     """Return what each node is asked for, by its name."""
     spark = [f"http://{host}:{PORTS.spark_master_ui}/json/" for host in (cluster.addresses.master, "127.0.0.1")]
     hub = [f"http://127.0.0.1:{PORTS.hub_api}/hub/api", f"{NODE.hub_state}/operator.token"]
-    masters = {"spark": spark, "hub": hub, "notebooks": _NOTEBOOKS}
-    return {node.name: {"every": every} | (masters if node.role == "master" else {}) for node in cluster.nodes}
+    more = {"spark": spark, "hub": hub, "notebooks": _NOTEBOOKS}
+    return {node.name: {"every": every} | (more if node == cluster.hub else {}) for node in cluster.nodes}
 
 
 class _Watch:
@@ -66,7 +66,7 @@ class _Watch:
         self._told: dict[str, dict[str, Any]] = {}
         self._lost: dict[str, str] = {}
         self._changed = threading.Condition()
-        self._master_is_there = threading.Event()
+        self._hub_is_there = threading.Event()
 
     def states(self) -> Iterator[LiveState]:
         for node in self._cluster.nodes:
@@ -88,9 +88,9 @@ class _Watch:
 
     def _listen(self, node: Node) -> None:
         """Read what a node tells; when it is lost, try again for ever."""
-        if node.role != "master":
-            # The workers' connections go through the master's.
-            self._master_is_there.wait(_FIRST)
+        if node != self._cluster.hub:
+            # The others' connections go through this one's.
+            self._hub_is_there.wait(_FIRST)
         while True:
             with self._remotes[node.name].start(vitals, self._orders[node.name]) as piped:
                 for line in piped.output:
@@ -101,7 +101,7 @@ class _Watch:
                 self._told.pop(node.name, None)
                 self._lost[node.name] = lines[-1] if lines else f"it ended with {result.code}"
                 self._changed.notify_all()
-            self._master_is_there.set()
+            self._hub_is_there.set()
             time.sleep(_RETRY)
 
     def _note(self, node: Node, line: bytes) -> None:
@@ -113,7 +113,7 @@ class _Watch:
             self._told[node.name] = vitals_of_node
             self._lost.pop(node.name, None)
             self._changed.notify_all()
-        self._master_is_there.set()
+        self._hub_is_there.set()
 
     def _look(self) -> None:
         """Ask the cloud for the servers' statuses, for ever; while it does not answer, the last ones stay."""

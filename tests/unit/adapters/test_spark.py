@@ -51,7 +51,9 @@ def ask(tmp_path, monkeypatch):
         threading.Thread(target=server.handle_request, daemon=True).start()
         monkeypatch.setattr(spark, "PORTS", type(spark.PORTS)(spark_master_ui=server.server_address[1]))
         try:
-            return spark.ask_master(tmp_path / "ssh_config", Node("a-master", "master", "127.0.0.1", "1", "ACTIVE", ()))
+            return spark.ask_master(
+                tmp_path / "ssh_config", Node("a-master", "master", "127.0.0.1", "1", "ACTIVE", ()), "a-hub"
+            )
         finally:
             server.server_close()
 

@@ -97,13 +97,29 @@ def test_the_master_as_it_was_written_last(folder: Path) -> None:
     assert ssh.known_master(folder, "a-master") is None
     assert ssh.config_texts(folder) == ("", "")
     ssh.write_config(folder, NODES, "192.0.2.7")
-    assert ssh.known_master(folder, "a-master") == (NODES[0], "192.0.2.7")
+    assert ssh.known_master(folder, "a-master") == ssh.KnownMaster(NODES[0], "a-master", "192.0.2.7")
     assert ssh.known_master(folder, "b-master") is None
     before = ssh.config_texts(folder)
     ssh.write_config(folder, NODES, "192.0.2.8")
     assert ssh.config_texts(folder) != before
     ssh.write_config(folder, NODES, "")
     assert ssh.known_master(folder, "a-master") is None
+
+
+def test_the_others_are_reached_by_way_of_the_hubs_own_node(folder: Path) -> None:
+    hub = Node("a-hub", "hub", "10.20.0.11", "id-h", host_keys=("ssh-ed25519 AAAAh",))
+    nodes = (NODES[0], hub, *NODES[1:])
+    config = ssh.write_config(folder, nodes, "192.0.2.7")
+    found = {node.name: told(config, node.name) for node in nodes}
+    assert (found["a-hub"]["hostname"], found["a-hub"].get("proxyjump", "none")) == ("192.0.2.7", "none")
+    assert (found["a-master"]["hostname"], found["a-master"]["proxyjump"]) == ("10.20.0.10", "a-hub")
+    assert found["a-worker-1"]["proxyjump"] == "a-hub"
+    assert ssh.known_master(folder, "a-master") == ssh.KnownMaster(NODES[0], "a-hub", "192.0.2.7")
+    keyless = [replace(node, host_keys=()) for node in nodes]
+    ssh.write_config(folder, keyless, "192.0.2.7")
+    with ssh.Fleet(folder, keyless) as fleet:
+        assert fleet._connect("a-master").gateway.host == "192.0.2.7"
+        assert fleet._connect("a-hub").gateway is None
 
 
 def test_a_bastion_leads_to_the_master_and_has_none_of_the_clusters_settings(folder, tmp_path, monkeypatch) -> None:

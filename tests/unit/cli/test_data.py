@@ -29,7 +29,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr(module, "live_master", lambda spec, file: Remote("a-master", ("sh", "-c"), sudo=False))
+    monkeypatch.setattr(module, "live_hub", lambda spec, file: Remote("a-master", ("sh", "-c"), sudo=False))
     return tmp_path / "home"
 
 

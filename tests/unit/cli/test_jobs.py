@@ -26,9 +26,9 @@ def asked(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "count.py").touch()
     cluster = SimpleNamespace(
-        contexts={"master": {"hub": {"limits": LIMITS}}},
+        hub_context={"hub": {"limits": LIMITS}},
         ssh_config=tmp_path / "ssh_config",
-        master=SimpleNamespace(name="analytics-master"),
+        hub=SimpleNamespace(name="analytics-master"),
     )
     monkeypatch.setattr("provision.operations.cluster.nodes.find_live_cluster", lambda spec, source: cluster)
     asked = []

@@ -202,11 +202,11 @@ class FakeCloud:
         return self.keys.get(resources.key_name(name), "")
 
     @request
-    def holds(self, kind, name):
+    def holds(self, kind, name, mark=""):
         if kind == "server group":
             return frozenset(one.id for one in self._server_groups(resources.group_name(name)))
         kind = {"security group": "group"}.get(kind, kind)
-        return frozenset(one.id for one in self.of(kind) if one.description == resources.mark(name))
+        return frozenset(one.id for one in self.of(kind) if one.description == (mark or resources.mark(name)))
 
     @request
     def room(self):
@@ -225,16 +225,17 @@ class FakeCloud:
         networks = mine("network")
         homes = {thing.id for thing in networks}
         groups = {thing.id for thing in mine("group")}
-        worker, vms = resources.worker_mark(name), {server.id for server in self._listed(name)}
+        worker, hub = resources.worker_mark(name), resources.hub_mark(name)
+        vms = {server.id for server in self._listed(name)}
         own = [
             port
             for port in self.of("port")
-            if port.description in {resources.mark(name), worker}
+            if port.description in {resources.mark(name), worker, hub}
             or port.data["device"] in vms
             or groups & {*port.data["groups"]}
         ]
         ports = [port for port in self.of("port") if port.data["network"] in homes] if homes else own
-        marked = {port.id for port in mine("port")}
+        marked = {port.id for port in ports if port.description in {resources.mark(name), hub}}
         floatings = mine("floating IP") or [one for one in self.of("floating IP") if one.data["port"] in marked]
         key = resources.key_name(name)
         return resources.ObservedCluster(
@@ -248,8 +249,9 @@ class FakeCloud:
                 resources.Port(
                     **self._base(one, name),
                     **one.data,
-                    marked=one.description in {resources.mark(name), worker, resources.interface_mark(name)},
+                    marked=one.description in {resources.mark(name), worker, hub, resources.interface_mark(name)},
                     worker=one.description == worker,
+                    hub=one.description == hub,
                     secured=self.things[one.data["network"]].data.get("port_security", True),
                 )
                 for one in ports
@@ -397,8 +399,10 @@ class FakeCloud:
             group.data["rules"] = [(one, id) for one, id in group.data["rules"] if id != rule]
 
     @request
-    def create_port(self, name, network, subnet, groups):
-        id = self._made_port(network, subnet, resources.master_name(name), resources.mark(name), groups)
+    def create_port(self, name, network, subnet, groups, *, role="master"):
+        called = resources.hub_name(name) if role == "hub" else resources.master_name(name)
+        mark = resources.hub_mark(name) if role == "hub" else resources.mark(name)
+        id = self._made_port(network, subnet, called, mark, groups)
         return id, self.things[id].data["address"]
 
     def _made_port(self, network, subnet, name, description, groups):
@@ -559,7 +563,7 @@ def readiness(cloud, spec):
         cloud,
         spec.name,
         Silent(),
-        nodes=spec.workers.count + 1,
+        nodes=spec.workers.count + len(spec.roles) - 1,
         spark=spark,
         hub_problem=lambda: "",
         spread=spec.workers.spread,
@@ -580,15 +584,15 @@ class FakeData:
     def carry(self, cluster):
         if self.unreachable:
             raise ProvisionError("the data cannot be carried over", "Mend it.")
-        self.here[cluster.master.id] = self.disks.get(cluster.master.id, "nothing")
+        self.here[cluster.hub.id] = self.disks.get(cluster.hub.id, "nothing")
 
     def restore(self, cluster, servers):
         for server in servers:
-            self.disks[cluster.master.id] = self.here.pop(server)
+            self.disks[cluster.hub.id] = self.here.pop(server)
 
     def resume(self, cluster):
-        self.resumed.append(cluster.master.id)
-        self.discard(cluster.master.id)
+        self.resumed.append(cluster.hub.id)
+        self.discard(cluster.hub.id)
 
     def discard(self, server):
         del self.here[server]

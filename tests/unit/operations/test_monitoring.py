@@ -22,8 +22,8 @@ HERE = Remote("here", ("sh", "-c"), sudo=False)
 
 
 def cluster(spec=SPEC):
-    contexts = {"master": {"monitoring": {"on": True, "nodes": targets(NODES)}}}
-    return SimpleNamespace(spec=spec, master=NODES[0], nodes=NODES, contexts=contexts, ssh_config="config")
+    context = {"monitoring": {"on": True, "nodes": targets(NODES)}}
+    return SimpleNamespace(spec=spec, hub=NODES[0], nodes=NODES, hub_context=context, ssh_config="config")
 
 
 @pytest.mark.parametrize("ask", [lambda spec: store(cluster(spec)).__enter__(), lambda spec: write_grafana(spec, None)])

@@ -20,7 +20,7 @@ NODES = [
     Node("a-worker-2", "worker", "10.20.0.12", "3", "ACTIVE", ()),
 ]
 CLUSTER = SimpleNamespace(
-    spec=ClusterSpec("a"), master=NODES[0], workers=tuple(NODES[1:]), ssh_config="/state/ssh_config"
+    spec=ClusterSpec("a"), master=NODES[0], hub=NODES[0], workers=tuple(NODES[1:]), ssh_config="/state/ssh_config"
 )
 APPS = [Application(4040, "app-1", "PySparkShell", "alice"), Application(4042, "app-2", "count", "bob")]
 

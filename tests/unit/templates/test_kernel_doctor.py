@@ -60,6 +60,10 @@ CASES = {
         {"state": None, "problem": "Connection refused", "units": {"spark-master": "failed"}, "context": None},
         ("does not answer (Connection refused; its unit is failed)", "`provision doctor`"),
     ),
+    "the master of another node does not answer": (
+        {"state": None, "problem": "Connection refused", "units": {"spark-master": ""}, "context": None},
+        ("does not answer (Connection refused). ", "`provision doctor`"),
+    ),
     "no worker": ({"state": {"workers": [], "activeapps": []}}, ("No worker is registered", SPARKS_WORDS)),
     "a worker that is dead": (
         {"state": {"workers": [WORKER | {"state": "DEAD"}], "activeapps": []}},

@@ -384,6 +384,24 @@ def test_the_masters_page_is_for_admins(service, daemons):
     assert body(ask(service, "master/", admin=True)) == "all"
 
 
+def test_a_spark_master_on_another_node_is_asked_there(service, daemons):
+    service.settings["master"] = "127.0.0.9"
+    apart = pages.Pages(service.settings, PREFIX)
+    asked = []
+
+    def open_(address, port, *words, **more):
+        asked.append((address, port))
+        raise OSError
+
+    apart.open = open_
+    assert refused(apart, "master/", admin=True)[0] == 502
+    with pytest.raises(pages.Refused):
+        apart.check_logs(APP, {"name": "alice", "uid": ME, "admin": True})
+    assert asked == [("127.0.0.9", daemons.port)] * 2
+    # It is no worker.
+    assert refused(apart, "worker/127.0.0.9/", admin=True)[0] == 404
+
+
 @pytest.mark.parametrize("path", ["worker/127.0.0.11/", "worker/127.0.0.11/json/", "worker/127.0.0.11/logPage/"])
 def test_a_workers_page_is_for_admins(service, path):
     assert refused(service, path)[0] == 403

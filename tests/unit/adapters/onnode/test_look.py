@@ -97,7 +97,7 @@ def test_a_worker_tells_of_executors_that_failed_and_of_warnings(says, tmp_path)
         "\tat java.base/java.lang.Thread.run(Thread.java:840)",
     ]
     asked = says(journalctl="\n".join(map(entry, told)))
-    found = look.log("worker", 1800, str(tmp_path))
+    found = look.log(1800, str(tmp_path), hub=False, worker=True)
     assert asked[0][-4:] == ["--lines=4000", "_TRANSPORT=kernel", "+", "_SYSTEMD_UNIT=spark-worker.service"]
     assert [each["id"] for each in found["executors"]] == ["0", "1"]
     assert found["executors"][0] == {
@@ -124,7 +124,7 @@ def test_the_master_tells_of_the_hub_of_kernels_and_of_what_the_kernel_ended(say
         entry("[I x] Saving file at /Untitled.ipynb", "notebook-alice.service"),
     ]
     says(journalctl="\n".join(lines))
-    found = look.log("master", 1800, "")
+    found = look.log(1800, "", hub=True, worker=False)
     (killed,) = found["killed"]
     assert (killed["at"], killed["program"], killed["unit"]) == (5.0, "python", "notebook-alice.service")
     assert killed["limit"] == "/notebooks.slice/notebook-alice.service"
@@ -254,7 +254,7 @@ def test_a_disk_and_a_folder_that_is_no_mount_are_told(tmp_path):
 
 
 ORDER = {
-    "role": "worker", "units": ["x"], "salt": "00", "recent": 60, "disks": ["/"], "mounts": ["/"],
+    "hub": False, "worker": True, "units": ["x"], "salt": "00", "recent": 60, "disks": ["/"], "mounts": ["/"],
     "paths": {"venv": "/nowhere", "packages": "/nowhere", "spark_defaults": "/nowhere", "spark_work": "/nowhere"},
     "metadata": "127.0.0.1:9", "resolv": ["/nowhere"], "names": ["localhost"], "reach": [["127.0.0.1", 9]],
     "patience": 1,

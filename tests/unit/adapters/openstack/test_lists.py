@@ -120,7 +120,7 @@ def test_ports(case):
 
     def read(port):
         base = {"id": port.id, "name": port.name or "", "tagged": {"x"} <= set(port.tags or [])}
-        return reads._port(port, base, marked=port.description == resources.mark("a"), worker=False)
+        return reads._port(port, base, marked=port.description == resources.mark("a"), worker=False, hub=False)
 
     assert read(plain) == read(theirs)
     assert plain.project_id == theirs.project_id

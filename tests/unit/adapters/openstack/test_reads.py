@@ -348,22 +348,33 @@ def test_on_an_existing_network_a_clusters_ports_are_those_with_its_mark_or_its_
         thing(id="theirs", description="", security_group_ids=["other"], **common),
         thing(id="made", description=resources.worker_mark("a"), security_group_ids=["g"], **common),
         thing(id="bare", description="", security_group_ids=[], **bare),
+        thing(id="hub", description=resources.hub_mark("a"), security_group_ids=["g"], **common),
     ]
-    leads = thing(id="f", description="theirs", floating_ip_address="172.29.0.9", port_id="master")
+    leads = thing(id="f", description="theirs", floating_ip_address="172.29.0.9", port_id="hub")
     network.networks = network.subnets = network.routers = lambda **query: []
     network.ports = lambda project_id: ports
-    network.ips = lambda **query: [leads] if query.get("port_id") == "master" else []
+    network.ips = lambda **query: [leads] if query.get("port_id") == "hub" else []
     answers["groups"], answers["servers"] = [thing(id="g", security_group_rules=[])], [server()]
     seen = cloud.observe("a")
-    marked = [("master", True), ("worker", False), ("made", True), ("bare", False)]
+    marked = [("master", True), ("worker", False), ("made", True), ("bare", False), ("hub", True)]
     assert [(port.id, port.marked) for port in seen.ports] == marked
     assert [port.id for port in seen.ports if not port.secured] == ["bare"]
     assert seen.master_port is not None
     assert seen.master_port.id == "master"
     assert [port.id for port in seen.worker_ports] == ["made"]
+    hub = seen.port_of("hub")
+    assert (hub and hub.id, seen.hub_role) == ("hub", "hub")
     assert [(each.id, each.marked) for each in seen.floatings] == [("f", False)]
     assert seen.address == "172.29.0.9"
     assert ("floating IP", "172.29.0.9") not in seen.listed()
+
+
+@pytest.mark.parametrize("role", ["master", "hub", "worker"])
+def test_a_server_says_what_it_is_for(cloud, answers, role):
+    meta = {resources.META_CLUSTER: "a", resources.META_ROLE: role, resources.META_USERS: "alice"}
+    answers["servers"] = [server(name=f"a-{role}", metadata=meta)]
+    (found,) = cloud.servers("a")
+    assert (found.role, found.users) == (role, None if role == "worker" else ("alice",))
 
 
 def test_zones_that_take_servers(cloud):

@@ -62,6 +62,12 @@ def test_everything_made_is_marked_in_the_same_request(cloud, network):
     assert {call[-1]["description"] for call in network.calls} == {MARK}
 
 
+def test_the_port_of_the_hubs_own_node_has_a_mark_of_its_own(cloud, network):
+    cloud.create_port("a", "n", "s", ["g"], role="hub")
+    ((_, sent),) = [(call[0], call[-1]) for call in network.calls]
+    assert (sent["name"], sent["description"]) == ("a-hub", resources.hub_mark("a"))
+
+
 def test_rules_are_opened_in_one_request(cloud, network):
     network.result = []
     cloud.add_rules("g", [Rule(7077, 7078, NODES), Rule(22, 22, "192.0.2.0/24")])

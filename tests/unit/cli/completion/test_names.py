@@ -40,6 +40,8 @@ def test_they_follow_the_spec(folder):
     (folder / "cluster.yaml").write_text("name: b\nworkers: {count: 1}\nhub: {users: [carol, {name: dave}]}\n")
     assert nodes(None) == ["master", "worker-1", "b-master", "b-worker-1"]
     assert users(None) == ["carol", "dave"]
+    (folder / "apart.yaml").write_text("name: d\nworkers: {count: 1}\nhub: {on: node}\n")
+    assert nodes(folder / "apart.yaml")[:3] == ["master", "hub", "worker-1"]
     (folder / "other.yaml").write_text("name: c\nworkers:\n")
     assert nodes(folder / "other.yaml")[:1] == ["master"]
 

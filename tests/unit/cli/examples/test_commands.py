@@ -32,9 +32,9 @@ def asked(tmp_path, monkeypatch):
         each.name: each for each in (example("good"), example("bad"), example("killed"), example("big", "prophet"))
     }
     cluster = SimpleNamespace(
-        contexts={"master": {"hub": {"limits": LIMITS}}},
+        hub_context={"hub": {"limits": LIMITS}},
         ssh_config=tmp_path / "ssh_config",
-        master=SimpleNamespace(name="analytics-master"),
+        hub=SimpleNamespace(name="analytics-master"),
     )
     monkeypatch.setattr("provision.operations.cluster.nodes.find_live_cluster", lambda spec, source: cluster)
     asked = []

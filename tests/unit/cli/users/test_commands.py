@@ -131,7 +131,7 @@ def test_apply_takes_the_file_as_it_is(operation, folder):
 def live(folder, monkeypatch):
     """A live cluster; returns what is set and listed there."""
     there = SimpleNamespace(set=[], listing=Listing((), ""))
-    cluster = SimpleNamespace(ssh_config=folder, master=SimpleNamespace(name="a-master"), cluster_dir="its folder")
+    cluster = SimpleNamespace(ssh_config=folder, hub=SimpleNamespace(name="a-master"), cluster_dir="its folder")
     monkeypatch.setattr(commands, "_cluster", lambda spec, file: cluster)
     monkeypatch.setattr(remote, "over_ssh", lambda *_: "the master")
     monkeypatch.setattr(accounts, "list_accounts", lambda *_: there.listing)

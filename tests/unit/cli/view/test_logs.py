@@ -39,7 +39,7 @@ def asked(tmp_path, monkeypatch):
     cluster = SimpleNamespace(
         spec=ClusterSpec("analytics"),
         nodes=nodes,
-        master=nodes[0],
+        hub=nodes[0],
         ssh_config="x",
         cluster_dir=SimpleNamespace(secret_values=lambda: {"s3cr3t-s3cr3t"}),
     )

@@ -18,9 +18,7 @@ from provision.operations.tunnel import Forward
 def invoke(tmp_path, monkeypatch):
     """A function that runs the command, whose tunnel ends with an exception."""
     monkeypatch.chdir(tmp_path)
-    cluster = SimpleNamespace(
-        ssh_config="/state/ssh_config", master=SimpleNamespace(name="a-master", address="10.0.0.1")
-    )
+    cluster = SimpleNamespace(ssh_config="/state/ssh_config", hub=SimpleNamespace(name="a-master", address="10.0.0.1"))
     monkeypatch.setattr(module, "_cluster", lambda file: cluster)
     monkeypatch.setattr(operation, "choose", lambda cluster, names, _: [Forward(names[0], "10.0.0.1", 8080, 50000)])
 

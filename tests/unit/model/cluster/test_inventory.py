@@ -26,7 +26,10 @@ NODES = (
 )
 
 
-def made(tmp_path: Path, case: str) -> dict[str, object]:
+APART = (NODES[0], Node("analytics-hub", "hub", "10.20.0.11", "id-h"), *NODES[1:])
+
+
+def made(tmp_path: Path, case: str, nodes: tuple[Node, ...] = NODES) -> dict[str, object]:
     secrets = cases.SECRETS
     files = {name: tmp_path / name for name in ("file", "hub_cert", "hub_key")}
     kept = {
@@ -39,10 +42,11 @@ def made(tmp_path: Path, case: str) -> dict[str, object]:
     files["hub_cert"].write_text(secrets.hub_cert)
     files["hub_key"].write_text(secrets.hub_key)
     contexts = {
-        role: render.public_context(cases.CASES[case], cases.SIZING, cases.ADDRESSES, role) for role in render.ROLES
+        role: render.public_context(cases.CASES[case], cases.SIZING, cases.addresses(cases.CASES[case]), role)
+        for role in cases.CASES[case].roles
     }
     return inventory(
-        NODES,
+        nodes,
         contexts,
         ssh_config=tmp_path / "ssh_config",
         templates=paths.TEMPLATES,
@@ -57,15 +61,22 @@ def test_groups_are_the_roles(tmp_path: Path) -> None:
     assert found["spark_workers"] == {"hosts": ["analytics-worker-1", "analytics-worker-2"]}
 
 
+def test_the_hubs_own_node_is_the_jupyterhub(tmp_path: Path) -> None:
+    found = made(tmp_path, "apart", APART)
+    assert found["spark_master"] == {"hosts": ["analytics-master"]}
+    assert found["jupyterhub"] == {"hosts": ["analytics-hub"]}
+
+
 def test_no_secret_is_printed(tmp_path: Path) -> None:
     text = json.dumps(made(tmp_path, "full"))
     for secret in (cases.SECRETS.spark_secret, "PRIVATE KEY", "$6$"):
         assert secret not in text
 
 
-def test_ansible_renders_the_same_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("case", "nodes"), [("full", NODES[:2]), ("apart", APART[:3])])
+def test_ansible_renders_the_same_bytes(tmp_path: Path, case: str, nodes: tuple[Node, ...]) -> None:
     """What cloud-init was given is what playbooks/site.yml restores."""
-    (tmp_path / "inventory.json").write_text(json.dumps(made(tmp_path, "full")))
+    (tmp_path / "inventory.json").write_text(json.dumps(made(tmp_path, case, nodes)))
     script = tmp_path / "inventory"
     script.write_text(f"#!/bin/sh\ncat {tmp_path}/inventory.json\n")
     script.chmod(0o755)
@@ -75,7 +86,7 @@ def test_ansible_renders_the_same_bytes(tmp_path: Path) -> None:
         "{% endfor %}{{ files | to_json }}"
     )
     play = {
-        "hosts": "analytics-master:analytics-worker-1",
+        "hosts": "all",
         "gather_facts": False,
         "connection": "local",
         "vars_files": [str(paths.PLAYBOOKS / "vars/node.yml")],
@@ -86,8 +97,9 @@ def test_ansible_renders_the_same_bytes(tmp_path: Path) -> None:
     ansible = Path(sys.executable).parent / "ansible-playbook"
     result = process.run([str(ansible), "-i", str(script), str(tmp_path / "play.yml")], cwd=tmp_path)
     assert result.ok, result.stdout + result.stderr
-    for node in NODES[:2]:
-        context = render.node_context(cases.FULL, cases.SIZING, cases.ADDRESSES, cases.SECRETS, node.role)
+    spec = cases.CASES[case]
+    for node in nodes:
+        context = render.node_context(spec, cases.SIZING, cases.addresses(spec), cases.SECRETS, node.role)
         files = json.loads((tmp_path / f"{node.name}.out").read_text())
         assert files == {file.path: file.content for file in render.node_files(context)}
 

@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 import pytest
 
 from provision.base.errors import ProvisionError
-from provision.base.model import ClusterSpec, HubSpec
+from provision.base.model import ClusterSpec, HubSpec, MasterSpec
 from provision.model.cluster.network_steps import access_steps, network_steps, wanted_rules
 from provision.model.cluster.resources import Floating, ObservedCluster
 from provision.model.cluster.steps import DesiredState
@@ -17,6 +17,11 @@ from provision.model.cluster.steps import DesiredState
 def desired(**changes):
     whole = DesiredState("a", "10.20.0.0/24", "ext", frozenset(), "img", "small", "small", 1, "hash")
     return replace(whole, **changes)
+
+
+def test_a_hub_of_its_own_asks_the_masters_page():
+    more = ClusterSpec("a", hub=HubSpec(node=MasterSpec()))
+    assert {str(rule) for rule in wanted_rules(more, ()) - wanted_rules(ClusterSpec("a"), ())} == {"8080 from nodes"}
 
 
 def test_rules_are_exactly_the_pinned_ports():

@@ -93,6 +93,7 @@ def group(lacks=(), has=(), **changes):
 def port(name, **changes):
     own = {
         "a-master": resources.Port("p", name, address="10.20.0.10", network="n", groups=("g",)),
+        "a-hub": resources.Port("h", name, address="10.20.0.12", network="n", groups=("g",), hub=True),
         "router": resources.Port("leg", device="r", owner="network:router_interface", network="n", marked=False),
         "a-worker-1": resources.Port(
             "w", device="id-a-worker-1", owner="compute:nova", network="n", groups=("g",), marked=False
@@ -112,7 +113,7 @@ def server_group(members=(), **changes):
 
 
 def server(name, **changes):
-    role = "master" if name.endswith("master") else "worker"
+    role = resources.role_of("a", name)
     own = resources.Server(
         id=f"id-{name}",
         name=name,

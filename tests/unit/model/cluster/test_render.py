@@ -21,6 +21,7 @@ from provision.base.model import (
     ClusterSpec,
     HubSpec,
     ImageSpec,
+    MasterSpec,
     NetworkSpec,
     ProxySpec,
     Secrets,
@@ -73,14 +74,20 @@ FULL = dataclasses.replace(
     ),
 )
 MONITORED = dataclasses.replace(DEFAULT, monitoring=True)
-CASES = {"default": DEFAULT, "full": FULL, "monitored": MONITORED}
+APART = dataclasses.replace(FULL, hub=dataclasses.replace(FULL.hub, node=MasterSpec("m1.large")))
+CASES = {"default": DEFAULT, "full": FULL, "monitored": MONITORED, "apart": APART}
+PAIRS = [(case, role) for case, spec in CASES.items() for role in spec.roles]
+
+
+def addresses(spec: ClusterSpec) -> Addresses:
+    return dataclasses.replace(ADDRESSES, own_hub="10.20.0.11") if spec.hub.node else ADDRESSES
 
 
 def documents(case: str) -> dict[str, str]:
     spec = CASES[case]
     # As a cluster's folder gives them: those of the spec's users and groups.
     secrets = SECRETS if spec.hub.groups else dataclasses.replace(SECRETS, gids=())
-    return render.documents(spec, SIZING, ADDRESSES, secrets)
+    return render.documents(spec, SIZING, addresses(spec), secrets)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -96,8 +103,7 @@ def test_documents_are_as_agreed(case: str) -> None:
     assert rendered == agreed
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("role", render.ROLES)
+@pytest.mark.parametrize(("case", "role"), PAIRS)
 def test_cloud_init_takes_the_user_data(case: str, role: str, tmp_path: Path) -> None:
     file = tmp_path / "user-data.yaml"
     file.write_text(documents(case)[f"{role}/user-data.yaml"])
@@ -106,7 +112,7 @@ def test_cloud_init_takes_the_user_data(case: str, role: str, tmp_path: Path) ->
     assert "Valid" in result.stdout
 
 
-@pytest.mark.parametrize("role", render.ROLES)
+@pytest.mark.parametrize("role", DEFAULT.roles)
 def test_a_stock_image_gets_the_same_part_for_later(role: str, tmp_path: Path) -> None:
     stock = dataclasses.replace(DEFAULT, image=ImageSpec("debian-13", stock=True))
     # As `documents` has them: the spec names no groups.
@@ -153,7 +159,7 @@ def test_workers_are_told_nothing_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("image", [ImageSpec(), ImageSpec("debian-13", stock=True)])
-@pytest.mark.parametrize("role", render.ROLES)
+@pytest.mark.parametrize("role", DEFAULT.roles)
 def test_the_key_of_a_key_pair_may_log_in_beside_the_operators(role: str, image: ImageSpec) -> None:
     spec = dataclasses.replace(DEFAULT, key_pair="laptop", public_key="ssh-rsa AAAATHEIRS", image=image)
     given = yaml.safe_load(render.documents(spec, SIZING, ADDRESSES, SECRETS)[f"{role}/user-data.yaml"])
@@ -175,6 +181,52 @@ def test_context_is_plain_json() -> None:
     assert json.loads(json.dumps(context)) == context
 
 
+def test_a_hub_apart_has_all_that_is_peoples_and_the_master_nothing_of_it() -> None:
+    together, apart = documents("full"), documents("apart")
+
+    def of(found: dict[str, str], role: str) -> set[str]:
+        return {name.partition("/")[2] for name in found if name.startswith(f"{role}/")}
+
+    assert of(apart, "hub") == of(together, "master") - {"master"}
+    assert of(apart, "worker") == of(together, "worker")
+    assert of(apart, "master") == {
+        *("master", "nftables.conf", "spark-defaults.conf", "spark.env", "user-data.yaml"),
+        *("90provision-proxy", "provision-proxy.sh"),
+    }
+    for text in (apart["master/user-data.yaml"], apart["worker/user-data.yaml"]):
+        assert "PRIVATE KEY" not in text
+        assert "$6$" not in text
+    assert SECRETS.executor_key not in apart["master/user-data.yaml"]
+    defaults = {role: apart[f"{role}/spark-defaults.conf"] for role in APART.roles}
+    assert {text.splitlines()[1] for text in defaults.values()} == {"spark.master spark://10.20.0.10:7077"}
+    assert "spark.driver.host 10.20.0.11\n" in defaults["hub"]
+    assert "spark.driver.host" not in defaults["master"] + defaults["worker"]
+    assert "10.20.0.11 master\n" in apart["worker/hosts"]
+    assert '"address": "10.20.0.11",\n        "master": "10.20.0.10",' in apart["hub/jupyterhub_config.py"]
+
+
+def test_the_firewalls_of_a_hub_apart_let_in_what_the_others_need() -> None:
+    found = documents("apart")
+
+    def opened(role: str) -> list[str]:
+        lines = found[f"{role}/nftables.conf"].splitlines()
+        return [line.strip() for line in lines if line.strip().startswith("ip saddr")]
+
+    assert opened("hub") == [
+        "ip saddr { 192.0.2.0/24, 198.51.100.7/32 } tcp dport { 22, 8443 } accept",
+        "ip saddr 10.20.0.0/24 tcp dport { 7100-7132, 7200-7232, 2049 } accept",
+    ]
+    assert opened("master") == [
+        "ip saddr 10.20.0.11 tcp dport { 22, 8080 } accept",
+        "ip saddr 10.20.0.0/24 tcp dport 7077 accept",
+    ]
+    assert opened("worker") == [
+        "ip saddr 10.20.0.11 tcp dport { 22, 8081 } accept",
+        "ip saddr 10.20.0.10 tcp dport 7078 accept",
+        "ip saddr 10.20.0.0/24 tcp dport 7300-7332 accept",
+    ]
+
+
 def test_users_own_spark_entries_come_last_and_unchanged() -> None:
     lines = documents("full")["master/spark-defaults.conf"].splitlines()
     assert lines[-2:] == ["spark.hadoop.path C:\\\\tmp {{ x }}", "spark.sql.shuffle.partitions 64"]
@@ -182,7 +234,7 @@ def test_users_own_spark_entries_come_last_and_unchanged() -> None:
 
 def test_secrets_are_closed() -> None:
     modes = {}
-    for role in render.ROLES:
+    for role in DEFAULT.roles:
         for entry in yaml.safe_load(documents("full")[f"{role}/user-data.yaml"])["write_files"]:
             modes[role, entry["path"]] = (entry["permissions"], entry["owner"])
             if any(secret in entry["content"] for secret in (SECRETS.spark_secret, "PRIVATE KEY", "$6$")):
@@ -215,7 +267,7 @@ def test_hub_url(port: int, url: str) -> None:
     assert render.hub_url("192.0.2.1", port) == url
 
 
-@pytest.mark.parametrize("role", render.ROLES)
+@pytest.mark.parametrize("role", DEFAULT.roles)
 def test_what_monitoring_brings_is_what_goes_when_it_is_turned_off(role: str) -> None:
     def listed(spec: ClusterSpec) -> tuple[set[str], set[str], dict[str, list[str]]]:
         context = render.node_context(spec, SIZING, ADDRESSES, dataclasses.replace(SECRETS, gids=()), role)

@@ -15,6 +15,8 @@ from provision.model.cluster.resources import (
     Rule,
     Server,
     Subnet,
+    role_of,
+    with_own_names,
 )
 
 
@@ -65,6 +67,25 @@ def test_nodes_are_sorted_and_without_those_that_are_deleted():
     gone = Server("x", "a-worker-3", "worker", deleting=True)
     found = ObservedCluster(servers=(*servers, gone)).nodes
     assert [server.name for server in found] == ["a-master", "a-worker-1", "a-worker-2", "a-worker-10"]
+
+
+def test_a_server_that_was_renamed_is_known_by_what_it_is_for():
+    servers = [Server("1", "front", "hub"), Server("2", "a-master", "master"), Server("3", "a-hub", "worker")]
+    found = with_own_names("a", servers, {})
+    assert [(server.name, server.renamed) for server in found] == [
+        ("a-hub", "front"),
+        ("a-master", ""),
+        ("a-worker-1", "a-hub"),
+    ]
+    assert [role_of("a", name) for name in ("a-master", "a-hub", "a-worker-1")] == ["master", "hub", "worker"]
+
+
+def test_the_hub_is_where_its_port_or_its_server_is():
+    master, hub, port = Server("1", "a-master", "master"), Server("2", "a-hub", "hub"), Port("p", "a-hub", hub=True)
+    assert ObservedCluster(servers=(master,)).hub_server == master
+    assert ObservedCluster(servers=(hub, master)).hub_server == hub
+    assert ObservedCluster(servers=(master,), ports=(port,)).hub_server is None
+    assert not port.for_master
 
 
 def test_the_masters_port_is_the_marked_one():

@@ -183,6 +183,20 @@ BAD = {
 }
 
 
+def test_with_a_hub_of_its_own_its_flavor_is_what_users_share():
+    together = size(spec("large"), FLAVORS)
+    apart = replace(spec("least"), hub=HubSpec(node=MasterSpec("large")))
+    assert size(apart, FLAVORS) == together
+    with pytest.raises(UsageError, match=r"hub\.flavor: tiny has 512 MiB of RAM, and the Hub and a notebook need 1536"):
+        size(replace(apart, hub=HubSpec(node=MasterSpec("tiny"))), FLAVORS)
+    with pytest.raises(UsageError, match=r"master\.flavor: tiny has 512 MiB of RAM, and the Spark master needs 1024"):
+        size(replace(apart, master=MasterSpec("tiny")), FLAVORS)
+    much = replace(apart, hub=HubSpec(node=MasterSpec("large"), limits=Limits(memory_mib=99999)))
+    with pytest.raises(UsageError, match=r"hub\.limits\.memory") as caught:
+        size(much, FLAVORS)
+    assert "hub.flavor" in caught.value.hint
+
+
 def test_disk_of_a_user_fits_the_flavor():
     size(replace(spec(), hub=HubSpec(limits=Limits(disk_mib=8192))), FLAVORS, "c.yaml")
     size(replace(spec("diskless"), hub=HubSpec(limits=Limits(disk_mib=8193))), FLAVORS, "c.yaml")

@@ -99,6 +99,27 @@ WELL = ObservedSparkCluster(
 )
 
 
+def _apart():
+    """Return a cluster that is well and whose Hub has a node of its own."""
+    master, *workers = WELL.nodes
+    bare = (_BARE[0], ObservedNode("a-hub", "hub", "10.20.0.13"), *_BARE[1:])
+    units = UNITS | {"master": UNITS["master"][:3], "hub": (*UNITS["master"][:2], *UNITS["master"][3:])}
+    at_hub = dict(master.facts) | {"firewall": [], "units": {unit: dict(RUNNING) for unit in units["hub"]}}
+    at_hub["reach"] = {f"{host}:{port}": "open" for host, port in asked_of(bare[1], bare)}
+    at_master = {name: master.facts[name] for name in (*EVERYBODY, "names")}
+    at_master |= {"firewall": [], "units": {unit: dict(RUNNING) for unit in units["master"]}}
+    served = {PORTS.spark_master, PORTS.nfs}
+    at_worker, everybody = [], (*bare[:2], *workers)
+    for node in workers:
+        reach = {f"{host}:{port}": "open" if port in served else "refused" for host, port in asked_of(node, everybody)}
+        at_worker.append(dict(node.facts) | {"firewall": [], "reach": reach})
+    nodes = tuple(replace(node, facts=facts) for node, facts in zip(bare, [at_master, at_hub, *at_worker], strict=True))
+    return replace(WELL, nodes=nodes, units=units, hub_is_apart=True)
+
+
+APART = _apart()
+
+
 def _timed(value):
     """Read times of a table, in dicts and lists: `12 s ago` is a number of seconds."""
     if isinstance(value, dict):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from provision.model.cluster.resources import NODES, Rule
 from provision.model.doctor.rules import RULES, diagnose
 
-from .diagnosis import WELL, cases, observed
+from .diagnosis import APART, WELL, cases, observed
 
 CASES = cases()
 
@@ -26,6 +29,119 @@ def test_what_is_observed_gives_these_findings(case):
 
 def test_a_cluster_that_is_well_is_silent():
     assert diagnose(WELL) == []
+
+
+def changed(name, **changes):
+    """The cluster whose Hub has a node of its own, with one node changed; `units` changes what these units say."""
+    facts = dict(next(node.facts for node in APART.nodes if node.name == name)) | changes.pop("facts", {})
+    facts["units"] = {unit: state | changes.get("units", {}).get(unit, {}) for unit, state in facts["units"].items()}
+    changes.pop("units", None)
+    nodes = [replace(node, **({"facts": facts} | changes)) if node.name == name else node for node in APART.nodes]
+    return replace(APART, nodes=tuple(nodes))
+
+
+STOPPED = {"active": "inactive", "sub": "dead"}
+APART_CASES = {
+    "the hub's node is shut off": (
+        replace(
+            APART,
+            nodes=tuple(
+                replace(node, facts={}, **({"status": "SHUTOFF"} if node.role == "hub" else {"silent": "no way"}))
+                for node in APART.nodes
+            ),
+        ),
+        [("a-hub", "is SHUTOFF on the cloud")],
+    ),
+    "the hub's node is missing": (
+        replace(APART, nodes=tuple(replace(node, facts={}) for node in APART.nodes if node.role != "hub")),
+        [("the Hub's node", "does not exist on the cloud")],
+    ),
+    "the hub is stopped": (
+        changed("a-hub", units={"jupyterhub": STOPPED}, facts={"hub": {"problem": "refused"}}),
+        [("jupyterhub on a-hub", "is stopped")],
+    ),
+    "the spark master is stopped": (
+        changed("a-master", units={"spark-master": STOPPED}),
+        [("spark-master on a-master", "is stopped")],
+    ),
+    "files are not given": (
+        changed("a-hub", units={"provision-files": STOPPED}),
+        [("provision-files on a-hub", "is stopped")],
+    ),
+    "the hub's node does not reach the spark master's page": (
+        changed(
+            "a-hub",
+            facts={
+                "reach": APART.nodes[1].facts["reach"] | {"10.20.0.10:8080": "silent"},
+                "spark": {"problem": "timed out"},
+            },
+        ),
+        [
+            (
+                "a-hub",
+                "cannot reach port 8080 of a-master, and neither its firewall nor the security group says why: kernels "
+                "do not learn their shares there, and nobody sees how Spark is",
+            )
+        ],
+    ),
+    "the security group lacks the spark master's page": (
+        replace(changed("a-hub", facts={"spark": {"problem": "timed out"}}), rules=(Rule(8080, 8080, NODES),)),
+        [
+            (
+                "the security group",
+                "lets no node reach port 8080 of the master: kernels do not learn their shares there, and nobody sees "
+                "how Spark is",
+            )
+        ],
+    ),
+    "a worker has homes of its own": (
+        changed("a-worker-1", facts={"mounts": {"/home": "ext4", "/shared": "nfs4"}}),
+        [
+            (
+                "/home on a-worker-1",
+                "is not the /home of the Hub's node: what is there is ext4, not the Hub's. What executors write there "
+                "is lost to everybody else",
+            )
+        ],
+    ),
+    "a user has no account": (
+        changed("a-hub", facts={"accounts": {"alice": "missing", "bob": "well"}}),
+        [("alice", "has no account on the Hub's node")],
+    ),
+    "the hub's node has another secret": (
+        changed("a-hub", facts={"secret": {"hash": "bb", "changed": 0}}),
+        [
+            (
+                "a-hub",
+                "has another Spark secret (spark.authenticate.secret) than the master, which refuses its drivers",
+            )
+        ],
+    ),
+    "a worker does not reach drivers": (
+        changed(
+            "a-worker-1",
+            facts={"reach": APART.nodes[2].facts["reach"] | {"10.20.0.13:7100": "silent"}},
+        ),
+        [
+            (
+                "a-worker-1",
+                "cannot reach port 7100 of a-hub, and neither its firewall nor the security group says why: "
+                "executors start and cannot connect back to the driver: Spark prints "
+                '"Initial job has not accepted any resources"',
+            )
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", APART_CASES.values(), ids=APART_CASES)
+def test_a_hub_of_its_own_is_told_from_the_master(case):
+    seen, expected = case
+    assert [(each.where, each.wrong.partition(" since")[0]) for each in diagnose(seen)] == expected
+
+
+def test_with_a_hub_of_its_own_one_that_is_well_is_silent_too():
+    assert diagnose(APART) == []
 
 
 def test_every_rule_has_a_case():

@@ -11,12 +11,13 @@ import pytest
 from provision.adapters.host.process import Result
 from provision.base.errors import UsageError
 from provision.base.model import ClusterSpec, Node
+from provision.base.roles import with_hub
 from provision.operations.cluster.run import find_node, highest_exit_code, run, ssh_argv
 
 MASTER = Node("lab-master", "master", "10.0.0.1")
 WORKER = Node("lab-worker-1", "worker", "10.0.0.2")
 LIVE: Any = SimpleNamespace(
-    spec=ClusterSpec("lab"), nodes=(MASTER, WORKER), master=MASTER, ssh_config=Path("/k/ssh_config")
+    spec=ClusterSpec("lab"), nodes=(MASTER, WORKER), master=MASTER, hub=MASTER, ssh_config=Path("/k/ssh_config")
 )
 
 
@@ -66,9 +67,14 @@ class Fleet:
 
 
 def live(*nodes: Node) -> Any:
-    roles = {role: tuple(node for node in nodes if node.role == role) for role in ("master", "worker")}
+    roles = {role: tuple(node for node in nodes if node.role == role) for role in ("master", "hub", "worker")}
     return SimpleNamespace(
-        spec=ClusterSpec("lab"), nodes=nodes, workers=roles["worker"], with_role=roles.__getitem__, fleet=Fleet
+        spec=ClusterSpec("lab"),
+        nodes=nodes,
+        hub=with_hub(nodes),
+        workers=roles["worker"],
+        with_role=roles.__getitem__,
+        fleet=Fleet,
     )
 
 

@@ -22,9 +22,10 @@ class Services:
     def __init__(self):
         self.workers, self.problem, self.asked, self.masters = (), "", [], []
 
-    def ask_master(self, ssh_config, master):
+    def ask_master(self, ssh_config, master, by):
         self.masters.append(master.address)
         assert (ssh_config.exists(), master.name, bool(master.host_keys)) == (True, "analytics-master", True)
+        assert by == "analytics-master"
         return None if self.workers is None else SparkMaster(self.workers, 2, 2048, 1)
 
     def hub_answers(self, address, port, certificate, *, authority, accepts_expired):

@@ -521,7 +521,7 @@ def test_another_machine_is_stopped(make_site, monkeypatch, tmp_path):
 def test_a_second_up_that_makes_the_same_at_the_same_time_stops(make_site, kind, method):
     site = make_site()
     create = getattr(site.cloud, method)
-    setattr(site.cloud, method, lambda *words: (create(*words), create(*words))[1])
+    setattr(site.cloud, method, lambda *words, **more: (create(*words, **more), create(*words, **more))[1])
     with pytest.raises(ProvisionError, match=f"another `provision up` of cluster analytics is .* made a {kind} too"):
         site.up()
     assert len(site.cloud.holds(kind, "analytics")) == 1

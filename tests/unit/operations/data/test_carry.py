@@ -21,10 +21,10 @@ def world(make_master, archives_of_folder, tmp_path):
     """Two masters, and the data between them."""
     roots = {"id-old": make_master("old"), "id-new": make_master("new")}
     (roots["id-old"] / "home/alice/x").write_text("alice's")
-    data = CarriedData(tmp_path / "cluster", Silent(), lambda cluster: archives_of_folder(roots[cluster.master.id]))
+    data = CarriedData(tmp_path / "cluster", Silent(), lambda cluster: archives_of_folder(roots[cluster.hub.id]))
 
     def cluster(id):  # noqa: A002 - the cloud's own word
-        return SimpleNamespace(spec=ClusterSpec("a"), master=Node("a-master", "master", "10.0.0.1", id))
+        return SimpleNamespace(spec=ClusterSpec("a"), hub=Node("a-master", "master", "10.0.0.1", id))
 
     return SimpleNamespace(data=data, roots=roots, old=cluster("id-old"), new=cluster("id-new"), folder=tmp_path)
 

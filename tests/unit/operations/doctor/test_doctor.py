@@ -14,8 +14,8 @@ from provision.adapters import net
 from provision.adapters.cluster_dir import ClusterDir
 from provision.adapters.host.process import Result
 from provision.base.constants import PORTS
-from provision.base.errors import ProvisionError
-from provision.base.model import ClusterSpec, WorkersSpec
+from provision.base.errors import ProvisionError, UsageError
+from provision.base.model import ClusterSpec, MasterSpec, WorkersSpec
 from provision.model.doctor.observed import ObservedNode
 from provision.model.doctor.rules import diagnose
 from provision.operations.doctor import examine as module
@@ -63,7 +63,7 @@ def test_each_node_is_asked_and_its_clock_compared():
     assert abs(master.ahead) < 5
     assert 95 < worker.ahead < 105
     (order,) = remotes["a-worker-1"].orders
-    assert (order["role"], order["units"]) == ("worker", ["y"])
+    assert (order["hub"], order["worker"], order["units"]) == (False, True, ["y"])
     assert ["10.20.0.10", PORTS.spark_master] in order["reach"]
     assert all(remote.stopped for remote in remotes.values())
 
@@ -118,6 +118,15 @@ def world(make_site, monkeypatch):
 
 
 SPEC = ClusterSpec("a", workers=WorkersSpec(count=2))
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_spec_with_the_hub_elsewhere_is_not_the_clusters(make_site, apart):
+    site = make_site(name="a")
+    alone, together = (replace(site.spec, hub=replace(site.spec.hub, node=node)) for node in (MasterSpec(), None))
+    site.up(spec=alone if apart else together)
+    with pytest.raises(UsageError, match=rf"hub\.on: the Hub of this cluster is on a-{'hub' if apart else 'master'}"):
+        module.examine(site.cloud, together if apart else alone)
 
 
 def test_a_cluster_is_seen_as_the_cloud_has_it(world):

@@ -48,7 +48,7 @@ def gathered(monkeypatch):
     """Returns what the page was made of, and what nodes were asked."""
     given, asked = [], []
     cluster = SimpleNamespace(
-        nodes=NODES, ssh_config="x", cluster_dir=SimpleNamespace(secret_values=lambda: {"one", "two"})
+        nodes=NODES, hub=NODES[0], ssh_config="x", cluster_dir=SimpleNamespace(secret_values=lambda: {"one", "two"})
     )
     monkeypatch.setattr(module, "find_live_cluster", lambda *_: cluster)
     monkeypatch.setattr(module, "status", lambda *_: {"working": True})

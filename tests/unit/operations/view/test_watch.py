@@ -60,7 +60,9 @@ def cluster(monkeypatch):
         Node("analytics-worker-1", "worker", "10.0.0.2", status="ACTIVE"),
     )
     addresses = Addresses("10.0.0.1", "192.0.2.1")
-    return SimpleNamespace(spec=ClusterSpec("analytics"), nodes=nodes, addresses=addresses, ssh_config="x")
+    return SimpleNamespace(
+        spec=ClusterSpec("analytics"), nodes=nodes, hub=nodes[0], addresses=addresses, ssh_config="x"
+    )
 
 
 def all_active():

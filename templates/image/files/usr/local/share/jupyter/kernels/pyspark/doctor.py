@@ -64,8 +64,10 @@ def alive(seen):
 
 def _of_spark(seen):
     if seen["state"] is None:
-        unit = seen["units"].get("spark-master", "unknown")
-        yield f"The Spark master does not answer ({seen['problem']}; its unit is {unit}). {OPERATOR}"
+        # Where it is on a node of its own, nobody here knows of its unit.
+        unit = seen["units"].get("spark-master")
+        state = f"; its unit is {unit}" if unit else ""
+        yield f"The Spark master does not answer ({seen['problem']}{state}). {OPERATOR}"
     elif not alive(seen):
         yield f"No worker is registered with the Spark master, so no job can run. {NO_RESOURCES} {OPERATOR}"
     elif not seen["context"] and seen["connect"] is None:
@@ -107,7 +109,7 @@ def _of_executors(seen):
     elif own["granted"] and not own["executors"] and own["seconds"] > own["patience"]:
         yield (
             f"This notebook has been given {own['granted']} cores and no executor has reached it: they may not be able to "
-            "connect back to it (the master's firewall, or the cloud's security group), or they are slow to start. "
+            "connect back to it (this node's firewall, or the cloud's security group), or they are slow to start. "
             f"{NO_RESOURCES} {OPERATOR}"
         )
     elif own["granted"] and not own["executors"] and own["needed"]:
@@ -175,7 +177,7 @@ def _of_disk(seen):
     quota = seen["quota"]
     if quota and quota["used"] >= 0.95 * quota["limit"]:
         yield (
-            f"Your files take {quota['used']} of the {quota['limit']} MiB that you may have on the master (homes, /shared, "
+            f"Your files take {quota['used']} of the {quota['limit']} MiB that you may have on this node (homes, /shared, "
             "Spark's scratch): writing ends with `Disk quota exceeded`. Remove what you do not need."
         )
 
@@ -212,7 +214,11 @@ def look():
         "state": state,
         "problem": problem,
         "connect": shares._Given.context if session.CONNECT else None,
-        "units": {unit: _run("systemctl", "is-active", unit).strip() for unit in ("spark-master", "jupyterhub")},
+        "units": {
+            unit: _run("systemctl", "is-active", unit).strip()
+            for unit in ("spark-master", "jupyterhub")
+            if unit != "spark-master" or os.path.exists("/etc/spark/role/master")
+        },
         "context": _own(context, state) if context is not None and state is not None else None,
         "python": python_version(),
         "packages": packages,

@@ -1,0 +1,263 @@
+"""The kernel's session: made beside the kernel's own start, made anew with other settings, interrupted.
+
+A SparkContext takes seconds to minutes. It is made in a thread, so that the kernel answers the page at once (a page that
+gets no answer for some minutes forgets the cells that wait); the first cell waits for it, and shows why if it fails.
+Nothing of Spark's is imported before that thread runs.
+"""
+
+import atexit
+import importlib.util
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+
+from IPython import get_ipython
+from IPython.display import clear_output
+
+from provision_kernel.words import Told
+
+HOOKS = ["tables.watch", "shares.watch"]
+if importlib.util.find_spec("provision_kernel.progress"):  # images of version 0.1 lack it
+    HOOKS.append("progress.watch")
+"""What runs each time a session is made, as `module.function` of this package: it is given the classic SparkSession, in
+Connect's kernel too. A hook that fails is told about, and keeps nobody from working."""
+
+LATE = 600
+"""Seconds for which a cell that was interrupted before its job began is watched for it: plans of large tables take minutes."""
+
+CONNECT = os.environ.get("PROVISION_KERNEL") == "connect"
+
+
+class _State:
+    thread = None
+    made = {}
+    trouble = None
+    hooked = None
+    """The SparkContext for which the hooks have run."""
+    cell = 0
+    """Number of the cell that runs; its jobs have it as a tag."""
+
+
+def start():
+    """Make the session in a thread, and let each cell wait until it is there."""
+    shell = get_ipython()
+    # IPython has a magic of this name: it gives way to a variable.
+    shell.push({"sc": None})
+    shell.events.register("pre_run_cell", _before_first_cell)
+    from provision_kernel import magics
+
+    magics.register(shell)
+    _State.thread = threading.Thread(target=_make, name="make-sc", daemon=True)
+    _State.thread.start()
+
+
+def restart(settings):
+    """End the session and its JVM, and make both anew with `settings` (names to values) over all others.
+
+    Raises what Spark raises if it cannot start; the kernel then has no session, and may be asked again.
+    """
+    from provision_kernel import launch
+
+    launch.end_jvm()
+    launch.EXTRA.clear()
+    launch.EXTRA.update(settings)
+    get_ipython().push({"spark": None, "sc": None})
+    _State.made = _new_session()
+    get_ipython().push(_State.made)
+
+
+def _make():
+    try:
+        from provision_kernel import guard, launch
+
+        launch.install()
+        guard.install()
+        _watch_builder()
+        _quieten()
+        _State.made = _new_session()
+        atexit.register(launch.end_jvm)
+    except Told as told:
+        _State.trouble = str(told)
+    except Exception:
+        _State.trouble = traceback.format_exc()
+
+
+def _quieten():
+    """Keep PySpark from printing each error of a query twice, first with Java's trace as one line of JSON.
+
+    And Py4J from printing the trace of an interrupt, which the notebook shows too.
+    """
+    logging.getLogger().addFilter(lambda record: "KeyboardInterrupt while" not in record.getMessage())
+    from pyspark.logger import PySparkLogger
+
+    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+        PySparkLogger.getLogger(name).disabled = True
+
+
+def _new_session():
+    """Make a session, and return the variables that a notebook has of it."""
+    if CONNECT:
+        from provision_kernel import connect
+
+        classic, spark = connect.new_session()
+        run_hooks(classic)
+        return {"spark": spark, "sc": connect.NoContext(), "sql": spark.sql}
+    from pyspark.sql import SparkSession
+
+    spark = SparkSession.builder.getOrCreate()
+    return {"spark": spark, "sc": spark.sparkContext, "sql": spark.sql}
+
+
+def _watch_builder():
+    """Let every new classic session, the user's own too, have its hooks, and every setting that comes too late its words."""
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+
+    from provision_kernel import launch
+
+    _show_links(SparkContext, launch.facts()["pages"])
+    original = SparkSession.Builder.getOrCreate
+
+    def get_or_create(self):
+        late = launch.too_late(dict(self._options))
+        spark = original(self)
+        if late:
+            print(late)
+        if not CONNECT:
+            run_hooks(spark)
+        return spark
+
+    SparkSession.Builder.getOrCreate = get_or_create
+
+
+def _show_links(context, pages):
+    """Let a SparkContext name its page behind the Hub's login (`pages`); its own is open to nobody."""
+    if not os.path.exists(pages["program"]):  # images of version 0.1 lack it
+        return
+    own = context.uiWebUrl.fget
+    plain = context._repr_html_
+    # The browser knows by which name it has found the Hub.
+    path = f"{pages['path']}app/"
+    context.uiWebUrl = property(lambda self: own(self) and f"{pages['hub']}{path}{self.applicationId}/")
+    context._repr_html_ = lambda self: plain(self).replace(
+        f'href="{self.uiWebUrl}"', f'href="{path}{self.applicationId}/" target="_blank"'
+    )
+
+
+def run_hooks(spark):
+    """Run the hooks for a classic session, once for each SparkContext."""
+    if _State.hooked is spark.sparkContext:
+        return
+    _State.hooked = spark.sparkContext
+    for hook in HOOKS:
+        module, _, function = hook.partition(".")
+        try:
+            getattr(importlib.import_module(f"provision_kernel.{module}"), function)(spark)
+        except Exception:
+            print(f"{hook} failed; the session works without it.", traceback.format_exc(), sep="\n")
+
+
+def _before_first_cell(*_):
+    shell = get_ipython()
+    if _State.thread.is_alive():
+        print("Starting Spark: `spark` will be there in a moment…", flush=True)
+        try:
+            _State.thread.join()
+        except KeyboardInterrupt:
+            print("Spark is still starting: this cell runs without it.")
+            return
+        clear_output()
+    shell.events.unregister("pre_run_cell", _before_first_cell)
+    shell.events.register("pre_run_cell", _obey)
+    _obey()
+    if _State.trouble:
+        print(
+            "Spark could not be started. Restart the kernel to try again, or give other settings with %%spark_config.",
+            _State.trouble,
+            sep="\n",
+        )
+        return
+    shell.push(_State.made)
+
+
+def _obey(*_):
+    # ipykernel sets its own handler before each cell: this one, in its place, is for that cell only.
+    signal.signal(signal.SIGINT, _interrupt)
+    _tag()
+    if "progress.watch" in HOOKS:
+        from provision_kernel import progress
+
+        progress.begin(get_ipython())
+
+
+def _tag():
+    """Give the jobs of this cell its own tag. (A job group would take the place of the user's.)"""
+    from pyspark import SparkContext
+
+    active = SparkContext._active_spark_context
+    before, _State.cell = _State.cell, _State.cell + 1
+    # In Connect's kernel the server interrupts what has begun and what has not.
+    if active is None or CONNECT:
+        return
+    try:
+        active.removeJobTag(f"cell-{before}")
+        active.addJobTag(f"cell-{_State.cell}")
+    except Exception as error:
+        # A context whose JVM has gone: the cell itself says so, or makes another.
+        print(f"session: {error!r}", file=sys.__stderr__)
+
+
+def _cancel_late(context, tag):
+    """Cancel the jobs of an interrupted cell that begin after all: the JVM goes on with what it was asked for.
+
+    Not where a stream runs: its batches have the tag of the cell that began it, and it is meant to go on.
+    """
+    from pyspark.sql import SparkSession
+
+    ends = time.monotonic() + LATE
+    try:
+        while time.monotonic() < ends and context._jsc is not None:
+            session = SparkSession._instantiatedSession
+            if session is not None and session.streams.active:
+                return
+            if context.statusTracker().getActiveJobsIds():
+                context.cancelJobsWithTag(tag)
+            time.sleep(2)
+    except Exception as error:
+        print(f"session: {error!r}", file=sys.__stderr__)
+
+
+def _interrupt(*_):
+    stopped = []
+
+    def stop():
+        if CONNECT:
+            from provision_kernel import connect
+
+            client = connect.client()
+            stopped.extend(client.interruptAll() if client is not None else [])
+            return
+        from pyspark import SparkContext
+
+        # The context of this moment: the user may have stopped the first one and made another.
+        active = SparkContext._active_spark_context
+        if active is None:
+            return
+        if active.statusTracker().getActiveJobsIds():
+            active.cancelAllJobs()
+            stopped.append(True)
+        else:
+            late = threading.Thread(target=_cancel_late, args=(active, f"cell-{_State.cell}"), daemon=True)
+            late.start()
+
+    # Not from here: this thread's own connection to the JVM is in the middle of a call.
+    helper = threading.Thread(target=stop, daemon=True)
+    helper.start()
+    helper.join(10)
+    if not stopped:
+        raise KeyboardInterrupt
+    # The call that waits for the job ends now, with Spark's own words.

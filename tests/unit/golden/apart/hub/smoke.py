@@ -1,0 +1,61 @@
+"""A first job: a sum that is known beforehand, computed by every worker. Prints one JSON line {sum, hosts, seconds}."""
+
+import json
+import os
+import socket
+import sys
+import time
+from contextlib import suppress
+
+from pyspark.sql import SparkSession
+
+WORKERS = int(sys.argv[1])
+"""How many workers must take part."""
+MEMORY = sys.argv[2]
+"""What an executor takes: Spark's least, as 512m."""
+PATIENCE = 300
+"""Seconds to wait for an executor on every worker; then the job runs on those that are there."""
+
+
+def work(numbers):
+    """Add up one partition, slowly enough that no executor does another's share."""
+    time.sleep(1)
+    yield socket.gethostname(), sum(numbers)
+
+
+began = time.monotonic()
+# One core on each worker: the master spreads an application over as many workers as it has cores. The job takes no more
+# memory than Spark's least, so that it fits beside running notebooks.
+spark = (
+    SparkSession.builder.appName("provision-smoke")
+    .config("spark.cores.max", WORKERS)
+    .config("spark.executor.cores", 1)
+    .config("spark.executor.memory", MEMORY)
+    .config("spark.dynamicAllocation.enabled", "false")
+    .config("spark.scheduler.minRegisteredResourcesRatio", 0)
+    .config("spark.eventLog.enabled", "false")
+    .getOrCreate()
+)
+# Notebooks that hold more than their share give back what this job publishes that it wants (hub/kernel/shares.py). Without the
+# folder, on a node of an older image, there is nothing to agree on.
+wish = os.path.join(spark.conf.get("spark.provision.shares"), spark.sparkContext.applicationId)
+with suppress(OSError), open(wish, "w") as file:
+    json.dump({"wants": WORKERS, "unit": 1, "leaving": 0, "elastic": False}, file)
+# The driver's block manager is one of them.
+registered = spark.sparkContext._jsc.sc().getExecutorMemoryStatus
+while registered().size() <= WORKERS and time.monotonic() < began + PATIENCE:
+    time.sleep(0.2)
+parts = spark.sparkContext.parallelize(range(1000), 2 * WORKERS).mapPartitions(work).collect()
+print(
+    json.dumps(
+        {
+            "sum": sum(part for _, part in parts),
+            "hosts": sorted({host for host, _ in parts}),
+            "seconds": round(time.monotonic() - began, 1),
+        }
+    ),
+    flush=True,
+)
+spark.stop()
+with suppress(OSError):
+    os.remove(wish)
