@@ -5,6 +5,7 @@ part took; the smallest of ROUNDS is taken, and how many times as fast as with o
 
 Run, in the folder of the cluster's file:  python tests/benchmarks/speedup.py [EXAMPLE…]     (default: all that can run)
     --rounds N (3)     --as USER (alice)     -p NAME=VALUE, as for `provision examples run`
+    -o FOLDER: keep the examples' pages of the last round with all workers
 Wants a cluster that works, with nothing else to do. Workers that are emulated on fewer processors than they have
 together cannot be faster than these.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -76,6 +78,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--as", dest="user", default="alice")
     parser.add_argument("-p", dest="parameter", action="append", default=[])
+    parser.add_argument("-o", dest="output", type=Path)
     options = parser.parse_args()
     workers = [node["name"] for node in state()["nodes"] if node["role"] == "worker"]
     taken, took = surroundings(), {example: dict[str, float]() for example in options.examples}
@@ -87,6 +90,8 @@ def main() -> None:
                     best = min(seconds(example, options, Path(folder)) for _ in range(options.rounds))
                     took[example][str(count)] = best
                     print(f"{example:18} {count} workers {best:8.1f} s", flush=True)
+            if options.output:
+                shutil.copytree(folder, options.output, dirs_exist_ok=True)
     finally:
         only(workers, len(workers))
     times = {example: {count: each["1"] / best for count, best in each.items()} for example, each in took.items()}

@@ -292,6 +292,20 @@ def test_sparks_own_examples_pass(product) -> None:
         list(pool.map(passes, EXAMPLES))
 
 
+def test_two_examples_pass(product, tmp_path) -> None:
+    for name, *fewer in (("popular-topics", "-p", "large=100_000"), ("weather-station", "-p", "days=1")):
+        done = product.run("examples", "run", name, "--as", "alice", "-o", str(tmp_path), *fewer)
+        assert f"{name}: passed" in done.output
+    assert "gophercon" in (tmp_path / "popular-topics.html").read_text()
+
+
+@pytest.mark.acceptance
+def test_the_other_examples_pass(product, tmp_path) -> None:
+    names = ("stream-to-disk", "trading-backtest", "weather-learning")
+    done = product.run("examples", "run", *names, "--as", "alice", "-o", str(tmp_path), timeout=5400)
+    assert all(f"{name}: passed" in done.output for name in names)
+
+
 def test_verify_passes(product) -> None:
     done = product.run("verify")
     assert int(re.search(r"(\d+) passed", done.output)[1]) >= 40
