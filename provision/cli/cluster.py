@@ -67,6 +67,7 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool, remove: boo
     from provision.adapters.openstack.cloud import connect
     from provision.operations.cluster.resolve import find_cluster_dir
     from provision.operations.cluster.up import Up, ensure_cloud, helpers_for
+    from provision.operations.image.bake import BakeBeside
     from provision.operations.packages.resolution import ensure_bundle
 
     spec = load_spec(file)
@@ -85,24 +86,26 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool, remove: boo
     if first.unclaimed:
         # Nothing tells which project's folder this is going to be: a package that cannot be had starts no cloud.
         ensure_bundle(spec.packages, first, source_of(file), progress)
-    ensure_cloud(spec, progress, new=first.unclaimed)
-    cloud = connect(spec.cloud, source_of(file))
-    cluster_dir = find_cluster_dir(cloud, spec.name)
-    # What cannot be had is refused before anything of the cluster is changed.
-    ensure_bundle(spec.packages, cluster_dir, source_of(file), progress)
-    helpers = helpers_for(cloud, spec, cluster_dir, progress, timeout=timeout * 60)
-    operation = Up(
-        cloud,
-        cluster_dir,
-        progress,
-        spec=spec,
-        source=source_of(file),
-        helpers=helpers,
-        without_data=without_data,
-        # Without --yes the question is asked below what goes.
-        remove=remove or not yes,
-    )
-    show_summary(operation.run(confirm, replace=replace), progress)
+    # A spec that the cloud cannot fulfil is refused while the image is still being baked.
+    with BakeBeside(progress) as baking:
+        ensure_cloud(spec, progress, baking, new=first.unclaimed)
+        cloud = connect(spec.cloud, source_of(file))
+        cluster_dir = find_cluster_dir(cloud, spec.name)
+        # What cannot be had is refused before anything of the cluster is changed.
+        ensure_bundle(spec.packages, cluster_dir, source_of(file), progress)
+        helpers = helpers_for(cloud, spec, cluster_dir, progress, baking=baking, timeout=timeout * 60)
+        operation = Up(
+            cloud,
+            cluster_dir,
+            progress,
+            spec=spec,
+            source=source_of(file),
+            helpers=helpers,
+            without_data=without_data,
+            # Without --yes the question is asked below what goes.
+            remove=remove or not yes,
+        )
+        show_summary(operation.run(confirm, replace=replace), progress)
 
 
 @click.command()

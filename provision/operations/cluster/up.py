@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from provision.model.cluster.resources import ObservedCluster
     from provision.model.cluster.steps import DesiredState, Plan, Step
     from provision.operations.cluster.nodes import LiveCluster
+    from provision.operations.image.bake import BakeBeside
 
 ATTEMPTS: Final = 4
 """How often the steps are applied: they are planned again after the cloud failed to answer one of them."""
@@ -382,9 +383,18 @@ def refuse_losses(plan: Plan, *, replace: bool, remove: bool = False, without_da
 
 
 def helpers_for(
-    cloud: Cloud, spec: ClusterSpec, cluster_dir: ClusterDir, progress: Progress, *, timeout: float = TIMEOUT
+    cloud: Cloud,
+    spec: ClusterSpec,
+    cluster_dir: ClusterDir,
+    progress: Progress,
+    *,
+    baking: BakeBeside,
+    timeout: float = TIMEOUT,
 ) -> Helpers:
-    """Make the helpers of a real run; `timeout` limits the wait for the nodes, in seconds."""
+    """Make the helpers of a real run; `timeout` limits the wait for the nodes, in seconds.
+
+    `baking`: the bake that `ensure_cloud` may have begun.
+    """
     services = AskedServices(spec, cluster_dir)
 
     def readiness(address: str) -> ReadinessWait:
@@ -407,10 +417,12 @@ def helpers_for(
         spark, problem = services.answers(with_host_keys(cloud, cluster_dir, servers), address)
         return spark is not None and len(spark.workers) >= spec.workers.count and not problem
 
+    def ensure_image() -> str:
+        baking.wait()
+        return bake.ensure_image(cloud, progress, lambda image: bake.check_fit(image, spec, cloud.flavors()))
+
     return Helpers(
-        ensure_image=lambda: bake.ensure_image(
-            cloud, progress, lambda image: bake.check_fit(image, spec, cloud.flavors())
-        ),
+        ensure_image=ensure_image,
         readiness=readiness,
         configure=lambda cluster: configure(cluster, progress),
         deliver=lambda cluster: deliver(cluster, progress),
@@ -421,19 +433,16 @@ def helpers_for(
     )
 
 
-def ensure_cloud(spec: ClusterSpec, progress: Progress, *, new: bool) -> None:
+def ensure_cloud(spec: ClusterSpec, progress: Progress, baking: BakeBeside, *, new: bool) -> None:
     """Start the local cloud if the spec asks for it and it does not run.
 
-    A `new` cluster's golden image is baked beside that.
+    A `new` cluster's golden image begins to be baked beside that: `helpers_for` waits for it.
     """
     if spec.cloud != LOCAL_CLOUD:
         return
     # It imports the Docker SDK.
     from provision.operations.localcloud.local_cloud import local_cloud
 
-    if not new or not spec.image.baked:
-        with progress.phase("Local cloud"):
-            local_cloud().up(progress)
-        return
-    with bake.begun_beside(progress) as begin, progress.phase("Local cloud"):
+    begin = baking.begin if new and spec.image.baked else lambda: None
+    with progress.phase("Local cloud"):
         local_cloud().up(progress, checked=begin)

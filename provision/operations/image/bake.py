@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from provision.adapters.docker import image_builder
 from provision.adapters.host.files import ensure_private, exclusive_lock
@@ -18,7 +17,7 @@ from provision.model.localcloud.image_families import image_name
 from provision.model.localcloud.settings import LABEL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -48,26 +47,31 @@ def bake(progress: Progress) -> Path:
     return files.image
 
 
-@contextmanager
-def begun_beside(progress: Progress) -> Iterator[Callable[[], None]]:
-    """Let a bake go on beside the body, which calls what it is given to begin it; at the end, wait until it is done.
+class BakeBeside:
+    """A bake that goes on beside other work: as a context manager, it ends one that nobody has waited for."""
 
-    When the body fails, the bake is ended. Raises what `bake` raises.
-    """
-    begun: list[Future[Path]] = []
+    def __init__(self, progress: Progress) -> None:
+        """Begin nothing yet."""
+        self._progress = progress
+        self._begun: list[Future[Path]] = []
 
-    def begin() -> None:
-        begun.append(start(lambda: bake(progress)))
+    def begin(self) -> None:
+        """Begin it."""
+        self._begun.append(start(lambda: bake(self._progress)))
 
-    try:
-        yield begin
-        with progress.phase("Bake the golden image"):
-            for result in begun:
-                result.result()
-    except BaseException:
-        if any(not result.done() for result in begun):  # else what runs now is another command's
+    def wait(self) -> None:
+        """Wait until it is done, if it was begun. Raises what `bake` raises."""
+        for result in self._begun:
+            result.result()
+
+    def __enter__(self) -> Self:
+        """Let the other work begin."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the bake where the other work has failed, or needs no image."""
+        if any(not result.done() for result in self._begun):  # else what runs now is another command's
             image_builder.stop()
-        raise
 
 
 def ensure_image(cloud: Cloud, progress: Progress, check: Callable[[CloudImage], None] = lambda _: None) -> str:

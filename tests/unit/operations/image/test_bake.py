@@ -159,46 +159,52 @@ def beside(monkeypatch):
 
 
 def test_a_bake_goes_on_beside_other_work_and_is_waited_for(beside):
-    with bake.begun_beside(Silent()) as begin:
-        begin()
+    with bake.BakeBeside(Silent()) as baking:
+        baking.begin()
         beside.log.append("other work is done")
         beside.may_end.set()
+        baking.wait()
     assert sorted(beside.log[:2]) == ["bake begins", "other work is done"]
     assert beside.log[2:] == ["bake ends"]
 
 
 def test_no_bake_is_begun_by_itself(beside):
-    with bake.begun_beside(Silent()):
-        pass
+    with bake.BakeBeside(Silent()) as baking:
+        baking.wait()
     assert beside.log == []
 
 
-def work_beside(work):
-    with bake.begun_beside(Silent()) as begin:
-        begin()
-        work()
-
-
-def test_what_a_bake_raises_is_raised_when_the_other_work_is_done(beside):
+def test_what_a_bake_raises_is_raised_where_it_is_waited_for(beside):
     beside.error = ProvisionError("no Spark", "Try again.")
     beside.may_end.set()
-    with pytest.raises(ProvisionError, match="no Spark"):
-        work_beside(lambda: beside.log.append("other work is done"))
+    with bake.BakeBeside(Silent()) as baking:
+        baking.begin()
+        beside.log.append("other work is done")
+        with pytest.raises(ProvisionError, match="no Spark"):
+            baking.wait()
     assert "other work is done" in beside.log
     assert "bake is stopped" not in beside.log, "what runs by then is another command's"
 
 
-@pytest.mark.parametrize("failure", [ProvisionError("no cloud", "Try again."), KeyboardInterrupt()])
+@pytest.mark.parametrize("failure", [UsageError("no such flavor", "Choose another."), KeyboardInterrupt()])
 def test_a_bake_ends_with_the_work_that_failed(beside, failure):
-    def fail():
-        raise failure
+    def work():
+        with bake.BakeBeside(Silent()) as baking:
+            baking.begin()
+            raise failure
 
     with pytest.raises(type(failure)):
-        work_beside(fail)
+        work()
+    assert "bake is stopped" in beside.log
+
+
+def test_a_bake_that_nobody_waits_for_is_ended(beside):
+    with bake.BakeBeside(Silent()) as baking:
+        baking.begin()
     assert "bake is stopped" in beside.log
 
 
 def test_no_bake_of_another_is_stopped_for_work_that_failed_before(beside):
-    with pytest.raises(ProvisionError), bake.begun_beside(Silent()):
+    with pytest.raises(ProvisionError), bake.BakeBeside(Silent()):
         raise ProvisionError("no Docker", "Start it.")
     assert beside.log == []
