@@ -42,6 +42,11 @@ def localcloud_dir() -> Path:
     return state_dir() / "local"
 
 
+def files_below(folder: Path) -> list[Path]:
+    """Return the files below a data folder, sorted, but for what Python has compiled beside them."""
+    return [path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".pyc"]
+
+
 def clouds_yaml() -> Path:
     """Return the path of the user's clouds.yaml, where openstacksdk looks for it."""
     named = os.environ.get("OS_CLIENT_CONFIG_FILE")

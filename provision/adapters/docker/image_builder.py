@@ -36,9 +36,8 @@ def inputs() -> dict[str, bytes]:
     """
     found = dict(_page())
     for prefix, folder in (("bake", paths.COMPOSE / "bake"), ("image", paths.TEMPLATES / "image")):
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                found[f"{prefix}/{path.relative_to(folder).as_posix()}"] = path.read_bytes()
+        for path in paths.files_below(folder):
+            found[f"{prefix}/{path.relative_to(folder).as_posix()}"] = path.read_bytes()
     return found
 
 

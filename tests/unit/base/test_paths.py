@@ -23,6 +23,13 @@ def test_defaults():
     assert paths.clouds_yaml() == Path("/home/me/.config/openstack/clouds.yaml")
 
 
+def test_what_python_has_compiled_is_none_of_the_data(tmp_path):
+    for name in ("b.py", "a/c.txt", "__pycache__/b.cpython-311.pyc"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert paths.files_below(tmp_path) == [tmp_path / "a/c.txt", tmp_path / "b.py"]
+
+
 def test_the_environment_wins(monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", "/s")
     monkeypatch.setenv("XDG_CACHE_HOME", "/c")

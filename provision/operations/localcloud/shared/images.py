@@ -48,8 +48,8 @@ def _context(family: Family) -> dict[str, bytes]:
     folder = paths.COMPOSE / family.name
     files = {
         path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.suffix != ".md"
+        for path in paths.files_below(folder)
+        if path.suffix != ".md"
     }
     # The folder of the base image also holds a file for the other images.
     files = {name: content for name, content in files.items() if family.name != "base" or name != "common.sh"}

@@ -40,7 +40,7 @@ from provision.operations.localcloud.shared.installation import (
 from provision.operations.localcloud.shared.members import missing_members
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from provision.adapters.docker.outline import Outline
     from provision.base.progress import Progress
@@ -96,12 +96,12 @@ def inputs_digest() -> str:
             digest.update(f"{len(text)}:".encode() + text)
 
     for folder in (paths.PACKAGE, paths.COMPOSE, paths.TEMPLATES):
-        for file in _files(folder):
+        for file in paths.files_below(folder):
             add(file.relative_to(folder), file.read_bytes())
     mine = paths.localcloud_dir()
     given = load_settings().tls
     named = [given.cert, given.key, *([given.authority] if given.authority else [])] if given else []
-    written = [each for each in _files(mine) if each.name not in _UNSETTLED]
+    written = [each for each in paths.files_below(mine) if each.name not in _UNSETTLED]
     for file in (*written, *(each for each in (config.own_file(), *named) if each.exists())):
         add(file, file.stat().st_mode, file.read_bytes())
     add(facts.capabilities(), path_exists("/dev/kvm"), path_exists("/lib/modules"), *facts.name_servers())
@@ -118,10 +118,6 @@ def inputs_digest() -> str:
             status = plugin.stat()
             add(plugin, status.st_size, status.st_mtime_ns)
     return digest.hexdigest()
-
-
-def _files(folder: Path) -> Iterable[Path]:
-    return (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".pyc")
 
 
 def _record() -> Path:

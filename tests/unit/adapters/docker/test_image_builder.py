@@ -88,3 +88,14 @@ def test_a_bake_begins_when_the_one_before_is_removed(docker, tmp_path, monkeypa
     script.write_text(script.read_text().replace('[ "$1" = run ] || exit 0', f'{busy}\n[ "$1" = run ] || exit 0'))
     bake(tmp_path / "cache")
     assert [line.split()[0] for line in calls.read_text().splitlines()] == ["rm", "rm", "run"]
+
+
+def test_what_python_has_compiled_is_no_input(tmp_path, monkeypatch):
+    for name in ("bake/entrypoint", "bake/__pycache__/a.cpython-311.pyc"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.setattr(image_builder.paths, "COMPOSE", tmp_path)
+    found = image_builder.inputs()
+    assert "bake/entrypoint" in found
+    assert "image/setup/system" in found
+    assert not [name for name in found if name.endswith(".pyc")]

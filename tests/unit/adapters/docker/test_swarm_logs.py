@@ -124,7 +124,7 @@ def test_a_host_that_hangs_is_waited_for_once(docker, logs, said):
 
 
 def test_a_followed_log_without_news_is_to_be_asked_for_anew(docker, logs, said, monkeypatch):
-    monkeypatch.setattr("provision.adapters.docker.swarm_logs._QUIET", 0.3)
+    monkeypatch.setattr("provision.adapters.docker.swarm_logs._QUIET", 2)
     docker.pieces, docker.hang = [frame(1, b"T1 one\n")], True
     assert list(logs.frames(API, follow=True)) == [b"T1 one\n"]
     assert list(logs.frames(API, follow=True)) == [b"T1 one\n"]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import compileall
+import shutil
 import threading
 from pathlib import Path
 
@@ -49,8 +51,16 @@ def test_asking_for_one_family_brings_its_parents_and_no_more():
     assert [family.name for family in families({"bake"})] == ["base", "bake"]
 
 
-def test_the_same_files_give_the_same_tags():
-    assert image_tags(contexts()) == image_tags(contexts())
+def test_the_same_files_give_the_same_tags(tmp_path, monkeypatch):
+    before = image_tags(contexts())
+    data = paths.COMPOSE.parent
+    shutil.copytree(paths.COMPOSE, tmp_path / "compose", ignore=shutil.ignore_patterns("__pycache__"))
+    for extra in {extra for family in FAMILIES for extra in family.extra if not extra.startswith("compose/")}:
+        (tmp_path / extra).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(data / extra, tmp_path / extra)
+    monkeypatch.setattr(paths, "COMPOSE", tmp_path / "compose")
+    assert compileall.compile_dir(tmp_path / "compose", quiet=1)
+    assert image_tags(contexts()) == before, "what Python has compiled is no input"
 
 
 class FakeEngine:
