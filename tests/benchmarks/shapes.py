@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from openstack.config.loader import OpenStackConfig
 
 from provision.adapters.openstack.cloud import connect
+from provision.adapters.openstack.session import first_ipv4
 from provision.base.errors import ProvisionError
 from provision.base.progress import Silent
 from provision.clusterfile import load
@@ -116,6 +117,8 @@ SHAPES: Final[Mapping[str, Shape]] = {
         lambda bed, seen: not seen.server_groups and bed.racked() == {server.id for server in seen.nodes},
     ),
     "mtu-1400": Shape({"network": {"existing": "shapes-small"}}, lambda bed, seen: bed.all_on("172.30.71.0/24")),
+    "no-dhcp": Shape({"network": {"existing": "shapes-static"}}, refused="has no DHCP"),
+    "dual-stack": Shape({"network": {"existing": "shapes-dual"}}, lambda bed, seen: bed.all_on("172.30.76.0/24")),
     "no-port-security": Shape(
         {"network": {"existing": "shapes-open"}},
         lambda bed, seen: not seen.groups and not any(port.security_group_ids for port in bed.node_ports()),
@@ -165,13 +168,17 @@ class Bed:
             ("small", ["172.30.71.0/24"], {"mtu": 1400}),
             ("open", ["172.30.72.0/24"], {"is_port_security_enabled": False}),
             ("wide", ["172.30.73.0/24", "172.30.74.0/24"], {}),
+            ("static", ["172.30.75.0/24"], {}),
+            ("dual", ["172.30.76.0/24", "fd00:76::/64"], {}),
         ):
             network = neutron.create_network(name=f"shapes-{name}", description="somebody's", **more)
             stack.callback(neutron.delete_network, network)
             for number, cidr in enumerate(subnets, start=1):
+                six = {"ipv6_address_mode": "slaac", "ipv6_ra_mode": "slaac"} if ":" in cidr else {}
                 subnet = neutron.create_subnet(
-                    network_id=network.id, ip_version=4, cidr=cidr, name=f"shapes-{name}-{number}"
-                )
+                    network_id=network.id, ip_version=6 if six else 4, cidr=cidr, name=f"shapes-{name}-{number}",
+                    is_dhcp_enabled=name != "static", **six,
+                )  # fmt: skip
                 neutron.add_interface_to_router(routers["edge"], subnet.id)
                 stack.callback(neutron.remove_interface_from_router, routers["edge"], subnet.id)
         group = neutron.create_security_group(name="shapes-web", description="somebody's")
@@ -236,7 +243,7 @@ class Bed:
 
     def all_on(self, cidr: str) -> bool:
         """Whether every node has its address in a range."""
-        addresses = [IPv4Address(port.fixed_ips[0]["ip_address"]) for port in self.node_ports()]
+        addresses = [IPv4Address(first_ipv4(port.fixed_ips)) for port in self.node_ports()]
         return len(addresses) == 2 and all(address in IPv4Network(cidr) for address in addresses)
 
     def racked(self) -> set[str]:
