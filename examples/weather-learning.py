@@ -54,8 +54,8 @@ weathers = {
 
 # %%
 shutil.rmtree(folder / "observed", ignore_errors=True)
-# The weathers go along with the function. (A broadcast variable would not do: what is in one is pickled by the names of its
-# classes, and executors have no package provision_data.)
+# The weathers go along with the function. (A broadcast variable would not do: what is in one is pickled by the names of
+# its classes, and executors have no package provision_data.)
 days = [(year, number) for year in weathers for number in range(observations.DAYS + 1)]
 sc.parallelize(days, 8).flatMap(lambda each: observations.day(weathers[each[0]], each[1])).map(
     json.dumps
