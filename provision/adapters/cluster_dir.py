@@ -27,6 +27,7 @@ from provision.base import paths
 from provision.base.constants import FIRST_GID, FIRST_UID
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import CloudProject, Secrets
+from provision.model.cluster.resources import hub_name, master_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -292,7 +293,8 @@ class ClusterDir:
         return hashes | {name: crypt(plain[name]) for name in new}
 
     def _certificate(self, addresses: Addresses) -> tuple[str, str, str]:
-        names = (self.name, f"{self.name}-{'hub' if addresses.own_hub else 'master'}", "localhost")
+        node = hub_name(self.name) if addresses.own_hub else master_name(self.name)
+        names = (self.name, node, "localhost")
         wanted = (addresses.floating, addresses.hub, "127.0.0.1")
         made = ensure_certificate(self.folder, "hub", f"provision cluster {self.name}", names, wanted)
         return made.cert, made.key, made.authority

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provision.base import paths
 from provision.base.model import ClusterSpec
+from provision.model.cluster.resources import hub_name, master_name, worker_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -67,8 +68,8 @@ def nodes(file: Path | None) -> list[str]:
         count = (spec.get("workers") or {}).get("count", ClusterSpec(name).workers.count)
         hub = spec.get("hub") or {}
         # YAML itself reads a field called `on` as true.
-        own = [f"{name}-hub"] if hub.get("on", hub.get(True)) == "node" else []
-        found = [f"{name}-master", *own, *(f"{name}-worker-{number + 1}" for number in range(int(count)))]
+        own = [hub_name(name)] if hub.get("on", hub.get(True)) == "node" else []
+        found = [master_name(name), *own, *worker_names(name, int(count))]
     found = list(dict.fromkeys(found))
     return [*(node.removeprefix(f"{name}-") for node in found), *found]
 

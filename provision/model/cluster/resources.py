@@ -398,8 +398,8 @@ class ObservedCluster:
         for port in self.ports:
             if port.marked and not port.on_router:  # the others come and go with their servers and router
                 yield "port", port.name
-        for kind in ("router", "subnet", "network", "security group"):
-            things: tuple[Owned, ...] = getattr(self, "groups" if kind == "security group" else f"{kind}s")
+        made: tuple[tuple[Owned, ...], ...] = (self.routers, self.subnets, self.networks, self.groups)
+        for kind, things in zip(("router", "subnet", "network", "security group"), made, strict=True):
             yield from ((kind, thing.name or thing.id) for thing in things)
         for server_group in self.server_groups:
             yield "server group", server_group.name
