@@ -65,7 +65,7 @@ def _sorted(lines: Iterable[Line], reach: int = 64) -> Iterator[Line]:
 class Window:
     """Holds each line back for `span` seconds, so that a line that arrives late is still put in order."""
 
-    def __init__(self, span: float = 0.5) -> None:
+    def __init__(self, span: float) -> None:
         self._span = span
         self._waiting: list[tuple[Line, float]] = []
 

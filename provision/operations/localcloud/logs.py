@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final, Protocol
 from provision.base.errors import UsageError
 from provision.model.localcloud.logs import LogFilter, lines_of, matching, select_sources
 from provision.model.logs import Line, merged
-from provision.operations.logs.following import Following
+from provision.operations.logs.following import LATE, Following
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from provision.model.localcloud.logs import LogSource
 
-_REFRESH: Final = 1.0
+_REFRESH: Final = 0.5
 """Seconds between two looks for new containers while logs are followed."""
 
 
@@ -95,7 +95,7 @@ class _Follower:
         self._wish = query.wish
         self._last = last
         self._started = started
-        self._following = Following()
+        self._following = Following(held=_REFRESH + LATE)
 
     def lines(self) -> Iterator[Line]:
         """Yield lines for ever; raises ProvisionError when Docker no longer answers."""

@@ -13,14 +13,21 @@ from provision.model.logs import Line, Window
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+LATE: Final = 0.5
+"""Seconds by which a line may arrive later than one that was written after it."""
 _MOMENT: Final = 0.1
 """Seconds for which a line is waited for before time is looked at."""
 
 
 class Following:
-    """Logs that are being read. A line is held back for half a second, for those that were written before it."""
+    """Logs that are being read. A line is held back for a while, for those that were written before it.
 
-    def __init__(self) -> None:
+    Where new logs appear, `held` (in seconds) must be longer than the time between two looks for them: their first
+    lines are as late as the look that finds them.
+    """
+
+    def __init__(self, held: float = LATE) -> None:
+        self._window = Window(held)
         # Lines, the name of a log that has ended, or why reading failed.
         self._arrivals: queue.SimpleQueue[Line | str | ProvisionError] = queue.SimpleQueue()
         self._reading: set[str] = set()
@@ -36,15 +43,14 @@ class Following:
 
         `refresh` is called every so many seconds, to read what is new and what has ended.
         """
-        window = Window()
         refreshed = float("-inf")
         while True:
             if time.monotonic() - refreshed >= every:
                 refreshed = time.monotonic()
                 refresh()
             for line in self._arrived():
-                window.push(line, time.monotonic())
-            yield from window.ready(time.monotonic())
+                self._window.push(line, time.monotonic())
+            yield from self._window.ready(time.monotonic())
 
     def _read(self, name: str, lines: Callable[[], Iterable[Line]]) -> None:
         try:

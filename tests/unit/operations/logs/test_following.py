@@ -33,6 +33,24 @@ def test_lines_come_in_the_order_of_time_and_an_ended_log_is_read_again():
     assert runs.count("a") >= 2
 
 
+def test_the_first_lines_of_a_log_that_was_found_late_find_their_place():
+    following, looks = Following(held=0.5), []
+
+    def speak():
+        yield line(2)
+        threading.Event().wait()
+
+    def refresh():
+        looks.append(1)
+        following.read("a", speak)
+        # The log "b" began before, and is seen at the second look.
+        if len(looks) == 2:
+            following.read("b", lambda: [line(1, "b")])
+
+    found = [each.text for each in islice(following.lines(refresh, every=0.3), 2)]
+    assert found == ["1", "2"]
+
+
 def test_a_log_that_is_read_is_not_read_twice():
     following, runs = Following(), []
 
