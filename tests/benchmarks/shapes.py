@@ -117,7 +117,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
         lambda bed, seen: not seen.server_groups and bed.racked() == {server.id for server in seen.nodes},
     ),
     "mtu-1400": Shape({"network": {"existing": "shapes-small"}}, lambda bed, seen: bed.all_on("172.30.71.0/24")),
-    "no-dhcp": Shape({"network": {"existing": "shapes-static"}}, refused="has no DHCP"),
+    "no-dhcp": Shape({"network": {"existing": "shapes-static"}}, lambda bed, seen: bed.all_on("172.30.75.0/24")),
     "dual-stack": Shape({"network": {"existing": "shapes-dual"}}, lambda bed, seen: bed.all_on("172.30.76.0/24")),
     "no-port-security": Shape(
         {"network": {"existing": "shapes-open"}},

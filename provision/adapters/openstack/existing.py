@@ -22,7 +22,6 @@ class ExistingSubnet:
 
     id: str
     cidr: IPv4Network
-    dhcp: bool = True
     name: str = ""
 
 
@@ -49,7 +48,7 @@ class Existing(Tags):
             if found is None:
                 return None
             subnets = [
-                ExistingSubnet(str(each.id), IPv4Network(each.cidr), bool(each.is_dhcp_enabled), str(each.name or ""))
+                ExistingSubnet(str(each.id), IPv4Network(each.cidr), str(each.name or ""))
                 for each in network.subnets(network_id=found.id)
                 if each.ip_version == 4 and _takes_servers(each)
             ]

@@ -65,12 +65,12 @@ NOTES: Final[Mapping[str, Note]] = {
     ),
     "network.external": Note("text"),
     "network.existing": Note(
-        "text", "The name or id of a network with an IPv4 subnet that has DHCP. The nodes are put on it, and it is "
+        "text", "The name or id of a network with an IPv4 subnet. The nodes are put on it, and it is "
         "never changed or deleted; `cidr` and `router` are left out then. See [Use what is there]"
         "(../how-to/existing-networks.md).", "a network and a subnet are made", ("",),
     ),
     "network.subnet": Note(
-        "text", "The name or id of the one that the nodes are on. Its DHCP has to be on.", "its only IPv4 subnet",
+        "text", "The name or id of the one that the nodes are on.", "its only IPv4 subnet",
         ("",),
     ),
     "network.security_groups": Note(

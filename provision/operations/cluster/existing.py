@@ -109,14 +109,7 @@ def _find_network(cloud: Cloud, spec: ClusterSpec, port: Port | None) -> tuple[E
     found = cloud.network(name)
     if found is None:
         raise UsageError(f"network.existing: cloud {spec.cloud!r} has no network {name!r}", _listed(cloud.networks()))
-    subnet = _find_subnet(spec, found, port)
-    if not subnet.dhcp:
-        field = "subnet" if spec.network.subnet else "existing"
-        raise UsageError(
-            f"network.{field}: subnet {subnet.cidr} of network {name!r} has no DHCP, which gives nodes their addresses",
-            f"Name one that has it, {_OWN_NETWORK}",
-        )
-    return found, subnet
+    return found, _find_subnet(spec, found, port)
 
 
 def _find_subnet(spec: ClusterSpec, network: ExistingNetwork, port: Port | None) -> ExistingSubnet:

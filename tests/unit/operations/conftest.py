@@ -146,7 +146,7 @@ class FakeCloud:
         return ExistingNetwork(
             found[0].id,
             tuple(
-                ExistingSubnet(one.id, IPv4Network(one.data["cidr"]), one.data.get("dhcp", True), one.name)
+                ExistingSubnet(one.id, IPv4Network(one.data["cidr"]), one.name)
                 for one in self.of("subnet")
                 if one.data["network"] == found[0].id
             ),

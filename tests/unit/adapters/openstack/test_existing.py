@@ -45,8 +45,8 @@ def test_a_network_and_the_subnets_that_servers_can_be_on(cloud):
         subnet("gateways", service_types=["network:router_gateway", "network:floatingip"]),
         subnet("vms", cidr="172.31.0.0/24", service_types=["compute:nova"], is_dhcp_enabled=False),
     )
-    nodes = ExistingSubnet("s4", IPv4Network("172.30.0.0/24"), True, "nodes")
-    vms = ExistingSubnet("vms", IPv4Network("172.31.0.0/24"), False)
+    nodes = ExistingSubnet("s4", IPv4Network("172.30.0.0/24"), "nodes")
+    vms = ExistingSubnet("vms", IPv4Network("172.31.0.0/24"))
     assert cloud.network("team") == cloud.network("n1") == ExistingNetwork("n1", (nodes, vms))
     assert cloud.network("n2") == ExistingNetwork("n2"), "a cloud that does not know port security"
     assert cloud.network("n3") == ExistingNetwork("n3", port_security=False)

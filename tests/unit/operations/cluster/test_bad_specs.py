@@ -80,13 +80,6 @@ BAD = {
         "network.subnet: network 'wide' has no IPv4 subnet 'c'",
         "a (10.1",
     ),
-    "no DHCP": ("network:\n  existing: static", 4, "network.existing: subnet 10.3.0.0/24 of network", "has it"),
-    "no DHCP on that one": (
-        "network:\n  existing: wide\n  subnet: b",
-        5,
-        "network.subnet: subnet 10.2.0.0/24 of network 'wide' has no",
-        "it",
-    ),
     "no such router": (
         "network:\n  router: nope",
         4,
@@ -159,16 +152,15 @@ BAD = {
 def cloud(make_site, monkeypatch):
     """A cloud on which people have things."""
     cloud = make_site(name="a").cloud
-    wide, static, bare = (cloud.add("network", name) for name in ("wide", "static", "empty"))
+    wide, bare = (cloud.add("network", name) for name in ("wide", "empty"))
     team, unsecured = cloud.add("network", "team"), cloud.add("network", "open", port_security=False)
-    for network, name, cidr, dhcp in (
-        (team, "nodes", "172.30.0.0/24", True),
-        (unsecured, "open", "172.28.0.0/24", True),
-        (wide, "a", "10.1.0.0/24", True),
-        (wide, "b", "10.2.0.0/24", False),
-        (static, "static", "10.3.0.0/24", False),
+    for network, name, cidr in (
+        (team, "nodes", "172.30.0.0/24"),
+        (unsecured, "open", "172.28.0.0/24"),
+        (wide, "a", "10.1.0.0/24"),
+        (wide, "b", "10.2.0.0/24"),
     ):
-        cloud.add("subnet", name, network=network, cidr=cidr, dhcp=dhcp)
+        cloud.add("subnet", name, network=network, cidr=cidr)
     for name in ("web", "twice", "twice"):
         cloud.add("group", name, rules=[])
     cloud.add("server group", "racks", policy="affinity", members={"vm-x"})

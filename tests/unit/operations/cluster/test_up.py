@@ -675,7 +675,6 @@ WRONG_THERE = [
     (NetworkSpec(existing="none"), "has no network 'none'", "team"),
     (NetworkSpec(existing="two"), "2 IPv4 subnets (a (10.1.0.0/24), b (10.2.0.0/24))", "as network.subnet"),
     (NetworkSpec(existing="two", subnet="c"), "no IPv4 subnet 'c'", "a (10.1.0.0/24), b (10.2.0.0/24)"),
-    (NetworkSpec(existing="static"), "has no DHCP", "Name one that has it"),
     (NetworkSpec(router="none"), "no router 'none'", "router list"),
     (NetworkSpec(floating_ip="172.29.0.9"), "no floating IP 172.29.0.9", "floating ip list"),
     (NetworkSpec(floating_ip="172.29.0.78"), "leads to another port", "one that is free"),
@@ -686,10 +685,9 @@ WRONG_THERE = [
 def test_what_is_not_there_or_cannot_be_used_is_refused_before_anything_is_made(make_site, network, message, hint):
     site = make_site(network=network)
     others_things(site.cloud)
-    two, static = site.cloud.add("network", "two"), site.cloud.add("network", "static")
+    two = site.cloud.add("network", "two")
     for name, cidr in (("a", "10.1.0.0/24"), ("b", "10.2.0.0/24")):
         site.cloud.add("subnet", name, network=two, cidr=cidr)
-    site.cloud.add("subnet", "", network=static, cidr="10.3.0.0/24", dhcp=False)
     site.cloud.add("floating IP", "", address="172.29.0.78", port=site.cloud.add_port(two))
     with pytest.raises(UsageError) as caught:
         site.up()
