@@ -292,6 +292,7 @@ def test_sparks_own_examples_pass(product) -> None:
         list(pool.map(passes, EXAMPLES))
 
 
+@pytest.mark.acceptance
 def test_two_examples_pass(product, tmp_path) -> None:
     for name, *fewer in (("popular-topics", "-p", "large=100_000"), ("weather-station",)):
         done = product.run("examples", "run", name, "--as", "alice", "-o", str(tmp_path), *fewer)
