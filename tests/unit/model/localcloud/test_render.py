@@ -224,7 +224,7 @@ def test_only_the_broker_gets_the_key_of_the_brokers(rendered):
 def test_emulated_guests_have_a_bounded_translation_cache_and_kvm_guests_the_hosts_processor(rendered):
     qemu, kvm = (rendered[f"nova/nova-compute-{kind}.conf"] for kind in ("qemu", "kvm"))
     assert "virt_type = qemu" in qemu
-    assert "tb_cache_size = 512" in qemu
+    assert "tb_cache_size = 256" in qemu
     assert "virt_type = kvm" in kvm
     assert "tb_cache_size" not in kvm
     assert "cpu_models" not in kvm
