@@ -144,6 +144,7 @@ def test_each_member_is_looked_at_and_any_that_serves_is_asked(members, looked_a
     until(lambda: standing(members) == dict.fromkeys(CLUSTERED, (3, 3, 3)), LIMIT, lambda: standing(members))
 
 
+@pytest.mark.acceptance
 def test_members_are_upgraded_one_at_a_time_under_a_writer(members, writer, looked_at, tmp_path):
     until(writer.writes, LIMIT, "the writer")
     before = {name: members.container(name).id for name in DATABASES}
@@ -187,6 +188,7 @@ def test_all_die_at_once_and_nothing_is_lost(members, writer):
     until(lambda: len(brokers(members)) == 3, LIMIT)
 
 
+@pytest.mark.acceptance
 def test_who_was_away_does_not_start_what_the_others_know_more_of(members, writer):
     members.container("mariadb-2").stop()
     time.sleep(1)

@@ -16,7 +16,7 @@ from provision.model.monitoring.answers import firing
 
 from .world import READY_TIMEOUT, until
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.acceptance]
 
 PORTS = {"monitoring": 8428, "monitoring-alerts": 8880, "monitoring-host": 9100, "monitoring-probe": 9115}
 ALERT_TIMEOUT = 90
