@@ -9,7 +9,7 @@ import pytest
 
 from provision.base.errors import ProvisionError
 from provision.model.logs import Line
-from provision.operations.logs.following import Following
+from provision.operations.logs.following import LATE, Following
 
 
 def line(second, source="a"):
@@ -34,7 +34,7 @@ def test_lines_come_in_the_order_of_time_and_an_ended_log_is_read_again():
 
 
 def test_the_first_lines_of_a_log_that_was_found_late_find_their_place():
-    following, looks = Following(held=0.5), []
+    following, looks = Following(held=0.6 + LATE), []
 
     def speak():
         yield line(2)
@@ -47,7 +47,7 @@ def test_the_first_lines_of_a_log_that_was_found_late_find_their_place():
         if len(looks) == 2:
             following.read("b", lambda: [line(1, "b")])
 
-    found = [each.text for each in islice(following.lines(refresh, every=0.3), 2)]
+    found = [each.text for each in islice(following.lines(refresh, every=0.6), 2)]
     assert found == ["1", "2"]
 
 
