@@ -5,38 +5,18 @@ from __future__ import annotations
 import grp
 import hashlib
 import hmac
-import importlib.machinery
-import importlib.util
 import json
 import os
 import pwd
 import socket
 import subprocess
 import sys
-from typing import TYPE_CHECKING
 
 import pytest
 
-from provision.base.paths import TEMPLATES
+from .node_programs import PROGRAMS, load
 
-if TYPE_CHECKING:
-    from types import ModuleType
-
-PROGRAMS = TEMPLATES / "image/files/usr/local/lib/provision"
 KEY = "00ff" * 16
-
-
-def load(name: str) -> ModuleType:
-    loader = importlib.machinery.SourceFileLoader(name.replace("-", "_"), str(PROGRAMS / name))
-    spec = importlib.util.spec_from_loader(loader.name, loader)
-    assert spec
-    module = importlib.util.module_from_spec(spec)
-    sys.dont_write_bytecode, before = True, sys.dont_write_bytecode
-    try:
-        loader.exec_module(module)
-    finally:
-        sys.dont_write_bytecode = before
-    return module
 
 
 run_executor = load("run-executor")

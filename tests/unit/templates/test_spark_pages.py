@@ -5,42 +5,23 @@ Real servers on the loopback address stand for a driver and for Spark's daemons;
 
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
 import json
 import os
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from provision.base.paths import TEMPLATES
+from .node_programs import load
 
-if TYPE_CHECKING:
-    from types import ModuleType
-
-PROGRAM = TEMPLATES / "image/files/usr/local/lib/provision/spark-pages"
 PREFIX = "/services/spark/"
 ME, OTHER = os.getuid(), os.getuid() + 1
 APP, THEIRS = "app-20260301091233-0001", "app-20260301091233-0002"
 
 
-def load() -> ModuleType:
-    loader = importlib.machinery.SourceFileLoader("spark_pages", str(PROGRAM))
-    spec = importlib.util.spec_from_loader(loader.name, loader)
-    assert spec
-    module = importlib.util.module_from_spec(spec)
-    sys.dont_write_bytecode, before = True, sys.dont_write_bytecode
-    try:
-        loader.exec_module(module)
-    finally:
-        sys.dont_write_bytecode = before
-    return module
-
-
-pages = load()
+pages = load("spark-pages")
 Place, Refused, Socket = pages.Place, pages.Refused, pages.Socket
 
 PLACES = {

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
 import json
 import subprocess
-import sys
 
 import pytest
 
-from provision.base.paths import TEMPLATES
+from .node_programs import PROGRAMS, load
 
-PROGRAMS = TEMPLATES / "image/files/usr/local/lib/provision"
 LINK = {"id": "tap1", "type": "ovs", "mtu": 1442, "ethernet_mac_address": "fa:16:3e:00:00:01"}
 STATIC = {
     "id": "network0",
@@ -46,26 +42,17 @@ Gateway=10.3.0.2
 """
 
 
-@pytest.fixture
-def write_addresses():
-    loader = importlib.machinery.SourceFileLoader("write_addresses", str(PROGRAMS / "write-addresses"))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
-    sys.dont_write_bytecode, before = True, sys.dont_write_bytecode
-    try:
-        loader.exec_module(module)
-    finally:
-        sys.dont_write_bytecode = before
-    return module
+write_addresses = load("write-addresses")
 
 
-def test_an_address_its_routes_and_its_name_servers(write_addresses, tmp_path):
+def test_an_address_its_routes_and_its_name_servers(tmp_path):
     links = [LINK, {**LINK, "id": "tap2", "ethernet_mac_address": "fa:16:3e:00:00:02"}]
     (tmp_path / "data").write_text(json.dumps({"links": links, "networks": [STATIC, DHCP], "services": []}))
     write_addresses.main(str(tmp_path / "data"), str(tmp_path / "run/network"))
     assert {path.name: path.read_text() for path in (tmp_path / "run/network").iterdir()} == {"70-tap1.network": WRITTEN}
 
 
-def test_a_link_without_routes_or_servers(write_addresses):
+def test_a_link_without_routes_or_servers():
     bare = {key: value for key, value in STATIC.items() if key not in ("routes", "services")}
     (text,) = write_addresses.units({"links": [{**LINK, "mtu": None}], "networks": [bare]}).values()
     assert "MTUBytes" not in text
