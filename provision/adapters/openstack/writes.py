@@ -243,6 +243,11 @@ class Writes(Tags):
         with self.asking("starting a server"):
             act(server)
 
+    def restart_server(self, server: str) -> None:
+        """Switch a VM off and on, whatever it does."""
+        with self.asking("restarting a server"):
+            self.connection.compute.reboot_server(server, "HARD")
+
     def delete_server(self, server: str) -> None:
         """Request a VM's deletion, without waiting for it."""
         with self.asking("deleting a server"):

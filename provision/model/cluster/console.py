@@ -15,6 +15,8 @@ from typing import Final
 
 from provision.base.constants import CONSOLE_MARK, INSTALL_UNIT
 
+BOOTING: Final = "booting"
+"""The phase of a node that has not reported anything yet."""
 BAKED: Final = "baked"
 """The phase of a node that has removed what makes it this very machine, and is about to switch itself off."""
 TAIL: Final = 10
@@ -31,6 +33,10 @@ _FINISHED = re.compile(r"Cloud-init v\. \S+ finished at")
 _KEYS = re.compile(r"-----BEGIN SSH HOST KEY KEYS-----(.*?)-----END SSH HOST KEY KEYS-----", re.DOTALL)
 _KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-[a-z0-9-]+) (AAAA[0-9A-Za-z+/]+={0,2})")
 _PANIC = re.compile(r"Kernel panic - not syncing: ?(.*)")
+# A processor of the VM gets no timer interrupts any more, and nothing on it goes on: seen of an emulated one. A VM that
+# its host leaves no time for says it too, once and not again.
+_TIMER = re.compile(r"rcu_\w+ kthread timer wakeup didn't happen for \d+ jiffies")
+_TIMER_TWICE: Final = 2
 _UNIT_FAILED = re.compile(r"\[ *FAILED *\] Failed to start (\S+?)(?:\.service)?(?: - |\.{3}|\.?$)")
 # Failures of other units (a console font, say) do not stop a cluster.
 _OURS = re.compile(r"spark-|jupyterhub|provision-|cloud-(?:init|config|final)|nftables|ssh(?:d)?\b")
@@ -68,6 +74,8 @@ class ConsoleReport:
     """Whether a stock image's node waits for its software."""
     baked: bool = False
     """Whether an image can be made of it, once it is off."""
+    stalled: bool = False
+    """Whether the kernel says again and again that time does not go on for it, and nothing else has started."""
     failure: Failure | None = None
     host_keys: tuple[str, ...] = ()
 
@@ -85,7 +93,7 @@ def read(text: str) -> ConsoleReport:
     # Some hypervisors append the console of a boot to that of the one before, which no longer counts.
     text = text[max(text.rfind("Linux version "), 0) :]
     lines = text.splitlines()
-    phase = "booting" if text.strip() else ""
+    phase = BOOTING if text.strip() else ""
     started: list[str] = []
     finished = False
     failure: Failure | None = None
@@ -114,7 +122,8 @@ def read(text: str) -> ConsoleReport:
         else:
             failure = failure or _fatal(line, lines[: index + 1])
     started_once = tuple(dict.fromkeys(started))
-    return ConsoleReport(phase, started_once, finished, waiting, phase == BAKED, failure, keys)
+    stalled = phase == BOOTING and len(_TIMER.findall(text)) >= _TIMER_TWICE
+    return ConsoleReport(phase, started_once, finished, waiting, phase == BAKED, stalled, failure, keys)
 
 
 def host_keys(text: str) -> tuple[str, ...]:

@@ -108,6 +108,8 @@ class ReadinessWait:
         self._building: frozenset[str] = frozenset()
         self._building_pace, self._servers_pace, self._consoles_pace = Pace(clock), Pace(clock), Pace(clock)
         self._reports: dict[str, console.ConsoleReport] = {}
+        self._restarted: set[str] = set()
+        """Servers that were restarted since their kernel stood still."""
         self._turn = 0
         self._registered: frozenset[str] = frozenset()
         self._hub_problem = "it was not asked yet"
@@ -251,6 +253,10 @@ class ReadinessWait:
                 self._reports[server.id] = report
                 if report.failure:
                     raise _failure(server.name, report.failure)
+                if report.stalled and server.id not in self._restarted:
+                    self._restarted.add(server.id)
+                    self.progress.update(server.name, "its kernel's clock stands still: restarting it")
+                    self.cloud.restart_server(server.id)
 
     def _bring_software(self) -> None:
         """Bring their software to the nodes that wait for it."""
@@ -293,7 +299,7 @@ class ReadinessWait:
         if server.status != "ACTIVE":
             return server.status.lower()
         report = self._reports.get(server.id)
-        phase = (report.phase if report else "") or "booting"
+        phase = (report.phase if report else "") or console.BOOTING
         obstacle = self._obstacles.get(server.name) if self._waits(server) else ""
         return f"{phase}: {obstacle}" if obstacle else phase
 

@@ -144,6 +144,11 @@ def test_a_server_is_started_from_the_state_it_is_in(cloud, compute, status, met
     assert compute.calls == [(method, "v", {})]
 
 
+def test_a_restart_asks_no_one_on_the_server(cloud, compute):
+    cloud.restart_server("v")
+    assert compute.calls == [("reboot_server", "v", "HARD", {})]
+
+
 def test_tags_are_set_all_at_once(cloud, network):
     cloud.tag("security group", "g", "a")
     assert network.calls == [("put", "/security-groups/g/tags", {"json": {"tags": [*resources.tags("a")]}})]

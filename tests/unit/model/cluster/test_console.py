@@ -147,6 +147,26 @@ def test_an_earlier_boot_is_over():
     assert report.host_keys == (f"ssh-ed25519 {ED25519}",)
 
 
+STALLED = "[   23.7] rcu: rcu_preempt kthread timer wakeup didn't happen for 5253 jiffies! g-1143 f0x0\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "stalled"),
+    [
+        (STALLED, False),
+        (STALLED * 2, True),
+        (BOOT + STALLED * 3, True),
+        (STALLED * 3 + 'PROVISION {"phase":"started","unit":"spark-worker"}\n', False),
+        (STALLED * 3 + BOOT, False),
+    ],
+    ids=["once, on a busy host", "again and again", "after some lines", "but it goes on", "in the boot before"],
+)
+def test_a_kernel_without_a_timer_is_stalled(text, stalled):
+    report = console.read(text)
+    assert report.stalled is stalled
+    assert report.failure is None
+
+
 def test_started_units_are_listed_once():
     line = 'PROVISION {"phase":"started","unit":"spark-master"}\n'
     assert console.read(line * 2).started == ("spark-master",)

@@ -25,6 +25,7 @@ class Script:
         self.hub_at = hub_at
         self.console_reads = 0
         self.brought = []
+        self.restarted = []
         self.lines = []
 
     # the cloud
@@ -44,6 +45,10 @@ class Script:
     def console(self, server):
         self.console_reads += 1
         return "".join(text for at, text in self.consoles.get(server, [(0, KEYS)]) if at <= self.now)
+
+    def restart_server(self, server):
+        self.restarted.append(server)
+        self.consoles[server] = [(0, KEYS)]
 
     # Spark and the Hub
     def spark(self, _nodes):
@@ -267,6 +272,21 @@ def test_to_and_fro_is_no_progress():
     with pytest.raises(ProvisionError, match=r"not ready after \d+ minutes, the last 5 without progress: 1 of 3"):
         script.run(timeout=300)
     assert script.now < 400
+
+
+def test_a_vm_whose_kernel_stands_still_is_restarted_once():
+    stalled = "rcu: rcu_preempt kthread timer wakeup didn't happen for 5253 jiffies!\n" * 2
+    late = dict.fromkeys(NAMES, 0) | {"a-worker-2": 200}
+    script = Script(consoles={"a-worker-2": [(0, "x\n"), (60, stalled)]}, registered=late)
+    script.run()
+    assert script.restarted == ["a-worker-2"]
+    assert ("a-worker-2", "its kernel's clock stands still: restarting it") in script.lines
+    # One that stands still again is waited for, like any that says nothing.
+    again = Script(consoles={"a-worker-2": [(0, stalled)]}, registered={"a-master": 0, "a-worker-1": 0})
+    again.restart_server = again.restarted.append
+    with pytest.raises(ProvisionError, match="1 of 3 nodes are not ready"):
+        again.run()
+    assert again.restarted == ["a-worker-2"]
 
 
 def test_what_is_waited_for_and_what_is_slow_is_said_after_a_while():
