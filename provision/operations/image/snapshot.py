@@ -262,10 +262,16 @@ class SnapshotBake:
                 "Run the same command again: it makes another one.",
                 "\n".join(console.tail(text)),
             )
+        if report.stalled:
+            raise _UselessError(
+                f"{server.name}: its kernel's clock stands still, and it would never be ready",
+                "Run the same command again: it makes another one.",
+                "\n".join(console.tail(text)),
+            )
         if report.failure:
             kind, hint = (ProvisionError, _GO_ON) if report.failure.goes_on else (_UselessError, "")
             raise kind(f"{server.name}: {report.failure.reason}", hint, "\n".join(report.failure.log))
-        state = report.phase or "booting"
+        state = report.phase or console.BOOTING
         if report.waiting:
             node = Node(server.name, server.role, server.address, server.id, server.status, report.host_keys)
             obstacles = bring([node], [server.name])

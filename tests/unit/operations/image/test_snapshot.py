@@ -260,6 +260,17 @@ def test_what_cannot_be_mended_is_removed(make):
     assert picture(machine.cloud) == before
 
 
+def test_a_server_whose_kernel_stands_still_is_removed(make):
+    machine = make()
+    before = picture(machine.cloud)
+    stalled = "rcu: rcu_preempt kthread timer wakeup didn't happen for 5253 jiffies!\n" * 2
+    machine.show = lambda vm: vm.update(console=stalled)
+    with pytest.raises(ProvisionError, match="clock stands still") as caught:
+        machine.bake()
+    assert "makes another one" in caught.value.hint
+    assert picture(machine.cloud) == before
+
+
 @pytest.mark.parametrize("status", ["ERROR", "SHUTOFF", "PAUSED"])
 def test_a_server_that_stops_early_is_removed(make, status):
     machine = make()
