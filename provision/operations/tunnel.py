@@ -12,6 +12,7 @@ from provision.adapters.host.process import Piped
 from provision.adapters.onnode import drivers
 from provision.base.constants import PORTS
 from provision.base.errors import ProvisionError, UsageError
+from provision.operations.cluster import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,8 @@ HUB_PORT: Final = 8443
 APPS: Final = "apps"
 """Stands for every running application's page."""
 _READY: Final = b"ready\n"
+_START: Final = 300
+"""Seconds that the history server has to start: on an emulated node that is busy it takes minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,23 @@ def choose(
         taken.add(local)
         forwards.append(Forward(title, address, port, local, "https" if of_hub else "http"))
     return forwards
+
+
+def asks_history(forwards: Sequence[Forward]) -> bool:
+    """Whether the history server is among them: it runs only once somebody has asked for it."""
+    return any(each.port == PORTS.spark_history for each in forwards)
+
+
+def start_history(cluster: LiveCluster) -> None:
+    """Start the history server, and wait until it answers. Raises ProvisionError if it does not."""
+    url = f"http://{cluster.hub.address}:{PORTS.spark_history}/"
+    wait = f"curl -sS -o /dev/null --retry {_START} --retry-delay 1 --retry-max-time {_START} --retry-connrefused {url}"
+    with Piped(run.ssh_argv(cluster, cluster.hub, [f"sudo systemctl start spark-history && {wait}"])) as piped:
+        result = piped.finish()
+    if not result.ok:
+        raise ProvisionError(
+            "the history server does not start", "`provision logs spark-history` says why.", result.stderr
+        )
 
 
 def ssh_argv(cluster: LiveCluster, forwards: Sequence[Forward]) -> list[str]:

@@ -62,7 +62,9 @@ for peer in $4; do
 done
 wait
 section spark-master; curl --silent --max-time 90 "http://$(sed -n 's/SPARK_LOCAL_IP=//p' /run/spark/node.env):8080/json/" | tr -d '\n'; echo
-section history; curl --silent --max-time 120 --output /dev/null --write-out '%{http_code}\n' "http://$(sed -n 's/SPARK_LOCAL_IP=//p' /run/spark/node.env):18080/"
+# It starts when somebody asks for it.
+systemctl start spark-history
+section history; curl --silent --retry 300 --retry-delay 1 --retry-max-time 300 --retry-connrefused --output /dev/null --write-out '%{http_code}\n' "http://$(sed -n 's/SPARK_LOCAL_IP=//p' /run/spark/node.env):18080/"
 section pages; [ ! -e /usr/local/lib/provision/spark-pages ] || echo there
 section pages-as-nobody
 for port in 18080 8081; do

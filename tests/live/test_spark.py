@@ -37,7 +37,7 @@ def test_worker_is_registered(spark: dict[str, Any], cluster: Cluster, worker_pr
 
 
 def test_history_server_answers(hub_probe: Probe) -> None:
-    assert hub_probe["history"] == ["200"], f"unit spark-history answers {hub_probe['history']}"
+    assert hub_probe["history"] == ["200"], f"unit spark-history, asked for, answers {hub_probe['history']}"
 
 
 def test_scratch_is_on_the_disk_and_open_to_drivers(probe: Probe) -> None:

@@ -38,6 +38,9 @@ def tunnel(*, file: Path | None, services: tuple[str, ...]) -> None:
     cluster = _cluster(file)
     master = over_ssh(cluster.ssh_config, cluster.hub.name)
     forwards = operation.choose(cluster, services, lambda: operation.find_applications(master, cluster.hub.address))
+    if operation.asks_history(forwards):
+        click.echo("Waiting for the history server, which starts when somebody asks for it …", err=True)
+        operation.start_history(cluster)
     with suppress(KeyboardInterrupt), operation.opened(cluster, forwards) as hold:
         for each in forwards:
             click.echo(f"{each.url}  {each.title}")

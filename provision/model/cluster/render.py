@@ -137,14 +137,15 @@ def _monitoring(
     context: dict[str, Any], spec: ClusterSpec, addresses: Addresses, nodes: Iterable[Node]
 ) -> dict[str, Any]:
     """Return what the templates of monitoring need; the master alone has the alerts and the jobs."""
-    listed = {role: manifest(context | {"node_role": role})["units"][role] for role in spec.roles}
+    contexts = {role: context | {"node_role": role} for role in spec.roles}
+    running, asked = ({role: names(contexts[role]) for role in spec.roles} for names in (units, on_demand))
     known = [node for node in nodes if node.address] or [Node(master_name(spec.name), "master", addresses.master)]
     settings: dict[str, Any] = {
-        "units": watched_units(listed[context["node_role"]]),
+        "units": watched_units([*units(context), *on_demand(context)]),
         "group": spec.name,
         "nodes": targets(known),
         "jobs": job_settings(),
-        "rules": [asdict(rule) for rule in alert_rules(listed)],
+        "rules": [asdict(rule) for rule in alert_rules(running, asked)],
     }
     names = ("units",) if context["node_role"] == "worker" else tuple(settings)
     return {name: settings[name] for name in names}
@@ -210,6 +211,12 @@ def manifest(context: dict[str, Any]) -> dict[str, Any]:
 def units(context: dict[str, Any]) -> list[str]:
     """Name the systemd units that the context's role runs."""
     names: list[str] = manifest(context)["units"][context["node_role"]]
+    return names
+
+
+def on_demand(context: dict[str, Any]) -> list[str]:
+    """Name the systemd units of the context's role that run only once somebody has asked for them."""
+    names: list[str] = manifest(context)["on_demand"].get(context["node_role"], [])
     return names
 
 

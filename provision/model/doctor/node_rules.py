@@ -158,6 +158,8 @@ def _trouble(seen: ObservedSparkCluster, node: ObservedNode, name: str, unit: di
     ago = max(0.0, seen.now.timestamp() + node.ahead - unit["since"]) if unit["since"] else 0.0
     when = f" since {span(ago)}" if ago else ""
     code = f", exit code {unit['code']}" if unit["code"] else ""
+    if unit["file"] == "static" and unit["active"] == "inactive" and unit["result"] == "success":
+        return "", ""  # it starts when somebody asks for it, as the history server does
     begin, log = start(node.name, name), log_of(node.name, name)
     unmask = f"{ssh} sudo systemctl unmask {name}`, then {begin}"
     restarted = f"it was restarted {times(unit['restarts'])}"

@@ -20,7 +20,7 @@ from provision.clusterfile.loading import DEFAULT_SOURCE
 from provision.model.cluster import console, example
 from provision.model.cluster.network_steps import wanted_rules
 from provision.model.cluster.plan import hub_elsewhere
-from provision.model.cluster.render import public_context, units
+from provision.model.cluster.render import on_demand, public_context, units
 from provision.model.doctor.observed import ObservedNode, ObservedSparkCluster
 from provision.operations.cluster.nodes import UP_HINT, with_host_keys
 from provision.operations.cluster.resolve import find_cluster_dir
@@ -98,7 +98,10 @@ def _units(spec: ClusterSpec) -> dict[str, tuple[str, ...]]:
     """Return the units of each role. Which they are does not depend on sizes, so the cloud is not asked for any."""
     sizing = example.sizing(spec, DEFAULT_SOURCE, ())
     contexts = {role: public_context(spec, sizing, Addresses("", ""), role) for role in spec.roles}
-    return {role: units_of(units(context), hub=role == spec.hub_role) for role, context in contexts.items()}
+    return {
+        role: units_of([*units(context), *on_demand(context)], hub=role == spec.hub_role)
+        for role, context in contexts.items()
+    }
 
 
 def _shortage(cloud: Cloud, spec: ClusterSpec, servers: tuple[Server, ...]) -> tuple[str, ...]:

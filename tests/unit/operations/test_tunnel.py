@@ -161,6 +161,25 @@ def test_a_tunnel_that_cannot_be_made(ssh):
     assert "already in use" in caught.value.detail
 
 
+def test_the_history_server_is_started_where_its_page_is_asked_for(ssh, tmp_path):
+    assert tunnel.asks_history([Forward("history server", "10.20.0.10", 18080, 50001)])
+    assert not tunnel.asks_history(FORWARDS)
+    asked = tmp_path / "asked"
+    ssh(f"open({str(asked)!r}, 'w').write(' '.join(sys.argv[1:]))")
+    tunnel.start_history(CLUSTER)
+    words = asked.read_text()
+    assert words.startswith("-F /state/ssh_config a-master -- sudo systemctl start spark-history && curl")
+    assert words.endswith("http://10.20.0.10:18080/")
+
+
+def test_a_history_server_that_does_not_start(ssh):
+    ssh("sys.exit('Job for spark-history.service failed.')")
+    with pytest.raises(ProvisionError, match="does not start") as caught:
+        tunnel.start_history(CLUSTER)
+    assert "Job for" in caught.value.detail
+    assert "provision logs spark-history" in caught.value.hint
+
+
 def test_it_ends_with_its_command(ssh, tmp_path):
     ended = tmp_path / "ended"
     ssh(

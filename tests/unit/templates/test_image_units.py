@@ -77,6 +77,12 @@ def test_the_check_can_fail(root):
     assert "Restrat" in done.stderr
 
 
+def test_the_pages_ask_for_the_history_server_where_systemd_listens():
+    pages = (FILES / "usr/local/lib/provision/spark-pages").read_text()
+    (asked,) = re.findall(r'^HISTORY_ASKED = "(.*)"$', pages, re.MULTILINE)
+    assert f"ListenStream={asked}\n" in (FILES / "etc/systemd/system/spark-history.socket").read_text()
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_scripts_parse(script):
     shell = script.read_text().splitlines()[0].removeprefix("#!").split()[0]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -437,9 +438,50 @@ def test_lists_are_of_ones_own(service, theirs, daemons):
     assert "2026-03-01 09:20" in text
 
 
-def test_the_list_says_when_the_history_server_does_not_answer(service):
-    assert "does not answer yet" in body(ask(service, ""))
-    assert body(ask(service, "api/v1/applications")) == "[]"
+@pytest.fixture
+def requests(tmp_path, monkeypatch):
+    """Count who has asked for the history server: a function."""
+    path = tmp_path / "asked.sock"
+    monkeypatch.setattr(pages, "HISTORY_ASKED", str(path))
+    with socket.socket(socket.AF_UNIX) as waiting:
+        waiting.bind(str(path))
+        waiting.listen()
+        waiting.setblocking(False)
+
+        def count():
+            for number in range(100):
+                try:
+                    waiting.accept()[0].close()
+                except BlockingIOError:
+                    return number
+            return 100
+
+        yield count
+
+
+@pytest.mark.parametrize("path", ["", "api/v1/applications", f"history/{APP}/jobs/", "static/webui.js"])
+def test_who_asks_for_the_history_server_starts_it_and_waits(service, daemons, theirs, requests, path):
+    daemons.close()
+    answer = ask(service, path)
+    assert requests() == 1
+    assert answer.status == (200 if path == "" else 503)
+    assert dict(answer.headers)["Refresh"] == "5"
+    text = body(answer)
+    assert "The history server is starting" in text
+    # What runs has its own page meanwhile.
+    assert (f'<a href="/services/spark/app/{APP}/">{APP}</a>' in text) == (path == "")
+
+
+def test_a_history_server_that_answers_is_not_asked_for(service, daemons, requests):
+    daemons.reply(f"/api/v1/applications?limit={pages.LISTED}", [listed(APP)])
+    assert "Refresh" not in dict(ask(service, "").headers)
+    assert requests() == 0
+
+
+def test_on_an_image_of_before_nobody_can_be_asked(service, daemons, monkeypatch, tmp_path):
+    monkeypatch.setattr(pages, "HISTORY_ASKED", str(tmp_path / "nothing"))
+    daemons.close()
+    assert "The history server is starting" in body(ask(service, ""))
 
 
 def test_a_server_that_is_down_is_a_sentence(service, daemons):

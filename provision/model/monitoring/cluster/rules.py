@@ -67,11 +67,14 @@ def _full_name(unit: str) -> str:
     return unit if "." in unit else f"{unit}.service"
 
 
-def alert_rules(units: Mapping[Role, Sequence[str]]) -> tuple[AlertRule, ...]:
-    """List the alerts, likely causes first; `units` are those that the nodes of a role run."""
+def alert_rules(units: Mapping[Role, Sequence[str]], on_demand: Mapping[Role, Sequence[str]]) -> tuple[AlertRule, ...]:
+    """List the alerts, likely causes first.
+
+    `units` are those that the nodes of a role run, `on_demand` those that run once somebody has asked for them.
+    """
     return (
         *_nodes(),
-        *_units(units),
+        *_units(units, on_demand),
         *_services(),
         AlertRule(
             "NoMetrics",
@@ -131,14 +134,14 @@ def _nodes() -> Iterator[AlertRule]:
     )
 
 
-def _units(units: Mapping[Role, Sequence[str]]) -> Iterator[AlertRule]:
+def _units(units: Mapping[Role, Sequence[str]], on_demand: Mapping[Role, Sequence[str]]) -> Iterator[AlertRule]:
     for role, names in units.items():
-        pattern = "|".join(_full_name(name) for name in names)
         log = log_of(_NODE, _UNIT)
-        for state, word, do in (
-            ("failed", FAILED, f"{log} Once mended, {start_again(_NODE, _UNIT)}"),
-            ("inactive", STOPPED, f"{start(_NODE, _UNIT)} {log}"),
+        for state, which, word, do in (
+            ("failed", [*names, *on_demand.get(role, ())], FAILED, f"{log} Once mended, {start_again(_NODE, _UNIT)}"),
+            ("inactive", names, STOPPED, f"{start(_NODE, _UNIT)} {log}"),
         ):
+            pattern = "|".join(_full_name(name) for name in which)
             yield AlertRule(
                 "UnitDown",
                 f'{_STATE}{{role="{role}",name=~"{pattern}",state="{state}"}} == 1',

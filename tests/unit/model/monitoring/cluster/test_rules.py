@@ -16,7 +16,8 @@ from provision.model.monitoring.cluster.rules import alert_rules, watched_units
 from provision.model.templating import render_mapping
 
 UNITS = {"master": ["spark-master", "jupyterhub"], "worker": ["spark-worker", "shared.automount"]}
-RULES = alert_rules(UNITS)
+ON_DEMAND = {"master": ["spark-history"]}
+RULES = alert_rules(UNITS, ON_DEMAND)
 
 
 def context():
@@ -51,6 +52,12 @@ def test_units_are_those_of_the_role():
     for expr in expressions:
         assert ("jupyterhub.service" in expr) == ('role="master"' in expr)
         assert ("spark-worker.service" in expr) == ('role="worker"' in expr)
+
+
+def test_what_waits_to_be_asked_for_is_watched_for_failures_alone():
+    found = [rule for rule in RULES if "spark-history.service" in rule.expr]
+    assert [(rule.name, 'state="failed"' in rule.expr) for rule in found] == [("UnitDown", True)]
+    assert "spark-history.service" in context()["monitoring"]["units"].split("|")
 
 
 def test_a_worker_s_mounts_are_watched_too():
