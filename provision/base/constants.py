@@ -69,6 +69,7 @@ class NodePaths:
     exports: str = "/etc/exports.d/provision.exports"
     hosts: str = "/etc/hosts"
     executor_key: str = "/etc/spark/executor.key"
+    notebook_server: str = "/usr/local/lib/provision/notebook-server"
     user_token: str = "/usr/local/lib/provision/user-token"  # noqa: S105 - a program
     set_quota: str = "/usr/sbin/setquota"
     kernel: str = "/usr/local/share/jupyter/kernels/pyspark/kernel.json"

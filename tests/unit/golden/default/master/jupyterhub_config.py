@@ -110,7 +110,7 @@ c.SystemdSpawner.unit_extra_properties = {
 }
 
 # Python, JupyterLab and Spark take their time on emulated or busy machines.
-c.Spawner.cmd = ["/opt/jupyter/bin/jupyterhub-singleuser"]
+c.Spawner.cmd = ["/opt/jupyter/bin/python", "/usr/local/lib/provision/notebook-server"]
 c.Spawner.default_url = "/lab"
 c.Spawner.start_timeout = 600
 c.Spawner.http_timeout = 600
