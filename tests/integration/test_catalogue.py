@@ -14,8 +14,6 @@ from .world import CHECK, READY_TIMEOUT, SOON, WEB_PORT, resolve, until
 
 pytestmark = pytest.mark.integration
 
-KILLS = 50
-
 
 def test_a_container_s_whole_life_is_followed_within_seconds(world):
     container = world.sleeper("life", {"SERVICE_NAME": "life"})
@@ -238,17 +236,18 @@ class Churn:
                 self.missing.append(steady - set(there))
 
 
-def test_killed_and_restarted_in_the_middle_of_everything(world):
+@pytest.mark.parametrize("kills", [10, pytest.param(50, marks=pytest.mark.acceptance)])
+def test_killed_and_restarted_in_the_middle_of_everything(world, kills):
     registrator = world.docker.containers.get(f"{world.run}-registrator")
     with Churn(world, seed=1) as churn:
-        for _ in range(KILLS):
+        for _ in range(kills):
             registrator.kill()
             time.sleep(churn.random.uniform(0, 0.4))
             registrator.start()
             time.sleep(churn.random.uniform(0, 1.0))
     world.settled()
-    print(f"{churn.acts} changes during {KILLS} kills")
-    assert churn.acts > 2 * KILLS
+    print(f"{churn.acts} changes during {kills} kills")
+    assert churn.acts > 2 * kills
     assert not churn.missing
 
 

@@ -118,6 +118,7 @@ def test_a_row_that_another_has_changed_meanwhile_can_be_updated(members, writer
     members.sql("mariadb", "DROP TABLE nova.raced")
 
 
+@pytest.mark.acceptance
 def test_each_member_is_looked_at_and_any_that_serves_is_asked(members, looked_at):
     members.await_databases()
     until(lambda: standing(members) == dict.fromkeys(CLUSTERED, (3, 3, 3)), LIMIT, lambda: standing(members))
