@@ -92,18 +92,30 @@ def test_scripts_parse(script):
         subprocess.run([shell, "-n", script], check=True)
 
 
+def report_failure(tmp_path, state):
+    """Let a unit that systemd finds in a state report its failure; return what the console shows."""
+    (tmp_path / "systemctl").write_text(f"#!/bin/sh\necho {state}\n[ {state} = failed ]\n")
+    (tmp_path / "systemctl").chmod(0o755)
+    script = (FILES / "usr/local/lib/provision/report").read_text()
+    assert script.count("/dev/console") == 1
+    (tmp_path / "report").write_text(script.replace("/dev/console", str(tmp_path / "console")))
+    (tmp_path / "console").touch()
+    subprocess.run(
+        ["sh", tmp_path / "report", "failed", "spark-master"], check=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    )
+    return (tmp_path / "console").read_text().splitlines()
+
+
+def test_what_did_not_start_since_another_has_failed_says_nothing(tmp_path):
+    assert report_failure(tmp_path, "inactive") == []
+
+
 def test_a_failure_is_one_line_of_json_whatever_the_log_says(tmp_path):
     log = 'quote " backslash \\ tab\there\x1b[31mred\x07\nsecond line\n'
     (tmp_path / "journalctl").write_text("#!/bin/sh\ncat " + str(tmp_path / "log") + "\n")
     (tmp_path / "journalctl").chmod(0o755)
     (tmp_path / "log").write_bytes(log.encode() + b"not utf-8: \xff\xfe\n" + b"x" * 5000 + b"\n")
-    script = (FILES / "usr/local/lib/provision/report").read_text()
-    assert script.count("/dev/console") == 1
-    (tmp_path / "report").write_text(script.replace("/dev/console", str(tmp_path / "console")))
-    subprocess.run(
-        ["sh", tmp_path / "report", "failed", "spark-master"], check=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}
-    )
-    (line,) = (tmp_path / "console").read_text().splitlines()
+    (line,) = report_failure(tmp_path, "failed")
     mark, _, text = line.partition(" ")
     report = json.loads(text)
     assert (mark, report["phase"], report["unit"]) == ("PROVISION", "failed", "spark-master")
