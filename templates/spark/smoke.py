@@ -34,6 +34,7 @@ spark = (
     .config("spark.dynamicAllocation.enabled", "false")
     .config("spark.scheduler.minRegisteredResourcesRatio", 0)
     .config("spark.eventLog.enabled", "false")
+    .config("spark.ui.enabled", "false")
     .getOrCreate()
 )
 # Notebooks that hold more than their share give back what this job publishes that it wants (hub/kernel/shares.py). Without the
@@ -44,7 +45,8 @@ with suppress(OSError), open(wish, "w") as file:
 # The driver's block manager is one of them.
 registered = spark.sparkContext._jsc.sc().getExecutorMemoryStatus
 while registered().size() <= WORKERS and time.monotonic() < began + PATIENCE:
-    time.sleep(0.2)
+    # Seldom where it takes long: on an emulated processor, to ask keeps a core busy that the executors could have.
+    time.sleep(min(max(0.2, (time.monotonic() - began) / 20), 5))
 parts = spark.sparkContext.parallelize(range(1000), 2 * WORKERS).mapPartitions(work).collect()
 print(
     json.dumps(
