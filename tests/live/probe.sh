@@ -3,6 +3,9 @@
 export LC_ALL=C
 section() { echo "@@ $1"; }
 
+# On the node with the Hub it starts when somebody asks for it; it is to answer below.
+systemctl start spark-history
+
 section hostname; hostname
 section machine-id; cat /etc/machine-id
 section units; for unit in $2; do echo "$unit $(systemctl is-enabled "$unit") $(systemctl is-active "$unit")"; done
@@ -62,9 +65,7 @@ for peer in $4; do
 done
 wait
 section spark-master; curl --silent --max-time 90 "http://$(sed -n 's/SPARK_LOCAL_IP=//p' /run/spark/node.env):8080/json/" | tr -d '\n'; echo
-# It starts when somebody asks for it.
-systemctl start spark-history
-section history; curl --silent --retry 300 --retry-delay 1 --retry-max-time 300 --retry-connrefused --output /dev/null --write-out '%{http_code}\n' "http://$(sed -n 's/SPARK_LOCAL_IP=//p' /run/spark/node.env):18080/"
+section history; ! systemctl is-active --quiet spark-history || curl --silent --retry 300 --retry-delay 1 --retry-max-time 300 --retry-connrefused --output /dev/null --write-out '%{http_code}\n' "http://$(sed -n 's/SPARK_LOCAL_IP=//p' /run/spark/node.env):18080/"
 section pages; [ ! -e /usr/local/lib/provision/spark-pages ] || echo there
 section pages-as-nobody
 for port in 18080 8081; do

@@ -31,8 +31,9 @@ def _allowed(cluster: Cluster, role: str) -> tuple[set[int], set[int]]:
     if role == "master":
         must |= {ports["spark_master"], ports["spark_master_ui"]}
     if role == cluster.hub["role"]:
-        must |= {ports["spark_history"], hub, ports["nfs"]}
-        may |= span(ports["driver"]) | span(ports["driver_block_manager"]) | span(ports["app_ui"])
+        must |= {hub, ports["nfs"]}
+        # The history server is asked for as this begins.
+        may |= {ports["spark_history"]} | span(ports["driver"]) | span(ports["driver_block_manager"]) | span(ports["app_ui"])
     if role == "worker":
         must |= {ports["spark_worker"], ports["spark_worker_ui"]}
         may |= span(ports["block_manager"])
