@@ -410,10 +410,8 @@ def test_site_yml_changes_nothing_and_mends_a_hand_made_change(product) -> None:
     assert "spark.ui.enabled" not in asked.stdout
 
 
-def test_users_yml_adds_a_user_who_logs_in(product, hub_url, tmp_path) -> None:
+def test_users_yml_adds_a_user_and_removes_her(product) -> None:
     bring_users(product, "alice", "carol")
-    with browser.user_at(hub_url, tmp_path) as page:
-        browser.log_in(page, "carol", passwords(product)["carol"])
     product.run("ssh", "--", "sudo -u alice mkdir /shared/ours && sudo -u alice touch /shared/ours/part")
     product.run("ssh", "--", "sudo -u carol cat /shared/ours/part")
     refused = product.run("ssh", "--", "sudo -u carol rm -r /shared/ours", code=None)

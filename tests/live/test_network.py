@@ -33,7 +33,8 @@ def _allowed(cluster: Cluster, role: str) -> tuple[set[int], set[int]]:
     if role == cluster.hub["role"]:
         must |= {hub, ports["nfs"]}
         # The history server is asked for as this begins.
-        may |= {ports["spark_history"]} | span(ports["driver"]) | span(ports["driver_block_manager"]) | span(ports["app_ui"])
+        may.add(ports["spark_history"])
+        may |= span(ports["driver"]) | span(ports["driver_block_manager"]) | span(ports["app_ui"])
     if role == "worker":
         must |= {ports["spark_worker"], ports["spark_worker_ui"]}
         may |= span(ports["block_manager"])
