@@ -19,6 +19,9 @@ def test_the_units_are_those_of_the_image_and_the_users():
     assert not [unit for unit in UNITS if unit.endswith(".d")]
 
 
+SPARK_UNITS = ("history.service", "history.socket", "master.service", "worker.service")
+
+
 @pytest.mark.parametrize(
     ("words", "nodes", "units"),
     [
@@ -28,7 +31,7 @@ def test_the_units_are_those_of_the_image_and_the_users():
         (("spark-worker",), NODES, ("spark-worker.service",)),
         (("spark-worker.service", "worker-1"), ("a-worker-1",), ("spark-worker.service",)),
         (("home.automount",), NODES, ("home.automount",)),
-        (("spark-*",), NODES, tuple(f"spark-{each}.service" for each in ("history", "master", "worker"))),
+        (("spark-*",), NODES, tuple(f"spark-{each}" for each in SPARK_UNITS)),
         (("notebook-*",), NODES, ("notebook-alice.service", "notebook-bob.service", "notebook-*.service")),
         (("notebook-alice", "notebook-alice"), NODES, ("notebook-alice.service",)),
         (("provision-executor@0-1-999",), NODES, ("provision-executor@0-1-999.service",)),
