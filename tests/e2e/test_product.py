@@ -370,6 +370,7 @@ def test_open_ports_are_those_of_their_one_home(product) -> None:
         assert set(map(int, inside.split())) == wanted, f"from {worker} to {target}"
 
 
+@pytest.mark.acceptance
 def test_thirty_megabytes_pass_from_here_to_a_vm_and_between_vms(product) -> None:
     # As a switch in user space leaves a guest's interface now and then.
     down = "for nic in /sys/class/net/tap*; do ip link set ${nic##*/} down; done"
