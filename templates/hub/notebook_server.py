@@ -1,8 +1,8 @@
 """A user's notebook server: jupyterhub-singleuser, less what JupyterLab does at each start for nobody here.
 
-It starts Node.js to read Yarn's settings, for who builds extensions on this machine: a fifth of the server's start, and
-half a minute where the processor is emulated. Without a Node.js it goes on with the same empty answer. (The bake ends
-when JupyterLab has no such function any more.)
+It starts Node.js to read Yarn's settings, for who builds extensions on this machine: half of the server's start, measured
+on a busy machine. Without a Node.js it goes on with the same empty answer. (The bake ends when JupyterLab has no such
+function any more.)
 """
 
 import sys
