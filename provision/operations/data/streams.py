@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from provision.operations.cluster.nodes import LiveCluster
 
 CHUNK: Final = 1 << 20
+_PARTS: Final = 20
+_LEAST: Final = 1_000_000
 _STEP: Final = 100_000_000
 UNREACHABLE: Final = 255
 """Exit code of OpenSSH when there is no connection."""
@@ -26,12 +28,16 @@ _LAYOUT: Final = {"group": HUB_GROUP, "hub": NODE.hub_state, "unit": "jupyterhub
 
 
 class Meter:
-    """Shows how much of something has gone by: at every twentieth part, or every 100 MB if the whole is unknown (0)."""
+    """Shows how much of something has gone by.
+
+    At every twentieth part, but not more often than each megabyte; every 100 MB if the whole is unknown (0).
+    """
 
     def __init__(self, progress: Progress, item: str, total: int) -> None:
         self._progress = progress
         self._item = item
         self._total = total
+        self._parts = min(_PARTS, total // _LEAST) or 1
         self._shown = -1
         self.bytes = 0
 
@@ -39,7 +45,7 @@ class Meter:
         """Add bytes."""
         self.bytes += count
         # The total is an estimate: an archive is a little more or less.
-        part = min(self.bytes * 20 // self._total, 20) if self._total else self.bytes // _STEP
+        part = min(self.bytes * self._parts // self._total, self._parts) if self._total else self.bytes // _STEP
         if part != self._shown:
             self._shown = part
             whole = f" of {size(self._total)}" if self._total else ""

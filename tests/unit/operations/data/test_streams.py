@@ -111,13 +111,17 @@ def test_failures_in_words(archives_of_folder, tmp_path, result, message):
     assert archives_of_folder(tmp_path).failure(result).message == message
 
 
-def test_the_meter_speaks_twenty_times():
+@pytest.mark.parametrize(
+    ("total", "times", "last"),
+    [(100_000_000, 21, "100.0 MB of 100.0 MB"), (5_000_000, 6, "5.0 MB of 5.0 MB"), (10_000, 2, "10.0 kB of 10.0 kB")],
+)
+def test_the_meter_speaks_twenty_times_and_seldom_of_little(total, times, last):
     shown = Shown()
-    meter = Meter(shown, "x", 10_000)
+    meter = Meter(shown, "x", total)
     for _ in range(1100):
-        meter.advance(10)
-    assert len(shown.states) == 21
-    assert shown.states[-1] == "10.0 kB of 10.0 kB"
+        meter.advance(total // 1000)
+    assert len(shown.states) == times
+    assert shown.states[-1] == last
     unknown = Meter(shown, "x", 0)
     unknown.advance(5)
     assert shown.states[-1] == "5 bytes"
