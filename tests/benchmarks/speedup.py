@@ -5,6 +5,7 @@ part took; the smallest of ROUNDS is taken, and how many times as fast as with o
 
 Run, in the folder of the cluster's file:  python tests/benchmarks/speedup.py [EXAMPLE…]     (default: all that can run)
     --rounds N (3)     --as USER (alice)     -p NAME=VALUE, as for `provision examples run`
+    --cores N: what Spark uses of each worker (default: all); the rest of its processors then runs the JVM's own work
     -o FOLDER: keep the examples' pages of the last round with all workers
 Wants a cluster that works, with nothing else to do. Workers that are emulated on fewer processors than they have
 together cannot be faster than these.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -32,6 +34,9 @@ PARALLEL = {
 }
 """What an example says of its parallel part."""
 UNIT = "spark-worker"
+DROP_IN = f"/run/systemd/system/{UNIT}.service.d"
+CORES = "/run/spark-worker-cores"
+"""Read behind the node's own settings; gone after a reboot, and removed at the end."""
 
 
 def provision(*words: str, codes: tuple[int, ...] = (0,)) -> str:
@@ -61,6 +66,18 @@ def only(workers: list[str], count: int) -> None:
         time.sleep(5)
 
 
+def offer(workers: list[str], cores: int) -> None:
+    """Have each of these workers offer so many cores; 0: as many as its settings say."""
+    there = (
+        f"sudo mkdir -p {DROP_IN} && echo SPARK_WORKER_CORES={cores} | sudo tee {CORES} && "
+        f"printf '[Service]\\nEnvironmentFile={CORES}\\n' | sudo tee {DROP_IN}/cores.conf"
+        if cores
+        else f"sudo rm -rf {DROP_IN} {CORES}"
+    )
+    for name in workers:
+        provision("ssh", name, "--", f"{there} && sudo systemctl daemon-reload && sudo systemctl stop {UNIT}")
+
+
 def seconds(example: str, options: argparse.Namespace, folder: Path) -> float:
     """Run an example, and return what its parallel part took."""
     given = [word for each in options.parameter for word in ("-p", each)]
@@ -78,11 +95,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--as", dest="user", default="alice")
     parser.add_argument("-p", dest="parameter", action="append", default=[])
+    parser.add_argument("--cores", type=int, default=0)
     parser.add_argument("-o", dest="output", type=Path)
     options = parser.parse_args()
     workers = [node["name"] for node in state()["nodes"] if node["role"] == "worker"]
+    offered = f", each of which offers {options.cores} of its cores" if options.cores else ""
     taken, took = surroundings(), {example: dict[str, float]() for example in options.examples}
     try:
+        if options.cores:
+            offer(workers, options.cores)
         with tempfile.TemporaryDirectory() as folder:
             for count in range(1, len(workers) + 1):
                 only(workers, count)
@@ -93,6 +114,8 @@ def main() -> None:
             if options.output:
                 shutil.copytree(folder, options.output, dirs_exist_ok=True)
     finally:
+        if options.cores:
+            offer(workers, 0)
         only(workers, len(workers))
     times = {example: {count: each["1"] / best for count, best in each.items()} for example, each in took.items()}
     rows = [
@@ -106,9 +129,9 @@ def main() -> None:
             title="More workers",
             order=32,
             text="The parallel part of each example, as it says itself: the best of "
-            f"{options.rounds} with each number of workers. Workers that are emulated on fewer processors than they "
-            "have together cannot be faster than these.",
-            command="python tests/benchmarks/speedup.py",
+            f"{options.rounds} with each number of workers{offered}. Workers that are emulated on fewer processors "
+            "than they have together cannot be faster than these.",
+            command=shlex.join(["python", "tests/benchmarks/speedup.py", *sys.argv[1:]]),
             tables=(Table(["Example", "Workers", "Time", "Times as fast as one"], rows),),
             charts=(Chart("times", "Times as fast as with one worker", "times", times),),
             taken=taken,
