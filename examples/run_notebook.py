@@ -13,6 +13,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
+from traitlets.config import Config
 
 
 def say(line: str) -> None:
@@ -58,7 +60,10 @@ def main() -> int:
     parser.add_argument("--parameters", type=json.loads, default={}, help="names and values, as JSON")
     options = parser.parse_args()
     # What the kernel's programs print by themselves must not get into the page.
-    with os.fdopen(os.dup(1), "w", encoding="utf-8") as page:
+    with (
+        os.fdopen(os.dup(1), "w", encoding="utf-8") as page,
+        tempfile.TemporaryDirectory(prefix="kernel-") as sockets,
+    ):
         os.dup2(2, 1)
         notebook = nbformat.read(options.notebook, as_version=4)
         if options.parameters:
@@ -69,6 +74,8 @@ def main() -> int:
             notebook,
             timeout=None,
             startup_timeout=900,
+            # Sockets of this user alone, instead of ports: of those the kernel warns, since they are not encrypted.
+            config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"}),
             resources={"metadata": {"path": str(options.notebook.parent)}},
             on_cell_execute=clock.start,
             on_cell_executed=clock.stop,

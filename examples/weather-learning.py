@@ -152,7 +152,7 @@ names = [*numbers, *flags.vocabulary]
 
 def prepared(frame, means):
     """Return the records with all variables in one vector, and what is NULL filled with these means."""
-    values = F.zip_with("numbers", F.lit(means), lambda value, mean: F.coalesce(value, mean))
+    values = F.transform("numbers", lambda value, place: F.coalesce(value, F.get(F.lit(means), place)))
     return assembler.transform(flags.transform(frame.withColumn("values", array_to_vector(values)))).select(
         "time", "date", "target", "features"
     )
