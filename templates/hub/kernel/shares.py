@@ -15,6 +15,7 @@ import collections
 import json
 import os
 import stat
+import subprocess
 import sys
 import threading
 import time
@@ -32,6 +33,12 @@ PATIENCE = 10
 """Seconds of waiting for cores before the notebook says so."""
 SLOW_START = 60
 """Seconds that an executor takes to start, at most: one that had to wait for cores says nothing about that."""
+SLOW_IDLE = {
+    "spark.dynamicAllocation.executorIdleTimeout": "300s",
+    "spark.dynamicAllocation.shuffleTracking.timeout": "300s",
+}
+"""How long executors stay without tasks where another takes minutes to start, instead of the cluster's minute: longer than
+it takes to read a result and write the next cell. Who waits for cores gets them within seconds all the same."""
 SIZE_AT_MOST = 4096
 """Bytes of a published file that are read."""
 
@@ -142,15 +149,22 @@ def who_holds(apps, cores, user):
     return ", ".join(parts) or f"nobody holds any of the {cores}"
 
 
-def size_settings(environment, shared=True):
+def emulated():
+    """Whether this machine's processor is emulated, as far as that can be told."""
+    found = subprocess.run(["systemd-detect-virt", "--vm"], capture_output=True, text=True, check=False)
+    return found.stdout.strip() == "qemu"
+
+
+def size_settings(environment, shared=True, slow=False):
     """Return the Spark settings of the size that was chosen at the server's start (SPARK_SIZE), names to values.
 
-    `shared` says whether the kernel takes part in this (`watch`): then no number of cores but its share limits it.
-    Whatever else takes part in nothing has the cluster's default limit for a program (spark.deploy.defaultCores).
+    `shared` says whether the kernel takes part in this (`watch`): then no number of cores but its share limits it, and
+    on a `slow` machine it keeps executors longer. Whatever else takes part in nothing has the cluster's default limit
+    for a program (spark.deploy.defaultCores).
     """
     entries = (entry.partition("=") for entry in environment.get("SPARK_SIZE", "").split())
     settings = {key: value for key, _, value in entries}
-    return {"spark.cores.max": str(ALL_CORES), **settings} if shared else settings
+    return {"spark.cores.max": str(ALL_CORES), **(SLOW_IDLE if slow else {}), **settings} if shared else settings
 
 
 class Folder:

@@ -185,6 +185,12 @@ def test_only_who_shares_has_no_limit_of_cores():
     assert shares.size_settings({"SPARK_SIZE": "spark.driver.memory=1g"}, shared=False) == {"spark.driver.memory": "1g"}
 
 
+def test_executors_stay_longer_where_others_take_minutes_to_start():
+    slow = shares.size_settings({}, slow=True)
+    assert slow["spark.dynamicAllocation.executorIdleTimeout"] == "300s"
+    assert shares.size_settings({}, shared=False, slow=True) == {}
+
+
 def state(*apps, workers=((2, 0, 0), (2, 0, 0))):
     """What the Spark master answers: applications as (id, user, cores, state), workers as (cores, free, MiB free)."""
     return {

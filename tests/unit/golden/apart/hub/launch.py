@@ -65,7 +65,7 @@ def install():
     def launch_gateway(conf=None, popen_kwargs=None):
         from provision_kernel import connect, session, shares
 
-        settings = shares.size_settings(os.environ) | own_settings() | EXTRA
+        settings = shares.size_settings(os.environ, slow=shares.emulated()) | own_settings() | EXTRA
         if session.CONNECT:
             settings |= connect.settings(settings)
         arguments = os.environ.get("PYSPARK_SUBMIT_ARGS", "pyspark-shell")
