@@ -32,7 +32,8 @@ SLICE = "notebooks.slice"
 KEPT = 100
 """Ended jobs whose folders stay."""
 CHUNK = 1 << 16
-LOOK_SECONDS = 0.3
+LOOK_SECONDS = 1
+"""At 0.3 the looks took a seventh of an emulated processor from the job."""
 SILENCE_SECONDS = 90
 """Without a sign of life for so long, whoever waits for the job's end counts as gone."""
 # sh -l: what a user's terminal has. The code is written in one piece; a shell that is ended writes none.
