@@ -75,7 +75,10 @@ def main() -> int:
             timeout=None,
             startup_timeout=900,
             # Sockets of this user alone, instead of ports: of those the kernel warns, since they are not encrypted.
-            config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"}),
+            # Its JVM ends the record of what it did (Spark's history), which takes time.
+            config=Config(
+                KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel", "shutdown_wait_time": 90},
+            ),
             resources={"metadata": {"path": str(options.notebook.parent)}},
             on_cell_execute=clock.start,
             on_cell_executed=clock.stop,
