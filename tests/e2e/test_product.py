@@ -227,7 +227,7 @@ def test_a_notebook_computes_on_both_workers(product, hub_url, tmp_path) -> None
     with browser.user_at(hub_url, tmp_path) as page:
         browser.log_in(page, "alice", passwords(product)["alice"])
         browser.open_pyspark(page)
-        # In one cell: between two, executors that are idle for a minute leave, and others take minutes to start here.
+        # In one cell: executors that leave between two take minutes to start anew here.
         output = browser.run_cell(page, f"print(sc.parallelize(range(1000)).sum())\n{ON_WORKERS}")
         # The kernel holds the cluster's cores until it is shut down.
         browser.shut_down_kernels(page, "alice")
