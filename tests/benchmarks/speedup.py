@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -131,7 +130,7 @@ def main() -> None:
             text="The parallel part of each example, as it says itself: the best of "
             f"{options.rounds} with each number of workers{offered}. Workers that are emulated on fewer processors "
             "than they have together cannot be faster than these.",
-            command=shlex.join(["python", "tests/benchmarks/speedup.py", *sys.argv[1:]]),
+            command="python tests/benchmarks/speedup.py" + (f" --cores {options.cores}" if options.cores else ""),
             tables=(Table(["Example", "Workers", "Time", "Times as fast as one"], rows),),
             charts=(Chart("times", "Times as fast as with one worker", "times", times),),
             taken=taken,

@@ -91,14 +91,16 @@ def test_the_jvm_gets_settings_in_a_file_that_only_the_user_reads(launch, kernel
     monkeypatch.setitem(sys.modules, "provision_kernel.session", types.SimpleNamespace(CONNECT=False))
     kernel("words")
     sys.modules["provision_kernel"].session = sys.modules["provision_kernel.session"]
+    monkeypatch.setattr(kernel("shares"), "emulated", lambda: True)
     monkeypatch.setattr(launch, "own_settings", lambda: {"spark.a": "own", "spark.b": "own"})
     monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", "--master spark://m:7077 pyspark-shell")
     launch.EXTRA["spark.b"] = "a\\b"
     launch.install()
     with pytest.raises(OSError, match="no JVM"):
         context.launch_gateway()
-    # Without a size of the server its share alone limits a notebook.
-    assert seen["text"] == "spark.cores.max 2147483647\nspark.a own\nspark.b a\\\\b\n"
+    # Without a size of the server its share alone limits a notebook; on an emulated processor executors stay longer.
+    patience = "".join(f"{key} {value}\n" for key, value in kernel("shares").SLOW_IDLE.items())
+    assert seen["text"] == f"spark.cores.max 2147483647\n{patience}spark.a own\nspark.b a\\\\b\n"
     assert seen["mode"] == 0o600
     assert seen["option"] == "--properties-file"
     assert seen["rest"] == ["--load-spark-defaults", "--master", "spark://m:7077", "pyspark-shell"]

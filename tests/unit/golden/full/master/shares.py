@@ -38,7 +38,7 @@ SLOW_IDLE = {
     "spark.dynamicAllocation.shuffleTracking.timeout": "300s",
 }
 """How long executors stay without tasks where another takes minutes to start, instead of the cluster's minute: longer than
-it takes to read a result and write the next cell. Who waits for cores gets them within seconds all the same."""
+it takes to read a result and write the next cell. A notebook that waits for cores gets them within seconds all the same."""
 SIZE_AT_MOST = 4096
 """Bytes of a published file that are read."""
 
