@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import stat
+import subprocess
 import sys
 import types
 
@@ -80,6 +81,7 @@ def test_the_jvm_gets_settings_in_a_file_that_only_the_user_reads(launch, kernel
     seen = {}
 
     def original(conf, popen_kwargs):
+        seen["group"] = popen_kwargs["process_group"]
         options, path, *rest = os.environ["PYSPARK_SUBMIT_ARGS"].split()
         seen.update(option=options, path=path, rest=rest, mode=stat.S_IMODE(os.stat(path).st_mode))
         seen["text"] = open(path).read()
@@ -102,10 +104,29 @@ def test_the_jvm_gets_settings_in_a_file_that_only_the_user_reads(launch, kernel
     patience = "".join(f"{key} {value}\n" for key, value in kernel("shares").SLOW_IDLE.items())
     assert seen["text"] == f"spark.cores.max 2147483647\n{patience}spark.a own\nspark.b a\\\\b\n"
     assert seen["mode"] == 0o600
+    assert seen["group"] == 0, "ipykernel kills what is in the kernel's group when that ends"
     assert seen["option"] == "--properties-file"
     assert seen["rest"] == ["--load-spark-defaults", "--master", "spark://m:7077", "pyspark-shell"]
     assert os.environ["PYSPARK_SUBMIT_ARGS"] == "--master spark://m:7077 pyspark-shell"
     assert not os.path.exists(seen["path"])
+
+
+@pytest.mark.parametrize(
+    ("program", "ends"),
+    [("import sys; sys.stdin.read()", True), ("import time; time.sleep(60)", False)],
+    ids=["at the pipe's end", "slowly"],
+)
+def test_a_kernel_that_ends_leaves_the_jvm_to_itself(launch, monkeypatch, program, ends):
+    process = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE)
+    wait = process.wait
+    monkeypatch.setattr(process, "wait", lambda seconds: wait(seconds if ends else 0))
+    context = types.SimpleNamespace(_gateway=types.SimpleNamespace(proc=process))
+    monkeypatch.setitem(sys.modules, "pyspark", types.SimpleNamespace(SparkContext=context))
+    launch.leave_jvm()
+    assert process.poll() == (0 if ends else None)
+    process.kill()
+    context._gateway = None
+    launch.leave_jvm()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -392,3 +394,38 @@ def test_what_spark_miscounts_is_asked_of_its_jobs(counts, busy, expected):
     allocation.spark = SimpleNamespace(requestTotalExecutors=lambda count, *_: asked.append(count))
     assert [allocation.needed() for _ in range(len(counts))] == expected
     assert asked == [1] * expected.count(1)
+
+
+ENDS = """\
+import atexit, importlib.util, sys, time, types
+
+sys.modules["pyspark"] = types.SimpleNamespace(SparkContext=types.SimpleNamespace(_active_spark_context=None))
+spec = importlib.util.spec_from_file_location("shares", sys.argv[1])
+shares = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(shares)
+shares.PERIOD = 0.01
+seen = []
+
+def look(self):
+    seen.append(trouble)
+    raise OSError(trouble)
+
+def have(words):
+    global trouble
+    trouble = words
+    while trouble not in seen:
+        time.sleep(0.01)
+    time.sleep(0.1)
+
+trouble = ""
+shares.Watcher.look = look
+shares.watch(types.SimpleNamespace(sparkContext=None))
+have("the master restarts")
+atexit.register(have, "the JVM has gone")
+"""
+
+
+def test_trouble_is_told_but_not_of_a_kernel_that_ends():
+    words = [sys.executable, "-c", ENDS, str(TEMPLATES / "hub/kernel/shares.py")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr.splitlines()[-1] == "shares: OSError('the master restarts')"

@@ -7,7 +7,9 @@ a file that only the user can read, and not as arguments, which every user of th
 import json
 import os
 import re
+import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from provision_kernel.words import Told
@@ -75,7 +77,9 @@ def install():
             with os.fdopen(handle, "w") as file:
                 file.writelines(f"{key} {escape(value)}\n" for key, value in settings.items())
             os.environ["PYSPARK_SUBMIT_ARGS"] = f"--properties-file {path} --load-spark-defaults {arguments}"
-            return original(conf, popen_kwargs)
+            # Out of the kernel's process group: ipykernel ends all of that when the kernel ends, with what the JVM has
+            # started to clean up, and kills what takes longer than a quarter of a minute.
+            return original(conf, {"process_group": 0} | (popen_kwargs or {}))
         finally:
             os.environ["PYSPARK_SUBMIT_ARGS"] = arguments
             os.unlink(path)
@@ -112,6 +116,19 @@ def end_jvm():
     except Exception:
         gateway.proc.kill()
         gateway.proc.wait()
+
+
+def leave_jvm():
+    """Have the JVM stop its SparkContext and end, with this kernel; it goes on where this process is killed meanwhile."""
+    from pyspark import SparkContext
+
+    gateway = SparkContext._gateway
+    if gateway is None:
+        return
+    # The JVM lives as long as this pipe.
+    gateway.proc.stdin.close()
+    with suppress(subprocess.TimeoutExpired):
+        gateway.proc.wait(30)
 
 
 def too_late(options):

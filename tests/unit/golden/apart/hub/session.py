@@ -79,7 +79,7 @@ def _make():
         _watch_builder()
         _quieten()
         _State.made = _new_session()
-        atexit.register(launch.end_jvm)
+        atexit.register(launch.leave_jvm)
     except Told as told:
         _State.trouble = str(told)
     except Exception:

@@ -488,8 +488,9 @@ def _watch():
             watcher.follow(SparkContext._active_spark_context or _Given.context)
             watcher.look()
         except Exception as error:
-            # A context that is being stopped, a master that restarts: the next look may be better. Into the Hub's log.
-            if trouble != repr(error):
+            # A context that is being stopped, a master that restarts: the next look may be better. Into the Hub's log;
+            # but that the JVM of a kernel that ends is no longer there is no trouble.
+            if trouble != repr(error) and threading.main_thread().is_alive():
                 trouble = repr(error)
                 print(f"shares: {trouble}", file=sys.__stderr__, flush=True)
         # Of a slow processor this takes a tenth; but others wait for what is given back.
