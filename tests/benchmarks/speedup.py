@@ -7,8 +7,9 @@ Run, in the folder of the cluster's file:  python tests/benchmarks/speedup.py [E
     --rounds N (3)     --as USER (alice)     -p NAME=VALUE, as for `provision examples run`
     --cores N: what Spark uses of each worker (default: all); the rest of its processors then runs the JVM's own work
     -o FOLDER: keep the examples' pages of the last round with all workers
-Wants a cluster that works, with nothing else to do. Workers that are emulated on fewer processors than they have
-together cannot be faster than these.
+Wants a cluster that works, with nothing else to do, and whose spec lets a user have all of its cores
+(`spark.user_cores`): by default a quarter is kept for others. Workers that are emulated on fewer processors than they
+have together cannot be faster than these.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -36,6 +38,8 @@ UNIT = "spark-worker"
 DROP_IN = f"/run/systemd/system/{UNIT}.service.d"
 CORES = "/run/spark-worker-cores"
 """Read behind the node's own settings; gone after a reboot, and removed at the end."""
+LIMIT = "sudo sed -n 's/^spark.provision.userCores //p' /etc/spark/spark-defaults.conf"
+"""Prints the cores that a user may have; 0: a quarter of them is kept for others."""
 
 
 def provision(*words: str, codes: tuple[int, ...] = (0,)) -> str:
@@ -52,6 +56,16 @@ def state() -> dict[str, Any]:
     """Return what `status` says; 1 is its code where a worker is away."""
     found: dict[str, Any] = json.loads(provision("status", "--json", codes=(0, 1)))
     return found
+
+
+def refuse_a_limit(found: dict[str, Any], cores: int) -> None:
+    """Stop where a user may not have all cores of this cluster, of which each worker offers `cores` (0: all)."""
+    wanted = cores * sum(node["role"] == "worker" for node in found["nodes"]) or found["spark"]["cores"]
+    master = next(node["name"] for node in found["nodes"] if node["role"] == "master")
+    if int(provision("ssh", master, "--", LIMIT)) < wanted:
+        raise SystemExit(
+            f"write `spark: {{user_cores: {wanted}}}` into the cluster's file, and run `provision up` first"
+        )
 
 
 def only(workers: list[str], count: int) -> None:
@@ -87,6 +101,14 @@ def seconds(example: str, options: argparse.Namespace, folder: Path) -> float:
     return float(found[1])
 
 
+def command(options: argparse.Namespace) -> str:
+    """Return what repeats this; where pages are kept is left out."""
+    chosen = () if options.examples == list(PARALLEL) else options.examples
+    words = ["python", "tests/benchmarks/speedup.py", *chosen, "--rounds", str(options.rounds)]
+    words += ["--cores", str(options.cores)] if options.cores else []
+    return shlex.join(words + [word for each in options.parameter for word in ("-p", each)])
+
+
 def main() -> None:
     """Print a line for each example and number of workers, and write the result."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -97,7 +119,9 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=0)
     parser.add_argument("-o", dest="output", type=Path)
     options = parser.parse_args()
-    workers = [node["name"] for node in state()["nodes"] if node["role"] == "worker"]
+    found = state()
+    refuse_a_limit(found, options.cores)
+    workers = [node["name"] for node in found["nodes"] if node["role"] == "worker"]
     offered = f", each of which offers {options.cores} of its cores" if options.cores else ""
     taken, took = surroundings(), {example: dict[str, float]() for example in options.examples}
     try:
@@ -130,7 +154,7 @@ def main() -> None:
             text="The parallel part of each example, as it says itself: the best of "
             f"{options.rounds} with each number of workers{offered}. Workers that are emulated on fewer processors "
             "than they have together cannot be faster than these.",
-            command="python tests/benchmarks/speedup.py" + (f" --cores {options.cores}" if options.cores else ""),
+            command=command(options),
             tables=(Table(["Example", "Workers", "Time", "Times as fast as one"], rows),),
             charts=(Chart("times", "Times as fast as with one worker", "times", times),),
             taken=taken,
