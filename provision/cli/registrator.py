@@ -109,7 +109,7 @@ def registrator(
         explicit,
         tuple(split_tags(tags)),
     )
-    worker = Registrator(engine, Catalogue(consul_url, token), settings, log, resync)
+    worker = Registrator(engine, Catalogue(consul_url, token), settings, log, resync=resync)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
     log("started", host=settings.host_id, mode="internal" if internal else "published", network=network, resync=resync)

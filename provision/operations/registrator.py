@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _SHORTEST_WAIT: Final = 0.25
 _LONGEST_WAIT: Final = 2.0
+_GIVE_UP: Final = 60.0
+"""Seconds without Docker after which the Registrator ends. In a container it may hold the socket of an engine that is
+gone, and sees the new engine's only when it is started again."""
 
 
 class ContainerSource(Protocol):
@@ -67,7 +70,10 @@ class LogWriter(Protocol):
 
 
 class Registrator:
-    """One host's Registrator; `run` returns only after `stop`."""
+    """One host's Registrator; `run` returns only after `stop`.
+
+    `resync`: seconds between two looks at everything; `give_up`: seconds without Docker after which `run` fails.
+    """
 
     def __init__(
         self,
@@ -75,13 +81,16 @@ class Registrator:
         catalogue: ServiceCatalogue,
         settings: RegistratorSettings,
         report: LogWriter,
+        *,
         resync: float = 10,
+        give_up: float = _GIVE_UP,
     ) -> None:
         self._engine = engine
         self._catalogue = catalogue
         self._settings = settings
         self._report = report
         self._resync = resync
+        self._give_up = give_up
         self._changed: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._problems: frozenset[str] = frozenset()
@@ -89,12 +98,16 @@ class Registrator:
         self._beats: dict[str, tuple[str, float]] = {}
 
     def run(self) -> None:
-        """Follow the engine until `stop`. A failure is logged once, and tried again at most two seconds later."""
+        """Follow the engine until `stop`. A failure is logged once, and tried again at most two seconds later.
+
+        Raises DockerUnavailableError when the engine stays away.
+        """
         threading.Thread(target=self._listen, name="events", daemon=True).start()
         # The first sync waits for the subscription, so that later events are in the queue.
         self._wait_for_changes(None)
         away = ""
         wait = _SHORTEST_WAIT
+        seen = time.monotonic()
         while not self._stopping.is_set():
             try:
                 self.sync()
@@ -103,12 +116,16 @@ class Registrator:
                 if away != type(error).__name__:
                     self._log_away(error)
                 away = type(error).__name__
+                if not isinstance(error, DockerUnavailableError):
+                    seen = time.monotonic()
+                elif time.monotonic() - seen > self._give_up:
+                    raise
                 self._stopping.wait(wait)
                 wait = min(wait * 2, _LONGEST_WAIT)
                 continue
             if away:
                 self._report("back", after=away)
-            away, wait = "", _SHORTEST_WAIT
+            away, wait, seen = "", _SHORTEST_WAIT, time.monotonic()
             self._wait_for_changes(self._resync)
 
     def stop(self) -> None:

@@ -152,10 +152,17 @@ class Compose:
     def _argv(self, *words: str) -> list[str]:
         files = [word for path in self.files for word in ("-f", str(path))]
         return ["docker", "compose", "--ansi", "never", "-p", self.project, *files,
-                "--env-file", str(self.env_file), *words]  # fmt: skip
+                "--env-file", os.devnull, *words]  # fmt: skip
 
     def _env(self) -> dict[str, str]:
-        return {**os.environ, **self.values}
+        """Return the environment of a command, with all values.
+
+        Compose would prefer a variable of the user's shell to the same one in a file, and read "$" and "#" there as
+        more than themselves; its own variables, such as COMPOSE_PROFILES, choose other services than ours.
+        """
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("COMPOSE_")}
+        lines = self.env_file.read_text().splitlines() if self.env_file.exists() else []
+        return {**inherited, **dict(line.split("=", 1) for line in lines), **self.values}
 
 
 def _up_hint(text: str) -> str:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
 import socket
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from provision.adapters.host.process import run
 from provision.base.constants import LOCALCLOUD_LABEL
-from provision.model.localcloud.preflight import HostFacts
+from provision.model.localcloud.preflight import DockerKind, HostFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 _OURS = f"label={LOCALCLOUD_LABEL}"
 
@@ -26,8 +27,9 @@ def read(ports: Iterable[int], engine: str = "") -> HostFacts:
     `engine`: the version of one that runs the local cloud; then it has Compose, and the ports and networks are its own.
     """
     docker, problem = (engine, "") if engine else _docker()
+    info = _info() if docker and not engine else {}
     running = bool(engine) or (bool(docker) and bool(_listed("ps", "--format", "{{.ID}}")))
-    disk = _docker_root()
+    disk = _existing(info.get("DockerRootDir") or "/var/lib/docker")
     return HostFacts(
         system=_system(),
         machine=platform.machine(),
@@ -37,6 +39,7 @@ def read(ports: Iterable[int], engine: str = "") -> HostFacts:
         disk_path=str(disk),
         docker=docker,
         docker_problem=problem,
+        docker_kind=_kind(info) if info else DockerKind(),
         compose="v2" if engine else _compose(),
         apt=shutil.which("apt-get") is not None,
         can_be_root=os.geteuid() == 0 or shutil.which("sudo") is not None,
@@ -68,6 +71,26 @@ def _docker() -> tuple[str | None, str]:
     if not shutil.which("dockerd"):
         return None, ""
     return None, "installed, but it does not answer"
+
+
+def _info() -> dict[str, Any]:
+    found = run(["docker", "info", "--format", "{{json .}}"], timeout=20)
+    try:
+        parsed = json.loads(found.stdout)
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _kind(info: Mapping[str, Any]) -> DockerKind:
+    # The endpoint of the context in use, or DOCKER_HOST.
+    endpoint = run(["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"], timeout=20)
+    return DockerKind(
+        endpoint=endpoint.stdout.strip(),
+        system=str(info.get("OperatingSystem") or ""),
+        root=str(info.get("DockerRootDir") or ""),
+        security=tuple(map(str, info.get("SecurityOptions") or ())),
+    )
 
 
 def _compose() -> str | None:
@@ -108,8 +131,9 @@ def _own_networks() -> set[IPv4Network]:
     return {IPv4Network(text) for text in subnets.stdout.split()}
 
 
-def _docker_root() -> Path:
-    path = Path("/var/lib/docker")
+def _existing(folder: str) -> Path:
+    """Return a folder, or the one above it that exists."""
+    path = Path(folder)
     while not path.exists():
         path = path.parent
     return path

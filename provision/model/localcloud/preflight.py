@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,20 @@ CAPABILITIES = {"NET_ADMIN": 12, "NET_RAW": 13, "SYS_ADMIN": 21, "MKNOD": 27}
 SYSTEMS = {("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")}
 
 Level = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class DockerKind:
+    """What kind of engine answers; empty where that is not known."""
+
+    endpoint: str = ""
+    """Its URL."""
+    system: str = ""
+    """Name of the system that it runs on."""
+    root: str = ""
+    """Folder of its data."""
+    security: tuple[str, ...] = ()
+    """As `docker info` lists them: `name=rootless`, `name=seccomp,profile=default`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +68,7 @@ class HostFacts:
     networks: Mapping[IPv4Network, str]
     """Networks that this machine already routes to, without the local cloud's own, with their interfaces."""
     stack_running: bool = False
+    docker_kind: DockerKind = DockerKind()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +142,8 @@ def _disk(facts: HostFacts) -> PreflightCheck:
 
 def _docker(facts: HostFacts) -> PreflightCheck:
     needed = "an engine, with Compose v2"
+    if facts.docker and not facts.stack_running and (unfit := _unfit(facts.docker_kind)):
+        return PreflightCheck("fail", "Docker", unfit[0], needed, unfit[1])
     if facts.docker:
         compose = f", Compose {facts.compose}" if facts.compose else ", Compose v2 will be installed"
         return PreflightCheck("ok", "Docker", f"engine {facts.docker}{compose}", needed)
@@ -144,6 +162,28 @@ def _docker(facts: HostFacts) -> PreflightCheck:
         needed,
         "Install a Docker engine, or run this as root or with sudo to have it installed.",
     )
+
+
+def _unfit(kind: DockerKind) -> tuple[str, str] | None:
+    """Return why the local cloud cannot run on this kind of engine, and what to do; None where it can."""
+    other = "Install the system's own engine, and choose it: `docker context use default`, without DOCKER_HOST."
+    if "Docker Desktop" in kind.system:
+        return "Docker Desktop, whose containers run in a VM of its own", other
+    parts = urlsplit(kind.endpoint)
+    if parts.scheme not in {"", "unix"} and parts.hostname not in {"127.0.0.1", "localhost", "::1"}:
+        return f"an engine on another machine ({kind.endpoint})", other
+    names = {each.partition(",")[0] for each in kind.security}
+    if "name=rootless" in names:
+        return "a rootless engine, which cannot give containers networks and devices", other
+    if "name=userns" in names:
+        return "an engine that gives containers other users' numbers (userns-remap)", (
+            "Take `userns-remap` out of /etc/docker/daemon.json, and start the engine again."
+        )
+    if kind.root.startswith("/var/snap/"):
+        return "the snap of Docker, which may not read the hidden folders that the cloud's files are in", (
+            "Remove it (`sudo snap remove docker`), then run this again: the system's own package is installed."
+        )
+    return None
 
 
 def _capabilities(facts: HostFacts) -> PreflightCheck:
@@ -178,7 +218,15 @@ def _ports(facts: HostFacts) -> PreflightCheck:
 
 
 def _networks(facts: HostFacts, wanted: tuple[IPv4Network, ...]) -> PreflightCheck:
-    clashes = {other: name for own in wanted for other, name in facts.networks.items() if own.overlaps(other)}
+    overlapping = {other: name for own in wanted for other, name in facts.networks.items() if own.overlaps(other)}
+    # A VPN for everything routes two halves of all addresses, as a default route would be.
+    overlapping = {other: name for other, name in overlapping.items() if other.prefixlen > 1}
+    # Ours go before a wider route; only Docker does not make a network within another one of its own.
+    clashes = {
+        other: name
+        for other, name in overlapping.items()
+        if name.startswith(("br-", "docker")) or not any(own != other and own.subnet_of(other) for own in wanted)
+    }
     needed = "free: " + ", ".join(map(str, wanted))
     if clashes and not facts.stack_running:
         remedy = "Disconnect that network (a VPN, another container network), then run this again."
@@ -190,6 +238,15 @@ def _networks(facts: HostFacts, wanted: tuple[IPv4Network, ...]) -> PreflightChe
             )
         found = ", ".join(f"{other} ({name})" for other, name in clashes.items())
         return PreflightCheck("fail", "networks", f"already routed here: {found}", needed, remedy)
+    if overlapping and not facts.stack_running:
+        found = ", ".join(f"{other} ({name})" for other, name in overlapping.items())
+        return PreflightCheck(
+            "warn",
+            "networks",
+            f"parts of wider ones: {found}",
+            needed,
+            "While the cloud runs, this machine does not reach what has these addresses there.",
+        )
     return PreflightCheck("ok", "networks", "free", needed)
 
 

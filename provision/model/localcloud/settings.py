@@ -39,7 +39,9 @@ FLAVORS: Final = (
 PHYSICAL_NETWORK: Final = "provider"
 MIGRATED: Final = ("keystone", "placement", "glance", "nova", "neutron")
 """Families with a database, in the order in which their schemas are migrated."""
-INFRASTRUCTURE: Final = ("consul", "registrator", "mariadb", "rabbitmq", "memcached", "haproxy", "ovn")
+INFRASTRUCTURE: Final = (
+    "consul", "registrator", "mariadb", "rabbitmq", "memcached", "haproxy", "ovn", "restart-hypervisor",
+)  # fmt: skip
 """Services that have to run before a database can be migrated."""
 CLUSTERED: Final = ("mariadb", "rabbitmq", "memcached")
 """Services that have three members with `--ha` (compose/ha.yaml). The further members' names end in a number."""
@@ -102,7 +104,7 @@ class Settings:
     def families(self) -> frozenset[str]:
         """The image families that the cloud itself runs."""
         idle = {each.family for each in SCALABLE_SERVICES if not each.least and not self.replicas_of(each.service)}
-        swarm_only = set() if self.swarm else {"registry", "restart-hypervisor"}
+        swarm_only = set() if self.swarm else {"registry"}
         unmonitored = set() if self.monitoring and not self.swarm else {"monitoring"}
         return frozenset(family.name for family in FAMILIES) - {"bake"} - idle - swarm_only - unmonitored
 

@@ -110,7 +110,7 @@ def world():
     started = []
 
     def start(resync=60.0, internal=True, ttl=60):
-        worker = Registrator(engine, catalogue, RegistratorSettings("h", internal, ttl=ttl), report, resync)
+        worker = Registrator(engine, catalogue, RegistratorSettings("h", internal, ttl=ttl), report, resync=resync)
         thread = threading.Thread(target=worker.run, daemon=True)
         thread.start()
         started.append((worker, thread))
@@ -184,6 +184,18 @@ def test_a_docker_that_goes_away_removes_nothing(world):
     until(lambda: set(catalogue.entries) == {"h:b:80"})
     until(lambda: engine.calls.count("events") >= 2)
     until(lambda: ("back", {"after": "DockerUnavailableError"}) in lines)
+
+
+def test_a_docker_that_stays_away_ends_it_so_that_it_is_started_with_the_new_socket():
+    engine, catalogue = FakeEngine(container("a")), FakeCatalogue()
+    lines = []
+    settings = RegistratorSettings("h", internal=True)
+    worker = Registrator(engine, catalogue, settings, lambda event, **_: lines.append(event), resync=0.05, give_up=0.3)
+    threading.Timer(0.2, lambda: setattr(engine, "away", True)).start()
+    with pytest.raises(DockerUnavailableError):
+        worker.run()
+    assert "away" in lines
+    assert "h:a:80" in catalogue.entries, "what it has registered stays"
 
 
 def test_a_consul_that_goes_away_is_said_once_and_made_good(world):

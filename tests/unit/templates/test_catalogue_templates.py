@@ -36,7 +36,7 @@ def test_each_service_has_a_frontend_and_a_backend_of_its_srv_name():
     text = render("openstack/haproxy.cfg.j2", services=services, consul_address="192.0.2.2")
     for each in services:
         part = text.partition(f"\nfrontend {each['name']}\n")[2].partition("\nfrontend ")[0]
-        assert f"bind :::{each['port']} v4v6" in part
+        assert f"bind :{each['port']}\n" in part
         assert f"uri {each['health']} " in part
         assert f"server-template {each['name']} 10 _{each['name']}._tcp.service.consul resolvers consul" in part
         assert ("timeout server 1h" in part) == ("timeout" in each)

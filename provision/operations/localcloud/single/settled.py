@@ -105,12 +105,8 @@ def inputs_digest() -> str:
     for file in (*written, *(each for each in (config.own_file(), *named) if each.exists())):
         add(file, file.stat().st_mode, file.read_bytes())
     add(facts.capabilities(), path_exists("/dev/kvm"), path_exists("/lib/modules"), *facts.name_servers())
-    env_file = mine / "compose.env"
-    lines = env_file.read_text().splitlines() if env_file.exists() else []
-    values = {line.partition("=")[0] for line in lines}
     for name, value in sorted(os.environ.items()):
-        # A variable of the environment goes before the same one in a file of Compose.
-        if name in values or name.startswith(("COMPOSE_", "DOCKER_")):
+        if name.startswith("DOCKER_"):
             add(name, value)
     for place in (os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker", *_PLUGINS):
         plugin = Path(place) / "cli-plugins" / "docker-compose"

@@ -12,9 +12,9 @@ from provision.adapters.openstack.bootstrap import ensure_accounts, ensure_resou
 from provision.base.constants import LOCAL_CLOUD
 from provision.base.poll import Pending
 from provision.model.localcloud.replicas import SERVICE_FAMILIES
-from provision.model.localcloud.settings import EARLY, PROJECT, apis, bridges
+from provision.model.localcloud.settings import PROJECT, apis, bridges
 from provision.operations.localcloud.shared import login, preflight, schema, tls
-from provision.operations.localcloud.shared.hypervisors import AGENTS, await_hypervisors
+from provision.operations.localcloud.shared.hypervisors import AGENTS, await_hypervisors, start_early
 from provision.operations.localcloud.shared.images import ensure_images
 from provision.operations.localcloud.shared.installation import (
     Installation,
@@ -109,8 +109,8 @@ def _start(engine: Engine, installation: Installation, progress: Progress) -> No
     with progress.phase("flavors and networks"):
         # Agents start after the APIs: one that does not find an API yet tries again only after ten seconds.
         for hypervisor in installation.hypervisors:
-            # What VMs depend on stays, or they would end with it; `cloud upgrade` says when it is out of date.
-            hypervisor.up(EARLY, no_recreate=True)
+            # `cloud upgrade` says when it is out of date.
+            start_early(engine, hypervisor)
             hypervisor.up(list(AGENTS), no_deps=True)
         watch.look()
         if made:
@@ -143,7 +143,7 @@ def _migrate(engine: Engine, installation: Installation, watch: Watch, running: 
         return False
     # These services need no database, and testing whether KVM works takes a while: do both at the same time.
     for hypervisor in installation.hypervisors:
-        hypervisor.up(EARLY, no_recreate=True)
+        start_early(engine, hypervisor)
     schema.run(engine, installation, pending, "migrate", watch.update)
     return "keystone" in pending
 

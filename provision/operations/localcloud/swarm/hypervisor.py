@@ -9,10 +9,10 @@ from provision.adapters.host.files import ensure_private
 from provision.adapters.openstack.admin import Admin
 from provision.base import paths
 from provision.model.localcloud import ovn
-from provision.model.localcloud.settings import EARLY, bridges
+from provision.model.localcloud.settings import bridges
 from provision.model.localcloud.swarm import hypervisor_project
 from provision.operations.localcloud.shared import login
-from provision.operations.localcloud.shared.hypervisors import AGENTS, await_hypervisors
+from provision.operations.localcloud.shared.hypervisors import AGENTS, await_hypervisors, start_early
 from provision.operations.localcloud.shared.installation import is_installed, load_settings, read_passwords
 from provision.operations.localcloud.shared.watch import Watch
 
@@ -56,8 +56,7 @@ def ensure(engine: Engine, installation: Installation, progress: Progress) -> No
     for bridge in bridges(settings):
         engine.ensure_bridge(bridge)
     hypervisor = project(host)
-    # What VMs depend on stays, or they would end with it.
-    hypervisor.up(EARLY, no_recreate=True)
+    start_early(engine, hypervisor)
     switch, agent = f"{hypervisor.project}-switch-1", f"{hypervisor.project}-nova-compute-1"
     _forget_old_databases(engine, hypervisor, settings, switch)
     hypervisor.up(list(AGENTS), no_deps=True)

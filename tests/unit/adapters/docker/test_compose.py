@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from provision.adapters.docker.compose import Compose
 from provision.base.errors import ProvisionError, UsageError
 
 PROJECT = Compose("p", (Path("a.yaml"), Path("b.yaml")), Path("compose.env"), {"TAG": "1"})
-FIXED = "compose --ansi never -p p -f a.yaml -f b.yaml --env-file compose.env"
+FIXED = "compose --ansi never -p p -f a.yaml -f b.yaml --env-file /dev/null"
 DOCUMENT = {
     "services": {
         "api": {"image": "api:1", "environment": {"CONFIGURATION": "c1"}, "deploy": {"replicas": 3}},
@@ -59,6 +60,16 @@ def test_values_are_in_the_environment_and_some_can_be_replaced(program, tmp_pat
     PROJECT.up()
     PROJECT.with_values({"TAG": "2", "REPLICA": "7"}).up()
     assert (tmp_path / "values").read_text() == "1 \n2 7\n"
+
+
+def test_the_users_own_variables_change_nothing(program, tmp_path, monkeypatch):
+    monkeypatch.setenv("REGION", "us-east-1")
+    monkeypatch.setenv("COMPOSE_PROFILES", "*")
+    file = tmp_path / "compose.env"
+    file.write_text("CONFIG=/a$b #c=d\nREGION=RegionOne\n")
+    program.write(f'echo "$REGION $CONFIG ${{COMPOSE_PROFILES-none}}" >> {tmp_path}/values')
+    replace(PROJECT, env_file=file).up()
+    assert (tmp_path / "values").read_text() == "RegionOne /a$b #c=d none\n"
 
 
 def test_what_the_files_say(program):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from provision.adapters.host import facts
+from provision.model.localcloud.preflight import DockerKind
 
 DOCKER = """#!/bin/sh
 case "$1 $2" in
@@ -18,6 +19,8 @@ case "$1 $2" in
 "ps --format") echo 0123 ;;
 "network ls") echo n1 ;;
 "network inspect") echo "172.28.0.0/24 " ;;
+"info --format") echo '{"DockerRootDir": "/root/no", "OperatingSystem": "X", "SecurityOptions": ["name=userns"]}' ;;
+"context inspect") echo "ssh://builder" ;;
 esac
 """
 
@@ -43,6 +46,8 @@ def test_this_machine(docker):
     assert (found.docker, found.docker_problem, found.compose, found.stack_running) == ("26.1.5", "", "2.26.1", True)
     assert IPv4Network("172.28.0.0/24") not in found.networks
     assert found.ports_taken == ()
+    assert found.disk_path == "/root"
+    assert found.docker_kind == DockerKind("ssh://builder", "X", "/root/no", ("name=userns",))
 
 
 def test_of_an_engine_that_runs_the_cloud_nothing_is_asked(docker, tmp_path):

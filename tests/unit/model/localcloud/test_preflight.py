@@ -5,7 +5,7 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from provision.model.localcloud.preflight import GIB, HostFacts, judge, lines
+from provision.model.localcloud.preflight import GIB, DockerKind, HostFacts, judge, lines
 
 WANTED = (IPv4Network("172.28.0.0/24"),)
 BARE = HostFacts(
@@ -42,7 +42,9 @@ PROBLEMS = [
     ("capabilities", {"capabilities": (1 << 41) - 1 - (1 << 12)}, "fail", "restricts containers"),
     ("capabilities", {"tun_device": False}, "fail", "modprobe tun"),
     ("ports", {"ports_taken": (5000, 9292)}, "fail", "5000, 9292"),
-    ("networks", {"networks": {IPv4Network("172.16.0.0/12"): "tun0"}}, "fail", "Disconnect"),
+    ("networks", {"networks": {IPv4Network("172.28.0.0/25"): "tun0"}}, "fail", "Disconnect"),
+    ("networks", {"networks": {IPv4Network("172.28.0.0/16"): "br-0123456789ab"}}, "fail", "docker network ls"),
+    ("networks", {"networks": {IPv4Network("172.16.0.0/12"): "tun0"}}, "warn", "does not reach"),
     ("networks", {"networks": {WANTED[0]: "br-0123456789ab"}}, "fail", "ip link delete br-0123456789ab"),
     ("virtualisation", {"kvm_device": False}, "warn", "modprobe kvm"),
     ("virtualisation", {"cpu_virtualisation": False}, "warn", "nested virtualisation"),
@@ -51,6 +53,42 @@ PROBLEMS = [
 
 def test_a_fresh_machine_passes_every_check() -> None:
     assert {check.level for check in judge(BARE, WANTED)} == {"ok"}
+
+
+ORDINARY = DockerKind(
+    "unix:///var/run/docker.sock", "Debian GNU/Linux 13 (trixie)", "/var/lib/docker", ("name=seccomp,profile=builtin",)
+)
+KINDS = {
+    "rootless": (replace(ORDINARY, security=("name=seccomp,profile=builtin", "name=rootless")), "context use default"),
+    "userns-remap": (replace(ORDINARY, security=("name=userns",)), "daemon.json"),
+    "snap": (replace(ORDINARY, root="/var/snap/docker/common/var-lib-docker"), "snap remove docker"),
+    "Docker Desktop": (replace(ORDINARY, system="Docker Desktop"), "context use default"),
+    "another machine": (replace(ORDINARY, endpoint="ssh://me@builder"), "DOCKER_HOST"),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_engine_that_cannot_run_it_is_named(name) -> None:
+    kind, remedy = KINDS[name]
+    engine = {"docker": "28.0", "compose": "2.30", "docker_kind": kind}
+    checks = {check.subject: check for check in judge(replace(BARE, **engine), WANTED)}
+    assert (checks["Docker"].level, name in checks["Docker"].found) == ("fail", True)
+    assert remedy in checks["Docker"].remedy
+    # What runs proves that it can.
+    assert {check.level for check in judge(replace(BARE, **engine, stack_running=True), WANTED)} == {"ok"}
+
+
+@pytest.mark.parametrize("endpoint", [ORDINARY.endpoint, "", "tcp://127.0.0.1:2375"])
+def test_an_ordinary_engine_passes(endpoint) -> None:
+    kind = replace(ORDINARY, endpoint=endpoint)
+    assert {check.level for check in judge(replace(BARE, docker="28.0", compose="2", docker_kind=kind), WANTED)} == {
+        "ok"
+    }
+
+
+def test_a_vpn_for_everything_is_no_clash() -> None:
+    halves = {IPv4Network("0.0.0.0/1"): "tun0", IPv4Network("128.0.0.0/1"): "tun0"}
+    assert {check.level for check in judge(replace(BARE, networks=halves), WANTED)} == {"ok"}
 
 
 @pytest.mark.parametrize(("subject", "change", "level", "remedy"), PROBLEMS)

@@ -126,9 +126,7 @@ def test_each_service_has_only_the_secrets_it_needs(rendered):
 def test_horizon_runs_and_is_built_and_waited_for_only_when_replicas_are_asked_for():
     idle, wanted = Settings(), Settings(replicas={"horizon": 2})
     assert idle.families == wanted.families - {"horizon"}
-    assert {"bake", "registry", "restart-hypervisor", "monitoring"} == {
-        family.name for family in image_families.FAMILIES
-    } - wanted.families
+    assert {"bake", "registry", "monitoring"} == {family.name for family in image_families.FAMILIES} - wanted.families
     assert [compose_values(each)["HORIZON_REPLICAS"] for each in (idle, wanted)] == ["0", "2"]
     for settings, awaited in ((idle, False), (wanted, True)):
         (horizon,) = (api for api in apis(settings) if api.name == "horizon")
@@ -144,7 +142,7 @@ def section(text: str, name: str) -> str:
 @pytest.mark.parametrize("api", apis(Settings()), ids=lambda api: api.name)
 def test_users_come_by_tls_and_containers_without(rendered, api):
     frontend = section(rendered["haproxy/haproxy.cfg"], f"frontend {api.name}")
-    plain, by_tls = f"bind :::{api.port} v4v6\n", f"bind :::{tls_port(api.port)} v4v6 ssl crt "
+    plain, by_tls = f"bind :{api.port}\n", f"bind :{tls_port(api.port)} ssl crt "
     assert (plain in frontend, by_tls in frontend) == (api.private, api.public)
     document = yaml.safe_load((paths.COMPOSE / "stack.yaml").read_text())
     name = api.name.upper().replace("-", "_")
@@ -156,7 +154,7 @@ def test_users_come_by_tls_and_containers_without(rendered, api):
 
 
 def test_no_two_of_haproxys_ports_are_the_same(rendered):
-    ports = re.findall(r"bind :::(\d+) ", rendered["haproxy/haproxy.cfg"])
+    ports = re.findall(r"bind :(\d+)", rendered["haproxy/haproxy.cfg"])
     assert len(ports) == len(set(ports))
 
 
@@ -207,7 +205,7 @@ def test_with_three_members_each_is_known_and_none_is_named_by_address():
         assert "@haproxy.service.consul/" in text
         assert "mariadb.service.consul" not in text
         assert caches in text
-    assert "bind :::3306" in rendered["haproxy/haproxy.cfg"]
+    assert "bind :3306" in rendered["haproxy/haproxy.cfg"]
     assert "server-template mariadb 3 _mariadb._tcp.service.consul" in rendered["haproxy/haproxy.cfg"]
     for number in (1, 2, 3):
         node = f"classic_config.nodes.{number} = rabbit@rabbitmq-{number}.service.consul"
@@ -353,3 +351,13 @@ def test_vms_ask_the_name_servers_of_this_machine():
     rendered = render.documents(Settings(), PASSWORDS, name_servers=("192.0.2.53", "198.51.100.53"))
     assert "\ndns_servers = 192.0.2.53,198.51.100.53\n" in rendered["neutron/ml2_conf.ini"]
     assert "dns_servers" not in render.documents(Settings(), PASSWORDS)["neutron/ml2_conf.ini"]
+
+
+@pytest.mark.parametrize("file", ["stack.yaml", "monitoring.yaml", "compute.yaml"])
+def test_no_service_goes_by_a_proxy_of_the_users_docker_settings(file):
+    services = yaml.safe_load((paths.COMPOSE / file).read_text())["services"]
+    # It only sleeps.
+    services.pop("netns", None)
+    for name, body in services.items():
+        environment = body.get("environment", {})
+        assert (environment.get("NO_PROXY"), environment.get("no_proxy")) == ("*", "*"), name

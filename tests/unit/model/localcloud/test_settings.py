@@ -56,7 +56,7 @@ def test_apis_have_two_replicas_unless_the_user_wants_another_number():
 def test_what_is_wanted_is_built_and_awaited_and_horizon_on_wish():
     assert not {"horizon", "bake"} & SWARM.families
     assert {"registry", "keystone", "nova", "mariadb", "ovn", "neutron", "compute"} <= SWARM.families
-    assert SWARM.families - Settings(ha=True).families == {"registry", "restart-hypervisor"}
+    assert SWARM.families - Settings(ha=True).families == {"registry"}
     awaited = [api.name for api in apis(SWARM) if api.awaited]
     assert awaited == ["keystone", "glance", "placement", "nova-api", "neutron"]
     # Several hosts have none, whatever was chosen before.

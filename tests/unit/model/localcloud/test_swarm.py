@@ -210,7 +210,7 @@ def test_the_override_places_every_service_that_runs_on_several_hosts():
         if not name.endswith("-migrate")
     }
     override = yaml.safe_load((paths.COMPOSE / "swarm.yaml").read_text())["services"]
-    assert set(override) == wanted | set(swarm.FIRST) | set(ovn.MEMBERS) | {"restart-hypervisor"}
+    assert set(override) == wanted | set(swarm.FIRST) | set(ovn.MEMBERS)
     # Without IPVS there is no virtual address, and a service that has one is nowhere.
     assert {body["deploy"]["endpoint_mode"] for body in override.values()} == {"dnsrr"}
     for service in (*settings.CLUSTERED, "ovn"):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from provision.model.localcloud.settings import EARLY
 from provision.operations.localcloud.shared import hypervisors
 
 from ..fake_clock import FakeClock
@@ -65,3 +66,27 @@ def test_what_is_missing_is_said(clock):
     watch = SimpleNamespace(until=until, update=lambda item, state: None)
     hypervisors.await_hypervisors(None, admin, watch, ["compute-1"], replicas={}, last_steps=STEPS)
     assert reasons == ["compute-1 nova-compute (down)"]
+
+
+@pytest.mark.parametrize(
+    ("states", "removed"),
+    [
+        ({}, []),
+        ({"netns": "running", "switch": "running", "libvirt": "running", "nova-compute": "exited"}, []),
+        ({"netns": "running", "switch": "restarting", "libvirt": "exited"}, ["libvirt"]),
+        ({"netns": "created", "switch": "dead", "libvirt": "exited"}, ["netns", "switch", "libvirt"]),
+    ],
+)
+def test_what_vms_depend_on_is_made_anew_only_where_it_does_not_run(states, removed):
+    done = []
+    engine = SimpleNamespace(
+        states=lambda project: [SimpleNamespace(service=name, state=state) for name, state in states.items()]
+    )
+    compose = SimpleNamespace(
+        project="provision-compute-1",
+        remove=lambda services: done.append(("remove", services)),
+        up=lambda services, **options: done.append(("up", tuple(services), options)),
+    )
+    hypervisors.start_early(engine, compose)
+    started = ("up", EARLY, {"no_recreate": True})
+    assert done == ([("remove", removed)] if removed else []) + [started]

@@ -240,10 +240,11 @@ def test_a_change_of_what_decides_is_seen(cloud, what):
     assert "login" not in cloud.done
 
 
-def test_the_environment_counts_where_compose_reads_it(cloud, monkeypatch):
+def test_the_environment_counts_where_docker_reads_it(cloud, monkeypatch):
     monkeypatch.setenv("SOMETHING_ELSE", "1")
-    assert settled_now()
     monkeypatch.setenv("MARIADB_TAG", "2")
+    assert settled_now()
+    monkeypatch.setenv("DOCKER_DEFAULT_PLATFORM", "linux/amd64")
     assert not settled_now()
 
 
