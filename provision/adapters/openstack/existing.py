@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
+from provision.adapters.openstack.extensions import PORT_SECURITY, Extensions
 from provision.adapters.openstack.session import retry_transient
-from provision.adapters.openstack.tags import Tags
 from provision.base.ahead import askable
 from provision.base.errors import UsageError
 from provision.model.cluster import resources
@@ -35,7 +35,7 @@ class ExistingNetwork:
     """Whether security groups have an effect on it."""
 
 
-class Existing(Tags):
+class Existing(Extensions):
     """Questions for what is there."""
 
     @askable
@@ -52,7 +52,9 @@ class Existing(Tags):
                 for each in network.subnets(network_id=found.id)
                 if each.ip_version == 4 and _takes_servers(each)
             ]
-        return ExistingNetwork(str(found.id), tuple(subnets), found.is_port_security_enabled is not False)
+        # The SDK says False too of a network on a cloud that knows no port security: groups have an effect there.
+        secured = found.is_port_security_enabled is not False or PORT_SECURITY not in self.extensions()
+        return ExistingNetwork(str(found.id), tuple(subnets), secured)
 
     @retry_transient
     def networks(self) -> tuple[str, ...]:

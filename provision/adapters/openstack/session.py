@@ -187,9 +187,10 @@ def _plain(kind: type, name: str) -> Any:  # noqa: ANN401 - a class of the SDK's
     fields = _FIELDS[name]
 
     def existing(_: type, /, connection: object = None, **body: Any) -> SimpleNamespace:  # noqa: ANN401, ARG001
-        # The SDK's own defaults: an older name of the project's field, and False where there is no port security.
+        # An older name of the project's field, as in the SDK. Its default for port security would be False: but on a
+        # cloud that does not know it, security groups always have an effect.
         body.setdefault("project_id", body.get("tenant_id"))
-        body.setdefault("port_security_enabled", False)
+        body.setdefault("port_security_enabled", True)
         return SimpleNamespace(id=body["id"], **{field: body.get(key) for field, key in fields.items()})
 
     return type(f"Plain{kind.__name__}", (kind,), {"existing": classmethod(existing)})

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from provision.adapters.openstack.extensions import PORT_SECURITY, Extensions
 from provision.adapters.openstack.session import first_ipv4, repeat, retry_transient
-from provision.adapters.openstack.tags import Tags
 from provision.model.cluster import resources
 from provision.model.cluster.render import packed
 from provision.model.cluster.resources import NODES
@@ -30,13 +30,16 @@ _COLLECTIONS: Final[dict[str, str]] = {
 }
 
 
-class Writes(Tags):
+class Writes(Extensions):
     """Changes to the cloud."""
 
     def create_network(self, name: str) -> str:
-        """Create the network; return its id."""
+        """Create the network, on which security groups have an effect; return its id."""
+        # On some clouds new networks have none, and a port there cannot have groups; others refuse a word of it.
+        more = {"is_port_security_enabled": True} if PORT_SECURITY in self.extensions() else {}
         with self.asking("creating the network"):
-            return str(self.connection.network.create_network(name=name, description=resources.mark(name)).id)
+            made = self.connection.network.create_network(name=name, description=resources.mark(name), **more)
+        return str(made.id)
 
     def create_subnet(self, name: str, network: str, cidr: str) -> str:
         """Create the subnet, with DHCP and the name servers that the cloud gives."""

@@ -6,6 +6,7 @@ from ipaddress import IPv4Network
 from types import SimpleNamespace
 
 import pytest
+from openstack.network.v2.network import Network
 
 from provision.adapters.openstack.cloud import Cloud, ExistingNetwork, ExistingSubnet
 from provision.base.errors import UsageError
@@ -18,7 +19,8 @@ def thing(id, name="", **fields):  # noqa: A002 - the cloud's own word
 
 @pytest.fixture
 def cloud():
-    return Cloud("test", SimpleNamespace(network=SimpleNamespace(), compute=SimpleNamespace(), current_project_id="p"))
+    neutron = SimpleNamespace(extensions=lambda: [SimpleNamespace(alias="port-security")])
+    return Cloud("test", SimpleNamespace(network=neutron, compute=SimpleNamespace(), current_project_id="p"))
 
 
 def listing(*there):
@@ -36,7 +38,7 @@ def subnet(id, **fields):  # noqa: A002
 def test_a_network_and_the_subnets_that_servers_can_be_on(cloud):
     cloud.connection.network.networks = listing(
         thing("n1", "team", is_port_security_enabled=True),
-        thing("n2", "x", is_port_security_enabled=None),
+        thing("n2", "x", is_port_security_enabled=True),
         thing("n3", "x", is_port_security_enabled=False),
     )
     cloud.connection.network.subnets = listing(
@@ -48,13 +50,28 @@ def test_a_network_and_the_subnets_that_servers_can_be_on(cloud):
     nodes = ExistingSubnet("s4", IPv4Network("172.30.0.0/24"), "nodes")
     vms = ExistingSubnet("vms", IPv4Network("172.31.0.0/24"))
     assert cloud.network("team") == cloud.network("n1") == ExistingNetwork("n1", (nodes, vms))
-    assert cloud.network("n2") == ExistingNetwork("n2"), "a cloud that does not know port security"
+    assert cloud.network("n2") == ExistingNetwork("n2")
     assert cloud.network("n3") == ExistingNetwork("n3", port_security=False)
     assert cloud.network("other") is None
     with pytest.raises(UsageError, match=r"network\.existing: 2 networks are called 'x'") as caught:
         cloud.network("x")
     assert "n2, n3" in caught.value.hint
     assert cloud.networks() == ("team", "x")
+
+
+@pytest.mark.parametrize(
+    ("says", "extensions", "secured"),
+    [
+        ({"port_security_enabled": True}, ["port-security"], True),
+        ({"port_security_enabled": False}, ["port-security"], False),
+        ({}, [], True),
+    ],
+)
+def test_security_groups_have_an_effect_where_the_cloud_does_not_know_port_security(cloud, says, extensions, secured):
+    cloud.connection.network.networks = listing(Network.existing(id="n1", name="team", **says))
+    cloud.connection.network.subnets = listing()
+    cloud.connection.network.extensions = lambda: [SimpleNamespace(alias=alias) for alias in extensions]
+    assert cloud.network("n1").port_security is secured
 
 
 def test_a_router(cloud):

@@ -38,7 +38,9 @@ class Recorder:
 
 @pytest.fixture(name="network")
 def _network():
-    return Recorder()
+    network = Recorder()
+    network.extensions = list
+    return network
 
 
 @pytest.fixture(name="compute")
@@ -60,6 +62,13 @@ def test_everything_made_is_marked_in_the_same_request(cloud, network):
     assert cloud.create_floating("a", "ext", "p") == ("new", "172.29.0.9")
     assert len(network.calls) == 6
     assert {call[-1]["description"] for call in network.calls} == {MARK}
+
+
+@pytest.mark.parametrize(("extensions", "sent"), [([], {}), (["port-security"], {"is_port_security_enabled": True})])
+def test_port_security_is_on_where_the_cloud_knows_it(cloud, network, extensions, sent):
+    network.extensions = lambda: [SimpleNamespace(alias=alias) for alias in extensions]
+    cloud.create_network("a")
+    assert network.calls == [("create_network", {"name": "a", "description": MARK, **sent})]
 
 
 def test_the_port_of_the_hubs_own_node_has_a_mark_of_its_own(cloud, network):
