@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from provision.adapters.openstack import config
-from provision.adapters.openstack.existing import ExistingNetwork, ExistingSubnet
+from provision.adapters.openstack.existing import ExistingGroup, ExistingNetwork, ExistingSubnet
 from provision.adapters.openstack.kept_token import KeptToken
 from provision.adapters.openstack.reads import External, Image, Reads
 from provision.adapters.openstack.session import BusyError, TransientError, repeat, use_no_proxy
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BusyError",
     "Cloud",
+    "ExistingGroup",
     "ExistingNetwork",
     "ExistingSubnet",
     "External",

@@ -35,6 +35,16 @@ class ExistingNetwork:
     """Whether security groups have an effect on it."""
 
 
+@dataclass(frozen=True, slots=True)
+class ExistingGroup:
+    """A security group that is there, which this project may use."""
+
+    id: str
+    name: str
+    shared: bool = False
+    """Whether it is another project's."""
+
+
 class Existing(Extensions):
     """Questions for what is there."""
 
@@ -82,13 +92,13 @@ class Existing(Extensions):
 
     @askable
     @retry_transient
-    def security_groups(self) -> tuple[resources.Owned, ...]:
+    def security_groups(self) -> tuple[ExistingGroup, ...]:
         """List the security groups that this project may use: its own, and those that others share with it."""
         with self.asking("listing security groups"):
             groups = [*self.connection.network.security_groups()]
         # An administrator sees everybody's.
         mine = [each for each in groups if self._ours(each) or each.is_shared]
-        return tuple(resources.Owned(str(each.id), str(each.name)) for each in mine)
+        return tuple(ExistingGroup(str(each.id), str(each.name), shared=not self._ours(each)) for each in mine)
 
     @askable
     @retry_transient

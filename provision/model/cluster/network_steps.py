@@ -195,14 +195,14 @@ def _plan_worker_ports(
     desired: DesiredState, observed: ObservedCluster, going: Collection[str], coming: Collection[str]
 ) -> Iterator[Step]:
     """Plan the workers' ports, where they are made before the workers, and remove those that no worker needs."""
-    own_ports = desired.own_ports
-    workers = [each for each in coming if role_of(desired.name, each) == "worker"] if own_ports else []
+    why = desired.own_ports
+    workers = [each for each in coming if role_of(desired.name, each) == "worker"] if why else []
     staying = {server.id for server in observed.servers} - set(going)
     free = {port.name: port for port in observed.worker_ports if port.device not in staying}
     missing = tuple(worker for worker in workers if worker not in free)
     if missing:
         label = missing[0] if len(missing) == 1 else f"{missing[0]} to {missing[-1].rpartition('-')[2]}"
-        yield Step("create", "port", label, "on network.subnet, which is one of several", missing)
+        yield Step("create", "port", label, why, missing)
     for name, port in free.items():
         if name not in workers:
             yield Step("delete", "port", name, "its worker is gone", (port.id,))

@@ -108,8 +108,8 @@ class DesiredState:
     """Id of an existing network; empty: one is created."""
     subnet: str = ""
     """Id of its subnet."""
-    own_ports: bool = False
-    """Whether workers' ports are made before them: that network has several subnets, of which Nova would take any."""
+    own_ports: str = ""
+    """Why workers' ports are made before them, which Nova would not make as they have to be; empty: it makes them."""
     has_port_security: bool = True
     """Whether security groups have an effect on the network."""
     security_groups: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from provision.model.cluster import resources
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from provision.adapters.openstack.cloud import Cloud, ExistingNetwork, ExistingSubnet
+    from provision.adapters.openstack.cloud import Cloud, ExistingGroup, ExistingNetwork, ExistingSubnet
     from provision.base.model import ClusterSpec
     from provision.model.cluster.resources import ObservedCluster, Port, ServerGroup
 
@@ -43,9 +43,19 @@ class ThingsThere:
     router: str = ""
     floating: str = ""
     security_groups: tuple[str, ...] = ()
+    shared_groups: bool = False
+    """Whether one of these is another project's."""
     master_group: ServerGroup | None = None
     hub_group: ServerGroup | None = None
     worker_group: ServerGroup | None = None
+
+    @property
+    def own_ports(self) -> str:
+        """Why workers' ports are made before them; empty: Nova makes them."""
+        if self.several_subnets:
+            return "on network.subnet, which is one of several"
+        # Older Novas look up the groups of a port that they make in the server's project alone, and end in ERROR.
+        return "in a security group that another project shares" if self.shared_groups else ""
 
 
 @contextmanager
@@ -69,7 +79,9 @@ def find_existing(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster) ->
     if isinstance(spec.network.floating_ip, str):
         there = replace(there, floating=_find_floating(cloud, spec, observed))
     if spec.network.security_groups:
-        there = replace(there, security_groups=_find_security_groups(cloud, spec, observed, there))
+        found = _find_security_groups(cloud, spec, observed, there)
+        shared = any(group.shared for group in found)
+        there = replace(there, security_groups=tuple(group.id for group in found), shared_groups=shared)
     if any(asked_groups(spec).values()):
         groups = _find_server_groups(cloud, spec)
         there = replace(
@@ -181,14 +193,15 @@ def _find_one(field: str, kind: str, name: str, things: Sequence[_Thing], cloud:
 
 def _find_security_groups(
     cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster, there: ThingsThere
-) -> tuple[str, ...]:
+) -> list[ExistingGroup]:
     if not there.port_security:
         raise UsageError(
             f"network.security_groups: network {spec.network.existing!r} has port security off, so that security "
             "groups do nothing there",
             "Remove the line, or name a network with port security.",
         )
-    things, ids = cloud.security_groups(), list[str]()
+    things = cloud.security_groups()
+    groups: list[ExistingGroup] = []
     own = {group.id for group in observed.groups}
     for place, name in enumerate(spec.network.security_groups):
         field = f"network.security_groups[{place}]"
@@ -197,10 +210,10 @@ def _find_security_groups(
             raise UsageError(
                 f"{field}: {name!r} is the cluster's own security group", "Remove it: the nodes are in that one anyway."
             )
-        if found.id in ids:
+        if found in groups:
             raise UsageError(f"{field}: {name!r} is listed twice", "Keep one of the two.")
-        ids.append(found.id)
-    return tuple(ids)
+        groups.append(found)
+    return groups
 
 
 def _find_server_groups(cloud: Cloud, spec: ClusterSpec) -> dict[str, ServerGroup | None]:

@@ -83,7 +83,7 @@ class ResolvedSpec:
             rules=wanted_rules(spec, self.access),
             network=self.there.network,
             subnet=self.there.subnet,
-            own_ports=self.there.several_subnets,
+            own_ports=self.there.own_ports,
             has_port_security=self.there.port_security,
             security_groups=self.there.security_groups,
             router=self.there.router,

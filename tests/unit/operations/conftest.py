@@ -14,7 +14,14 @@ import pytest
 
 from provision.adapters import net
 from provision.adapters.cluster_dir import ClusterDir
-from provision.adapters.openstack.cloud import BusyError, ExistingNetwork, ExistingSubnet, External, Image
+from provision.adapters.openstack.cloud import (
+    BusyError,
+    ExistingGroup,
+    ExistingNetwork,
+    ExistingSubnet,
+    External,
+    Image,
+)
 from provision.adapters.spark import SparkMaster
 from provision.base.errors import ProvisionError
 from provision.base.model import CloudProject, ClusterSpec, Flavor, NetworkSpec, WorkersSpec
@@ -168,7 +175,7 @@ class FakeCloud:
 
     @request
     def security_groups(self):
-        return tuple(resources.Owned(one.id, one.name) for one in self.of("group"))
+        return tuple(ExistingGroup(one.id, one.name, one.data.get("shared", False)) for one in self.of("group"))
 
     @request
     def server_groups(self):
@@ -480,6 +487,7 @@ class FakeCloud:
                 assert not port.data["device"], "the port is in use"
                 port.data.update(device=id, owner="compute:nova")
             else:
+                assert not any(self.things[group].data.get("shared") for group in groups), "Nova does not find it"
                 self._port(network["uuid"], device=id, owner="compute:nova", groups=groups)
             if server_group:
                 self.things[server_group].data["members"].add(id)

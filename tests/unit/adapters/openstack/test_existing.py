@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from openstack.network.v2.network import Network
 
-from provision.adapters.openstack.cloud import Cloud, ExistingNetwork, ExistingSubnet
+from provision.adapters.openstack.cloud import Cloud, ExistingGroup, ExistingNetwork, ExistingSubnet
 from provision.base.errors import UsageError
 from provision.model.cluster import resources
 
@@ -92,7 +92,7 @@ def test_security_groups_that_this_project_may_use(cloud):
     cloud.connection.network.security_groups = listing(
         thing("g", "web"), thing("h", "shared", project_id="other", is_shared=True), thing("i", "x", project_id="other")
     )
-    assert [(each.id, each.name) for each in cloud.security_groups()] == [("g", "web"), ("h", "shared")]
+    assert cloud.security_groups() == (ExistingGroup("g", "web"), ExistingGroup("h", "shared", shared=True))
 
 
 def test_server_groups_with_their_policies(cloud):

@@ -73,7 +73,7 @@ def test_a_deleted_server_makes_room_for_another():
 
 
 def test_ports_that_are_made_before_workers_count_once_and_stay_when_a_worker_goes():
-    desired = replace(DESIRED, own_ports=True)
+    desired = replace(DESIRED, own_ports="on one of several")
     ports = Step("create", "port", "a-worker-1 to 4", "", WORKERS)
     assert needs(Plan("a", (ports, *SERVERS)), desired, FLAVORS, NOTHING)["ports"] == 4
     seen = ObservedCluster(

@@ -24,6 +24,7 @@ def furnish(cloud):
     bare = cloud.add("network", "open", port_security=False)
     cloud.add("subnet", "open", network=bare, cidr="172.28.0.0/24")
     cloud.add("group", "web", rules=[])
+    cloud.add("group", "campus", rules=[], shared=True)
     cloud.add("group", "twice", rules=[])
     cloud.add("group", "twice", rules=[])
     cloud.add("server group", "racks", policy="soft-anti-affinity", members={"vm-x"})
@@ -40,6 +41,7 @@ def picture(cloud):
 
 SPECS = {
     "security groups": {"network": NetworkSpec(security_groups=("web", "default"))},
+    "a shared security group": {"network": NetworkSpec(security_groups=("campus",))},
     "one of several subnets": {
         "network": NetworkSpec(existing="team", subnet="nodes", floating_ip=False, security_groups=("web",))
     },
@@ -71,7 +73,7 @@ def test_it_is_used_and_stays_as_it_was(make_site, case):
     assert picture(site.cloud) == before
 
 
-@pytest.mark.parametrize("case", ["one of several subnets", "spread"])
+@pytest.mark.parametrize("case", ["one of several subnets", "a shared security group", "spread"])
 def test_killed_anywhere_it_goes_on_and_leaves_nothing(make_site, case):
     for number in itertools.count(1):
         site, before = site_of(make_site, case)
@@ -122,6 +124,27 @@ def test_workers_are_on_the_subnet_by_ports_that_go_with_them(make_site):
     site.cloud.vanish(site.cloud.observe("analytics").nodes[1].id)
     site.up()
     assert site.cloud.writes.count("create_worker_ports") == 1, "it got the port of the one that was lost"
+
+
+def test_workers_are_in_a_group_that_another_project_shares_by_ports_of_their_own(make_site):
+    site, _ = site_of(make_site, "a shared security group")
+    site.up()
+    (campus,) = [one.id for one in site.cloud.of("group") if one.name == "campus"]
+    own = site.cloud.observe("analytics").groups[0].id
+    assert {port.groups for port in ports_of_nodes(site).values()} == {(own, campus)}
+    assert [step.why for step in site.plans[0].steps if step.kind == "port"][1:] == [
+        "in a security group that another project shares"
+    ]
+    # Those that Nova has made before stay when such a group is named later.
+    site.spec = replace(site.spec, network=NetworkSpec())
+    site.up()
+    assert len(site.cloud.observe("analytics").worker_ports) == 2
+    site.spec = replace(site.spec, workers=WorkersSpec(count=3))
+    site.up()
+    site.spec = replace(site.spec, network=NetworkSpec(security_groups=("campus",)))
+    site.up()
+    assert {port.groups for port in ports_of_nodes(site).values()} == {(own, campus)}
+    site.assert_nothing_to_do()
 
 
 def test_a_live_cluster_stays_on_its_subnet(make_site):
