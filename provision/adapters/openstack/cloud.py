@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from provision.adapters.openstack import config
-from provision.adapters.openstack.existing import ExistingGroup, ExistingNetwork, ExistingSubnet
+from provision.adapters.openstack.existing import ExistingGroup, ExistingNetwork, ExistingRouter, ExistingSubnet
 from provision.adapters.openstack.kept_token import KeptToken
 from provision.adapters.openstack.reads import External, Image, Reads
 from provision.adapters.openstack.session import BusyError, TransientError, repeat, use_no_proxy
@@ -28,6 +28,7 @@ __all__ = [
     "Cloud",
     "ExistingGroup",
     "ExistingNetwork",
+    "ExistingRouter",
     "ExistingSubnet",
     "External",
     "Image",

@@ -36,6 +36,15 @@ class ExistingNetwork:
 
 
 @dataclass(frozen=True, slots=True)
+class ExistingRouter:
+    """A router that is there."""
+
+    id: str
+    external: str = ""
+    """Id of the external network that it leads to; empty: none."""
+
+
+@dataclass(frozen=True, slots=True)
 class ExistingGroup:
     """A security group that is there, which this project may use."""
 
@@ -74,11 +83,13 @@ class Existing(Extensions):
 
     @askable
     @retry_transient
-    def router(self, name: str) -> str | None:
-        """Return the id of a router. Raises UsageError when the name fits several."""
+    def router(self, name: str) -> ExistingRouter | None:
+        """Find a router. Raises UsageError when the name fits several."""
         with self.asking("looking for the router"):
             found = _one("network.router", "routers", name, self.connection.network.routers)
-        return str(found.id) if found else None
+        if found is None:
+            return None
+        return ExistingRouter(str(found.id), str((found.external_gateway_info or {}).get("network_id") or ""))
 
     @askable
     @retry_transient

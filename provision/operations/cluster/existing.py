@@ -13,7 +13,7 @@ from provision.model.cluster import resources
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from provision.adapters.openstack.cloud import Cloud, ExistingGroup, ExistingNetwork, ExistingSubnet
+    from provision.adapters.openstack.cloud import Cloud, ExistingGroup, ExistingNetwork, ExistingRouter, ExistingSubnet
     from provision.base.model import ClusterSpec
     from provision.model.cluster.resources import ObservedCluster, Port, ServerGroup
 
@@ -41,6 +41,8 @@ class ThingsThere:
     port_security: bool = True
     """Whether security groups have an effect on the network."""
     router: str = ""
+    router_external: str = ""
+    """The external network that the router leads to; empty: none."""
     floating: str = ""
     security_groups: tuple[str, ...] = ()
     shared_groups: bool = False
@@ -75,7 +77,8 @@ def find_existing(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster) ->
         spec = replace(spec, network=replace(spec.network, cidr=subnet.cidr))
         there = ThingsThere(network.id, subnet.id, len(network.subnets) > 1, network.port_security)
     if spec.network.router:
-        there = replace(there, router=_find_router(cloud, spec))
+        router = _find_router(cloud, spec)
+        there = replace(there, router=router.id, router_external=router.external)
     if isinstance(spec.network.floating_ip, str):
         there = replace(there, floating=_find_floating(cloud, spec, observed))
     if spec.network.security_groups:
@@ -151,12 +154,18 @@ def _find_subnet(spec: ClusterSpec, network: ExistingNetwork, port: Port | None)
     return found[0]
 
 
-def _find_router(cloud: Cloud, spec: ClusterSpec) -> str:
+def _find_router(cloud: Cloud, spec: ClusterSpec) -> ExistingRouter:
     found = cloud.router(spec.network.router)
     if found is None:
         raise UsageError(
             f"network.router: cloud {spec.cloud!r} has no router {spec.network.router!r} in this project",
             "`openstack router list` shows those that there are; without network.router `up` makes one.",
+        )
+    if spec.network.floating_ip and not found.external:
+        raise UsageError(
+            f"network.router: {spec.network.router!r} has no gateway on an external network, and no floating IP would "
+            "reach the Hub",
+            "Name another, or write `floating_ip: false`.",
         )
     return found
 

@@ -180,6 +180,12 @@ def resolve(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster, source: 
         there, spec = find_existing(cloud, spec, observed)
         check_zones(cloud, spec)
     external = _find_external(cloud, spec, source) if _needs_external(spec) else External("")
+    if there.router and external.id not in {"", there.router_external}:
+        raise UsageError(
+            f"{source}: network.router: {spec.network.router!r} does not lead to network.external, "
+            f"{spec.network.external!r}, from which the floating IP comes",
+            f"It leads to {there.router_external}: write that as network.external, or name another router.",
+        )
     image = Image("") if spec.image.baked else _find_image(cloud, spec, source)
     _refuse_small_disks(spec, flavors, image, source)
     access = _find_access(cloud, spec, external, observed, source)

@@ -18,6 +18,7 @@ from provision.adapters.openstack.cloud import (
     BusyError,
     ExistingGroup,
     ExistingNetwork,
+    ExistingRouter,
     ExistingSubnet,
     External,
     Image,
@@ -166,7 +167,8 @@ class FakeCloud:
 
     @request
     def router(self, name):
-        return next((one.id for one in self.of("router") if name in {one.id, one.name}), None)
+        found = (one for one in self.of("router") if name in {one.id, one.name})
+        return next((ExistingRouter(one.id, one.data.get("external", "")) for one in found), None)
 
     @request
     def floating(self, address):

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from openstack.network.v2.network import Network
 
-from provision.adapters.openstack.cloud import Cloud, ExistingGroup, ExistingNetwork, ExistingSubnet
+from provision.adapters.openstack.cloud import Cloud, ExistingGroup, ExistingNetwork, ExistingRouter, ExistingSubnet
 from provision.base.errors import UsageError
 from provision.model.cluster import resources
 
@@ -75,8 +75,12 @@ def test_security_groups_have_an_effect_where_the_cloud_does_not_know_port_secur
 
 
 def test_a_router(cloud):
-    cloud.connection.network.routers = listing(thing("r", "edge"))
-    assert cloud.router("edge") == cloud.router("r") == "r"
+    cloud.connection.network.routers = listing(
+        thing("r", "edge", external_gateway_info={"network_id": "ext", "enable_snat": True}),
+        thing("i", "inside", external_gateway_info=None),
+    )
+    assert cloud.router("edge") == cloud.router("r") == ExistingRouter("r", "ext")
+    assert cloud.router("inside") == ExistingRouter("i")
     assert cloud.router("other") is None
 
 

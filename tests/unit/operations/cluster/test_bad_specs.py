@@ -86,6 +86,18 @@ BAD = {
         "network.router: cloud 'fake' has no router 'nope'",
         "router list",
     ),
+    "a router to another external network": (
+        "network:\n  router: campus",
+        4,
+        "network.router: 'campus' does not lead to network.external, 'public'",
+        "ext-campus",
+    ),
+    "a router without a gateway": (
+        "network:\n  router: inside",
+        4,
+        "network.router: 'inside' has no gateway on an external network",
+        "floating_ip: false",
+    ),
     "no such floating IP": (
         "network:\n  floating_ip: 172.29.0.9",
         4,
@@ -163,6 +175,8 @@ def cloud(make_site, monkeypatch):
         cloud.add("subnet", name, network=network, cidr=cidr)
     for name in ("web", "twice", "twice"):
         cloud.add("group", name, rules=[])
+    cloud.add("router", "campus", external="ext-campus")
+    cloud.add("router", "inside")
     cloud.add("server group", "racks", policy="affinity", members={"vm-x"})
     cloud.add("floating IP", "", address="172.29.0.78", port=cloud.add_port(bare))
     cloud.keys |= {"laptop": "ssh-ed25519 AAAA", "windows": "-----BEGIN CERTIFICATE-----"}
