@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from provision.adapters.openstack import config
-from provision.adapters.openstack.existing import ExistingGroup, ExistingNetwork, ExistingRouter, ExistingSubnet
+from provision.adapters.openstack.existing import ExistingGroup, ExistingNetwork, ExistingRouter, ExistingSubnet, Image
 from provision.adapters.openstack.kept_token import KeptToken
-from provision.adapters.openstack.reads import External, Image, Reads
+from provision.adapters.openstack.reads import External, Reads
 from provision.adapters.openstack.session import BusyError, TransientError, repeat, use_no_proxy
 from provision.adapters.openstack.writes import Writes
 from provision.base.constants import LOCAL_CLOUD

@@ -11,9 +11,30 @@ from provision.adapters.openstack.session import retry_transient
 from provision.base.ahead import askable
 from provision.base.errors import UsageError
 from provision.model.cluster import resources
+from provision.model.image.recipe import HASH_PROPERTY, SERVER_PROPERTY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image on the cloud; `min_disk` in GiB and `size` in bytes are what a flavor's disk has to hold."""
+
+    id: str
+    min_disk: int = 0
+    size: int = 0
+    golden: bool = False
+    """Whether it has the mark of a golden image."""
+    snapshot: bool = False
+    """Whether that one is a snapshot of a stock image's server."""
+    min_ram: int = 0
+    """MiB of memory that a flavor has to have."""
+
+    @property
+    def least_disk(self) -> int:
+        """GiB that a flavor's disk has to have."""
+        return max(self.min_disk, -(-self.size // (1 << 30)), 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +77,44 @@ class ExistingGroup:
 
 class Existing(Extensions):
     """Questions for what is there."""
+
+    @askable
+    @retry_transient
+    def image(self, name: str) -> Image | None:
+        """Find an active image by id or name; None when there is none.
+
+        Raises UsageError when the name fits several, or only one that no server can be made of.
+        """
+        from openstack import exceptions as sdk
+
+        images = self.connection.image
+        with self.asking("looking for the image"):
+            # A private image of another project, which an administrator sees, is not meant for this one.
+            found = [item for item in images.images(name=name) if item.visibility != "private" or self._ours(item)]
+            if not found:
+                try:
+                    found = [images.get_image(name)]
+                except (sdk.NotFoundException, sdk.BadRequestException):
+                    return None
+        found = [item for item in found if item.status == "active"] or found
+        if len(found) > 1:
+            raise UsageError(f"image: several images are called {name!r}", "Give the id instead.")
+        item = found[0]
+        if item.status != "active":
+            raise UsageError(
+                f"image: {name!r} is {item.status}, and servers can be made of active images alone",
+                "Wait until it is whole, have it activated, or name one that `openstack image list --status active` "
+                "shows.",
+            )
+        properties = item.properties or {}
+        return Image(
+            str(item.id),
+            min_disk=int(item.min_disk or 0),
+            size=int(item.virtual_size or item.size or 0),
+            golden=HASH_PROPERTY in properties,
+            snapshot=SERVER_PROPERTY in properties,
+            min_ram=int(item.min_ram or 0),
+        )
 
     @askable
     @retry_transient

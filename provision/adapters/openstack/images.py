@@ -38,6 +38,8 @@ class CloudImage:
     """The server that it is a snapshot of (SERVER_PROPERTY)."""
     min_disk: int = 0
     """GiB that a flavor's disk has to have."""
+    min_ram: int = 0
+    """MiB of memory that a flavor has to have."""
 
 
 @askable
@@ -66,6 +68,7 @@ def _image(image: Any) -> CloudImage:  # noqa: ANN401
         uploader=str(properties.get(UPLOADER_PROPERTY, "")),
         server=str(properties.get(SERVER_PROPERTY, "")),
         min_disk=int(image.min_disk or 0),
+        min_ram=int(image.min_ram or 0),
     )
 
 

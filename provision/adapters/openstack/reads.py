@@ -21,7 +21,6 @@ from provision.base.threads import together
 from provision.model.cluster import resources
 from provision.model.cluster.quota import GROUP_MEMBERS
 from provision.model.cluster.resources import NODES, ObservedCluster, Rule
-from provision.model.image.recipe import HASH_PROPERTY, SERVER_PROPERTY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -44,24 +43,6 @@ class External:
     id: str
     ranges: tuple[IPv4Network, ...] = ()
     gateway: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """An image on the cloud; `min_disk` in GiB and `size` in bytes are what a flavor's disk has to hold."""
-
-    id: str
-    min_disk: int = 0
-    size: int = 0
-    golden: bool = False
-    """Whether it has the mark of a golden image."""
-    snapshot: bool = False
-    """Whether that one is a snapshot of a stock image's server."""
-
-    @property
-    def least_disk(self) -> int:
-        """GiB that a flavor's disk has to have."""
-        return max(self.min_disk, -(-self.size // (1 << 30)), 1)
 
 
 class Reads(Existing):
@@ -91,29 +72,6 @@ class Reads(Existing):
                     for item in self.connection.compute.flavors(details=True)
                 }
         return {flavor.name: flavor for flavor in self._flavors.values()}
-
-    @askable
-    @retry_transient
-    def image(self, name: str) -> Image | None:
-        """Find an image by id or name; None when there is none. Raises UsageError when the name fits several."""
-        from openstack import exceptions as sdk
-
-        images = self.connection.image
-        with self.asking("looking for the image"):
-            # A private image of another project, which an administrator sees, is not meant for this one.
-            found = [item for item in images.images(name=name) if item.visibility != "private" or self._ours(item)]
-            if not found:
-                try:
-                    found = [images.get_image(name)]
-                except (sdk.NotFoundException, sdk.BadRequestException):
-                    return None
-        if len(found) > 1:
-            raise UsageError(f"image: several images are called {name!r}", "Give the id instead.")
-        item = found[0]
-        size = int(item.virtual_size or item.size or 0)
-        properties = item.properties or {}
-        golden, snapshot = HASH_PROPERTY in properties, SERVER_PROPERTY in properties
-        return Image(str(item.id), int(item.min_disk or 0), size, golden, snapshot)
 
     @askable
     @retry_transient

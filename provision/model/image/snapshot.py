@@ -50,16 +50,19 @@ def bake_spec(spec: ClusterSpec, base: str, flavor: str, sources: Literal["image
     )
 
 
-def smallest_flavor(flavors: Mapping[str, Flavor], min_disk: int) -> str:
+def smallest_flavor(flavors: Mapping[str, Flavor], min_disk: int, min_ram: int = 0) -> str:
     """Name the smallest flavor that does: clusters of the image need a disk that is no smaller.
+
+    `min_disk` (GiB) and `min_ram` (MiB) are what the stock image asks for.
 
     Raises UsageError when there is none; flavors without a disk, whose servers boot from volumes, do not count.
     """
     needed = max(DISK, min_disk)
-    fit = [flavor for flavor in flavors.values() if flavor.disk >= needed and flavor.ram >= MEMORY]
+    memory = max(MEMORY, min_ram)
+    fit = [flavor for flavor in flavors.values() if flavor.disk >= needed and flavor.ram >= memory]
     if not fit:
         raise UsageError(
-            f"the cloud has no flavor with a disk of {needed} GiB and 2 GiB of RAM of its own for the bake",
+            f"the cloud has no flavor with a disk of {needed} GiB of its own and {memory} MiB of RAM for the bake",
             "Flavors with a disk of 0 boot from volumes, of which no such image can be made. Have one made, or upload "
             "the image that `provision image bake` makes on your machine.",
         )

@@ -187,7 +187,7 @@ def resolve(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster, source: 
             f"It leads to {there.router_external}: write that as network.external, or name another router.",
         )
     image = Image("") if spec.image.baked else _find_image(cloud, spec, source)
-    _refuse_small_disks(spec, flavors, image, source)
+    _refuse_small_flavors(spec, flavors, image, source)
     access = _find_access(cloud, spec, external, observed, source)
     secret = find_cluster_dir(cloud, spec.name).login_secret(spec.hub.login) if spec.hub.login else ""
     return ResolvedSpec(spec, source, flavors, sizing, external, access, image.id, there, secret)
@@ -285,18 +285,24 @@ def _find_image(cloud: Cloud, spec: ClusterSpec, source: str) -> Image:
     return replace(image, min_disk=max(image.min_disk, DISK)) if spec.image.stock else image
 
 
-def _refuse_small_disks(spec: ClusterSpec, flavors: Mapping[str, Flavor], image: Image, source: str) -> None:
-    """Refuse a flavor without a disk of its own, or with one that the image does not fit on."""
-    needed = image.least_disk
+def _refuse_small_flavors(spec: ClusterSpec, flavors: Mapping[str, Flavor], image: Image, source: str) -> None:
+    """Refuse a flavor without a disk of its own, or with a disk or memory that is less than the image needs."""
+    disk, ram = image.least_disk, image.min_ram
+    fit = sorted(flavor.name for flavor in flavors.values() if flavor.disk >= disk and flavor.ram >= ram)
     for where, name in spec.flavors:
-        disk = flavors[name].disk
-        if disk >= needed:
+        flavor = flavors[name]
+        if flavor.disk < disk:
+            has = f"a disk of {flavor.disk} GiB, and image {spec.image.name!r} needs {disk}"
+            has = f"{has if flavor.disk else 'no disk of its own'}; nodes do not boot from volumes"
+            more, least = "a larger disk", f"{disk} GiB"
+        elif flavor.ram < ram:
+            has = f"{flavor.ram} MiB of memory, and image {spec.image.name!r} needs {ram}"
+            more, least = "more memory", f"{ram} MiB"
+        else:
             continue
-        larger = ", ".join(sorted(flavor.name for flavor in flavors.values() if flavor.disk >= needed)[:5])
-        has = f"a disk of {disk} GiB, and image {spec.image.name!r} needs {needed}" if disk else "no disk of its own"
         raise UsageError(
-            f"{source}: {where}: {name} has {has}; nodes do not boot from volumes",
-            f"Choose one with a larger disk: {larger or f'the cloud has none with {needed} GiB'}.",
+            f"{source}: {where}: {name} has {has}",
+            f"Choose one with {more}: {', '.join(fit[:5]) or f'the cloud has none with {least}'}.",
         )
 
 

@@ -140,6 +140,12 @@ def check_fit(image: CloudImage, spec: ClusterSpec, flavors: Mapping[str, Flavor
             f"Remove it, or delete image {image.id}: then `up` uploads the one that it bakes on this machine.",
         )
     for field, name in spec.flavors:
+        if name in flavors and flavors[name].ram < image.min_ram:
+            raise UsageError(
+                f"{field}: {name} has {flavors[name].ram} MiB of memory, and the golden image on this cloud needs "
+                f"{image.min_ram}",
+                f"Choose a larger one, or `openstack image set --min-ram 0 {image.id}`.",
+            )
         if name in flavors and flavors[name].disk < image.min_disk:
             raise UsageError(
                 f"{field}: {name} has a disk of {flavors[name].disk} GiB, and the golden image on this cloud needs "

@@ -65,7 +65,8 @@ def server_spec(
     """
     if not flavor:
         image = cloud.image(base)
-        flavor = smallest_flavor(cloud.flavors(), image.least_disk if image else 0)
+        needs = (image.least_disk, image.min_ram) if image else (0, 0)
+        flavor = smallest_flavor(cloud.flavors(), *needs)
     return bake_spec(spec, base, flavor, sources or spec.image.sources)
 
 

@@ -6,9 +6,18 @@ from ipaddress import IPv4Network
 from types import SimpleNamespace
 
 import pytest
+from openstack import exceptions as sdk
+from openstack.image.v2.image import Image as SDKImage
 from openstack.network.v2.network import Network
 
-from provision.adapters.openstack.cloud import Cloud, ExistingGroup, ExistingNetwork, ExistingRouter, ExistingSubnet
+from provision.adapters.openstack.cloud import (
+    Cloud,
+    ExistingGroup,
+    ExistingNetwork,
+    ExistingRouter,
+    ExistingSubnet,
+    Image,
+)
 from provision.base.errors import UsageError
 from provision.model.cluster import resources
 
@@ -113,3 +122,42 @@ def test_server_groups_with_their_policies(cloud):
 def test_key_pairs(cloud):
     cloud.connection.compute.keypairs = listing(thing("laptop", "laptop", public_key="ssh-ed25519 AAAA me\n"))
     assert cloud.key_pairs() == {"laptop": "ssh-ed25519 AAAA me"}
+
+
+def image(**body):
+    whole = {"status": "active", "visibility": "private", "owner": "other", "min_disk": 0, "min_ram": 0}
+    return SDKImage.existing(**whole | body)
+
+
+def test_an_image_is_found_by_name_unless_the_name_fits_several(cloud):
+    mine = image(id="i", owner="p", size=5)
+    public = image(
+        id="j", visibility="public", min_disk=4, min_ram=1024, virtual_size=3 << 30, size=5, provision_inputs="abc"
+    )
+    theirs = image(id="k", owner="other")
+
+    def absent(name):
+        raise sdk.NotFoundException("no")
+
+    images = cloud.connection.image = SimpleNamespace(images=lambda name: [theirs], get_image=absent)
+    assert cloud.image("debian") is None, "an administrator sees other projects' private images"
+    images.images = lambda name: [theirs, mine]
+    assert cloud.image("debian") == Image("i", 0, 5)
+    images.images, images.get_image = lambda name: [], lambda name: public
+    assert cloud.image("j") == Image("j", 4, 3 << 30, golden=True, min_ram=1024)
+    public.properties["provision_server"] = "vm"
+    assert cloud.image("j").snapshot
+    images.images = lambda name: [mine, public]
+    with pytest.raises(UsageError, match="several images are called 'debian'"):
+        cloud.image("debian")
+    images.images = lambda name: [image(id="o", owner="p", status="deactivated"), mine]
+    assert cloud.image("debian").id == "i", "only what servers can be made of counts"
+
+
+@pytest.mark.parametrize("status", ["queued", "saving", "importing", "deactivated"])
+def test_an_image_that_is_not_active_is_refused(cloud, status):
+    there = image(id="i", owner="p", status=status)
+    cloud.connection.image = SimpleNamespace(images=lambda name: [], get_image=lambda name: there)
+    with pytest.raises(UsageError, match=f"image: 'debian' is {status}, and servers") as caught:
+        cloud.image("debian")
+    assert "--status active" in caught.value.hint

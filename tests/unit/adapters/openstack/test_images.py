@@ -54,7 +54,14 @@ def _cloud(glance):
 
 def listed(id_, created, properties, owner="p"):
     return SimpleNamespace(
-        owner_id=owner, id=id_, status="active", properties=properties, size=None, created_at=created, min_disk=None
+        owner_id=owner,
+        id=id_,
+        status="active",
+        properties=properties,
+        size=None,
+        created_at=created,
+        min_disk=None,
+        min_ram=None,
     )
 
 

@@ -13,7 +13,7 @@ import requests
 from openstack import exceptions as sdk
 
 from provision.adapters.openstack import reads, session
-from provision.adapters.openstack.cloud import Cloud, External, Image, TransientError
+from provision.adapters.openstack.cloud import Cloud, External, TransientError
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import Flavor
 from provision.model.cluster import resources
@@ -202,30 +202,6 @@ def test_flavors_are_listed_once(cloud):
     assert cloud.flavors() == {"small": Flavor("small", 1, 2048, 8)}
     cloud.connection.compute.flavors = None
     assert cloud.flavor_id("small") == "1"
-
-
-def test_an_image_is_found_by_name_unless_the_name_fits_several(cloud):
-    mine = SimpleNamespace(
-        id="i", visibility="private", owner_id="p", min_disk=None, virtual_size=None, size=5, properties={}
-    )
-    public = SimpleNamespace(id="j", visibility="public", owner_id="other", min_disk=4, virtual_size=3 << 30, size=5)
-    public.properties = {"provision_inputs": "abc"}
-    theirs = SimpleNamespace(id="k", visibility="private", owner_id="other")
-
-    def absent(name):
-        raise sdk.NotFoundException("no")
-
-    images = cloud.connection.image = SimpleNamespace(images=lambda name: [theirs], get_image=absent)
-    assert cloud.image("debian") is None, "an administrator sees other projects' private images"
-    images.images = lambda name: [theirs, mine]
-    assert cloud.image("debian") == Image("i", 0, 5)
-    images.images, images.get_image = lambda name: [], lambda name: public
-    assert cloud.image("j") == Image("j", 4, 3 << 30, golden=True)
-    public.properties |= {"provision_server": "vm"}
-    assert cloud.image("j").snapshot
-    images.images = lambda name: [mine, public]
-    with pytest.raises(UsageError, match="several images are called 'debian'"):
-        cloud.image("debian")
 
 
 @pytest.mark.parametrize(("extensions", "tagged"), [(["standard-attr-tag"], False), (["tag"], True), ([], True)])

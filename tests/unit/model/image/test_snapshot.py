@@ -107,6 +107,9 @@ def flavors(*sizes):
 def test_the_smallest_flavor_that_does():
     offered = flavors((1, 512, 40), (4, 8192, 20), (2, 4096, 20), (2, 4096, 0), (1, 2048, 8))
     assert smallest_flavor(offered, 0) == "f2"
+    assert smallest_flavor(offered, 0, 8192) == "f1"
+    with pytest.raises(UsageError, match="10 GiB of its own and 16384 MiB of RAM"):
+        smallest_flavor(offered, 0, 16384)
     with pytest.raises(UsageError, match="no flavor with a disk of 30 GiB"):
         smallest_flavor(offered, 30)
     with pytest.raises(UsageError, match="no flavor with a disk of 10 GiB") as caught:

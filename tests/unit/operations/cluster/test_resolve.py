@@ -201,6 +201,18 @@ def test_a_flavor_whose_disk_cannot_hold_the_image(make_site, monkeypatch, disk,
     assert caught.value.hint == "Choose one with a larger disk: large."
 
 
+def test_a_flavor_with_less_memory_than_the_image_needs(make_site, monkeypatch):
+    site = make_site()
+    flavors = {"small": Flavor("small", 1, 2048, 8), "large": Flavor("large", 1, 4096, 8), "x": Flavor("x", 1, 8192, 1)}
+    spec = ClusterSpec("a", image=ImageSpec("other"), master=MasterSpec("large"), workers=WorkersSpec(1, "small"))
+    monkeypatch.setattr(site.cloud, "flavors", lambda: flavors)
+    monkeypatch.setattr(site.cloud, "image", lambda _name: Image("i", 5, golden=True, min_ram=4096))
+    with pytest.raises(UsageError, match="small has 2048 MiB of memory, and image 'other' needs 4096") as caught:
+        resolve(site.cloud, spec, ObservedCluster(), "c.yaml")
+    assert caught.value.message.startswith("c.yaml: workers.flavor: ")
+    assert caught.value.hint == "Choose one with more memory: large."
+
+
 def test_a_quota_that_is_too_small(make_site):
     site = make_site()
     resolved = resolve(site.cloud, site.spec, ObservedCluster(), "c.yaml")

@@ -92,6 +92,13 @@ def test_a_snapshot_needs_flavors_as_large_as_its_server(monkeypatch):
         bake.ensure_image(None, Silent(), lambda image: bake.check_fit(image, SMALL, FLAVORS))
 
 
+def test_nodes_need_the_memory_that_the_image_asks_for():
+    bake.check_fit(replace(image("a"), min_ram=2048), SMALL, FLAVORS)
+    with pytest.raises(UsageError, match=r"workers.flavor: small has 2048 MiB of memory, .* needs 4096") as caught:
+        bake.check_fit(replace(image("a"), min_ram=4096), SMALL, FLAVORS)
+    assert "--min-ram 0" in caught.value.hint
+
+
 def test_a_snapshot_does_not_count_what_users_have():
     limited = replace(SMALL, hub=HubSpec(limits=Limits(disk_mib=1024)))
     bake.check_fit(image("a"), limited, FLAVORS)
