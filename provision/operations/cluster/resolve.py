@@ -332,8 +332,9 @@ def _find_access(
             "`provision up` waits for the Hub there: connect this machine to that network.",
         )
     address = ipaddress.IPv4Address(own)
-    # Behind address translation the cloud sees another address than the one this machine knows.
-    translated = address.is_private and not ipaddress.IPv4Address(target).is_private
+    # Behind address translation the cloud sees another address than the one this machine knows. Providers' own
+    # (100.64.0.0/10) is neither private nor global.
+    translated = not address.is_global and ipaddress.IPv4Address(target).is_global
     if spec.network.access is not None:
         if not translated and not any(address in allowed for allowed in spec.network.access):
             raise UsageError(

@@ -73,8 +73,15 @@ def test_a_public_address_before_a_public_cloud(make_site, monkeypatch):
     assert access_of(make_site, monkeypatch, PUBLIC, "9.9.9.9")[0] == (IPv4Network("9.9.9.9/32"),)
 
 
+@pytest.mark.parametrize("own", ["100.64.7.9", "192.168.1.5"])
+def test_from_one_range_that_is_not_public_to_another(make_site, monkeypatch, own):
+    external = External("ext", (IPv4Network("100.65.0.0/24"),), "100.65.0.1")
+    assert access_of(make_site, monkeypatch, external, own)[0] == (IPv4Network(f"{own}/32"),)
+
+
 REFUSED = {
     "behind address translation": (PUBLIC, "192.168.1.5", None, "behind address translation", "access:"),
+    "behind a provider's address translation": (PUBLIC, "100.64.7.9", None, "behind address translation", "access:"),
     "not in its own list": (PRIVATE, "172.29.0.1", "192.0.2.0/24", "172.29.0.1 towards the cloud", "172.29.0.1/32"),
     "no route": (PRIVATE, None, None, "no route to 172.29.0.1", "connect"),
 }
