@@ -248,7 +248,19 @@ class Apply:
         self.cloud.attach_floating(step.ids[0], self._hub_port)
 
     def _create_key(self, _: Step) -> None:
-        self.cloud.create_key(self.desired.name, self.cluster_dir.ensure_key())
+        public_key = self.cluster_dir.ensure_key()
+        try:
+            self.cloud.create_key(self.desired.name, public_key)
+        except ProvisionError as error:
+            # "failed to generate fingerprint": an old Nova, or its `cryptography` (launchpad.net/bugs/1555521).
+            if "fingerprint" not in error.message or not public_key.startswith("ssh-ed25519 "):
+                raise
+            file = self.cluster_dir.private_key
+            raise ProvisionError(
+                error.message,
+                "This cloud may be too old for keys of the type ED25519. Give the cluster one of another type, and run "
+                f"the same command again: rm '{file}' && ssh-keygen -q -t rsa -b 4096 -N '' -f '{file}'.",
+            ) from error
 
     def _create_server_group(self, _: Step) -> None:
         self._record("server group", self.cloud.create_server_group(self.desired.name, self.desired.policy))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from provision.base.errors import ProvisionError
 from provision.base.progress import Silent
@@ -46,6 +48,39 @@ def test_only_rules_that_differ_are_changed(make_site):
     rules = site.cloud.observe("analytics").groups[0].rules
     assert {rule for rule, _ in rules} == {rule for rule, _ in group.rules}
     assert set(opened) <= set(rules)
+
+
+def test_a_cloud_that_is_too_old_for_the_key_is_said_and_one_of_another_type_is_taken(make_site):
+    site = make_site()
+    create, said = site.cloud.create_key, "registering the key pair: the cloud said: Keypair data is invalid: "
+
+    def old(name, public_key):
+        if public_key.startswith("ssh-ed25519"):
+            raise ProvisionError(said + "failed to generate fingerprint")
+        create(name, public_key)
+
+    site.cloud.create_key = old
+    with pytest.raises(ProvisionError, match=said) as caught:
+        site.up()
+    file = site.cluster_dir.private_key
+    assert f"rm '{file}' && ssh-keygen -q -t rsa -b 4096 -N '' -f '{file}'" in caught.value.hint
+    pem = rsa.generate_private_key(65537, 2048).private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    file.write_bytes(pem)
+    site.up()
+    assert site.cloud.observe("analytics").keys[0].public_key.startswith("ssh-rsa ")
+    site.assert_nothing_to_do()
+
+
+def test_another_refusal_of_the_key_pair_stays_as_it_is(make_site):
+    site = make_site()
+
+    def refuse(name, public_key):
+        raise ProvisionError("registering the key pair: the cloud said: Quota exceeded")
+
+    site.cloud.create_key = refuse
+    with pytest.raises(ProvisionError, match="Quota exceeded") as caught:
+        site.up()
+    assert not caught.value.hint
 
 
 def test_configure_is_left_to_ansible(make_site):
