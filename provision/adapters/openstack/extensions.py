@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PORT_SECURITY: Final = "port-security"
 """Networks and ports say whether security groups have an effect on them; without it, they always have one."""
+_DESCRIPTIONS: Final = "standard-attr-description"
 _TAGGING: Final = {
     "standard-attr-tag": ("network", "subnet", "router", "security group", "port", "floating IP"),
     "tag-ext": ("subnet", "router", "port"),
@@ -39,6 +40,10 @@ class Extensions(Session):
             with self.asking("listing Neutron's extensions"):
                 self._extensions = frozenset(str(item.alias) for item in self.connection.network.extensions())
         return self._extensions
+
+    def has_marks(self) -> bool:
+        """Whether Neutron's resources can be marked as a cluster's: the mark is their description (resources.mark)."""
+        return _DESCRIPTIONS in self.extensions()
 
     def kinds_with_tags(self) -> frozenset[str]:
         """Return the kinds of resources that can be tagged."""

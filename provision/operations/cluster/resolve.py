@@ -174,6 +174,7 @@ def used_image(observed: ObservedCluster) -> str:
 
 def resolve(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster, source: str) -> ResolvedSpec:
     """Check everything in a spec that depends on the cloud. Raises UsageError that names the field."""
+    _refuse_without_marks(cloud, spec, observed, source)
     flavors = cloud.flavors()
     sizing = size(spec, flavors, source)
     with names_file(source):
@@ -231,6 +232,16 @@ def check_user_data(resolved: ResolvedSpec, plan: Plan) -> None:
             user_data(node_context(resolved.spec, resolved.sizing, addresses, secrets, role))
         except UsageError as error:
             raise UsageError(f"{resolved.source}: {error.message}", error.hint) from None
+
+
+def _refuse_without_marks(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster, source: str) -> None:
+    """Refuse a cloud on which nothing that `up` makes would be found again; one that holds marks has them."""
+    if not (observed.networks or observed.ports or cloud.has_marks()):
+        raise UsageError(
+            f"{source}: cloud: networks and ports of {spec.cloud!r} have no descriptions, by which a cluster's own are "
+            "known",
+            "Use a cloud whose Neutron has the extension `standard-attr-description`: OpenStack Mitaka or later.",
+        )
 
 
 def _needs_external(spec: ClusterSpec) -> bool:

@@ -81,6 +81,7 @@ class FakeCloud:
     project = "p"
     death: BaseException = Killed()
     unbuildable = 0
+    marks = True
 
     def __init__(self):
         self.calls, self.die_at, self.die_late = 0, None, False
@@ -137,6 +138,10 @@ class FakeCloud:
 
     def flavor_id(self, name):
         return f"id-{name}"
+
+    @request
+    def has_marks(self):
+        return self.marks
 
     @request
     def image(self, name):

@@ -34,6 +34,12 @@ def test_extensions_are_asked_for_once(extensions, network, router, floating):
     assert len(asked) == 1
 
 
+@pytest.mark.parametrize("aliases", [[], ["router", "standard-attr-description"]])
+def test_marks_are_descriptions(aliases):
+    cloud = cloud_with(lambda: [SimpleNamespace(alias=alias) for alias in aliases])
+    assert cloud.has_marks() is bool(aliases)
+
+
 def test_a_refusal_is_said_in_words():
     def refuse():
         raise sdk.ForbiddenException("not for you")

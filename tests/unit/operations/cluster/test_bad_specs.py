@@ -207,5 +207,14 @@ def test_a_bad_spec_is_refused_in_one_sentence(cloud, tmp_path, case):
     assert cloud.writes == []
 
 
+def test_a_cloud_that_marks_nothing_is_refused_before_anything_is_made(cloud, tmp_path):
+    cloud.marks = False
+    file, error = refusal(tmp_path, "workers: {count: 1}")
+    assert isinstance(error, UsageError), error
+    assert error.message.startswith(f"{file}:2: cloud: networks and ports of 'fake' have no descriptions")
+    assert "standard-attr-description" in error.hint
+    assert cloud.writes == []
+
+
 def test_there_are_enough():
     assert len(BAD) >= 40
