@@ -85,6 +85,8 @@ class NetworkSpec:
     """Name or id of a subnet of that network; empty: its only one."""
     router: str = ""
     """Name or id of a router that is there, for a network that is created; empty: one is created."""
+    nameservers: tuple[str, ...] = ()
+    """Name servers of the subnet that is created; none: what the cloud gives."""
     floating_ip: bool | str = True
     """The floating IP of the node with the Hub: a new one, none, or the address of one that the project has."""
     security_groups: tuple[str, ...] = ()

@@ -24,6 +24,8 @@ SPECIAL: Final = {
 }
 OVERHEAD: Final = 6
 """Addresses of a subnet that nodes cannot have: network, broadcast, gateway, DHCP, metadata, one to replace a node."""
+NAMESERVERS_AT_MOST: Final = 5
+"""Neutron's max_dns_nameservers, which hardly any cloud changes."""
 
 CLASS_PATHS: Final = ("spark.driver.extraClassPath", "spark.executor.extraClassPath")
 
@@ -70,7 +72,7 @@ def _network(network: NetworkModel, nodes: int) -> list[Problem]:
     rest = _security_groups(network) + _access(network)
     if network.existing:
         return _existing_network(network) + rest
-    found = []
+    found = _nameservers(network)
     if network.subnet:
         wrong = "it is a subnet of an existing network, and network.existing names none"
         found.append(Problem(("network", "subnet"), wrong, "Name the network too, or write `cidr` for one of its own."))
@@ -93,6 +95,19 @@ def _security_groups(network: NetworkModel) -> list[Problem]:
         for place, name in enumerate(network.security_groups)
         if name in network.security_groups[:place]
     ]
+
+
+def _nameservers(network: NetworkModel) -> list[Problem]:
+    where, names = ("network", "nameservers"), network.nameservers
+    found = [
+        Problem((*where, place), f"{name} is listed twice", "Keep one of the two.")
+        for place, name in enumerate(names)
+        if name in names[:place]
+    ]
+    if len(names) > NAMESERVERS_AT_MOST:
+        wrong = f"{len(names)} name servers are more than Neutron takes for a subnet"
+        found.append(Problem(where, wrong, f"Keep {NAMESERVERS_AT_MOST} of them."))
+    return found
 
 
 def _workers(workers: WorkersModel) -> list[Problem]:
@@ -118,8 +133,8 @@ def _hub_node(model: ClusterModel) -> list[Problem]:
 
 def _existing_network(network: NetworkModel) -> list[Problem]:
     fix = "Remove it, or remove network.existing."
-    given = [name for name in ("cidr", "router") if name in network.model_fields_set]
-    why = {"cidr": "the range", "router": "the router"}
+    why = {"cidr": "the range", "router": "the router", "nameservers": "name servers"}
+    given = [name for name in why if name in network.model_fields_set]
     return [Problem(("network", name), f"an existing network has {why[name]} already", fix) for name in given]
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -36,86 +35,29 @@ from provision.base.model import (
     WorkersSpec,
 )
 from provision.clusterfile import logins, proxies, units
+from provision.clusterfile.fields import (
+    ClusterName,
+    Listed,
+    Named,
+    Nameservers,
+    Range,
+    describe,
+    duration,
+    listed,
+    named,
+    size,
+    switched_off,
+    text,
+    true_or_address,
+)
 from provision.clusterfile.pinned import default_entry
 from provision.clusterfile.units import Wrong
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _DEFAULT = ClusterSpec("analytics")
 LEAST_TASKS: Final = 512
 """Processes and threads: JupyterLab, two kernels and a driver's JVM have about 250."""
 LEAST_DISK: Final = 1024
 """MiB: JupyterLab's settings and history, and the scratch of a small driver."""
-
-
-def _text(parse: Callable[[str], object]) -> BeforeValidator:
-    """Make a validator of a function that parses text; values that are not text are refused."""
-
-    def read(value: object) -> object:
-        if isinstance(value, bool) or not isinstance(value, str):
-            raise Wrong(f"{_describe(value)} where text belongs", "Put the value in quotes.")
-        return parse(value)
-
-    return BeforeValidator(read)
-
-
-def _describe(value: object) -> str:
-    names: dict[type, str] = {bool: "a true/false value", int: "a number", float: "a number", list: "a list"}
-    if value is None:
-        return "nothing"
-    return "a map" if isinstance(value, dict) else f"{names.get(type(value), 'a value')} ({value!r})"
-
-
-def _duration(value: object) -> int:
-    if value == 0 and not isinstance(value, bool):
-        return 0
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        raise Wrong(f"{value} has no unit", f"Write {value}s, or 90s, 30m, 1h.")
-    if not isinstance(value, str):
-        raise Wrong(f"{_describe(value)} where a time belongs", "Write a number and a unit: 30m or 1h.")
-    seconds = units.duration_seconds(value)
-    if 0 < seconds < 60:
-        raise Wrong(f"{value!r} is shorter than a minute", "Use 1m or more; 0 never stops a notebook.")
-    return seconds
-
-
-def _size(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        raise Wrong(f"{value} has no unit", f"Write {value}m or {value}g.")
-    if not isinstance(value, str):
-        raise Wrong(f"{_describe(value)} where a size belongs", "Write a number and a unit: 512m or 2g.")
-    return units.size_mib(value)
-
-
-def _named(value: str) -> str:
-    if not value.strip():
-        raise Wrong("it is empty", "Give a name, or remove the line for the default.")
-    return value
-
-
-def _floating_ip(value: object) -> bool | str:
-    if isinstance(value, bool):
-        return value
-    if not isinstance(value, str):
-        raise Wrong(f"{_describe(value)} where an address belongs", "Write true, false, or a floating IP's address.")
-    return units.address(value)
-
-
-def _switched_off(value: object) -> object:
-    # YAML reads a plain `off` as false.
-    return "off" if value is False else value
-
-
-def _listed(value: object) -> object:
-    # `packages:` with nothing below it, as a commented file leaves it, is an empty list.
-    return [] if value is None else value
-
-
-ClusterName = Annotated[str, _text(units.cluster_name)]
-Named = Annotated[str, _text(_named)]
-Range = Annotated[IPv4Network, _text(units.network)]
-Listed = Annotated[list[Named], BeforeValidator(_listed)]
 
 
 class _Model(BaseModel):
@@ -125,9 +67,9 @@ class _Model(BaseModel):
 class UserModel(_Model):
     """A notebook user; a bare name is accepted too."""
 
-    name: Annotated[str, _text(units.user_name)]
+    name: Annotated[str, text(units.user_name)]
     admin: StrictBool = False
-    groups: Annotated[list[Annotated[str, _text(units.group_name)]], BeforeValidator(_listed)] = Field(
+    groups: Annotated[list[Annotated[str, text(units.group_name)]], BeforeValidator(listed)] = Field(
         default_factory=list
     )
     must_change_password: StrictBool = False
@@ -152,10 +94,11 @@ class NetworkModel(_Model):
     existing: Named | None = None
     subnet: Named | None = None
     router: Named | None = None
-    floating_ip: Annotated[bool | str, BeforeValidator(_floating_ip)] = _DEFAULT.network.floating_ip
+    nameservers: Nameservers = Field(default_factory=list)
+    floating_ip: Annotated[bool | str, BeforeValidator(true_or_address)] = _DEFAULT.network.floating_ip
     security_groups: Listed = Field(default_factory=list)
     access: list[Range] | None = None
-    bastion: Annotated[Bastion, _text(units.bastion)] | None = None
+    bastion: Annotated[Bastion, text(units.bastion)] | None = None
 
 
 class MasterModel(_Model):
@@ -172,7 +115,7 @@ class WorkersModel(_Model):
     count: StrictInt = _DEFAULT.workers.count
     flavor: Named = _DEFAULT.workers.flavor
     availability_zone: Named | None = None
-    spread: Annotated[Spread, BeforeValidator(_switched_off)] = _DEFAULT.workers.spread
+    spread: Annotated[Spread, BeforeValidator(switched_off)] = _DEFAULT.workers.spread
     server_group: Named | None = None
 
     @field_validator("count")
@@ -188,7 +131,7 @@ class SparkModel(_Model):
 
     app_cores: StrictInt | None = None
     user_cores: StrictInt | None = None
-    executor_memory: Annotated[int, BeforeValidator(_size)] | None = None
+    executor_memory: Annotated[int, BeforeValidator(size)] | None = None
     defaults: dict[str, Any] = Field(default_factory=dict)
     packages: Listed = Field(default_factory=list)
 
@@ -214,10 +157,10 @@ class SparkModel(_Model):
 class LimitsModel(_Model):
     """What each user may take of the master."""
 
-    memory: Annotated[int, BeforeValidator(_size)] | None = None
+    memory: Annotated[int, BeforeValidator(size)] | None = None
     cores: StrictInt | None = None
     tasks: StrictInt = _DEFAULT.hub.limits.tasks
-    disk: Annotated[int, BeforeValidator(_size)] | None = None
+    disk: Annotated[int, BeforeValidator(size)] | None = None
 
     @field_validator("disk")
     @classmethod
@@ -250,7 +193,7 @@ class LimitsModel(_Model):
 class OidcModel(_Model):
     """A login server that speaks OIDC."""
 
-    issuer: Annotated[str, _text(logins.issuer)]
+    issuer: Annotated[str, text(logins.issuer)]
     client_id: Named
     client_secret_file: Named | None = None
     client_secret_env: Named | None = None
@@ -264,10 +207,10 @@ class OidcModel(_Model):
 class LdapModel(_Model):
     """A directory."""
 
-    server: Annotated[str, _text(logins.host)]
+    server: Annotated[str, text(logins.host)]
     port: Annotated[int, Field(strict=True, ge=1, le=65535)] | None = None
     tls: Literal["ldaps", "starttls"] = "ldaps"
-    user_dn: Annotated[str, _text(logins.user_dn)] | None = None
+    user_dn: Annotated[str, text(logins.user_dn)] | None = None
     search_base: Named | None = None
     user_attribute: Named = "uid"
     bind_dn: Named | None = None
@@ -281,7 +224,7 @@ class LoginModel(_Model):
     oidc: OidcModel | None = None
     ldap: LdapModel | None = None
     ca_file: Named | None = None
-    email_domain: Annotated[str, _text(logins.email_domain)] | None = None
+    email_domain: Annotated[str, text(logins.email_domain)] | None = None
     allow_all: StrictBool = False
     allowed_users: Listed = Field(default_factory=list)
     allowed_groups: Listed = Field(default_factory=list)
@@ -298,7 +241,7 @@ class HubModel(_Model):
     availability_zone: Named | None = None
     server_group: Named | None = None
     port: StrictInt = _DEFAULT.hub.port
-    idle_timeout: Annotated[int, BeforeValidator(_duration)] = _DEFAULT.hub.idle_timeout
+    idle_timeout: Annotated[int, BeforeValidator(duration)] = _DEFAULT.hub.idle_timeout
     limits: LimitsModel = Field(default_factory=LimitsModel)
     tls: TlsModel | None = None
     login: LoginModel | None = None
@@ -332,16 +275,16 @@ def _image(value: object) -> object:
     if isinstance(value, dict):
         return value
     if isinstance(value, bool) or not isinstance(value, str):
-        raise Wrong(f"{_describe(value)} where text belongs", "Write a name, or a map: {name: debian-13, stock: true}.")
-    return {"name": _named(value)}
+        raise Wrong(f"{describe(value)} where text belongs", "Write a name, or a map: {name: debian-13, stock: true}.")
+    return {"name": named(value)}
 
 
 class ProxyModel(_Model):
     """The proxies of the nodes; the address of one for both is accepted too."""
 
-    http: Annotated[str, _text(proxies.proxy)] | None = None
-    https: Annotated[str, _text(proxies.proxy)] | None = None
-    no_proxy: Annotated[list[Annotated[str, _text(proxies.direct)]], BeforeValidator(_listed)] = Field(
+    http: Annotated[str, text(proxies.proxy)] | None = None
+    https: Annotated[str, text(proxies.proxy)] | None = None
+    no_proxy: Annotated[list[Annotated[str, text(proxies.direct)]], BeforeValidator(listed)] = Field(
         default_factory=list
     )
 
@@ -350,7 +293,7 @@ def _proxy(value: object) -> object:
     if value is None or isinstance(value, dict):
         return value
     if isinstance(value, bool) or not isinstance(value, str):
-        raise Wrong(f"{_describe(value)} where an address belongs", "Write http://HOST:PORT, or a map: {http: …}.")
+        raise Wrong(f"{describe(value)} where an address belongs", "Write http://HOST:PORT, or a map: {http: …}.")
     address = proxies.proxy(value)
     return {"http": address, "https": address}
 
@@ -381,7 +324,7 @@ class ClusterModel(_Model):
             return {}
         if not isinstance(value, dict | BaseModel):
             raise Wrong(
-                f"{_describe(value)} where a map belongs", f"Write `{info.field_name}:` and its fields below it."
+                f"{describe(value)} where a map belongs", f"Write `{info.field_name}:` and its fields below it."
             )
         return value
 
@@ -405,6 +348,7 @@ def to_spec(
             existing=model.network.existing or "",
             subnet=model.network.subnet or "",
             router=model.network.router or "",
+            nameservers=tuple(model.network.nameservers),
             floating_ip=model.network.floating_ip,
             security_groups=tuple(model.network.security_groups),
             access=None if model.network.access is None else tuple(model.network.access),

@@ -73,6 +73,17 @@ def address(text: str) -> str:
     return text
 
 
+def nameserver(text: str) -> str:
+    """Check the IPv4 address of a name server that servers can ask: `192.0.2.53`."""
+    fix = "Write the address of a name server that the nodes reach: 192.0.2.53."
+    if not _is_address(text) or ":" in text:
+        raise Wrong(f"{text!r} is not an IPv4 address", fix)
+    found = IPv4Address(text)
+    if found.is_unspecified or found.is_loopback or found.is_multicast or found.is_reserved:
+        raise Wrong(f"no name server can be at {text}", fix)
+    return text
+
+
 def network(text: str) -> IPv4Network:
     """Turn `10.20.0.0/24` into a network; host bits must be clear."""
     if _is_address(text):

@@ -222,7 +222,12 @@ class Reads(Existing):
             return ObservedCluster(
                 networks=tuple(resources.Network(**base("network", item)) for item in networks),
                 subnets=tuple(
-                    resources.Subnet(**base("subnet", item), cidr=item.cidr, network=item.network_id)
+                    resources.Subnet(
+                        **base("subnet", item),
+                        cidr=item.cidr,
+                        network=item.network_id,
+                        nameservers=tuple(item.dns_nameservers or ()),
+                    )
                     for item in subnets
                 ),
                 routers=tuple(

@@ -41,8 +41,8 @@ class Writes(Extensions):
             made = self.connection.network.create_network(name=name, description=resources.mark(name), **more)
         return str(made.id)
 
-    def create_subnet(self, name: str, network: str, cidr: str) -> str:
-        """Create the subnet, with DHCP and the name servers that the cloud gives."""
+    def create_subnet(self, name: str, network: str, cidr: str, nameservers: Sequence[str] = ()) -> str:
+        """Create the subnet, with DHCP and these name servers, or else those that the cloud gives."""
         with self.asking("creating the subnet"):
             made = self.connection.network.create_subnet(
                 name=name,
@@ -51,8 +51,15 @@ class Writes(Extensions):
                 ip_version=4,
                 cidr=cidr,
                 is_dhcp_enabled=True,
+                **({"dns_nameservers": [*nameservers]} if nameservers else {}),
             )
         return str(made.id)
+
+    @retry_transient
+    def set_nameservers(self, subnet: str, nameservers: Sequence[str]) -> None:
+        """Give a subnet these name servers, and no others."""
+        with self.asking("changing the subnet's name servers"):
+            self.connection.network.update_subnet(subnet, dns_nameservers=[*nameservers])
 
     def create_router(self, name: str, external: str) -> str:
         """Create the router with its gateway on the external network."""

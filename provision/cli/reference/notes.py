@@ -82,6 +82,13 @@ NOTES: Final[Mapping[str, Note]] = {
         "text", "The name or id of a router of this project. The cluster's own network is connected to it, and it is "
         "never deleted.", "one is made, with its gateway on `network.external`", ("",),
     ),
+    "network.nameservers": Note(
+        "list of IPv4 addresses", "Five at most, in the order in which they are asked. A change comes to the live "
+        "subnet with `provision up`; nodes that run learn it when they renew their address, or boot. Without the "
+        "field, or with an empty list, a live subnet keeps those that it has. An existing network has its own.",
+        "those that the cloud gives",
+        (["192.0.2.53", "192.0.2.53"], ["fd00::53"], ["127.0.0.1"], "192.0.2.53"),
+    ),
     "network.floating_ip": Note(
         "`true`, `false`, or an address",
         "`true` makes one for the node with the Hub. `false` goes without: then this machine and people reach it at "

@@ -121,6 +121,9 @@ def _plan_own_network(desired: DesiredState, observed: ObservedCluster) -> Itera
             f"change to {desired.cidr}",
             f"Write {subnet.cidr}, or remove the cluster with `provision down` first.",
         )
+    elif desired.nameservers and subnet.nameservers != desired.nameservers:
+        why = f"its name servers are {_listed(subnet.nameservers)}, and not {_listed(desired.nameservers)}"
+        yield Step("update", "subnet", name, why, (subnet.id,))
     if desired.router:
         if router or {port.device for port in observed.ports if port.on_router} - {desired.router}:
             raise UsageError(
@@ -133,6 +136,10 @@ def _plan_own_network(desired: DesiredState, observed: ObservedCluster) -> Itera
         yield Step("update", "router", name, "its gateway is not on network.external", (router.id,))
     if (desired.router or (router.id if router else "")) not in connected:
         yield Step("attach", "router", name, "it is not connected to the subnet")
+
+
+def _listed(addresses: Sequence[str]) -> str:
+    return ", ".join(addresses) or "those of the cloud"
 
 
 def _tag(kind: str, name: str, thing: Owned | None) -> Iterator[Step]:

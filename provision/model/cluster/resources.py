@@ -185,6 +185,7 @@ class Subnet(Owned):
 
     cidr: str = ""
     network: str = ""
+    nameservers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

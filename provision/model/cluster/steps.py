@@ -116,6 +116,8 @@ class DesiredState:
     """Ids of existing security groups that the nodes are in too."""
     router: str = ""
     """Id of an existing router; empty: one is created."""
+    nameservers: tuple[str, ...] = ()
+    """Name servers of the cluster's own subnet; none: what the cloud gives, or gave."""
     has_floating: bool = True
     """Whether the node with the Hub has a floating IP."""
     floating: str = ""

@@ -137,6 +137,7 @@ class Apply:
         actions: dict[tuple[str, str], Callable[[Step], None]] = {
             ("create", "network"): self._create_network,
             ("create", "subnet"): self._create_subnet,
+            ("update", "subnet"): self._update_nameservers,
             ("create", "router"): self._create_router,
             ("update", "router"): self._update_gateway,
             ("attach", "router"): self._attach_router,
@@ -188,8 +189,12 @@ class Apply:
         self._record("network", self.cloud.create_network(self.desired.name))
 
     def _create_subnet(self, _: Step) -> None:
-        name = self.desired.name
-        self._record("subnet", self.cloud.create_subnet(name, self._ids["network"], self.desired.cidr))
+        desired = self.desired
+        made = self.cloud.create_subnet(desired.name, self._ids["network"], desired.cidr, desired.nameservers)
+        self._record("subnet", made)
+
+    def _update_nameservers(self, step: Step) -> None:
+        self.cloud.set_nameservers(step.ids[0], self.desired.nameservers)
 
     def _create_router(self, _: Step) -> None:
         self._record("router", self.cloud.create_router(self.desired.name, self.desired.external))

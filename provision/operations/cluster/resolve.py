@@ -87,6 +87,7 @@ class ResolvedSpec:
             has_port_security=self.there.port_security,
             security_groups=self.there.security_groups,
             router=self.there.router,
+            nameservers=spec.network.nameservers,
             has_floating=bool(spec.network.floating_ip),
             floating=self.there.floating,
             floating_address="" if isinstance(spec.network.floating_ip, bool) else spec.network.floating_ip,

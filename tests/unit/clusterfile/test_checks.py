@@ -47,6 +47,30 @@ BAD = {
     "access inside cidr": ("name: a\nnetwork: {access: [10.20.0.8/29]}", 2, ["inside network.cidr"], "outside"),
     "an existing network has a range": ("name: a\nnetwork: {existing: t, cidr: 10.1.0.0/24}", 2, ["cidr"], "existing"),
     "an existing network has a router": ("name: a\nnetwork: {existing: t, router: r}", 2, ["router"], "Remove it"),
+    "an existing network has name servers": (
+        "name: a\nnetwork: {existing: t, nameservers: [192.0.2.53]}",
+        2,
+        ["network.nameservers", "has name servers already"],
+        "Remove it",
+    ),
+    "name servers of nothing": (
+        "name: a\nnetwork: {existing: t, nameservers: []}",
+        2,
+        ["network.nameservers"],
+        "Remove it",
+    ),
+    "a name server twice": (
+        "name: a\nnetwork: {nameservers: [192.0.2.53, 192.0.2.53]}",
+        2,
+        ["network.nameservers[1]", "twice"],
+        "Keep one",
+    ),
+    "too many name servers": (
+        "name: a\nnetwork: {nameservers: [192.0.2.1, 192.0.2.2, 192.0.2.3, 192.0.2.4, 192.0.2.5, 192.0.2.6]}",
+        2,
+        ["network.nameservers", "6 name servers are more than"],
+        "Keep 5",
+    ),
     "no users": ("name: a\nhub: {users: []}", 2, ["hub.users", "nobody could log in"], "[alice]"),
     "a group is a user": (
         "name: a\nhub: {users: [b, {name: c, groups: [b]}]}",

@@ -91,6 +91,20 @@ def test_network():
     assert units.network("192.0.2.7/32") == IPv4Network("192.0.2.7/32")
 
 
+@pytest.mark.parametrize("text", ["192.0.2.53", "10.0.0.1", "169.254.169.253", "100.64.0.2"])
+def test_nameserver(text):
+    assert units.nameserver(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "dns.example.org", "192.0.2.0/24", "192.0.2.300", "fd00::53", "0.0.0.0", "127.0.0.53", "224.0.0.251"]
+)
+def test_bad_nameserver(text):
+    with pytest.raises(units.Wrong) as caught:
+        units.nameserver(text)
+    assert "192.0.2.53" in caught.value.fix
+
+
 @pytest.mark.parametrize("text", ["a", "analytics", "a-1", "a" * 40])
 def test_cluster_names(text):
     assert units.cluster_name(text) == text

@@ -361,9 +361,13 @@ class FakeCloud:
         return self._add("network", name, resources.mark(name))
 
     @request
-    def create_subnet(self, name, network, cidr):
+    def create_subnet(self, name, network, cidr, nameservers=()):
         assert network in self.things
-        return self._add("subnet", name, resources.mark(name), network=network, cidr=cidr)
+        return self._add("subnet", name, resources.mark(name), network=network, cidr=cidr, nameservers=nameservers)
+
+    @request
+    def set_nameservers(self, subnet, nameservers):
+        self.things[subnet].data["nameservers"] = nameservers
 
     @request
     def create_router(self, name, external):

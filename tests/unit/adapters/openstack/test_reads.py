@@ -90,7 +90,10 @@ def cloud(answers, monkeypatch):
     network = SimpleNamespace(
         # A cloud that ignores the filters: other networks come along, one of the same name in another project.
         networks=listing(thing(id="n"), thing(id="x", description="theirs"), thing(id="y", project_id="other")),
-        subnets=listing(thing(id="s", cidr="10.20.0.0/24", network_id="n"), thing(id="y", project_id="other")),
+        subnets=listing(
+            thing(id="s", cidr="10.20.0.0/24", network_id="n", dns_nameservers=["192.0.2.53"]),
+            thing(id="y", project_id="other"),
+        ),
         routers=listing(
             thing(id="r", external_gateway_info={"network_id": "ext"}, tags=[]), thing(id="y", project_id="other")
         ),
@@ -135,7 +138,7 @@ def test_observe(cloud, answers):
     answers["servers"] = [server(), server(metadata={resources.META_CLUSTER: "b"}), server(metadata=None)]
     seen = cloud.observe("a")
     assert [one.id for one in seen.networks] == ["n"]
-    assert seen.subnets[0].cidr == "10.20.0.0/24"
+    assert (seen.subnets[0].cidr, seen.subnets[0].nameservers) == ("10.20.0.0/24", ("192.0.2.53",))
     assert (seen.routers[0].external, seen.routers[0].tagged) == ("ext", False)
     assert seen.floatings[0].address == "172.29.0.9"
     assert seen.master_port is not None

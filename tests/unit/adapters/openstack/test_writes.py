@@ -64,6 +64,15 @@ def test_everything_made_is_marked_in_the_same_request(cloud, network):
     assert {call[-1]["description"] for call in network.calls} == {MARK}
 
 
+def test_a_subnet_has_the_name_servers_that_are_named_or_those_of_the_cloud(cloud, network):
+    cloud.create_subnet("a", "n", "10.20.0.0/24")
+    assert "dns_nameservers" not in network.calls[-1][-1]
+    cloud.create_subnet("a", "n", "10.20.0.0/24", ("192.0.2.53", "192.0.2.54"))
+    assert network.calls[-1][-1]["dns_nameservers"] == ["192.0.2.53", "192.0.2.54"]
+    cloud.set_nameservers("s", ("192.0.2.54",))
+    assert network.calls[-1] == ("update_subnet", "s", {"dns_nameservers": ["192.0.2.54"]})
+
+
 @pytest.mark.parametrize(("extensions", "sent"), [([], {}), (["port-security"], {"is_port_security_enabled": True})])
 def test_port_security_is_on_where_the_cloud_knows_it(cloud, network, extensions, sent):
     network.extensions = lambda: [SimpleNamespace(alias=alias) for alias in extensions]

@@ -107,6 +107,11 @@ def port(name, **changes):
     return replace(own[name], **changes)
 
 
+def subnet(nameservers=(), **changes):
+    found = resources.Subnet("s", "a", cidr=DEFAULT.cidr, network="n", nameservers=tuple(nameservers))
+    return replace(found, **changes)
+
+
 def server_group(members=(), **changes):
     found = resources.ServerGroup("sg", "provision-a", "soft-anti-affinity", frozenset(members))
     return replace(found, **changes)
@@ -131,7 +136,7 @@ def server(name, **changes):
 
 MAKERS = {
     "networks": lambda **changes: replace(resources.Network("n", "a"), **changes),
-    "subnets": lambda **changes: replace(resources.Subnet("s", "a", cidr=DEFAULT.cidr, network="n"), **changes),
+    "subnets": subnet,
     "routers": lambda **changes: replace(resources.Router("r", "a", external="ext"), **changes),
     "groups": group,
     "ports": port,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from provision.base.errors import ProvisionError
+from provision.base.model import NetworkSpec
 from provision.base.progress import Silent
 from provision.model.cluster.resources import ObservedCluster
 from provision.model.cluster.steps import Plan, Step
@@ -81,6 +84,24 @@ def test_another_refusal_of_the_key_pair_stays_as_it_is(make_site):
     with pytest.raises(ProvisionError, match="Quota exceeded") as caught:
         site.up()
     assert not caught.value.hint
+
+
+def test_name_servers_come_to_the_live_subnet_and_stay_when_the_spec_names_none(make_site):
+    site = make_site(network=NetworkSpec(nameservers=("192.0.2.53",)))
+
+    def now():
+        return site.cloud.observe("analytics").subnets[0].nameservers
+
+    site.up()
+    assert now() == ("192.0.2.53",)
+    assert "set_nameservers" not in site.cloud.log
+    site.spec = replace(site.spec, network=NetworkSpec(nameservers=("192.0.2.54", "192.0.2.53")))
+    site.up()
+    assert now() == ("192.0.2.54", "192.0.2.53")
+    assert not site.configured, "nodes learn it by DHCP"
+    site.assert_nothing_to_do()
+    site.spec = replace(site.spec, network=NetworkSpec())
+    site.assert_nothing_to_do()
 
 
 def test_configure_is_left_to_ansible(make_site):
