@@ -285,7 +285,8 @@ class Install:
 
     def mask(self, _: dict) -> Step:
         """Put aside what a node does not need: some of it would take apt's lock."""
-        return Step("what a node does not need", [self._script("system", "mask"), ["systemctl", "daemon-reload"]])
+        commands = [self._script("system", "stop_masked", "mask"), ["systemctl", "daemon-reload"]]
+        return Step("what a node does not need", commands)
 
     def packages(self, system: dict) -> Step:
         """Install the system's own packages."""

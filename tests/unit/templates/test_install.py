@@ -107,7 +107,7 @@ def test_everything_in_its_order(make, tmp_path):
     ran = [" ".join(argv) for argv, _ in machine.ran]
     shown = [line.replace(f"{tmp_path}/", "") for line in ran]
     packages = " ".join(SETTINGS["systems"]["debian-13"]["packages"])
-    assert shown[:2] == ["bash image/setup/system mask", "systemctl daemon-reload"]
+    assert shown[:2] == ["bash image/setup/system stop_masked mask", "systemctl daemon-reload"]
     assert shown[2].endswith("--error-on=any update")
     assert shown[3].endswith(f"--yes install {packages}")
     assert all(f"-oDpkg::Options::=--path-exclude={path}" in ran[3].split() for path in SETTINGS["left_out"])
