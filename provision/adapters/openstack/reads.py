@@ -12,15 +12,15 @@ from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from provision.adapters.openstack.existing import Existing
+from provision.adapters.openstack.questions.one_server import OneServer
 from provision.adapters.openstack.session import first_ipv4, list_ports, list_servers, retry_transient
 from provision.base.ahead import askable
-from provision.base.errors import UsageError
+from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import CloudProject, Flavor
 from provision.base.threads import together
 from provision.model.cluster import resources
-from provision.model.cluster.quota import GROUP_MEMBERS
 from provision.model.cluster.resources import NODES, ObservedCluster, Rule
+from provision.model.cluster.statuses import SOFT_DELETED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -45,7 +45,7 @@ class External:
     gateway: str = ""
 
 
-class Reads(Existing):
+class Reads(OneServer):
     """Questions to the cloud."""
 
     def __init__(
@@ -122,51 +122,6 @@ class Reads(Existing):
         """Return the host name or address of the cloud's own API."""
         return str(urlsplit(self.connection.config.get_auth_args().get("auth_url", "")).hostname or "")
 
-    @retry_transient
-    def room(self) -> dict[str, int]:
-        """Return what the quotas still allow, by resource; unlimited and hidden ones are left out."""
-        left: dict[str, int] = {}
-        with self.asking("reading quotas"):
-            limits = self.connection.compute.get_limits().absolute
-        for name, limit, used in (
-            ("instances", limits.instances, limits.instances_used),
-            ("cores", limits.total_cores, limits.total_cores_used),
-            ("RAM (MiB)", limits.total_ram, limits.total_ram_used),
-            ("server groups", limits.server_groups, limits.server_groups_used),
-            # How many one group may have.
-            (GROUP_MEMBERS, limits.server_group_members, 0),
-        ):
-            if limit is not None and limit >= 0:
-                left[name] = int(limit) - int(used or 0)
-        return left | self._network_room()
-
-    def _network_room(self) -> dict[str, int]:
-        from openstack import exceptions as sdk
-
-        names = {
-            "network": "networks",
-            "subnet": "subnets",
-            "router": "routers",
-            "port": "ports",
-            "floatingip": "floating IPs",
-            "security_group": "security groups",
-            "security_group_rule": "security group rules",
-        }
-        with self.asking("reading network quotas"):
-            try:
-                project = self.connection.current_project_id
-                answer = self.connection.network.get(f"/quotas/{project}/details")
-                sdk.raise_from_response(answer)
-            except (sdk.ForbiddenException, sdk.NotFoundException):
-                return {}  # many clouds show these to administrators only
-            quotas = answer.json().get("quota", {})
-        room = {}
-        for name, what in names.items():
-            limit = quotas.get(name, {})
-            if int(limit.get("limit", -1)) >= 0:
-                room[what] = limit["limit"] - limit.get("used", 0) - limit.get("reserved", 0)
-        return room
-
     # --- what the cloud holds ---
 
     @askable
@@ -196,13 +151,14 @@ class Reads(Existing):
 
         with self.asking("looking at what is there"):
             kinds = (network.subnets, network.routers, network.security_groups, network.ips)
-            (networks, ports), subnets, routers, groups, floatings, servers, server_groups, key = together(
+            (networks, ports), subnets, routers, groups, floatings, everything, server_groups, key = together(
                 with_ports,
                 *(partial(listed, kind) for kind in kinds),
-                partial(self._servers, name),
+                self._listed_servers,
                 lambda: [*self._server_groups()],
                 partial(self._key, name),
             )
+            servers, hidden = self._servers(name, everything), _hidden(everything)
             worker, hub = resources.worker_mark(name), resources.hub_mark(name)
             if not networks:
                 # On a network that was there before: its other ports are none of ours.
@@ -215,7 +171,15 @@ class Reads(Existing):
                     or port.description in (worker, hub)
                     or port.device_id in vms
                     or mine & set(port.security_group_ids or ())
+                    # Of one that has no groups nothing tells whose it is.
+                    or (port.device_id in hidden and port.is_port_security_enabled is False)
                 ]
+            if hidden & {port.device_id for port in ports}:
+                raise ProvisionError(
+                    f"the cloud cannot show all servers of cluster {name} now: one of its cells is down",
+                    "What it does not show is not made again, and not removed. `openstack server list` shows such "
+                    "servers as UNKNOWN: run the same command again when it shows them whole.",
+                )
             marked = [port.id for port in ports if ours([port]) or port.description == hub]
             # One that was there before the cluster has no mark.
             others = [] if floatings else [each for port in marked for each in network.ips(port_id=port)]
@@ -293,10 +257,12 @@ class Reads(Existing):
             found = items(description=mark, project_id=self.connection.current_project_id)
             return frozenset(item.id for item in found if item.description == mark and self._ours(item))
 
-    def _servers(self, name: str) -> tuple[resources.Server, ...]:
+    def _listed_servers(self) -> list[Any]:
         # All of the project's: people rename servers, and Nova has no filter for metadata. The SDK follows the links to
         # further pages; with a limit of ours it would ask for one more behind the last.
-        found = filter(self._ours, list_servers(self.connection, details=True))
+        return [*filter(self._ours, list_servers(self.connection, details=True))]
+
+    def _servers(self, name: str, found: Iterable[Any]) -> tuple[resources.Server, ...]:
         # Nova lists servers of one second in an order that changes while it starts them: what was on the page before
         # can come once more, and is newer then.
         mine = {item.id: item for item in found if (item.metadata or {}).get(resources.META_CLUSTER) == name}.values()
@@ -328,10 +294,11 @@ class Reads(Existing):
             name=server.name,
             role=role,
             status=server.status or "",
-            deleting=server.task_state == "deleting" or server.status in ("DELETED", "SOFT_DELETED"),
+            deleting=server.task_state == "deleting" or server.status in ("DELETED", SOFT_DELETED),
             launched=bool(server.launched_at),
             address=addresses[0] if addresses else "",
             flavor=flavor,
+            size=_size(flavor, listed),
             zone=getattr(server, "availability_zone", None) or "",
             image=str((server.image or {}).get("id") or ""),
             spec=meta.get(resources.META_SPEC, ""),
@@ -352,7 +319,7 @@ class Reads(Existing):
     def servers(self, name: str) -> tuple[resources.Server, ...]:
         """Return the cluster's VMs."""
         with self.asking("listing servers"):
-            return self._servers(name)
+            return self._servers(name, self._listed_servers())
 
     @retry_transient
     def building(self) -> frozenset[str]:
@@ -361,22 +328,25 @@ class Reads(Existing):
             found = list_servers(self.connection, details=False, status="BUILD")
             return frozenset(server.id for server in found)
 
-    @retry_transient
-    def console(self, server: str) -> str:
-        """Return the console's text so far; empty while there is none."""
-        from openstack import exceptions as sdk
-
-        with self.asking("reading a console"):
-            try:
-                answer = self.connection.compute.get_server_console_output(server)
-            except (sdk.ConflictException, sdk.NotFoundException):
-                return ""
-        return str((answer or {}).get("output") or "")
-
 
 def _one_line(text: str) -> str:
     """Write a fault on one line, without markup: some carry a proxy's HTML page."""
     return " ".join(re.sub(r"<[^>]*>", " ", text).split())
+
+
+def _size(name: str, flavor: Mapping[str, Any]) -> Flavor | None:
+    """Return the flavor that a server carries with it, since microversion 2.47; None before."""
+    if not (flavor.get("vcpus") and flavor.get("ram")):
+        return None
+    return Flavor(name, int(flavor["vcpus"]), int(flavor["ram"]), int(flavor.get("disk") or 0))
+
+
+def _hidden(servers: Iterable[Any]) -> frozenset[str]:
+    """Return the ids of servers of which the cloud says nothing more, since it does not reach their cell.
+
+    https://docs.openstack.org/api-guide/compute/down_cells.html
+    """
+    return frozenset(item.id for item in servers if item.metadata is None and item.status == "UNKNOWN")
 
 
 def _rules(group: Any) -> tuple[tuple[Rule | None, str], ...]:  # noqa: ANN401

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from provision.adapters.openstack.extensions import PORT_SECURITY, Extensions
 from provision.adapters.openstack.session import first_ipv4, repeat, retry_transient
+from provision.base.errors import ProvisionError
 from provision.model.cluster import resources
 from provision.model.cluster.render import packed
 from provision.model.cluster.resources import NODES
@@ -262,6 +263,24 @@ class Writes(Extensions):
         """Request a VM's deletion, without waiting for it."""
         with self.asking("deleting a server"):
             self.connection.compute.delete_server(server, ignore_missing=True)
+
+    @retry_transient
+    def force_delete_server(self, server: str) -> None:
+        """Have a VM deleted at once that the cloud would keep for a while (SOFT_DELETED), without waiting for it."""
+        from openstack import exceptions as sdk
+
+        with self.asking("deleting a server for good"):
+            try:
+                self.connection.compute.delete_server(server, force=True)
+            except sdk.NotFoundException:
+                return
+            except sdk.ForbiddenException:
+                raise ProvisionError(
+                    f"the cloud keeps deleted servers for a while, with their ports, and this account may not have "
+                    f"{server} deleted at once",
+                    f"Have an administrator run `openstack server delete --force {server}`, or allow you the action "
+                    "forceDelete, or wait until it is gone; then run the same command again.",
+                ) from None
 
     def delete_key(self, name: str) -> None:
         """Delete the key pair."""

@@ -19,7 +19,7 @@ from provision.base.roles import first_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from provision.base.model import Role, User
+    from provision.base.model import Flavor, Role, User
 
 NODES: Final = "nodes"
 """A rule's peer that means the other nodes, which are in the same security group."""
@@ -298,6 +298,8 @@ class Server:
     address: str = ""
     flavor: str = ""
     """The flavor's name."""
+    size: Flavor | None = None
+    """What its flavor was when it was made: the cloud may offer it no longer. None where the cloud does not say."""
     zone: str = ""
     """The availability zone that it is in; empty while it is in none."""
     image: str = ""

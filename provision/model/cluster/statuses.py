@@ -13,6 +13,8 @@ STARTABLE: Final = {"SHUTOFF", "PAUSED", "SUSPENDED", "SHELVED", "SHELVED_OFFLOA
 """Statuses that a step `start` ends."""
 BUILDING: Final = {"BUILD", "REBUILD", "REBOOT", "HARD_REBOOT", "MIGRATING", "RESIZE", "REVERT_RESIZE", "PASSWORD"}
 """Statuses that pass by themselves."""
+SOFT_DELETED: Final = "SOFT_DELETED"
+"""The status of a deleted server that the cloud keeps for a while: only a question for its id finds it."""
 _STUCK: Final = {
     "RESCUE": "Somebody repairs it. End that with `openstack server unrescue {id}`, and run it again.",
     "VERIFY_RESIZE": "Decide with `openstack server resize confirm {id}` or `… resize revert {id}`, and run it again.",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final, cast
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from provision.adapters.host.certificates import last_day
+from provision.adapters.openstack.cloud import BusyError, TransientError
 from provision.base.errors import ProvisionError
 from provision.base.model import Addresses
 from provision.base.poll import Pace, Pending, until
 from provision.model.cluster import resources
 from provision.model.cluster.render import node_context, user_data
+from provision.model.cluster.statuses import SOFT_DELETED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,8 +28,13 @@ if TYPE_CHECKING:
 
 _OF_ONE: Final[tuple[Role, ...]] = ("master", "hub")
 """Roles of which there is one node, with a port that is made before it."""
+ATTEMPTS: Final = 4
+"""How often the steps are applied: they are planned again after the cloud failed to answer one of them."""
 DELETION_TIMEOUT: Final = 300
 """Seconds that the cloud may take to delete a server."""
+
+
+_Apply = TypeVar("_Apply", bound="Apply")
 
 
 def hub_metadata(desired: DesiredState, addresses: Addresses, secrets: Secrets) -> dict[str, str]:
@@ -79,6 +87,10 @@ class Apply:
         self._rules: tuple[tuple[resources.Rule | None, str], ...] = ()
         self._servers = {server.id: server for server in observed.servers}
         self._worker_ports = {port.name: port.id for port in observed.worker_ports}
+        self._holders = {
+            port.id: port.device for port in observed.ports if port.device and port.device not in self._servers
+        }
+        """Of ports whose server no list shows: its id."""
         self._deleting: set[str] = set()
         self._addresses: dict[str, str] = {}
         """Of the ports that are made first, by the role of their node."""
@@ -281,6 +293,7 @@ class Apply:
             port = self._worker_ports[step.ids[0]] if self.desired.own_ports else ""
         else:
             port = self._ids[f"{role}'s port"]
+        self._free(port)
         self.cloud.create_servers(
             self.desired.name,
             step.ids,
@@ -294,6 +307,12 @@ class Apply:
             server_group=self._server_group(role),
             metadata=self._metadata(role),
         )
+
+    def _free(self, port: str) -> None:
+        """Have the server deleted for good that an earlier run has deleted, and that the cloud keeps with its port."""
+        device = self._holders.get(port, "")
+        if device and self.cloud.server_status(device) == SOFT_DELETED:
+            await_deletion(self.cloud, self.desired.name, [device], self.progress, self._sleep)
 
     def _user_data(self, role: Role) -> str:
         """Return what the new servers of a role get."""
@@ -331,30 +350,70 @@ class Apply:
         self._deleting.clear()
 
 
+def apply_all(
+    apply: _Apply,
+    plan: Plan,
+    again: Callable[[_Apply], tuple[_Apply, Plan]],
+    progress: Progress,
+    sleep: Callable[[float], None],
+) -> _Apply:
+    """Apply a plan; when the cloud fails to answer, look `again` after the pause that it asks for, and apply the rest.
+
+    `again` plans what is left. Raises TransientError when ATTEMPTS tries in a row have got nothing done.
+    """
+    left, fewest = ATTEMPTS, len(plan.steps)
+    while True:
+        try:
+            apply.run(plan)
+        except TransientError as error:
+            left -= 1
+            if not left:
+                raise
+            progress.note(f"{error.message}; looking again in {error.pause:.0f} s")
+            sleep(error.pause)
+        else:
+            return apply
+        apply, plan = again(apply)
+        if len(plan.steps) < fewest:
+            left, fewest = ATTEMPTS, len(plan.steps)
+
+
 def await_deletion(
     cloud: Cloud, name: str, ids: Iterable[str], progress: Progress, sleep: Callable[[float], None]
 ) -> None:
-    """Wait until a cluster's servers with these ids no longer exist.
+    """Wait until a cluster's servers with these ids no longer exist; those that the cloud only hides are deleted.
 
-    Raises ProvisionError when the cloud has not deleted one of them in time.
+    Raises ProvisionError when the cloud has not deleted one of them in time, or does not let this account do so.
     """
     remaining = set(ids)
     if not remaining:
         return
 
     pace = Pace()
-    names: list[str] = []
+    known: dict[str, str] = {}
+    forced: set[str] = set()
+
+    def ended(server: str, status: str) -> bool:
+        # Nova's lists leave out what it keeps for reclaim_instance_interval seconds, with its ports and quota.
+        status = status or cloud.server_status(server)
+        if status == SOFT_DELETED and server not in forced:
+            with suppress(BusyError):
+                cloud.force_delete_server(server)
+                forced.add(server)
+        return not status
 
     def check() -> Pending | None:
-        nonlocal names
         if pace.due():
             with pace.asked():
-                existing = {server.id: server.name for server in cloud.servers(name)}
-            remaining.intersection_update(existing)
-            names = sorted(existing[id] for id in remaining)  # noqa: A001 - the cloud's own word
-            for server in names:
-                progress.update(f"server {server}", "being deleted")
-        return Pending(", ".join(names)) if names else None
+                existing = {server.id: server for server in cloud.servers(name)}
+            known.update((server.id, server.name) for server in existing.values())
+            listed = {id for id, server in existing.items() if server.status != SOFT_DELETED}  # noqa: A001
+            for server in sorted(remaining - listed):
+                if ended(server, SOFT_DELETED if server in existing else ""):
+                    remaining.remove(server)
+            for server in remaining:
+                progress.update(f"server {known.get(server, server)}", "being deleted")
+        return Pending(", ".join(sorted(known.get(server, server) for server in remaining))) if remaining else None
 
     until(
         check,

@@ -132,4 +132,7 @@ def _retry_while_busy(request: Callable[[], None], sleep: Callable[[float], None
             message, "Something that is not part of this cluster still uses it: remove that by hand, then run it again."
         )
 
-    until(attempt, timeout=BUSY_TIMEOUT, every=2, too_late=too_late, sleep=sleep)
+    def pause(seconds: float) -> None:
+        sleep(failure.pause if isinstance(failure, TransientError) else seconds)
+
+    until(attempt, timeout=BUSY_TIMEOUT, every=2, too_late=too_late, sleep=pause)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
@@ -93,6 +93,34 @@ def find_existing(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster) ->
     if spec.key_pair:
         spec = replace(spec, public_key=_find_key(cloud.key_pairs(), spec))
     return there, spec
+
+
+def find_of_live(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster) -> ClusterSpec:
+    """Return the spec of a cluster whose nodes are there, with what only the cloud knows of what they are on.
+
+    Without the key of a key pair that is gone: the nodes have it.
+    """
+    port = observed.master_port
+    if spec.network.existing and port:
+        network = _network_of(cloud, spec, port)
+        # Whatever the two are called by now.
+        own = [each for each in network.subnets if port.address and IPv4Address(port.address) in each.cidr]
+        cidr = own[0].cidr if own else _find_subnet(spec, network, port).cidr
+        spec = replace(spec, network=replace(spec.network, cidr=cidr))
+    if spec.key_pair:
+        with suppress(UsageError):
+            spec = replace(spec, public_key=_find_key(cloud.key_pairs(), spec))
+    return spec
+
+
+def _network_of(cloud: Cloud, spec: ClusterSpec, port: Port) -> ExistingNetwork:
+    """Return the existing network that a live node is on, whatever it is called by now."""
+    named = None
+    with suppress(UsageError):
+        named = cloud.network(spec.network.existing)
+    if named and named.id == port.network:
+        return named
+    return cloud.network(port.network) or _find_network(cloud, spec, port)[0]
 
 
 def asked_groups(spec: ClusterSpec) -> dict[str, str]:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from provision.adapters import ssh
-from provision.adapters.openstack.cloud import connect
+from provision.adapters.openstack.cloud import TransientError, connect
 from provision.adapters.spark import ask_master
 from provision.base import paths
-from provision.base.errors import ProvisionError
+from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import Addresses, Node
 from provision.base.roles import with_hub
 from provision.base.threads import start
@@ -20,10 +20,10 @@ from provision.model.cluster.render import public_context
 from provision.model.cluster.resources import master_name
 from provision.operations.cluster.resolve import (
     ResolvedSpec,
-    ask_ahead,
+    ask_ahead_of_live,
     find_cluster_dir,
     made_from_another_error,
-    resolve,
+    resolve_live,
 )
 from provision.operations.packages.resolution import kept_bundle
 
@@ -84,13 +84,21 @@ class LiveCluster:
         """Return SSH connections to the nodes; the caller closes them."""
         return ssh.Fleet(self.cluster_dir.folder, self.nodes)
 
-    def inventory(self) -> dict[str, Any]:
+    def inventory(self, *, whole: bool = True) -> dict[str, Any]:
         """Return Ansible's inventory of the nodes; secrets that do not exist yet are made.
 
-        Raises UsageError where the spec is not the cluster's: playbooks would bring its users to the nodes.
+        `whole`: for playbooks that bring all settings to the nodes, and not the users alone.
+
+        Raises UsageError where the spec is not the cluster's: playbooks would bring its users to the nodes. So it does
+        where the cloud no longer has the key pair: they would take its key from the nodes.
         """
         if self.made_from:
             raise made_from_another_error(self.spec.name, self.made_from)
+        if whole and self.spec.key_pair and not self.spec.public_key:
+            raise UsageError(
+                f"key_pair: this user of cloud {self.spec.cloud!r} has no key pair {self.spec.key_pair!r} any more",
+                "Name another, or remove the line: then its key is taken from the nodes.",
+            )
         self.cluster_dir.ensure_secrets(self.spec, self.addresses)
         tls, folder = self.spec.hub.tls, self.cluster_dir.folder
         secrets = {
@@ -202,7 +210,7 @@ def find_live_cluster(spec: ClusterSpec, source: str, cloud: Cloud | None = None
     Raises ProvisionError when there is no cluster, or this machine has no key for it.
     """
     cloud = cloud or connect(spec.cloud, source)
-    ask_ahead(cloud, spec)
+    ask_ahead_of_live(cloud, spec)
     cluster_dir = find_cluster_dir(cloud, spec.name)
     observed = cloud.observe(spec.name)
     servers = [server for server in observed.nodes if server.address]
@@ -215,7 +223,7 @@ def find_live_cluster(spec: ClusterSpec, source: str, cloud: Cloud | None = None
             f"this machine has no key for cluster {spec.name}: {cluster_dir.private_key} is missing",
             "Copy the folder from the machine that made the cluster.",
         )
-    resolved = resolve(cloud, spec, observed, source)
+    resolved = resolve_live(cloud, spec, observed, source)
     if spec.hub_role != observed.hub_role:
         refuse_to_move_the_hub(resolved.desired_state(), observed)
     addresses = Addresses(master.address, observed.address, hub.address if observed.hub_role == "hub" else "")
@@ -226,10 +234,16 @@ def find_live_cluster(spec: ClusterSpec, source: str, cloud: Cloud | None = None
 
 def with_host_keys(cloud: Cloud, cluster_dir: ClusterDir, servers: Sequence[Server]) -> list[Node]:
     """Make nodes of servers. Host keys come from known_hosts if it names the same server, else from its console."""
-    known = ssh.known(cluster_dir.folder)
+    known, read = ssh.known(cluster_dir.folder), cloud.console
     nodes = []
     for server in servers:
         kept = known.get(server.name)
-        keys = kept.keys if kept and kept.id == server.id else console.host_keys(cloud.console(server.id))
+        keys = kept.keys if kept and kept.id == server.id else None
+        if keys is None:
+            try:
+                keys = console.host_keys(read(server.id))
+            except TransientError:
+                # Its hypervisor may be down: the other nodes are reached all the same, and not waited for as long.
+                keys, read = (), cloud.console_if_readable
         nodes.append(Node(server.name, server.role, server.address, server.id, server.status, keys))
     return nodes

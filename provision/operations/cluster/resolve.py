@@ -25,7 +25,14 @@ from provision.model.cluster.sizing import size
 from provision.model.cluster.steps import DesiredState
 from provision.model.image.recipe import HASH_PROPERTY
 from provision.model.image.snapshot import DISK
-from provision.operations.cluster.existing import ThingsThere, asked_groups, check_zones, find_existing, names_file
+from provision.operations.cluster.existing import (
+    ThingsThere,
+    asked_groups,
+    check_zones,
+    find_existing,
+    find_of_live,
+    names_file,
+)
 from provision.operations.packages.resolution import request
 
 if TYPE_CHECKING:
@@ -144,6 +151,16 @@ def ask_ahead(cloud: Cloud, spec: ClusterSpec) -> None:
         cloud.ask_ahead(Cloud.zones)
 
 
+def ask_ahead_of_live(cloud: Cloud, spec: ClusterSpec) -> None:
+    """Ask the cloud at the same time what `observe` and `resolve_live` are going to ask for one after the other."""
+    cloud.ask_ahead(Cloud.observe, spec.name)
+    cloud.ask_ahead(Cloud.flavors)
+    if spec.network.existing:
+        cloud.ask_ahead(Cloud.network, spec.network.existing)
+    if spec.key_pair:
+        cloud.ask_ahead(Cloud.key_pairs)
+
+
 def check_ownership(cluster_dir: ClusterDir, observed: ObservedCluster, place: CloudProject) -> None:
     """Raise UsageError when the cluster on the cloud was created with keys that this machine does not have."""
     own = cluster_dir.public_key()
@@ -177,6 +194,7 @@ def resolve(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster, source: 
     """Check everything in a spec that depends on the cloud. Raises UsageError that names the field."""
     _refuse_without_marks(cloud, spec, observed, source)
     flavors = cloud.flavors()
+    _refuse_retired(spec, flavors, observed, source)
     sizing = size(spec, flavors, source)
     with names_file(source):
         there, spec = find_existing(cloud, spec, observed)
@@ -192,7 +210,25 @@ def resolve(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster, source: 
     _refuse_small_flavors(spec, flavors, image, source)
     access = _find_access(cloud, spec, external, observed, source)
     secret = find_cluster_dir(cloud, spec.name).login_secret(spec.hub.login) if spec.hub.login else ""
+    # Those of servers that are replaced give back their part of the quota.
+    flavors = {**_sizes(observed), **flavors}
     return ResolvedSpec(spec, source, flavors, sizing, external, access, image.id, there, secret)
+
+
+def resolve_live(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster, source: str) -> ResolvedSpec:
+    """Resolve the spec of a cluster whose nodes are there, to reach them: no plan can be made of it.
+
+    What nodes are made of need not be there any more: image, flavors, external network, availability zones, key pair.
+    Raises UsageError that names the field.
+    """
+    flavors = {**_sizes(observed), **cloud.flavors()}
+    sizing = size(spec, flavors, source)
+    with names_file(source):
+        spec = find_of_live(cloud, spec, observed)
+    nowhere = External("")
+    access = _find_access(cloud, spec, nowhere, observed, source)
+    secret = find_cluster_dir(cloud, spec.name).login_secret(spec.hub.login) if spec.hub.login else ""
+    return ResolvedSpec(spec, source, flavors, sizing, nowhere, access, image="", login_secret=secret)
 
 
 def resolve_without_cloud(spec: ClusterSpec, source: str, flavors: Iterable[Flavor]) -> ResolvedSpec:
@@ -295,6 +331,25 @@ def _find_image(cloud: Cloud, spec: ClusterSpec, source: str) -> Image:
             f"uploaded by hand: `openstack image set --property {HASH_PROPERTY}=by-hand {name}`.",
         )
     return replace(image, min_disk=max(image.min_disk, DISK)) if spec.image.stock else image
+
+
+def _sizes(observed: ObservedCluster) -> dict[str, Flavor]:
+    """Return the flavors of servers by name, as far as the cloud says what they were when these were made."""
+    return {server.size.name: server.size for server in observed.servers if server.size}
+
+
+def _refuse_retired(spec: ClusterSpec, flavors: Mapping[str, Flavor], observed: ObservedCluster, source: str) -> None:
+    """Refuse a flavor that nodes have, and that the cloud does not offer any more."""
+    for where, name in spec.flavors:
+        having = next((server.name for server in observed.nodes if server.flavor == name), "")
+        if having and name not in flavors:
+            raise UsageError(
+                f"{source}: {where}: the cloud has retired flavor {name!r}: {having} has it still, and no other node "
+                "can be made of it",
+                "Every command but `up` goes on with the nodes that have it. For `up`, name another flavor: with "
+                f"--replace it makes the nodes anew, and carries people's files over. It has: "
+                f"{', '.join(sorted(flavors)) or 'none'}.",
+            )
 
 
 def _refuse_small_flavors(spec: ClusterSpec, flavors: Mapping[str, Flavor], image: Image, source: str) -> None:

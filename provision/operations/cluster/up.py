@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from provision.adapters.host.load import MachineLoad
-from provision.adapters.openstack.cloud import TransientError
 from provision.base.constants import LOCAL_CLOUD, SPARK_PAGES
 from provision.base.errors import UsageError
 from provision.model.cluster import resources
@@ -17,7 +16,7 @@ from provision.model.cluster.render import hub_url, login_words
 from provision.model.cluster.steps import WaitingData
 from provision.model.monitoring.cluster.jobs import targets_hash
 from provision.operations.cluster.ansible import configure
-from provision.operations.cluster.apply import Apply, hub_metadata, made_from
+from provision.operations.cluster.apply import Apply, apply_all, hub_metadata, made_from
 from provision.operations.cluster.nodes import ask_spark, make_live_cluster, with_host_keys
 from provision.operations.cluster.resolve import (
     ResolvedSpec,
@@ -50,9 +49,6 @@ if TYPE_CHECKING:
     from provision.model.cluster.steps import DesiredState, Plan, Step
     from provision.operations.cluster.nodes import LiveCluster
     from provision.operations.image.bake import BakeBeside
-
-ATTEMPTS: Final = 4
-"""How often the steps are applied: they are planned again after the cloud failed to answer one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,16 +225,9 @@ class Up:
 
     def apply(self, apply: Apply, plan: Plan, *, replace: bool) -> Apply:
         """Apply the plan; when the cloud fails to answer, look again, and apply what is left."""
-        for left in reversed(range(ATTEMPTS)):
-            try:
-                apply.run(plan)
-                break
-            except TransientError as error:
-                if not left:
-                    raise
-                self.progress.note(f"{error.message}; looking again")
-            apply, plan = self.plan_again(apply, replace=replace)
-        return apply
+        return apply_all(
+            apply, plan, lambda last: self.plan_again(last, replace=replace), self.progress, sleep=self._sleep
+        )
 
     def wait(self, apply: Apply, *, replace: bool) -> tuple[Apply, tuple[Node, ...]]:
         """Wait until the nodes are ready; VMs that the cloud could not build are created again, once."""

@@ -216,13 +216,13 @@ class ReadinessWait:
                 raise kind(
                     f"{server.name} went into ERROR: {server.fault or 'the cloud gave no reason'}",
                     self._no_host_hint(server) if _NO_HOST in server.fault else again,
-                    "\n".join(console.tail(self.cloud.console(server.id))),
+                    "\n".join(console.tail(self.cloud.console_if_readable(server.id))),
                 )
             if server.status == "SHUTOFF" and server.id in self._reports:
                 raise ProvisionError(
                     f"{server.name} switched itself off while it booted",
                     "Run `provision up` again: it starts the VM.",
-                    "\n".join(console.tail(self.cloud.console(server.id))),
+                    "\n".join(console.tail(self.cloud.console_if_readable(server.id))),
                 )
         return servers
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 
 from provision.adapters.docker import image_builder
 from provision.adapters.openstack import images
-from provision.adapters.openstack.cloud import TransientError
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import Node
 from provision.base.poll import Pending, until
@@ -22,7 +21,7 @@ from provision.model.cluster.render import bake_user_data
 from provision.model.cluster.statuses import BUILDING
 from provision.model.image.recipe import make_recipe
 from provision.model.image.snapshot import NAME, bake_plan, bake_rules, bake_spec, smallest_flavor
-from provision.operations.cluster.apply import Apply
+from provision.operations.cluster.apply import Apply, apply_all
 from provision.operations.cluster.down import remove_all
 from provision.operations.cluster.resolve import ask_ahead, check_ownership, check_quota, find_cluster_dir, resolve
 from provision.operations.image.bake import ITEM, find_image
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
     from provision.model.cluster.steps import DesiredState, Plan
     from provision.operations.cluster.resolve import ResolvedSpec
 
-ATTEMPTS: Final = 4
-"""How often the steps are applied: they are planned again after the cloud failed to answer one of them."""
 TIMEOUT: Final = 1800
 """Seconds without anything new on the server's console: an installation says each minute what it does."""
 OFF_TIMEOUT: Final = 900
@@ -132,7 +129,7 @@ class SnapshotBake:
     def remove(self, confirm: Callable[[ObservedCluster], None]) -> bool:
         """Remove what a bake has left that is not gone on with; return whether there was anything."""
         with self.cluster_dir.locked():
-            observed = self._observe()
+            observed = self._check_owner(self.cloud.observe(NAME))
             if not observed:
                 return False
             confirm(observed)
@@ -146,11 +143,14 @@ class SnapshotBake:
     def _remove_own(self) -> None:
         """Remove what is left of a bake of this machine, and nothing of another's."""
         if self.cluster_dir.public_key():
-            self._observe()
+            self._check_owner(self.cloud.observe(NAME))
             self._remove()
 
     def _observe(self) -> ObservedCluster:
-        observed = self.cloud.observe(NAME)
+        observed = self._check_owner(self.cloud.observe(NAME))
+        return replace(observed, servers=tuple(self._noticed(server) for server in observed.servers))
+
+    def _check_owner(self, observed: ObservedCluster) -> ObservedCluster:
         try:
             check_ownership(self.cluster_dir, observed, self.cloud.place())
         except UsageError:
@@ -158,7 +158,7 @@ class SnapshotBake:
                 "another machine or user bakes an image in this project, or has begun to: its keys are not here",
                 "Wait for it. What an interrupted one has left, `provision image bake --remove` removes there.",
             ) from None
-        return replace(observed, servers=tuple(self._noticed(server) for server in observed.servers))
+        return observed
 
     def _noticed(self, server: Server) -> Server:
         """Notice that a server has become ready while nobody looked."""
@@ -194,8 +194,9 @@ class SnapshotBake:
 
     def _apply(self, resolved: ResolvedSpec, desired: DesiredState, observed: ObservedCluster, plan: Plan) -> str:
         """Apply the plan, and return the server's address; when the cloud fails to answer, look again."""
-        for left in reversed(range(ATTEMPTS)):
-            apply = _Apply(
+
+        def make_apply(observed: ObservedCluster) -> _Apply:
+            return _Apply(
                 self.cloud,
                 self.cluster_dir,
                 self.progress,
@@ -204,16 +205,12 @@ class SnapshotBake:
                 observed=observed,
                 sleep=self._sleep,
             )
-            try:
-                apply.run(plan)
-                break
-            except TransientError as error:
-                if not left:
-                    raise
-                self.progress.note(f"{error.message}; looking again")
-            observed = self._observe()
-            plan = bake_plan(desired, observed)
-        return apply.addresses.floating
+
+        def again(_: _Apply) -> tuple[_Apply, Plan]:
+            seen = self._observe()
+            return make_apply(seen), bake_plan(desired, seen)
+
+        return apply_all(make_apply(observed), plan, again, self.progress, self._sleep).addresses.floating
 
     def _install(self, resolved: ResolvedSpec, address: str) -> Server:
         """Wait until the server has installed everything and is off, and return it."""
@@ -247,14 +244,14 @@ class SnapshotBake:
             raise ProvisionError("the server was deleted while it became an image", _GO_ON)
         if server.status in BUILDING:
             return server, "building"
-        text = self.cloud.console(server.id)
-        report = console.read(text)
         if server.status == "ERROR":
             raise _UselessError(
                 f"{server.name} went into ERROR: {server.fault or 'the cloud gave no reason'}",
                 "Run the same command again: it makes another one.",
-                "\n".join(console.tail(text)),
+                "\n".join(console.tail(self.cloud.console_if_readable(server.id))),
             )
+        text = self.cloud.console(server.id)
+        report = console.read(text)
         if self._note_baked(server, report):
             return replace(server, baked=True), "ready, switching itself off"
         if server.status != "ACTIVE":

@@ -13,7 +13,7 @@ from provision.model.cluster import resources
 from provision.operations.cluster.ansible import PLAYBOOKS, run_playbooks
 from provision.operations.cluster.apply import made_from
 from provision.operations.cluster.nodes import find_live_cluster
-from provision.operations.cluster.resolve import check_ownership, find_cluster_dir, resolve
+from provision.operations.cluster.resolve import check_ownership, find_cluster_dir, resolve_live
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -75,13 +75,13 @@ class UserChange:
             with self.progress.phase("Bring the users to the cluster"):
                 playbooks = PLAYBOOKS if change.whole else ("users.yml",)
                 options = ("--extra-vars", f"users_forgotten={','.join(forgotten)}") if forgotten else ()
-                run_playbooks(cluster.inventory(), self.progress, playbooks, options)
+                run_playbooks(cluster.inventory(whole=change.whole), self.progress, playbooks, options)
             self.cluster_dir.forget_passwords(change.go)
             self._note(desired, observed, whole=change.whole)
         return change
 
     def _desired(self, spec: ClusterSpec, observed: ObservedCluster) -> DesiredState:
-        return resolve(self.cloud, spec, observed, self.source).desired_state()
+        return resolve_live(self.cloud, spec, observed, self.source).desired_state()
 
     def _note(self, desired: DesiredState, observed: ObservedCluster, *, whole: bool) -> None:
         """Note in the metadata what the nodes have now: `up` has nothing left to do for it."""

@@ -40,6 +40,12 @@ ssh-ed25519 {ED25519} root@node
 """
 
 
+FLAVORS = {
+    flavor.name: flavor
+    for flavor in (Flavor("m1.tiny", 1, 512, 4), Flavor("m1.small", 1, 2048, 8), Flavor("m1.medium", 2, 4096, 16))
+}
+
+
 class Killed(BaseException):
     """SIGKILL, as far as a test can do it: nothing catches it."""
 
@@ -92,6 +98,10 @@ class FakeCloud:
         self.hypervisors = 9
         self.limits = {}
         self.default_image = "img-golden"
+        self.reclaims = False
+        """Whether it keeps deleted VMs for a while, out of its lists: Nova's reclaim_instance_interval."""
+        self.gone = set()
+        """Names of what it offered once, and does not any more."""
 
     # --- what a test looks at ---
 
@@ -127,14 +137,7 @@ class FakeCloud:
 
     @request
     def flavors(self):
-        return {
-            flavor.name: flavor
-            for flavor in (
-                Flavor("m1.tiny", 1, 512, 4),
-                Flavor("m1.small", 1, 2048, 8),
-                Flavor("m1.medium", 2, 4096, 16),
-            )
-        }
+        return {name: flavor for name, flavor in FLAVORS.items() if name not in self.gone}
 
     def flavor_id(self, name):
         return f"id-{name}"
@@ -145,11 +148,13 @@ class FakeCloud:
 
     @request
     def image(self, name):
-        return Image("img-other", 4, golden=True) if name == "other" else None
+        return Image("img-other", 4, golden=True) if name == "other" and name not in self.gone else None
 
     @request
     def external(self, name):
-        return External("ext", (IPv4Network("172.29.0.0/24"),), "172.29.0.1") if name == "public" else None
+        if name != "public" or name in self.gone:
+            return None
+        return External("ext", (IPv4Network("172.29.0.0/24"),), "172.29.0.1")
 
     @request
     def network(self, name):
@@ -200,7 +205,7 @@ class FakeCloud:
 
     @request
     def zones(self):
-        return frozenset({"nova", "hall-2"})
+        return frozenset({"nova", "hall-2"} - self.gone)
 
     @request
     def externals(self):
@@ -283,13 +288,13 @@ class FakeCloud:
         return [
             resources.Server(vm["id"], vm["name"], "worker")
             for vm in self.vms.values()
-            if vm["metadata"].get(resources.META_CLUSTER) == name
+            if vm["metadata"].get(resources.META_CLUSTER) == name and vm["status"] != "SOFT_DELETED"
         ]
 
     def _servers(self, name):
         found = []
         for vm in list(self.vms.values()):
-            if vm["metadata"].get(resources.META_CLUSTER) != name:
+            if vm["metadata"].get(resources.META_CLUSTER) != name or vm["status"] == "SOFT_DELETED":
                 continue
             found.append(
                 resources.Server(
@@ -303,6 +308,7 @@ class FakeCloud:
                         (port.data["address"] for port in self.of("port") if port.data["device"] == vm["id"]), ""
                     ),
                     flavor=vm["flavor"],
+                    size=FLAVORS.get(vm["flavor"]),
                     image=vm["image"],
                     zone=vm.get("zone", ""),
                     spec=vm["metadata"].get(resources.META_SPEC, ""),
@@ -319,7 +325,9 @@ class FakeCloud:
                     users=resources.read_users(vm["metadata"]),
                 )
             )
-            if vm["deleting"]:
+            if vm["deleting"] and self.reclaims:
+                vm["status"] = "SOFT_DELETED"
+            elif vm["deleting"]:
                 self._vanish(vm["id"])
             elif vm["status"] == "BUILD" and self.unbuildable:
                 self.unbuildable -= 1
@@ -342,12 +350,21 @@ class FakeCloud:
         return self._servers(name)
 
     @request
+    def server_status(self, id):
+        return self.vms[id]["status"] if id in self.vms else ""
+
+    @request
     def building(self):
         return frozenset(id for id, vm in self.vms.items() if vm["status"] == "BUILD")
 
     @request
     def console(self, server):
         return self.vms[server].get("console", CONSOLE)
+
+    def console_if_readable(self, server):
+        with suppress(ProvisionError):
+            return self.console(server)
+        return ""
 
     # --- changes ---
 
@@ -527,6 +544,11 @@ class FakeCloud:
             self.vms[server]["deleting"] = True
 
     @request
+    def force_delete_server(self, id):
+        assert self.vms[id]["deleting"]
+        self._vanish(id)
+
+    @request
     def delete_key(self, name):
         self.keys.pop(resources.key_name(name), None)
 
@@ -624,6 +646,8 @@ class Site:
         self.cloud, self.spec = cloud, spec
         self.cluster_dir = ClusterDir(spec.name)
         self.plans, self.configured, self.delivered, self.jobs, self.told = [], [], [], [], []
+        self.naps = []
+        """Seconds that `up` and `down` have waited for the cloud."""
         self.data = FakeData()
 
     def up(self, *, replace=False, without_data=False, spec=None, remove=False, source="cluster.yaml"):
@@ -659,7 +683,7 @@ class Site:
             remove=remove,
             helpers=helpers,
             without_data=without_data,
-            sleep=lambda _: None,
+            sleep=self.naps.append,
         )
         return operation.run(self.plans.append, replace=replace)
 
@@ -700,7 +724,7 @@ class Site:
         self.cloud.die_at = None
 
     def down(self):
-        return down(self.cloud, self.cluster_dir, Silent(), lambda observed: None, sleep=lambda _: None)
+        return down(self.cloud, self.cluster_dir, Silent(), lambda observed: None, sleep=self.naps.append)
 
 
 @pytest.fixture(autouse=True)

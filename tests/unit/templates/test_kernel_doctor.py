@@ -214,7 +214,7 @@ def test_a_folder_with_room_is_well_and_one_that_is_not_there_says_so(doctor, tm
     assert doctor.disk(str(tmp_path / "missing"))["problem"] == "No such file or directory"
 
 
-def test_the_last_words_of_an_executor_come_from_its_workers_page(doctor, monkeypatch):
+def test_the_console_if_readable_of_an_executor_come_from_its_workers_page(doctor, monkeypatch):
     pages = {
         "http://w1/json/": {"finishedexecutors": [{"id": 0, "appid": "app-1"}, {"id": 7, "appid": "app-2"}]},
         "http://w2/json/": {"finishedexecutors": [{"id": 2, "appid": "app-1"}]},

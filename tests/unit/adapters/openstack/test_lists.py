@@ -21,7 +21,7 @@ SERVER = {
     "tenant_id": "p",
     "metadata": {resources.META_CLUSTER: "a", resources.META_ROLE: "worker", resources.META_SPEC: "s"},
     "addresses": {"a": [{"addr": "10.20.0.7", "version": 4, "OS-EXT-IPS:type": "fixed"}]},
-    "flavor": {"original_name": "small", "vcpus": 1},
+    "flavor": {"original_name": "small", "vcpus": 1, "ram": 2048, "disk": 8},
     "image": {"id": "img", "links": []},
     "OS-EXT-STS:task_state": None,
     "OS-SRV-USG:launched_at": "2026-01-01T00:00:00.000000",
@@ -135,3 +135,11 @@ def test_names_alone():
     (plain,) = session.list_servers(SimpleNamespace(compute=compute), details=False, status="BUILD")
     assert (plain.id, plain.name, plain.status) == ("v", "a-worker-1", None)
     assert compute.asked == [("/servers", {"status": "BUILD"})]
+
+
+def test_a_server_of_a_cell_that_is_down_has_no_metadata():
+    # https://docs.openstack.org/api-guide/compute/down_cells.html
+    body = {"id": "v", "tenant_id": "p", "created": "2026-01-01T00:00:00Z", "status": "UNKNOWN", "links": []}
+    (plain,) = session.list_servers(SimpleNamespace(compute=Service("servers", body)), details=True)
+    assert (plain.status, plain.metadata, plain.project_id) == ("UNKNOWN", None, "p")
+    assert reads._hidden([plain]) == {"v"}

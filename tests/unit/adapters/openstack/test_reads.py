@@ -167,6 +167,10 @@ SERVERS = {
     ),
     "booted from a volume": ({"image": ""}, {"image": ""}),
     "a flavor by id only": ({"flavor": {"id": "1"}}, {"flavor": "small"}),
+    "with its flavor": (
+        {"flavor": {"original_name": "small", "vcpus": 2, "ram": 4096, "disk": 8, "swap": 0, "ephemeral": 0}},
+        {"flavor": "small", "size": Flavor("small", 2, 4096, 8)},
+    ),
     "no address yet": ({"addresses": {}}, {"address": ""}),
 }
 
@@ -240,21 +244,43 @@ def response(status, document):
     return made
 
 
-def test_room_is_what_quotas_leave(cloud):
-    limits = {"instances": 10, "instances_used": 4, "total_cores": -1, "total_cores_used": 0}
-    limits |= {"total_ram": 1024, "total_ram_used": None}
-    limits |= {"server_groups": 10, "server_groups_used": 3, "server_group_members": 8}
-    cloud.connection.compute.get_limits = lambda: SimpleNamespace(absolute=SimpleNamespace(**limits))
-    cloud.connection.current_project_id = "p"
-    network = {"port": {"limit": 50, "used": 8, "reserved": 2}, "router": {"limit": -1, "used": 1}}
-    network |= {"floatingip": {"limit": 3, "used": 1}, "security_group_rule": {"limit": 100, "used": 60}}
-    cloud.connection.network.get = lambda url: response(200, {"quota": network})
-    nova = {"instances": 6, "RAM (MiB)": 1024, "server groups": 7, "servers in a server group": 8}
-    assert cloud.room() == nova | {"ports": 40, "floating IPs": 2, "security group rules": 40}
-    cloud.connection.network.get = lambda url: response(
-        403, {"NeutronError": {"message": "no", "type": "x", "detail": ""}}
-    )
-    assert cloud.room() == nova
+DOWN = {"name": None, "status": "UNKNOWN", "metadata": None, "addresses": None, "flavor": None, "image": None}
+"""What a list has of a server in a cell that is down."""
+
+
+def test_servers_of_a_cell_that_is_down_are_not_taken_for_missing(cloud, answers):
+    network = cloud.connection.network
+    ports = network.ports("n")
+    ports[0].device_id = "hidden"
+    network.ports = lambda **query: ports
+    answers["servers"] = [server(), server(id="hidden", **DOWN)]
+    with pytest.raises(ProvisionError, match="cannot show all servers of cluster a now: one of its cells is down"):
+        cloud.observe("a")
+    assert [each.id for each in cloud.servers("a")] == ["v"]
+    # Another cluster's, or another project's, are no obstacle.
+    ports[0].device_id = "v"
+    assert len(cloud.observe("a").servers) == 1
+    answers["servers"][1] = server(id="hidden", project_id="other", **DOWN)
+    ports[0].device_id = "hidden"
+    assert len(cloud.observe("a").servers) == 1
+
+
+@pytest.mark.parametrize(
+    ("groups", "secured", "ours"), [(["g"], True, True), (["other"], True, False), ([], False, True)]
+)
+def test_on_an_existing_network_a_hidden_server_is_known_by_its_port(cloud, answers, groups, secured, ours):
+    port = thing(id="made", description="", fixed_ips=[], network_id="n1", device_id="hidden", device_owner="compute:x")
+    port.security_group_ids, port.is_port_security_enabled = groups, secured
+    network = cloud.connection.network
+    network.networks = network.subnets = network.routers = network.ips = lambda **query: []
+    network.ports = lambda project_id: [port]
+    answers["groups"] = [thing(id="g", security_group_rules=[])]
+    answers["servers"] = [server(), server(id="hidden", **DOWN)]
+    if ours:
+        with pytest.raises(ProvisionError, match="one of its cells is down"):
+            cloud.observe("a")
+    else:
+        assert cloud.observe("a").ports == ()
 
 
 def test_a_server_that_comes_on_two_pages_is_one(cloud, answers):
@@ -267,18 +293,6 @@ def test_a_server_that_comes_on_two_pages_is_one(cloud, answers):
 def test_servers_that_are_being_built(cloud, answers):
     answers["servers"] = [server(), server(id="w")]
     assert cloud.building() == {"v", "w"}
-
-
-def test_a_console_is_empty_until_there_is_one(cloud):
-    compute = cloud.connection.compute
-    compute.get_server_console_output = lambda server: {"output": "booting"}
-    assert cloud.console("v") == "booting"
-
-    def none_yet(server):
-        raise sdk.ConflictException("not ready")
-
-    compute.get_server_console_output = none_yet
-    assert cloud.console("v") == ""
 
 
 def test_a_question_is_repeated_while_the_cloud_fails_and_a_refusal_is_not(cloud, monkeypatch):

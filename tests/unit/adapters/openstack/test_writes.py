@@ -10,6 +10,7 @@ import pytest
 from openstack import exceptions as sdk
 
 from provision.adapters.openstack.cloud import BusyError, Cloud
+from provision.base.errors import ProvisionError
 from provision.model.cluster import resources
 from provision.model.cluster.resources import NODES, Rule
 
@@ -187,6 +188,17 @@ def test_what_is_gone_already_can_be_deleted(cloud, network, compute):
     assert all(call[-1] == {"ignore_missing": True} for call in (*network.calls, *compute.calls))
     network.error = sdk.NotFoundException("gone")
     cloud.remove_interface("r", "p")
+
+
+def test_a_server_that_the_cloud_would_keep_is_deleted_for_good(cloud, compute):
+    cloud.force_delete_server("v")
+    assert compute.calls == [("delete_server", "v", {"force": True})]
+    compute.error = sdk.NotFoundException("gone")
+    cloud.force_delete_server("v")
+    compute.error = sdk.ForbiddenException("Policy doesn't allow os_compute_api:os-deferred-delete:force")
+    with pytest.raises(ProvisionError, match="keeps deleted servers for a while, with their ports") as caught:
+        cloud.force_delete_server("v")
+    assert "`openstack server delete --force v`" in caught.value.hint
 
 
 def test_what_is_in_use_is_busy(cloud, network):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from provision.adapters.openstack.cloud import BusyError
 from provision.base.errors import ProvisionError
 from provision.base.model import NetworkSpec
 from provision.base.progress import Silent
@@ -138,6 +140,60 @@ def test_deleted_servers_are_waited_for(make_site):
         site.cloud.delete_server(node.id)
     apply.await_deletion(site.cloud, "analytics", [node.id for node in nodes], Silent(), lambda _: None)
     assert site.cloud.observe("analytics").servers == ()
+
+
+def test_servers_that_the_cloud_keeps_for_a_while_are_deleted_for_good(make_site):
+    site = make_site()
+    site.cloud.reclaims = True
+    site.up()
+    larger = replace(site.spec, master=replace(site.spec.master, flavor="m1.medium"))
+    site.up(spec=larger, replace=True)
+    assert "SOFT_DELETED" not in [vm["status"] for vm in site.cloud.vms.values()]
+    assert site.cloud.log.count("server_status") == site.cloud.log.count("force_delete_server") + 1 == 2
+    site.down()
+    assert [*site.cloud.vms] == ["vm-x"]
+    # Each is asked for once when it has left the list, and once when it was deleted for good.
+    assert site.cloud.log.count("server_status") == 2 + 3 * 2
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_a_killed_run_has_left_hidden_gives_its_port_back(make_site, late):
+    for number in itertools.count(1):
+        site = make_site()
+        site.cloud.reclaims = True
+        site.up()
+        site.spec = replace(site.spec, master=replace(site.spec.master, flavor="m1.medium"))
+        before = site.cloud.calls
+        with site.killed_at(number, late=late):
+            site.up(replace=True)
+        sent = site.cloud.calls - before
+        site.up(replace=True)
+        site.assert_complete()
+        if sent < number:
+            break
+
+
+def test_servers_that_are_gone_are_asked_for_once_each(make_site):
+    site = make_site(workers=20)
+    site.up()
+    site.down()
+    assert site.cloud.log.count("server_status") == 21
+
+
+def test_a_server_that_is_busy_is_deleted_for_good_at_the_next_look(make_site, monkeypatch):
+    site = make_site(workers=1)
+    site.cloud.reclaims = True
+    site.up()
+    force, failures = site.cloud.force_delete_server, [BusyError("it is being deleted")]
+
+    def busy(server):
+        if failures:
+            raise failures.pop()
+        force(server)
+
+    monkeypatch.setattr(site.cloud, "force_delete_server", busy)
+    site.down()
+    assert [*site.cloud.vms] == ["vm-x"]
 
 
 def test_nothing_to_wait_for_asks_nothing(make_site):

@@ -86,6 +86,23 @@ def test_a_request_that_may_succeed_later_is_repeated(make_site, failure):
     assert site.cloud.lists() == before
 
 
+def test_a_cloud_that_limits_requests_gets_the_pause_that_it_asks_for(make_site):
+    site = make_site()
+    site.up()
+    limited = TransientError("too many requests")
+    limited.pause = 17
+    failures, naps = [limited, BusyError("it is in use"), limited], len(site.naps)
+
+    def delete(kind, item):
+        if failures:
+            raise failures.pop()
+        return type(site.cloud).delete(site.cloud, kind, item)
+
+    site.cloud.delete = delete
+    site.down()
+    assert site.naps[naps : naps + 3] == [17, 2, 17]
+
+
 def test_a_cloud_that_keeps_failing_is_given_up(make_site, monkeypatch):
     site = make_site()
     site.up()

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from provision.adapters import ssh
+from provision.adapters.openstack.cloud import TransientError
 from provision.base.errors import ProvisionError, UsageError
-from provision.base.model import HubSpec, Tls
+from provision.base.model import HubSpec, ImageSpec, NetworkSpec, Tls
 from provision.clusterfile.loading import DEFAULT_SOURCE
 from provision.operations.cluster.nodes import find_live_cluster, make_live_cluster
 from provision.operations.cluster.resolve import resolve
@@ -45,6 +46,21 @@ def test_host_keys_are_read_from_the_console_once(site):
     assert site.cloud.log.count("console") == reads + 3
 
 
+def test_a_node_whose_console_cannot_be_read_keeps_nobody_from_the_others(site, monkeypatch):
+    (site.cluster_dir.folder / "known_hosts").unlink()
+    read, lost = site.cloud.console, site.cloud.observe("analytics").nodes[1].id
+
+    def console(server):
+        if server == lost:
+            raise TransientError("reading a console: the cloud failed")
+        return read(server)
+
+    monkeypatch.setattr(site.cloud, "console", console)
+    assert [bool(node.host_keys) for node in find(site).nodes] == [True, False, True]
+    lost = ""
+    assert all(node.host_keys for node in find(site).nodes)
+
+
 def test_host_keys_of_an_earlier_server_do_not_count(site):
     nodes = find(site).nodes
     ssh.write_config(site.cluster_dir.folder, [replace(node, id=f"old-{node.id}") for node in nodes], "172.29.0.100")
@@ -66,6 +82,69 @@ def test_host_keys_that_no_console_shows_any_more_are_kept(site):
     assert not any(
         node.host_keys for node in make_live_cluster(resolved, site.cluster_dir, renewed, cluster.addresses).nodes
     )
+
+
+GONE = {
+    "a flavor": ("m1.small", {}, "master.flavor: the cloud has retired flavor 'm1.small': analytics-master has it"),
+    "the image": ("other", {"image": ImageSpec("other")}, "image: cloud 'local' has no image 'other'"),
+    "the key pair": ("laptop", {"key_pair": "laptop"}, "key_pair: this user of cloud 'local' has no key pair 'laptop'"),
+    "the external network": ("public", {}, "network.external: cloud 'local' has no external network 'public'"),
+    "a zone": ("hall-2", {"zone": "hall-2"}, "master.availability_zone: cloud 'local' has no .* 'hall-2'"),
+}
+
+
+@pytest.mark.parametrize("case", GONE)
+def test_a_live_cluster_is_reached_when_the_cloud_has_retired_what_it_was_made_of(make_site, case):
+    name, changes, refusal = GONE[case]
+    site = make_site()
+    site.cloud.keys["laptop"] = "ssh-ed25519 AAAAlaptop"
+    rest = {field: value for field, value in changes.items() if field != "zone"}
+    site.spec = replace(site.spec, master=replace(site.spec.master, zone=changes.get("zone", "")), **rest)
+    site.up()
+    before = find(site)
+    site.cloud.gone.add(name)
+    site.cloud.keys.pop(name, None)
+    after = find(site)
+    assert after.nodes == before.nodes
+    assert after.addresses == before.addresses
+    if case != "the key pair":
+        assert after.contexts == before.contexts
+        assert after.inventory() == before.inventory()
+    writes = len(site.cloud.writes)
+    with pytest.raises(UsageError, match=refusal):
+        site.up()
+    assert len(site.cloud.writes) == writes
+
+
+def test_a_key_pair_that_is_gone_is_not_taken_from_the_nodes(make_site):
+    site = make_site()
+    site.cloud.keys["laptop"] = "ssh-ed25519 AAAAlaptop"
+    site.spec = replace(site.spec, key_pair="laptop")
+    site.up()
+    assert find(site).contexts["master"]["cluster"]["key"].startswith("ssh-ed25519 AAAAlaptop")
+    del site.cloud.keys["laptop"]
+    with pytest.raises(UsageError, match="has no key pair 'laptop' any more") as caught:
+        find(site).inventory()
+    assert "taken from the nodes" in caught.value.hint
+    assert find(site).inventory(whole=False)
+
+
+@pytest.mark.parametrize("subnet", ["", "rack"])
+def test_a_network_that_was_renamed_is_still_that_of_its_nodes(make_site, subnet):
+    site = make_site(network=NetworkSpec(existing="team", subnet=subnet, floating_ip=False))
+    network = site.cloud.add("network", "team")
+    site.cloud.add("subnet", "rack", network=network, cidr="10.77.0.0/24")
+    site.up()
+    contexts = find(site).contexts
+    for thing in [*site.cloud.of("network"), *site.cloud.of("subnet")]:
+        thing.name = {"team": "staff", "rack": "shelf"}.get(thing.name, thing.name)
+    assert find(site).contexts == contexts
+    assert contexts["master"]["cluster"]["cidr"] == "10.77.0.0/24"
+
+
+def test_a_flavor_that_no_node_has_is_named(site):
+    with pytest.raises(UsageError, match=r"workers\.flavor: the cloud has no flavor 'm9'"):
+        find(site, replace(site.spec, workers=replace(site.spec.workers, flavor="m9")))
 
 
 def test_no_cluster(make_site):

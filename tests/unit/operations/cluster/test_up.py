@@ -26,6 +26,7 @@ from provision.base.progress import Silent
 from provision.clusterfile.loading import DEFAULT_SOURCE
 from provision.model.cluster.render import user_data
 from provision.model.cluster.resources import META_MONITORED, META_ROLE
+from provision.operations.cluster.apply import ATTEMPTS
 from provision.operations.cluster.up import ensure_cloud
 from provision.operations.localcloud import local_cloud
 
@@ -129,6 +130,24 @@ def test_a_build_that_failed_is_done_again_once(make_site):
         other.up()
 
 
+def test_a_build_that_failed_is_done_again_where_its_console_cannot_be_read(make_site, monkeypatch):
+    site = make_site()
+    site.cloud.unbuildable = 1
+    read = site.cloud.console
+
+    def console(server):
+        if site.cloud.vms[server]["status"] == "ERROR":
+            raise TransientError("reading a console: the cloud failed")
+        return read(server)
+
+    monkeypatch.setattr(site.cloud, "console", console)
+    site.up()
+    site.assert_complete()
+    site.cloud.unbuildable = 99
+    with pytest.raises(ProvisionError, match="No valid host"):
+        site.up(spec=replace(site.spec, workers=replace(site.spec.workers, count=3)))
+
+
 def test_a_cloud_that_keeps_failing_is_given_up(make_site, monkeypatch):
     site = make_site()
 
@@ -139,7 +158,27 @@ def test_a_cloud_that_keeps_failing_is_given_up(make_site, monkeypatch):
     with pytest.raises(TransientError):
         site.up()
     assert len(site.plans) == 1
+    # The first try has made the network, and does not count.
+    assert site.naps == [TransientError.pause] * ATTEMPTS
     assert len(site.cloud.of("router")) == 1, "only the other one's"
+
+
+def test_a_cloud_that_limits_requests_gets_the_pause_that_it_asks_for_and_each_step_its_tries(make_site, monkeypatch):
+    site = make_site()
+    limited = TransientError("too many requests")
+    limited.pause = 17
+    for name in ("create_network", "create_router", "create_group", "create_floating", "create_servers"):
+        act, failures = getattr(site.cloud, name), [limited] * 2
+
+        def fail(*arguments, _act=act, _failures=failures, **options):
+            if _failures:
+                raise _failures.pop()
+            return _act(*arguments, **options)
+
+        monkeypatch.setattr(site.cloud, name, fail)
+    site.up()
+    site.assert_complete()
+    assert site.naps == [17] * 10, "more than all tries of one step"
 
 
 def test_the_kills_reach_past_the_last_request(make_site):

@@ -282,6 +282,39 @@ def test_a_server_that_stops_early_is_removed(make, status):
     assert picture(machine.cloud) == before
 
 
+def test_a_server_in_error_whose_console_cannot_be_read_is_removed(make, monkeypatch):
+    machine = make()
+    before, read = picture(machine.cloud), machine.cloud.console
+
+    def console(server):
+        if machine.cloud.vms[server]["status"] == "ERROR":
+            raise TransientError("reading a console: the cloud failed")
+        return read(server)
+
+    monkeypatch.setattr(machine.cloud, "console", console)
+    machine.bring = lambda address: lambda nodes, waiting: machine.mine()[0].update(status="ERROR") or {}
+    with pytest.raises(ProvisionError, match="went into ERROR") as caught:
+        machine.bake()
+    assert "makes another one" in caught.value.hint
+    assert picture(machine.cloud) == before
+
+
+def test_what_is_left_is_removed_where_no_console_can_be_read(make, monkeypatch):
+    machine = make()
+    before = picture(machine.cloud)
+    machine.reports = [WAITS, INSTALLS, AWAY]
+    with pytest.raises(ProvisionError):
+        machine.bake()
+    machine.mine()[0]["status"] = "SHUTOFF"
+
+    def console(server):
+        raise TransientError("reading a console: the cloud failed")
+
+    monkeypatch.setattr(machine.cloud, "console", console)
+    assert machine.operation().remove(machine.removed.append)
+    assert picture(machine.cloud) == before
+
+
 def test_a_server_that_became_ready_while_nobody_looked(make):
     machine = make()
     machine.reports = [WAITS, INSTALLS, AWAY]
@@ -368,7 +401,13 @@ def test_a_cloud_that_fails_for_a_moment(make):
         return create(*arguments)
 
     machine.cloud.create_router = create_router
+    naps, advance = [], machine.sleep
+    machine.sleep = lambda seconds: (naps.append(seconds), advance(seconds))
+    for failure in failures:
+        failure.pause = 17
     assert machine.bake() in machine.images
+    assert naps[:2] == [17, 17]
+    assert 17 not in naps[2:]
 
 
 def test_a_bake_of_another_machine_is_left_alone(make, tmp_path, monkeypatch):

@@ -77,6 +77,25 @@ def test_what_follows_from_the_number_of_users_is_configured_too(site, played):
     assert not site.up(spec=spec).changed
 
 
+def test_users_are_changed_on_nodes_of_a_retired_flavor(site, played):
+    site.cloud.gone.add("m1.small")
+    spec = with_users(site.spec, *PEOPLE, User("carol"))
+    change, _ = bring(site, spec)
+    assert (change.come, change.pending) == (("carol",), False)
+    assert played == [(("users.yml",), ())]
+
+
+def test_users_are_changed_when_the_key_pair_is_gone(make_site, played):
+    site = make_site()
+    site.cloud.keys["laptop"] = "ssh-ed25519 AAAAlaptop"
+    site.spec = replace(site.spec, hub=HubSpec(users=PEOPLE), key_pair="laptop")
+    site.up()
+    del site.cloud.keys["laptop"]
+    change, _ = bring(site, with_users(site.spec, User("bob")))
+    assert (change.go, change.whole, change.pending) == (("alice",), False, True)
+    assert played == [(("users.yml",), ())]
+
+
 def test_other_changes_are_left_to_up(site, played):
     spec = replace(site.spec, hub=HubSpec(port=8443, users=(*PEOPLE, User("carol"))))
     change, _ = bring(site, spec, before=spec)
