@@ -45,10 +45,10 @@ docs: setup-test  ## Renew the generated pages, and build the docs into build/do
 bench: setup-test  ## Measure anew what harms nothing, and renew the page of figures (BENCH="many" chooses some).
 	@./setup.sh with-docker $(BIN)/python tests/benchmarks/bench.py $(BENCH)
 
-setup:
+setup:  ## Install what `make up` needs: missing packages, Docker, Compose and the Python environment.
 	@./setup.sh install run
 
-setup-test:
+setup-test:  ## The same for `make test`.
 	@./setup.sh install test
 
 lock:  ## Resolve the dependencies anew: versions and hashes, no addresses.

@@ -1,3 +1,3 @@
 """Spark for a team on any OpenStack, and the OpenStack itself."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"

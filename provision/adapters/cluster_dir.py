@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 from provision.adapters.host import process
 from provision.adapters.host.certificates import ensure_certificate
-from provision.adapters.host.files import ensure_private
+from provision.adapters.host.files import ensure_private, read_json
 from provision.base import paths
 from provision.base.constants import FIRST_GID, FIRST_UID
 from provision.base.errors import ProvisionError, UsageError
@@ -39,6 +39,8 @@ PASSWORD_LETTERS: Final = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456
 """Without 0, O, 1 and l: passwords are read from a screen and typed."""
 PASSWORD_LENGTH: Final = 16
 _PLACE: Final = ("cloud", "auth_url", "project", "region")
+_KINDS: Final[dict[str, type]] = {"password_hashes": dict, "uids": dict, "gids": dict} | dict.fromkeys(_PLACE, str)
+"""What the fields of cloud.json and secrets.json hold."""
 
 
 class ClusterDir:
@@ -238,12 +240,10 @@ class ClusterDir:
 
     def _json(self, name: str) -> dict[str, Any]:
         file = self.folder / name
-        try:
-            kept: dict[str, Any] = json.loads(file.read_text())
-        except FileNotFoundError:
-            return {}
-        except ValueError as error:
-            raise ProvisionError(f"{file} is not JSON: {error}", "Restore it from a backup.") from None
+        kept = read_json(file)
+        for field, kind in _KINDS.items():
+            if not isinstance(kept.get(field, kind()), kind):
+                raise ProvisionError(f"{file}: {field} is not what was written there", "Restore it from a backup.")
         return kept
 
     def note_password(self, user: str, hashed: str) -> None:
@@ -273,7 +273,15 @@ class ClusterDir:
             lines = self.passwords.read_text().splitlines()
         except FileNotFoundError:
             return {}
-        return dict(line.split(maxsplit=1) for line in lines if line.strip())
+        except UnicodeDecodeError:
+            raise ProvisionError(f"{self.passwords} is not UTF-8 text", "Restore it from a backup.") from None
+        pairs = [(number, line.split(maxsplit=1)) for number, line in enumerate(lines, 1) if line.strip()]
+        for number, pair in pairs:
+            if len(pair) != 2:
+                raise ProvisionError(
+                    f"{self.passwords}:{number}: the line is not a user and a password", "Remove it, or complete it."
+                )
+        return dict(pair for _, pair in pairs)
 
     def _write_first_passwords(self, plain: Mapping[str, str]) -> None:
         ensure_private(self.passwords, "".join(f"{name} {password}\n" for name, password in sorted(plain.items())))

@@ -53,6 +53,9 @@ def known(folder: Path) -> dict[str, HostKeys]:
     except FileNotFoundError:
         return {}
     for line in lines:
+        # As ssh itself: a line that is no host key says nothing, and the key is read from the console again.
+        if len(line.split()) < 3:
+            continue
         names, kind, data, *comment = line.split()
         name = names.partition(",")[0]
         before = found.get(name)
@@ -76,7 +79,7 @@ def known_master(folder: Path, name: str) -> KnownMaster | None:
     keys = known(folder).get(name)
     if keys is None:
         return None
-    listed = [line.split()[0].split(",") for line in (folder / KNOWN_HOSTS).read_text().splitlines()]
+    listed = [line.split()[0].split(",") for line in (folder / KNOWN_HOSTS).read_text().splitlines() if line.strip()]
     address = next((names[1] for names in listed if names[0] == name and len(names) > 1), "")
     by, floating = next(((names[0], names[2]) for names in listed if len(names) == 3), ("", ""))
     if not address or not floating:

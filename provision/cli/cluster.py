@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from provision.cli.asking import ask, require_consent
+from provision.cli.seconds import Seconds
 from provision.cli.spec import file_option, load_spec, source_of
 from provision.cli.terminal import STDERR, TerminalProgress, duration, print_json
 
@@ -65,6 +66,7 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool, remove: boo
     """
     from provision.adapters.cluster_dir import ClusterDir
     from provision.adapters.openstack.cloud import connect
+    from provision.operations.cluster.preview import check_before_start
     from provision.operations.cluster.resolve import find_cluster_dir
     from provision.operations.cluster.up import Up, ensure_cloud, helpers_for
     from provision.operations.image.bake import BakeBeside
@@ -83,6 +85,7 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool, remove: boo
             ask("Do this?", default=not made.of("remove"))
 
     first = ClusterDir(spec.name)
+    check_before_start(spec, source_of(file), new=first.unclaimed)
     if first.unclaimed:
         # Nothing tells which project's folder this is going to be: a package that cannot be had starts no cloud.
         ensure_bundle(spec.packages, first, source_of(file), progress)
@@ -112,7 +115,7 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool, remove: boo
 @file_option
 @click.option(
     "--watch",
-    type=click.FloatRange(min=1),
+    type=Seconds(min=1),
     is_flag=False,
     flag_value=5.0,
     metavar="[SECONDS]",

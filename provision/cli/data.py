@@ -62,10 +62,12 @@ def put(*, file: Path | None, user: str, sources: tuple[Path, ...], target: str)
     `alice:data/x.csv` below it. What arrives belongs to that user, and is written with that user's rights. Folders are
     copied with what is in them, into REMOTE if that is a folder.
     """
+    from provision.operations.data.transfer import check_sources
     from provision.operations.data.transfer import put as copy_to
 
     spec = load_spec(file, files=False)
     place = _place(spec, target, user)
+    check_sources(sources)
     _show(copy_to(live_hub(spec, file), sources, place, TerminalProgress()))
 
 
@@ -113,7 +115,7 @@ def sync(
     compared with contents, whether or not the paths end with a slash. Without --delete nothing is removed.
     """
     from provision.model.data.places import is_remote
-    from provision.operations.data.transfer import compare
+    from provision.operations.data.transfer import check_folder, compare
     from provision.operations.data.transfer import sync as transfer
 
     if is_remote(source) == is_remote(target):
@@ -125,6 +127,7 @@ def sync(
     spec = load_spec(file, files=False)
     upload = is_remote(target)
     place, local = _place(spec, target if upload else source, user), Path(source if upload else target)
+    check_folder(local, upload=upload)
     remote, progress = live_hub(spec, file), TerminalProgress()
     found = compare(remote, local, place, upload=upload, checksum=checksum)
     if dry_run:
@@ -194,6 +197,7 @@ def backup(
         opened = operation.open_repository(repository, spec.name, password_file, progress)
         _show_backups(operation.list_backups(opened), as_json=as_json)
         return
+    operation.check_here(password_file)
     cluster = live_cluster(spec, file)
     with cluster.cluster_dir.locked(), progress.phase(f"Back up cluster {spec.name}"):
         opened = operation.open_repository(repository, spec.name, password_file, progress, create=True)

@@ -20,10 +20,10 @@ def main() -> None:
     """Run the command line: exit code 0 done or nothing to do, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C."""
     try:
         sys.unraisablehook = _raise_later
+        _open_closed_streams()
         for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                # A terminal without UTF-8 shows `\u2026`, rather than nothing at all.
-                stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+            # A terminal without UTF-8 shows `\u2026`, rather than nothing at all.
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         code = _run()
         # What comes now takes no time: a Ctrl-C ends it at once.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -32,6 +32,20 @@ def main() -> None:
     except Exception as error:
         code = _unexpected(error)
     _leave(code)
+
+
+def _open_closed_streams() -> None:
+    """Stand in for streams that are closed (`<&-`, `>&-`): Python has None for them, and drops what is printed."""
+    # Ruff wants context managers: these stay open to the end.
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
+    if sys.stdout is None:
+        # A pipe that nobody reads: who prints something learns of it, as with `| head`.
+        ended, output = os.pipe()
+        os.close(ended)
+        sys.stdout = os.fdopen(output, "w")
 
 
 def _run() -> int:
@@ -44,8 +58,7 @@ def _run() -> int:
 
         try:
             code = cli.main(standalone_mode=False, prog_name="provision")
-            if sys.stdout is not None:
-                sys.stdout.flush()
+            sys.stdout.flush()
         except click.ClickException as error:
             _show_usage(error)
             return 2
@@ -75,11 +88,11 @@ def _raise_later(ignored: sys.UnraisableHookArgs) -> None:
 def _show_usage(error: click.ClickException) -> None:
     import io
 
-    from provision.cli.terminal import visible
+    from provision.cli.terminal import shown
 
     text = io.StringIO()
     error.show(text)
-    sys.stderr.write(visible(text.getvalue()))
+    sys.stderr.write(shown(text.getvalue()))
 
 
 def _stopped() -> int:

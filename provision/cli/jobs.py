@@ -63,6 +63,7 @@ def submit(
     spec = load_spec(file, files=False)
     runs_as = chosen_user(spec.hub.known_users, user, script.name, "Say it, as in --as {user}.")
     program = operation.Submission(script, runs_as, arguments, py_files, conf)
+    operation.check_files(program)  # before anybody is asked
     cluster = live_cluster(spec, file)
 
     def told(name: str) -> None:

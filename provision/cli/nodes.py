@@ -12,6 +12,7 @@ import click
 
 from provision.base.errors import UsageError
 from provision.cli.completion.names import complete, nodes
+from provision.cli.seconds import Seconds
 from provision.cli.spec import file_option, live_cluster, load_spec
 from provision.cli.terminal import TerminalProgress, duration, print_json
 from provision.operations.cluster.run import ROLES, find_node, highest_exit_code, ssh_argv
@@ -51,7 +52,7 @@ def split(words: tuple[str, ...], argv: list[str]) -> tuple[str | None, tuple[st
 @click.command(context_settings={"ignore_unknown_options": True})
 @file_option
 @click.option("--role", type=click.Choice(ROLES), default="all", show_default=True, help="On which nodes.")
-@click.option("--timeout", type=click.FloatRange(min=1), help="Seconds after which a node counts as failed (124).")
+@click.option("--timeout", type=Seconds(min=1), help="Seconds after which a node counts as failed (124).")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD…")
 @click.pass_context
@@ -96,8 +97,11 @@ def verify(*, file: Path | None, as_json: bool, only: str) -> None:
     Looks at software, units, sockets and secrets, runs a job on every worker and logs in to the Hub. Exits with 1 when
     a check fails.
     """
-    from provision.operations.cluster.verify import verify as run_checks  # it imports Jinja and YAML
+    # They import Jinja and YAML.
+    from provision.operations.cluster.verify import check_expression
+    from provision.operations.cluster.verify import verify as run_checks
 
+    check_expression(only)
     progress = TerminalProgress()
     report = run_checks(live_cluster(load_spec(file), file), progress, only=only)
     if as_json:

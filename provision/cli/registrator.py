@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from provision.base.errors import ProvisionError, UsageError
+from provision.cli.seconds import Seconds
 
 if TYPE_CHECKING:
     from provision.adapters.docker.events import DockerEvents
@@ -47,9 +48,7 @@ if TYPE_CHECKING:
     help="This host's address, for published ports (default: the Consul agent's) and containers on its own network.",
 )
 @click.option("--host-id", default="", help="First part of every service id (default: the Docker host's name).")
-@click.option(
-    "--resync", type=click.FloatRange(min=0.5), default=10, show_default=True, help="Seconds between full syncs."
-)
+@click.option("--resync", type=Seconds(min=0.5), default=10, show_default=True, help="Seconds between full syncs.")
 @click.option("--reserve", default="", help="Names, separated by commas, that only the installation's containers get.")
 @click.option("--reserve-for", default="", help="The label KEY=VALUE that tells the installation's containers.")
 @click.option("--explicit", is_flag=True, help="Register only what a SERVICE_NAME key names.")

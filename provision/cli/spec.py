@@ -16,12 +16,26 @@ from provision.cli.completion.names import complete, documents, note
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from provision.adapters.remote import Remote
     from provision.operations.cluster.nodes import LiveCluster
 
 _P = ParamSpec("_P")
 _Result = TypeVar("_Result")
+
+
+class SpecPath(click.Path):
+    """The path of a spec; an empty one, as of a variable that is not set, is none."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
+        """Return the path. Raises click.BadParameter."""
+        if value == "":
+            self.fail("it is empty; name the spec's file, or leave the option out.", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def file_option(command: Callable[_P, _Result]) -> Callable[_P, _Result]:
@@ -42,7 +56,7 @@ def file_option(command: Callable[_P, _Result]) -> Callable[_P, _Result]:
         "-f",
         "--file",
         "file",
-        type=click.Path(path_type=Path),
+        type=SpecPath(),
         default=None,
         metavar="FILE",
         help="The spec.  [default: cluster.yaml, or the default cluster if there is none]",
@@ -91,7 +105,7 @@ def source_of(file: Path | None) -> str:
     "-f",
     "--file",
     "file",
-    type=click.Path(path_type=Path),
+    type=SpecPath(),
     default=Path("cluster.yaml"),
     metavar="FILE",
     show_default=True,

@@ -17,6 +17,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from provision.model.masking import without_logins
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -29,12 +31,17 @@ STDERR = Console(stderr=True, highlight=False)
 
 def show_error(error: ProvisionError) -> None:
     """Print an error: what is wrong, the last lines of output, and what to do."""
-    STDERR.print(f"[bold red]Error:[/] {escape(visible(error.message))}", soft_wrap=True)
+    STDERR.print(f"[bold red]Error:[/] {escape(shown(error.message))}", soft_wrap=True)
     if error.detail:
-        lines = visible(error.detail.rstrip()).splitlines()[-10:]
+        lines = shown(error.detail.rstrip()).splitlines()[-10:]
         STDERR.print("\n".join("  " + line for line in lines), markup=False, soft_wrap=True)
     if error.hint:
-        STDERR.print(f"[bold]What to do:[/] {escape(visible(error.hint))}", soft_wrap=True)
+        STDERR.print(f"[bold]What to do:[/] {escape(shown(error.hint))}", soft_wrap=True)
+
+
+def shown(text: str) -> str:
+    """Leave out the passwords of URLs, which people write into lists of packages, settings and locations."""
+    return visible(without_logins(text))
 
 
 def visible(text: str) -> str:

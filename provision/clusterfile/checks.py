@@ -77,10 +77,11 @@ def _network(network: NetworkModel, nodes: int) -> list[Problem]:
         wrong = "it is a subnet of an existing network, and network.existing names none"
         found.append(Problem(("network", "subnet"), wrong, "Name the network too, or write `cidr` for one of its own."))
     where: Path = ("network", "cidr")
-    for text, use in SPECIAL.items():
-        if network.cidr.overlaps(IPv4Network(text)):
-            wrong = f"{network.cidr} overlaps {text}, {use}"
-            found.append(Problem(where, wrong, "Use a private range: 10.20.0.0/24, for example."))
+    # The first one: a range that is far too large has all of them.
+    special = next((text for text in SPECIAL if network.cidr.overlaps(IPv4Network(text))), "")
+    if special:
+        wrong = f"{network.cidr} overlaps {special}, {SPECIAL[special]}"
+        found.append(Problem(where, wrong, "Use a private range: 10.20.0.0/24, for example."))
     room = network.cidr.num_addresses - OVERHEAD
     if room < nodes:
         prefix = 32 - (nodes + OVERHEAD - 1).bit_length()

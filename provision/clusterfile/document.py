@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,6 +12,13 @@ Path = tuple[str | int, ...]
 
 VERBATIM: Final[tuple[Path, ...]] = (("spark", "defaults"),)
 """Maps whose values are text as it is written: YAML would make 18 of `022`, true of `on`, and 3600 of `1:00:00`."""
+_NUMBER: Final = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]*)?([eE][-+]?[0-9]+)?|[-+]?\.[0-9]+([eE][-+]?[0-9]+)?")
+"""A number as people read it. YAML makes 291 of 0443, 450 of 7:30, 8 of 010, 10 of 1_0 and 16 of 0x10."""
+_NUMBER_FIX: Final = (
+    "Write a number in digits alone, without a leading 0, `_`, `:` or `0x`; a time as 90s, 30m or 1h30m; "
+    "text in quotes."
+)
+_DIGITS: Final = 18
 ALIASES_AT_MOST: Final = 50
 """A spec needs no more; without a limit a few lines of YAML can expand to gigabytes."""
 
@@ -54,6 +62,8 @@ class Document:
     """Line of each field, counted from 1."""
     problems: tuple[Problem, ...]
     """What was wrong with single fields."""
+    unread: frozenset[Path] = frozenset()
+    """Fields whose values could not be read: there is a problem for each, and the data has None."""
 
     def line(self, where: Path) -> int | None:
         """Return the line of a field, or of the nearest field above it that is in the file."""
@@ -75,7 +85,10 @@ def parse(text: str) -> Document:
         raise BadDocument(
             Problem((), f"it is not YAML: {message}", fix, line=None if mark is None else mark.line + 1)
         ) from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except RecursionError:
+        fix = "Compare it with what `provision init` writes."
+        raise BadDocument(Problem((), "it is nested too deeply", fix)) from None
+    except yaml.YAMLError as error:
         raise BadDocument(
             Problem((), f"it is not YAML: {' '.join(str(error).split())}", "Save it as plain text in UTF-8.")
         ) from None
@@ -87,7 +100,7 @@ def parse(text: str) -> Document:
         )
     reader = _Reader()
     data = reader.read(nodes[0], ())
-    return Document(data, reader.lines, tuple(reader.problems))
+    return Document(data, reader.lines, tuple(reader.problems), frozenset(reader.unread))
 
 
 class _Reader:
@@ -96,6 +109,7 @@ class _Reader:
     def __init__(self) -> None:
         self.lines: dict[Path, int] = {}
         self.problems: list[Problem] = []
+        self.unread: set[Path] = set()
         self._seen: set[int] = set()
         self._repeats = 0
         # Converts scalar nodes to values by YAML's own rules.
@@ -144,13 +158,31 @@ class _Reader:
         return found
 
     def _scalar(self, node: yaml.Node, where: Path) -> Any:  # noqa: ANN401
-        if where[:-1] in VERBATIM and not node.tag.endswith((":null", ":binary")):
-            return node.value
+        text = str(node.value)
+        # No field is a date: a name may look like one.
+        if node.tag.endswith(":timestamp") or (where[:-1] in VERBATIM and not node.tag.endswith((":null", ":binary"))):
+            return text
+        if node.tag.endswith((":int", ":float")) and text.lstrip("+-").lower() not in (".inf", ".nan"):
+            if not _NUMBER.fullmatch(text):
+                return self._unread(
+                    node, where, f"YAML reads {text} as another number{self._read_as(node)}", _NUMBER_FIX
+                )
+            if len(text) > _DIGITS:
+                return self._unread(
+                    node, where, f"it is a number of {len(text)} digits", "Check it: no field takes so many."
+                )
         try:
             return self._scalars.construct_object(node, deep=True)
         except (yaml.YAMLError, ValueError) as error:
             reason = getattr(error, "problem", None) or str(error)
-            self.problems.append(
-                Problem(where, f"cannot be read: {reason}", "Put the value in quotes.", node.start_mark.line + 1)
-            )
-            return None
+            return self._unread(node, where, f"cannot be read: {reason}", "Put the value in quotes.")
+
+    def _read_as(self, node: yaml.Node) -> str:
+        try:
+            return f", {self._scalars.construct_object(node, deep=True)}"
+        except (yaml.YAMLError, ValueError):
+            return ""
+
+    def _unread(self, node: yaml.Node, where: Path, wrong: str, fix: str) -> None:
+        self.problems.append(Problem(where, wrong, fix, node.start_mark.line + 1))
+        self.unread.add(where)

@@ -1,9 +1,13 @@
-"""How single values of a spec are read, whatever YAML has made of them. Each function raises Wrong."""
+"""How single values of a spec are read, whatever YAML has made of them, and how errors show them.
+
+Each function that reads one raises Wrong.
+"""
 
 from __future__ import annotations
 
+import json
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import BeforeValidator
 
@@ -12,6 +16,29 @@ from provision.clusterfile.units import Wrong
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+_LONGEST: Final = 60
+"""Characters of a value that is shown."""
+
+
+def describe(value: object) -> str:
+    """Name the kind of a value, and show it: `a number (12)`."""
+    if value is None:
+        return "nothing"
+    names: dict[type, str] = {bool: "a true/false value", int: "a number", float: "a number", list: "a list"}
+    return "a map" if isinstance(value, dict) else f"{names.get(type(value), 'a value')} ({written(value)})"
+
+
+def written(value: object) -> str:
+    """Show a value as YAML has it: `true`, `null`, `[1, 2]`, and text in quotes."""
+    if isinstance(value, str):
+        return repr(value)
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):
+        return "a value"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def text(parse: Callable[[str], object]) -> BeforeValidator:
@@ -23,14 +50,6 @@ def text(parse: Callable[[str], object]) -> BeforeValidator:
         return parse(value)
 
     return BeforeValidator(read)
-
-
-def describe(value: object) -> str:
-    """Say what kind of value somebody has written, for messages."""
-    names: dict[type, str] = {bool: "a true/false value", int: "a number", float: "a number", list: "a list"}
-    if value is None:
-        return "nothing"
-    return "a map" if isinstance(value, dict) else f"{names.get(type(value), 'a value')} ({value!r})"
 
 
 def duration(value: object) -> int:
@@ -87,5 +106,6 @@ def listed(value: object) -> object:
 ClusterName = Annotated[str, text(units.cluster_name)]
 Named = Annotated[str, text(named)]
 Range = Annotated[IPv4Network, text(units.network)]
+OwnRange = Annotated[IPv4Network, text(units.own_network)]
 Listed = Annotated[list[Named], BeforeValidator(listed)]
 Nameservers = Annotated[list[Annotated[str, text(units.nameserver)]], BeforeValidator(listed)]

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, get_args
+from typing import TYPE_CHECKING, Final
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from provision.base.errors import UsageError
 from provision.base.model import ClusterSpec, Tls
-from provision.clusterfile import checks, logins, tls
+from provision.clusterfile import checks, logins, tls, unknown
 from provision.clusterfile.document import BadDocument, Document, Problem, parse
+from provision.clusterfile.fields import written
 from provision.clusterfile.models import ClusterModel, to_spec
 from provision.clusterfile.units import Wrong
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pydantic_core import ErrorDetails
 
     from provision.base.model import PackagesSpec
@@ -65,7 +63,7 @@ def check(text: str, path: Path, *, files: bool = True) -> ClusterSpec:
         document = parse(text)
         problems = list(document.problems)
         model, wrong = _validate(document)
-        problems += wrong
+        problems += [each for each in wrong if not any(each.where[: len(at)] == at for at in document.unread)]
         paths, packages, login = None, None, None
         if model is not None:
             problems += checks.problems(model)
@@ -164,7 +162,7 @@ def _problem(detail: ErrorDetails) -> Problem:
         return Problem(where, cause.wrong, cause.fix)
     kind, value = detail["type"], detail["input"]
     if kind == "extra_forbidden":
-        return _unknown(where)
+        return unknown.problem(where)
     if kind == "missing":
         return Problem(where, "it is missing", _MISSING.get(where, f"Add `{where[-1]}`: it has no default."))
     wanted = {
@@ -177,38 +175,12 @@ def _problem(detail: ErrorDetails) -> Problem:
     }.get(kind)
     if kind == "literal_error":
         choices = str(detail["ctx"]["expected"]).replace("'", "`")
-        return Problem(where, f"{value!r} is not one of its words", f"Write {choices}.")
+        wanted = ("one of its words", f"Write {choices}.")
+    if wanted and value is None:
+        return Problem(where, "it has no value", f"{wanted[1]} Or remove the line for the default.")
     if wanted:
-        return Problem(where, f"{value!r} is not {wanted[0]}", wanted[1])
-    return Problem(where, f"{value!r}: {detail['msg']}", "Compare it with what `provision init` writes.")
-
-
-def _unknown(where: tuple[str | int, ...]) -> Problem:
-    known = list(_fields(where[:-1]))
-    near = difflib.get_close_matches(str(where[-1]), known, n=1, cutoff=0.5)
-    fix = f"Did you mean `{near[0]}`?" if near else f"Fields here are: {', '.join(known)}."
-    return Problem(where, "there is no such field", fix)
-
-
-def _fields(where: tuple[str | int, ...]) -> Iterator[str]:
-    model: type[BaseModel] = ClusterModel
-    for part in where:
-        if isinstance(part, int):
-            continue
-        model = _model_in(model.model_fields[part].annotation)
-    yield from model.model_fields
-
-
-def _model_in(annotation: object) -> type[BaseModel]:
-    """Find the model inside `Model`, `Model | None` or `list[Annotated[Model, …]]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inside in get_args(annotation):
-        try:
-            return _model_in(inside)
-        except LookupError:
-            continue
-    raise LookupError(annotation)
+        return Problem(where, f"{written(value)} is not {wanted[0]}", wanted[1])
+    return Problem(where, f"{written(value)}: {detail['msg']}", "Compare it with what `provision init` writes.")
 
 
 def _error(name: str, document: Document | None, problems: list[Problem]) -> UsageError:

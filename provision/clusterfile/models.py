@@ -40,6 +40,7 @@ from provision.clusterfile.fields import (
     Listed,
     Named,
     Nameservers,
+    OwnRange,
     Range,
     describe,
     duration,
@@ -54,6 +55,8 @@ from provision.clusterfile.pinned import default_entry
 from provision.clusterfile.units import Wrong
 
 _DEFAULT = ClusterSpec("analytics")
+MOST_WORKERS: Final = 10_000
+"""One Spark master, and one network, serve fewer than these."""
 LEAST_TASKS: Final = 512
 """Processes and threads: JupyterLab, two kernels and a driver's JVM have about 250."""
 LEAST_DISK: Final = 1024
@@ -89,7 +92,7 @@ class TlsModel(_Model):
 class NetworkModel(_Model):
     """The cluster's network: one that is created for it, or one that is there."""
 
-    cidr: Range = _DEFAULT.network.cidr
+    cidr: OwnRange = _DEFAULT.network.cidr
     external: Named = _DEFAULT.network.external
     existing: Named | None = None
     subnet: Named | None = None
@@ -123,6 +126,8 @@ class WorkersModel(_Model):
     def _some(cls, value: int) -> int:
         if value < 1:
             raise Wrong(f"{value} workers cannot compute", "Ask for at least 1.")
+        if value > MOST_WORKERS:
+            raise Wrong(f"{value} workers are more than a cluster has", f"Ask for {MOST_WORKERS} or fewer.")
         return value
 
 

@@ -110,6 +110,11 @@ def requirement(text: str, folder: Path) -> Requirement | LocalWheel:
         raise Wrong("it is empty", "Write a package as `requests==2.32.3`, or the path of a wheel.")
     if text.endswith(".whl") and " @ " not in text and "://" not in text:
         return _wheel(text, folder)
+    if re.fullmatch(r"\S+\.(txt|in|toml)", text) and "://" not in text:
+        raise Wrong(f"{text!r} is a file of requirements, not a package", _OPTIONS["-r"])
+    if re.match(r"[a-z+]+://", text):
+        # Not the text itself: errors are shown and kept, and a URL may hold a password.
+        raise Wrong("it is a URL alone", "Write NAME @ URL: `demo @ https://example.org/demo-1.0-py3-none-any.whl`.")
     if text.startswith((".", "/", "~")) or text.endswith(_SOURCES):
         raise Wrong(f"{text!r} is no wheel: the nodes build nothing", _WHEEL_FIX)
     try:
@@ -129,7 +134,7 @@ def requirement(text: str, folder: Path) -> Requirement | LocalWheel:
 def jar(text: str, folder: Path) -> Path:
     """Read one entry of `spark.packages`. Raises Wrong."""
     if re.match(r"[a-z]+://", text):
-        raise Wrong(f"{text!r} is a URL", "Fetch the jar, and write its path.")
+        raise Wrong("it is a URL", "Fetch the jar, and write its path.")
     if not text.endswith(".jar"):
         raise Wrong(
             f"{text!r} is no jar",
@@ -147,7 +152,7 @@ def coordinates(text: str) -> str:
     if len(parts) != 3 or not all(re.fullmatch(r"[\w.+-]+", part) for part in parts):
         raise Wrong(
             f"{text!r} are not the Maven coordinates of one version",
-            "Write group:artifact:version, as io.delta:delta-spark_4.1_2.13:4.1.0.",
+            "Write group:artifact:version, as org.postgresql:postgresql:42.7.4.",
         )
     group, artifact, version = parts
     if version in ("LATEST", "RELEASE") or version.endswith("-SNAPSHOT"):

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 _CERT = ("hub", "tls", "cert")
 _KEY = ("hub", "tls", "key")
+_UNREADABLE = "Name a file that you may read; in a spec, paths are relative to its folder."
 
 
-def problems(tls: Tls, now: datetime | None = None) -> list[Problem]:
-    """List what is wrong with the two files; the paths are absolute."""
+def problems(tls: Tls, now: datetime | None = None, *, unreadable: str = _UNREADABLE) -> list[Problem]:
+    """List what is wrong with the two files; the paths are absolute. `unreadable`: what to do about one that is."""
     now = now or datetime.now(UTC)
-    cert_pem, cert_wrong = _read(tls.cert, _CERT)
-    key_pem, key_wrong = _read(tls.key, _KEY)
+    cert_pem, cert_wrong = _read(tls.cert, _CERT, unreadable)
+    key_pem, key_wrong = _read(tls.key, _KEY, unreadable)
     found = [problem for problem in (cert_wrong, key_wrong) if problem]
     if found:
         return found
@@ -52,12 +53,11 @@ def problems(tls: Tls, now: datetime | None = None) -> list[Problem]:
     return found
 
 
-def _read(path: Path, where: tuple[str, ...]) -> tuple[bytes, Problem | None]:
+def _read(path: Path, where: tuple[str, ...], fix: str) -> tuple[bytes, Problem | None]:
     try:
         return path.read_bytes(), None
     except OSError as error:
         why = error.strerror or str(error)
-        fix = "Name a file that you may read; in a spec, paths are relative to its folder."
         return b"", Problem(where, f"{path} cannot be read: {why}", fix)
 
 

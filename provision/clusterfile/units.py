@@ -100,8 +100,19 @@ def network(text: str) -> IPv4Network:
         raise Wrong(f"{text!r} has host bits set", f"Write {corrected} for the whole range.") from None
 
 
+def own_network(text: str) -> IPv4Network:
+    """Turn the range of a network that is made for the cluster into a network: never a single address."""
+    if _is_address(text):
+        whole = IPv4Network(f"{text}/24", strict=False)
+        raise Wrong(f"{text!r} has no prefix length", f"Write {whole} for a range of 256 addresses.")
+    return network(text)
+
+
 def bastion(text: str) -> Bastion:
     """Parse `[USER@]HOST[:PORT]`."""
+    if ":" in text.rpartition("@")[0]:
+        # Not the text itself: what is behind the colon may be a password.
+        raise Wrong("it holds more than a user before the @", "Write USER@HOST:PORT: SSH logs in with its own keys.")
     found = _BASTION.fullmatch(text)
     if not found:
         raise Wrong(f"{text!r} is not a machine that SSH leads to", "Write HOST, or USER@HOST:PORT.")

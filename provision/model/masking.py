@@ -13,10 +13,13 @@ LEAST: Final = 8
 """Letters of a value that is looked for in text: a shorter one stands there by chance."""
 SECRET_NAME: Final = re.compile(r"(?i)secret|password|passwd|token|credential|access[._-]?key|account[._-]?key")
 """Names of settings whose values are secrets: Spark's own list (spark.redaction.regex), and clouds' words for keys."""
-_PATTERNS: Final = (
+_LOGINS: Final = (
     # user:password@ of a URL; over HTTP, a token too. Spark's own addresses have a name there: spark://Worker@….
     (r"(?<=://)[^/@\s:]*:[^/@\s]+@", rf"{MASK}@"),
     (r"(?i)(?<=http://|ttps://)[^/@\s]+@", rf"{MASK}@"),
+)
+_PATTERNS: Final = (
+    *_LOGINS,
     # A header of HTTP.
     (r"(?i)(\bauthorization\W{1,4}(?:token|bearer|basic)\s+)[^\s'\"]+", rf"\1{MASK}"),
     # name=value, name: value, "name": "value", ?token=value&…
@@ -29,5 +32,12 @@ def masked(text: str, values: Iterable[str] = ()) -> str:
     for value in sorted({each for each in values if len(each) >= LEAST}, key=len, reverse=True):
         text = text.replace(value, MASK)
     for pattern, instead in _PATTERNS:
+        text = re.sub(pattern, instead, text)
+    return text
+
+
+def without_logins(text: str) -> str:
+    """Replace users and passwords in URLs by ***."""
+    for pattern, instead in _LOGINS:
         text = re.sub(pattern, instead, text)
     return text

@@ -13,7 +13,7 @@ from docker.errors import APIError, DockerException, NotFound
 from urllib3.exceptions import HTTPError
 
 from provision.base.constants import LOCALCLOUD_LABEL
-from provision.base.errors import ProvisionError, UsageError
+from provision.base.errors import ProvisionError
 from provision.model.registrator.container import COMPOSE_ONEOFF
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ _CLASH_HINT: Final = "Another network uses the cloud's addresses: see `docker ne
 def connect(timeout: int) -> docker.DockerClient:
     """Connect to the engine that Docker's own settings name; it may take `timeout` seconds for each answer.
 
-    Raises UsageError where there is none.
+    Raises ProvisionError where there is none: once it runs, the same command may succeed.
     """
     try:
         client = docker.from_env(timeout=timeout)
         client.ping()
     except (DockerException, requests.RequestException) as error:
-        raise UsageError("Docker does not answer", _connect_hint(str(error)), str(error)) from None
+        raise ProvisionError("Docker does not answer", _connect_hint(str(error)), str(error)) from None
     return client
 
 

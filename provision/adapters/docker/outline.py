@@ -39,7 +39,7 @@ class Outline:
 
 
 def read_outline() -> Outline:
-    """Look at the local cloud. Raises UsageError where no engine answers, and ProvisionError where it breaks off."""
+    """Look at the local cloud. Raises ProvisionError where no engine answers, or it breaks off."""
     api = connect(60).api
     ours = {"label": [LABEL]}
     with engine_errors():

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from provision.adapters.host.files import ensure_private
+from provision.base.errors import ProvisionError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,15 +52,29 @@ def ensure_certificate(
         # The key first: without it a certificate is replaced, which does no harm while nobody trusts it.
         ensure_private(authority_key_file, key_pem)
         ensure_private(authority_file, pem)
-    authority_pem = authority_file.read_text()
-    signer = load_pem_x509_certificate(authority_pem.encode())
+    try:
+        authority_pem = authority_file.read_text()
+        signer = load_pem_x509_certificate(authority_pem.encode())
+    except ValueError:
+        raise _damaged(authority_file, "certificate", folder) from None
     cert_file, key_file = folder / f"{stem}.pem", folder / f"{stem}.key"
     if not (cert_file.exists() and key_file.exists() and _is_valid(cert_file.read_bytes(), addresses, signer)):
-        signer_key = load_pem_private_key(authority_key_file.read_bytes(), password=None)
+        try:
+            signer_key = load_pem_private_key(authority_key_file.read_bytes(), password=None)
+        except (ValueError, TypeError):
+            raise _damaged(authority_key_file, "private key", folder) from None
         cert, key = _issue(names, addresses, signer, signer_key, mutual=mutual)  # type: ignore[arg-type]
         ensure_private(key_file, key)
         ensure_private(cert_file, cert)
     return Issued(cert_file.read_text(), key_file.read_text(), authority_pem)
+
+
+def _damaged(file: Path, what: str, folder: Path) -> ProvisionError:
+    return ProvisionError(
+        f"{file} holds no PEM {what}",
+        f"Restore it from a backup, or remove ca.pem and ca.key in {folder}: a new authority is made, and has to be "
+        "trusted in place of the old one.",
+    )
 
 
 def last_day(pem: str) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from provision.base.errors import ProvisionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +27,23 @@ def exclusive_lock(lock: Path, waiting: Callable[[], None]) -> Iterator[None]:
             waiting()
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def read_json(path: Path, hint: str = "Restore it from a backup.") -> dict[str, Any]:
+    """Read a JSON object that is kept; empty where there is no file. Raises ProvisionError with `hint` for any other.
+
+    What is in the file is not repeated: it may be a password.
+    """
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, RecursionError) as error:
+        why = error.reason if isinstance(error, UnicodeDecodeError) else str(error)
+        raise ProvisionError(f"{path} is not JSON: {why}", hint) from None
+    if not isinstance(kept, dict):
+        raise ProvisionError(f"{path} does not hold a JSON object, as it was written", hint)
+    return kept
 
 
 def ensure_private(path: Path, text: str) -> bool:

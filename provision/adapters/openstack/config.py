@@ -62,6 +62,8 @@ def load(files: list[str] | None = None) -> OpenStackConfig:
     except Exception as error:
         # A file whose entries have another shape surfaces as almost anything.
         problem = skipped() or f"{type(error).__name__}: {' '.join(str(error).split())}"
+        if isinstance(error, AttributeError | TypeError):
+            problem = skipped() or f"`clouds` of {_first_file()} is not a map of entries"
         raise UsageError(f"clouds.yaml cannot be read: {problem}", f"Look at {_first_file()}.") from None
 
 
@@ -78,18 +80,44 @@ def find(name: str, source: str = "") -> tuple[CloudRegion, Path | None]:
         # A clouds.yaml in the working folder hides the one in which our entry is.
         config = load([str(own_file())])
     file = Path(config.config_filename) if config.config_filename else None
+    there = name in config.cloud_config["clouds"]
+    if there and (wrong := _shape(config.cloud_config["clouds"][name])):
+        raise _unusable(name, source, file, wrong, there=True)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             region = config.get_one(cloud=name)
         if not region.config.get("auth", {}).get("auth_url") and region.config.get("auth_type") != "none":
-            raise _unusable(name, source, file, "its entry has no auth_url")
+            raise _unusable(name, source, file, "its entry has no auth_url", there=there)
     except (SDKException, ClientException) as error:
-        raise _unusable(name, source, file, " ".join(str(error).split())) from None
+        raise _unusable(name, source, file, " ".join(str(error).split()), there=there) from None
     except (AttributeError, TypeError, ValueError, KeyError) as error:
-        raise _unusable(name, source, file, f"its entry has another shape ({error})") from None
+        raise _unusable(name, source, file, f"its entry has another shape ({error})", there=there) from None
+    _require_scheme(name, region, file)
     _refuse_unusable_files(name, region, file or _first_file())
     return region, file
+
+
+def _shape(entry: object) -> str:
+    """Say what an entry is where it is no map of fields with a map `auth`; empty where it is that."""
+    if not isinstance(entry, dict):
+        return "its entry is empty" if entry is None else "its entry is not a map of fields"
+    auth = entry.get("auth", {})
+    if not isinstance(auth, dict):
+        return "`auth` of its entry is " + ("empty" if auth is None else "not a map of fields")
+    url = auth.get("auth_url")
+    return "" if url is None or isinstance(url, str) else "`auth_url` of its entry is not text"
+
+
+def _require_scheme(name: str, region: CloudRegion, file: Path | None) -> None:
+    """Refuse an address that openstacksdk would look for in the catalogue of a login that it has not."""
+    url = str(region.config.get("auth", {}).get("auth_url") or "")
+    if url and not url.startswith(("https://", "http://")):
+        host = url.rpartition("@")[2]
+        raise UsageError(
+            f"cloud {name!r}: auth_url: it does not begin with https://",
+            f"Write https://{host} as `auth_url` of {name!r} in {file or _first_file()}.",
+        )
 
 
 def skipped() -> str:
@@ -162,13 +190,20 @@ def _projects(connection: Connection, region: CloudRegion) -> list[str]:
     return []
 
 
-def _unusable(name: str, source: str, file: Path | None, reason: str) -> UsageError:
+def _unusable(name: str, source: str, file: Path | None, reason: str, *, there: bool) -> UsageError:
+    """Return the error for an entry that cannot be used, or that is not `there`."""
     from provision.adapters.openstack.session import UP_HINT
 
-    hint = UP_HINT if name == LOCAL_CLOUD else _where_to_add(name, file)
+    if there:
+        hint = f"Correct entry {name!r} of {file or _first_file()}: `auth` has its auth_url, and how you log in there."
+    else:
+        hint = UP_HINT if name == LOCAL_CLOUD else _where_to_add(name, file)
     # `cloud up` writes the local cloud's entry, so a missing one is no mistake in the spec.
     where = f"{source}: cloud: " if source and name != LOCAL_CLOUD else ""
-    reason = skipped() or (reason if file is None else f"{reason.rstrip('.')} ({file} was read)")
+    broken = skipped()
+    if " cannot be read: " in broken:
+        hint = f"Correct {broken.partition(' cannot be read: ')[0]}: the entry of cloud {name!r} belongs there."
+    reason = broken or (reason if file is None else f"{reason.rstrip('.')} ({file} was read)")
     return UsageError(f"{where}there is no usable cloud {name!r} in clouds.yaml: {reason}", hint)
 
 

@@ -113,7 +113,7 @@ def upgrade(*, services: tuple[str, ...], timeout: int, grace: int | None) -> No
 
 @cloud.command()
 @click.option("--purge", is_flag=True, help="Remove data, images and files too.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def down(*, purge: bool, yes: bool) -> None:
     """Stop the cloud; its data stays.
 
@@ -168,7 +168,7 @@ def join(*, token: str, address: str, own: str, no_hypervisor: bool) -> None:
 
 
 @cloud.command()
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def leave(*, yes: bool) -> None:
     """Take this host out of the cloud, and remove its data.
 

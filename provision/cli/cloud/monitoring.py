@@ -31,7 +31,7 @@ def enable(*, feature: str) -> None:
 
 @click.command()
 @click.option("--purge", is_flag=True, help="Remove what it has gathered, too.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.argument("feature", type=_FEATURE)
 def disable(*, feature: str, purge: bool, yes: bool) -> None:
     """Turn a part of the cloud off that `enable` has turned on; its data stays.

@@ -115,7 +115,7 @@ def backup(*, file: Path, images: bool) -> None:
 
 
 @click.command()
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.argument("file", type=click.Path(path_type=Path))
 def restore(*, file: Path, yes: bool) -> None:
     """Restore the data that `backup` has written into FILE.

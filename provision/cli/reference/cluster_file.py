@@ -106,7 +106,10 @@ def comments_of(template: str) -> dict[str, str]:
                 found.setdefault(path, " ".join(comment))
                 fresh = True
                 continue
-        if text.startswith("#"):
+        if re.match(r"# {2,}\w+:", text):
+            # A field below one that is commented out: an example, and no sentence about what follows.
+            comment, fresh = [], True
+        elif text.startswith("#"):
             comment = [*([] if fresh else comment), text.lstrip("# ")]
             fresh = False
         else:

@@ -140,7 +140,7 @@ NOTES: Final[Mapping[str, Note]] = {
         "Spark's own classes win over theirs. Coordinates are resolved once, on your machine and with its Maven "
         "settings, together with all that they need: see [Jars](../how-to/packages.md#jars).",
         "none",
-        (["io.delta:delta-core_2.12:2.4.0"], ["io.delta:delta-spark_4.1_2.13"], ["https://repo.example/tools.jar"]),
+        (["io.delta:delta-core_2.12:2.4.0"], ["org.postgresql:postgresql"], ["https://repo.example/tools.jar"]),
     ),
     "hub.on": Note(
         "`master` or `node`", "With `node` there is one more server, `NAME-hub`, which people reach; the Spark master "
@@ -154,7 +154,9 @@ NOTES: Final[Mapping[str, Note]] = {
     "hub.server_group": Note("text", "For `on: node`: the name or id of a server group.", "none", ("racks",)),
     "hub.port": Note("whole number", "The port of the Hub's HTTPS.", "", (22, 70000)),
     "hub.idle_timeout": Note("time: `90s`, `30m`, `1h30m`, `2d`, or `0`", refused=(3600, "30s", "soon")),
-    "hub.limits": Note("map", "Each user's notebooks, kernels, drivers and terminals count together."),
+    "hub.limits": Note(
+        "map", "Each user's notebooks, kernels, drivers and terminals count together.", "as its fields have them",
+    ),
     "hub.limits.memory": Note(
         "memory size: `512m`, `2g`",
         "What takes more is ended by the kernel, the largest first: a notebook says that its kernel died.",

@@ -270,9 +270,14 @@ def passwd(*, file: Path | None, from_stdin: bool, generate: bool, must_change: 
             "the cluster's passwords are those of its login server (hub.login)",
             "Change it there. Nothing was changed.",
         )
-    cluster = _cluster(spec, file)
+    if name not in spec.hub.known_users:
+        raise UsageError(
+            f"the cluster has no user {name!r}",
+            f"It has: {', '.join(spec.hub.known_users)}. `provision users add` adds one. Nothing was changed.",
+        )
     password = make_password() if generate else _read_password(name, from_stdin=from_stdin)
     refuse_weak(name, password)
+    cluster = _cluster(spec, file)
     master = over_ssh(cluster.ssh_config, cluster.hub.name)
     set_password(master, cluster.cluster_dir, name, password, must_change=must_change)
     if generate:

@@ -65,6 +65,11 @@ def logs(
     from provision.model.logs import read_since
     from provision.operations.logs.nodes import JournalQuery
 
+    if file is not None and not file.exists():
+        raise UsageError(
+            f"{file}: there is no such file",
+            "-f names the spec's file, as with all commands of a cluster; to follow the logs, write --follow.",
+        )
     moment = read_since(since, datetime.now().astimezone()) if since else None
     cluster = live_cluster(load_spec(file, files=False), file)
     choice = _choose(cluster, what)

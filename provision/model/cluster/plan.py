@@ -296,11 +296,13 @@ def _address(desired: DesiredState, observed: ObservedCluster) -> str:
 
 
 def _create_servers(desired: DesiredState, missing: Sequence[str], replaced: set[str]) -> Iterator[Step]:
-    workers = [name for name in missing if role_of(desired.name, name) == "worker"]
+    workers: list[str] = []
+    others: list[str] = []
     for name in missing:
-        if name not in workers:
-            why = "in place of the old one" if name in replaced else "there is none"
-            yield Step("create", "server", name, why, (name,))
+        (workers if role_of(desired.name, name) == "worker" else others).append(name)
+    for name in others:
+        why = "in place of the old one" if name in replaced else "there is none"
+        yield Step("create", "server", name, why, (name,))
     if not workers:
         return
     if len(workers) == desired.count and len(workers) > 1 and not desired.own_ports:

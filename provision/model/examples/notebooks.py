@@ -91,6 +91,10 @@ def _cells(text: str) -> list[Cell]:
     return cells
 
 
+_KINDS: Final[dict[type, str]] = {int: "whole number", float: "number", bool: "True or False"}
+"""Kinds of parameters as people call them."""
+
+
 def given(example: Example, settings: Sequence[str]) -> dict[str, Any]:
     """Read `NAME=VALUE` for parameters of an example, with the types of their defaults. Raises UsageError."""
     known, values = example.parameters, {}
@@ -104,7 +108,8 @@ def given(example: Example, settings: Sequence[str]) -> dict[str, Any]:
             values[key] = text if kind is str else kind(ast.literal_eval(text.replace("_", "")))
         except (ValueError, SyntaxError, TypeError):
             raise UsageError(
-                f"{setting}: that is no {kind.__name__}", f"Write it as in {key}={known[key]!r}."
+                f"{setting}: that is no {_KINDS.get(kind, 'value of its kind')}",
+                f"Write it as in {key}={known[key]!r}.",
             ) from None
     return values
 

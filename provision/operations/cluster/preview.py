@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from provision.adapters.cluster_dir import ClusterDir
 from provision.adapters.openstack import images
@@ -12,13 +12,15 @@ from provision.base.errors import ProvisionError, UsageError
 from provision.model.cluster.plan import made_from_another
 from provision.model.cluster.plan import plan as make_plan
 from provision.model.cluster.resources import ObservedCluster
+from provision.model.cluster.sizing import size
 from provision.model.cluster.steps import Plan, WaitingData
-from provision.model.localcloud.settings import FLAVORS
+from provision.model.localcloud.settings import EXTERNAL_NETWORK, FLAVORS, Settings
 from provision.operations.cluster.resolve import (
     ResolvedSpec,
     ask_ahead,
     check_ownership,
     check_quota,
+    check_user_data,
     find_cluster_dir,
     resolve,
     resolve_without_cloud,
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from provision.adapters.openstack.cloud import Cloud
     from provision.base.model import ClusterSpec
 
+_OWN: Final = "What somebody has made there is known once it runs: `provision cloud up`."
+
 
 def preview(spec: ClusterSpec, source: str) -> Plan:
     """Plan for the cloud as it is now. A `local` cloud that does not run is taken to be empty: `up` starts it first."""
@@ -40,10 +44,9 @@ def preview(spec: ClusterSpec, source: str) -> Plan:
     except ProvisionError as error:
         if spec.cloud != LOCAL_CLOUD:
             raise
-        resolved = resolve_without_cloud(spec, source, FLAVORS)
+        made = plan_stopped(spec, source)
         note = f"the local cloud does not answer ({error.message}): `up` starts it first"
-        made = make_plan(resolved.desired_state(), ObservedCluster()).with_note(note)
-        return _with_packages(made, spec, ClusterDir(spec.name))
+        return _with_packages(made.with_note(note), spec, ClusterDir(spec.name))
     ask_ahead(cloud, spec)
     if spec.image.baked:
         cloud.ask_ahead(images.golden_images)
@@ -55,8 +58,35 @@ def preview(spec: ClusterSpec, source: str) -> Plan:
     if file := made_from_another(resolved.desired_state(), observed):
         made = made.with_note(f"the cluster was made from {file}, and this is {source}: `up` refuses it")
     if made:
+        check_user_data(resolved, made)
         made = made.with_note(_quota(cloud, resolved, made, observed))
     return _with_packages(made, spec, cluster_dir)
+
+
+def plan_stopped(spec: ClusterSpec, source: str) -> Plan:
+    """Plan a new cluster for the local cloud. Raises UsageError for what that cloud cannot fulfil."""
+    _refuse(spec, source)
+    resolved = resolve_without_cloud(spec, source, FLAVORS)
+    made = make_plan(resolved.desired_state(), ObservedCluster())
+    check_user_data(resolved, made)
+    return made
+
+
+def check_before_start(spec: ClusterSpec, source: str, *, new: bool) -> None:
+    """Raise UsageError for what the local cloud cannot fulfil, unless it runs: then it is asked itself.
+
+    `new`: there is no cluster yet, so that all of it is going to be made.
+    """
+    if spec.cloud != LOCAL_CLOUD:
+        return
+    try:
+        if new:
+            plan_stopped(spec, source)
+        else:
+            _refuse(spec, source)
+    except UsageError:
+        if not _runs(spec, source):
+            raise
 
 
 def _preview(resolved: ResolvedSpec, cloud: Cloud, observed: ObservedCluster, data: WaitingData) -> Plan:
@@ -85,3 +115,34 @@ def _with_packages(plan: Plan, spec: ClusterSpec, cluster_dir: ClusterDir) -> Pl
     if not spec.packages or kept_bundle(spec.packages, cluster_dir):
         return plan
     return plan.with_note("the packages are not resolved yet: `up` does so before it changes anything")
+
+
+def _runs(spec: ClusterSpec, source: str) -> bool:
+    try:
+        connect(spec.cloud, source)
+    except ProvisionError:
+        return False
+    return True
+
+
+def _refuse(spec: ClusterSpec, source: str) -> None:
+    network, flavors = spec.network, {flavor.name: flavor for flavor in FLAVORS}
+    try:
+        size(spec, flavors, source)
+    except UsageError as error:
+        foreign = any(name not in flavors for _, name in spec.flavors)
+        raise UsageError(error.message, f"{error.hint} {_OWN}" if foreign else error.hint) from None
+    if network.existing:
+        return
+    own = Settings().provider
+    if network.cidr.overlaps(own):
+        raise UsageError(
+            f"{source}: network.cidr: {network.cidr} overlaps {own} of external network {EXTERNAL_NETWORK!r}: nodes "
+            "could not reach it",
+            "Choose another range for the cluster.",
+        )
+    if not network.router and network.external != EXTERNAL_NETWORK:
+        raise UsageError(
+            f"{source}: network.external: cloud {spec.cloud!r} has no external network {network.external!r}",
+            f"It has: {EXTERNAL_NETWORK}. {_OWN}",
+        )

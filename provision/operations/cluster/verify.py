@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provision.base import paths
-from provision.base.errors import ProvisionError
+from provision.base.errors import ProvisionError, UsageError
 from provision.model.cluster.render import hub_url, node_files, secret_context, units
 from provision.model.image.recipe import read_software
 from provision.operations import tunnel
@@ -100,6 +100,21 @@ def verify(cluster: LiveCluster, progress: Progress, *, only: str = "") -> Verif
             "the test suite could not run", "", "\n".join(listener.errors) or f"pytest ended with {code}"
         )
     return listener.report
+
+
+def check_expression(only: str) -> None:
+    """Raise UsageError, before anybody is asked, for an expression that pytest -k cannot read."""
+    if not only:
+        return
+    from _pytest.mark.expression import Expression
+
+    try:
+        Expression.compile(only)
+    except Exception as error:  # which one it is depends on the version of pytest
+        raise UsageError(
+            f"-k {only!r} is no expression of pytest's: {str(error).splitlines()[0]}",
+            "Write a part of names, or several with `and`, `or` and `not`: -k 'hub and not tls'.",
+        ) from None
 
 
 @contextmanager

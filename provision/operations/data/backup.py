@@ -10,6 +10,7 @@ from provision.adapters.restic import Repository
 from provision.base import paths
 from provision.base.errors import UsageError
 from provision.model.data.snapshots import TAG, choose, read_snapshots, tags
+from provision.model.masking import without_logins
 from provision.operations.data.streams import Archives, Meter, copy, send_archive
 
 if TYPE_CHECKING:
@@ -37,6 +38,13 @@ def password_path(cluster: str) -> Path:
     return paths.state_dir() / "backups" / f"{cluster}.password"
 
 
+def check_here(password_file: Path | None) -> None:
+    """Raise UsageError, before anybody is asked, where this machine lacks restic or the password's file."""
+    restic.require()
+    if password_file is not None and not password_file.is_file():
+        raise UsageError(f"--password-file: there is no file {password_file}", "Name the file of the password.")
+
+
 def open_repository(
     location: str, cluster: str, password_file: Path | None, progress: Progress, *, create: bool = False
 ) -> Repository:
@@ -44,10 +52,8 @@ def open_repository(
 
     Raises UsageError when restic, the password or the repository is missing.
     """
-    restic.require()
+    check_here(password_file)
     if password_file is not None:
-        if not password_file.is_file():
-            raise UsageError(f"--password-file: there is no file {password_file}", "Name the file of the password.")
         file: Path | None = password_file
     elif restic.password_in_environment():
         file = None
@@ -61,7 +67,7 @@ def open_repository(
     if not create:
         raise UsageError(f"there is no repository at {location}", "`provision backup` makes one.")
     repository.create()
-    progress.note(f"Made repository {location}.")
+    progress.note(f"Made repository {without_logins(location)}.")
     return repository
 
 
@@ -88,7 +94,9 @@ def _open_without_password(location: str, file: Path, progress: Progress, *, cre
         candidate.unlink(missing_ok=True)
     repository = Repository(location, file)
     repository.create()
-    progress.note(f"Made repository {location}. Its password is in {file}: without it the backups are lost.")
+    progress.note(
+        f"Made repository {without_logins(location)}. Its password is in {file}: without it the backups are lost."
+    )
     progress.note("Keep a copy of that file on another machine.")
     return repository
 

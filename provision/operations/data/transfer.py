@@ -48,6 +48,19 @@ def put(remote: Remote, sources: Sequence[Path], target: UserPath, progress: Pro
     return Transferred(arrived["files"], arrived["bytes"], skipped=tuple(skipped))
 
 
+def check_sources(sources: Sequence[Path]) -> None:
+    """Raise UsageError, before anybody is asked, for local files and folders that are missing or cannot be read."""
+    _collect([(os.fspath(path), _name(path)) for path in sources], deep=False)
+
+
+def check_folder(local: Path, *, upload: bool) -> None:
+    """Raise UsageError, before anybody is asked, for a local folder that `compare` could not use."""
+    if upload and not local.is_dir():
+        raise UsageError(f"there is no folder {local}", "Name the folder whose contents are to be transferred.")
+    if local.exists() and not local.is_dir():
+        raise UsageError(f"{local} is no folder", "Name a folder that you may read.")
+
+
 def get(remote: Remote, sources: Sequence[UserPath], target: Path, progress: Progress) -> Transferred:
     """Copy files and folders from the master; `target` is a local folder or new name, as cp has it. Raises as `put`.
 
@@ -81,6 +94,7 @@ def compare(remote: Remote, local: Path, place: UserPath, *, upload: bool, check
 
     Raises UsageError when one cannot be read, or the source is missing.
     """
+    check_folder(local, upload=upload)
     folder = place.path.rstrip("/") or "/"
     order = {"do": "list", "folder": folder, "checksum": checksum}
     with remote.start(tree, order, place.user) as piped:
@@ -93,8 +107,6 @@ def compare(remote: Remote, local: Path, place: UserPath, *, upload: bool, check
         here = tree.listing(os.fspath(local), checksum=checksum)
     except tree.Refused as error:
         raise UsageError(f"{error}", "Name a folder that you may read.") from None
-    if upload and not local.is_dir():
-        raise UsageError(f"there is no folder {local}", "Name the folder whose contents are to be transferred.")
     return differences(here, there) if upload else differences(there, here)
 
 

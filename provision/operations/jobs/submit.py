@@ -71,7 +71,7 @@ def submit(
     `told` is called with the job's name once it runs. Whatever ends this program ends the job, unless `output` is None.
     Raises UsageError for files that will not do, and ProvisionError when the connection is lost.
     """
-    files = _files(program)
+    files = check_files(program)
     order = {
         "do": "start",
         "root": NODE.jobs,
@@ -133,7 +133,8 @@ def kill(remote: Remote, name: str) -> Job:
     return _job(_ask(remote, name, do="kill", job=name))
 
 
-def _files(program: Submission) -> list[Path]:
+def check_files(program: Submission) -> list[Path]:
+    """Return the files of a submission; asks nobody. Raises UsageError for files and settings that will not do."""
     files = [program.script, *program.py_files]
     names: set[str] = set()
     for path in files:

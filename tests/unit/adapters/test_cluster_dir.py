@@ -249,3 +249,31 @@ def test_who_comes_back_gets_another_first_password(cluster_dir):
     assert dict(two.password_hashes)["alice"] != dict(one.password_hashes)["alice"]
     assert dict(two.password_hashes)["bob"] == dict(one.password_hashes)["bob"]
     assert two.uids == one.uids
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{bad", "", "[1]", "null", '{"password_hashes": ["a"]}', '{"uids": 1}', '{"gids": []}'],
+)
+def test_damaged_secrets_are_one_message_that_names_the_file(cluster_dir, text):
+    cluster_dir.ensure_secrets(SPEC, HERE)
+    (cluster_dir.folder / "secrets.json").write_text(text)
+    with pytest.raises(ProvisionError) as refused:
+        cluster_dir.ensure_secrets(SPEC, HERE)
+    assert refused.value.message.startswith(str(cluster_dir.folder / "secrets.json"))
+    assert refused.value.hint == "Restore it from a backup."
+
+
+@pytest.mark.parametrize("text", ["[]", '{"cloud": 1}'])
+def test_a_damaged_note_of_the_project_is_named_too(cluster_dir, text):
+    cluster_dir.folder.mkdir(parents=True)
+    (cluster_dir.folder / "cloud.json").write_text(text)
+    with pytest.raises(ProvisionError, match=r"cloud\.json"):
+        cluster_dir.place()
+
+
+def test_a_line_of_the_passwords_that_is_none_is_named(cluster_dir):
+    cluster_dir.ensure_secrets(SPEC, HERE)
+    cluster_dir.passwords.write_text("alice secret-1\nbob\n")
+    with pytest.raises(ProvisionError, match=r"passwords:2: the line is not a user and a password"):
+        cluster_dir.secret_values()

@@ -60,6 +60,15 @@ def test_known_hosts_that_is_not_there_knows_nobody(folder: Path) -> None:
     assert ssh.known(folder) == {}
 
 
+def test_a_line_of_known_hosts_that_is_no_key_says_nothing(folder: Path) -> None:
+    ssh.write_config(folder, NODES, "192.0.2.7")
+    whole, master = ssh.known(folder), ssh.known_master(folder, "a-master")
+    with (folder / "known_hosts").open("a") as file:
+        file.write("\n\nhalf a-line\n")
+    assert ssh.known(folder) == whole
+    assert ssh.known_master(folder, "a-master") == master
+
+
 def test_a_home_with_no_room_for_sockets_goes_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / ("x" * 90)))
     config = ssh.write_config(tmp_path / "c", NODES, "192.0.2.7")

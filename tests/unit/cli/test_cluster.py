@@ -314,3 +314,14 @@ def test_a_package_that_cannot_be_had_starts_no_cloud(tmp_path, monkeypatch):
     monkeypatch.setattr(operation, "ensure_cloud", lambda *_, new: pytest.fail(f"the cloud was started, {new}"))
     with pytest.raises(UsageError, match="nonesuch cannot be had"):
         up.callback(file=None, yes=True, timeout=1, replace=False, remove=False, without_data=False)
+
+
+def test_a_spec_that_the_local_cloud_cannot_fulfil_starts_no_cloud(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
+    Path("clouds.yaml").write_text("clouds: {}\n")
+    Path("cluster.yaml").write_text("name: analytics\nnetwork: {cidr: 172.29.0.0/24}\n")
+    monkeypatch.setattr(operation, "ensure_cloud", lambda *_, new: pytest.fail(f"the cloud was started, {new}"))
+    with pytest.raises(UsageError, match=r"cluster\.yaml: network\.cidr: 172\.29\.0\.0/24 overlaps"):
+        up.callback(file=None, yes=True, timeout=1, replace=False, remove=False, without_data=False)

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from provision.adapters.cluster_dir import ClusterDir
 from provision.adapters.remote import Remote
-from provision.base.errors import UsageError
+from provision.base.errors import ProvisionError, UsageError
 from provision.cli import data as module
 from provision.cli.data import backup, get, put, restore, sync
 from provision.model.data.snapshots import Snapshot
@@ -107,3 +107,31 @@ def test_restore_asks_first_and_reports(restic):
     assert "12 files stay as they are" in said
     assert "… and 2 more" in said
     assert json.loads(invoke(restore, "--yes", "--json", "/repository").stdout) == REPORT
+
+
+@pytest.fixture
+def away(home, monkeypatch):
+    """The cloud does not answer."""
+
+    def refuse(*_):
+        raise ProvisionError("the cloud is away")
+
+    monkeypatch.setattr(module, "live_hub", refuse)
+    monkeypatch.setattr("provision.operations.cluster.nodes.find_live_cluster", refuse)
+    monkeypatch.setattr("provision.adapters.restic.require", lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "said"),
+    [
+        (put, ("nofile", "alice:"), "cannot be read: nofile: No such file"),
+        (sync, ("nodir", "alice:a"), "there is no folder nodir"),
+        (sync, ("alice:a", "file"), "file is no folder"),
+        (backup, ("--password-file", "nofile", "/repository"), "--password-file: there is no file nofile"),
+        (restore, ("--password-file", "nofile", "/repository"), "--password-file: there is no file nofile"),
+    ],
+)
+def test_what_is_wrong_here_is_said_before_the_cloud_is_asked(away, tmp_path, command, words, said):
+    (tmp_path / "here/file").touch()
+    with pytest.raises(UsageError, match=said):
+        invoke(command, *words)

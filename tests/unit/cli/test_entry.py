@@ -71,11 +71,33 @@ def test_a_reader_that_has_seen_enough_is_no_error(run):
     assert (done.returncode, done.stderr) == (1, "")
 
 
-@pytest.mark.parametrize("shell", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("shell", ["2>&-", "<&-", "<&- 2>&-"])
 def test_closed_streams_are_no_matter(run, shell):
     done = run("render", "worker/hosts", shell=shell)
     assert done.returncode == 0
     assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("shell", [">&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("words", [("render", "worker/hosts"), ("examples", "list"), ("completion", "bash")])
+def test_stdout_that_is_closed_fails_as_a_reader_that_is_gone(run, shell, words):
+    done = run(*words, shell=shell)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+
+
+def test_a_command_that_prints_nothing_has_no_need_of_stdout(run):
+    done = run("init", shell=">&-")
+    assert (done.returncode, (run.folder / "cluster.yaml").exists()) == (0, True)
+
+
+def test_nobody_can_be_asked_on_a_stdin_that_is_closed(run):
+    done = run("cloud", "down", "--purge", shell="<&-")
+    assert done.returncode == 2, done.stderr
+    assert "--yes" in done.stderr
+
+
+def test_wrong_usage_needs_no_stderr(run):
+    assert run("no-such-command", shell="2>&-").returncode == 2
 
 
 def test_a_state_folder_that_cannot_be_made_is_named(run):
@@ -202,3 +224,10 @@ from provision.cli.entry import main; main()
 
 def test_controls_are_spelled_out():
     assert visible("a\x1b[31m\nb\t\x9b\x00…") == "a\\x1b[31m\nb\t\\x9b\\x00…"
+
+
+def test_wrong_usage_shows_no_password_of_a_url(run):
+    done = run("backup", "rest:https://bob:hunter22@h.org/", "rest:https://bob:hunter22@h.org/")
+    assert done.returncode == 2
+    assert "https://***@h.org/" in done.stderr
+    assert "hunter22" not in done.stderr

@@ -106,3 +106,17 @@ def test_a_driver_that_the_kernel_has_killed(asked, monkeypatch):
     done = invoke(submit, "count.py")
     assert done.exit_code == 137
     assert "hub.limits.memory" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("data.csv",), "data.csv is no Python program"),
+        (("--conf", "foo", "count.py"), "--conf foo: that is no setting of Spark's"),
+    ],
+)
+def test_what_is_wrong_here_is_said_before_the_cloud_is_asked(asked, tmp_path, monkeypatch, words, said):
+    (tmp_path / "data.csv").touch()
+    monkeypatch.setattr("provision.operations.cluster.nodes.find_live_cluster", lambda *_: pytest.fail("it was asked"))
+    with pytest.raises(UsageError, match=said):
+        invoke(submit, *words)

@@ -139,3 +139,16 @@ def test_inventory_of_one_host(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(UsageError, match="there is no node 'a-worker-9'"):
         invoke(inventory, "--host", "a-worker-9")
     assert invoke(inventory, "--host", "a-master", "--list").exit_code == 2
+
+
+def test_an_expression_that_is_none_is_refused_before_the_cloud_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("provision.operations.cluster.nodes.find_live_cluster", lambda *_: pytest.fail("it was asked"))
+    with pytest.raises(UsageError, match="is no expression of pytest's: expected") as refused:
+        invoke(verify, "-k", "((")
+    assert "`and`" in refused.value.hint
+
+
+def test_no_time_is_no_number_of_seconds(fleet: Fleet) -> None:
+    done = invoke(run, "--timeout", "nan", "--", "uptime")
+    assert (done.exit_code, fleet.lines) == (2, [])
+    assert "'nan' is not a number of seconds" in done.stderr

@@ -124,3 +124,10 @@ def test_many_flavors_are_comments_of_several_lines(folder, monkeypatch):
     lines = (folder / "cluster.yaml").read_text().splitlines()
     assert max(map(len, lines)) <= 121
     assert load(None).master.flavor == "standard-0-memory-optimised"
+
+
+def test_a_spec_with_no_name_is_none(folder):
+    done = run("-f", "")
+    assert done.exit_code == 2
+    assert "it is empty; name the spec's file" in done.stderr
+    assert list(folder.iterdir()) == []

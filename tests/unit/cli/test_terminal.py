@@ -8,7 +8,8 @@ import time
 import pytest
 from rich.console import Console
 
-from provision.cli.terminal import SPARE_LINES, TerminalProgress
+from provision.base.errors import ProvisionError
+from provision.cli.terminal import SPARE_LINES, TerminalProgress, show_error
 
 HEIGHT = 12
 
@@ -111,3 +112,14 @@ def test_elsewhere_every_change_is_one_line():
     assert [line.split(maxsplit=1)[1] for line in lines[1:3]] == ["mariadb: created", "mariadb: running"]
     assert lines[3].startswith("✓ cloud (")
     assert len(lines) == 4
+
+
+def test_an_error_shows_no_password_of_a_url(capsys):
+    show_error(
+        ProvisionError(
+            "https://bob:hunter22@h.org/x failed", "See rest:https://bob:hunter22@h.org.", "ftp://bob:hunter22@h"
+        )
+    )
+    shown = capsys.readouterr().err
+    assert "hunter22" not in shown
+    assert "https://***@h.org/x failed" in shown

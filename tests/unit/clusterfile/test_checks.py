@@ -28,6 +28,12 @@ BAD = {
     "loopback": ("name: a\nnetwork: {cidr: 127.0.0.0/24}", 2, ["network.cidr", "loopback"], "private"),
     "metadata range": ("name: a\nnetwork: {cidr: 169.254.0.0/16}", 2, ["network.cidr", "metadata"], "private"),
     "multicast": ("name: a\nnetwork: {cidr: 224.1.0.0/24}", 2, ["multicast"], "private"),
+    "all addresses are one problem": (
+        "name: a\nnetwork: {cidr: 0.0.0.0/0}",
+        2,
+        ["network.cidr: 0.0.0.0/0 overlaps 0.0.0.0/8, this network"],
+        "private range",
+    ),
     "too small": ("name: a\nnetwork: {cidr: 10.0.0.0/29}", 2, ["room for 2 nodes", "has 3"], "/28"),
     "too small for many": (
         "name: a\nnetwork: {cidr: 10.0.0.0/24}\nworkers: {count: 300}",

@@ -6,7 +6,7 @@ import pytest
 
 from provision.base.errors import UsageError
 from provision.clusterfile import load
-from provision.clusterfile.document import Problem, parse
+from provision.clusterfile.document import BadDocument, Problem, parse
 
 # id: text of the file, line that is named, parts of the message, part of the hint
 BAD = {
@@ -60,5 +60,46 @@ def test_a_field_as_people_write_it(where, field):
 
 
 def test_a_value_that_cannot_be_read_is_a_problem_of_its_field():
-    (problem,) = parse("name: a\nhub: {port: 2026-13-45}\n").problems
+    (problem,) = parse("name: a\nhub: {port: !!binary é}\n").problems
     assert (problem.field, problem.line) == ("hub.port", 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [("0443", 291), ("7:30", 450), ("010", 8), ("1_0", 10), ("0x10", 16), ("0b11", 3), ("-010", -8), ("1_0.5", 10.5)],
+)
+def test_a_number_that_yaml_reads_as_another_is_shown_and_refused(text, read):
+    (problem,) = parse(f"name: a\nworkers:\n  count: {text}\n").problems
+    assert (problem.field, problem.line) == ("workers.count", 3)
+    assert problem.wrong == f"YAML reads {text} as another number, {read}"
+    assert "in quotes" in problem.fix
+
+
+@pytest.mark.parametrize("text", ["0", "7", "-7", "+7", "443", "0.5", ".5", "2.", "1.5e+3", "10"])
+def test_a_number_that_is_the_same_to_people_stays(text):
+    document = parse(f"name: a\nworkers: {{count: {text}}}\n")
+    assert (document.problems, document.data["workers"]["count"]) == ((), float(text))
+
+
+@pytest.mark.parametrize("text", ["022", "1:00:00", "0x10", "1_000", "on", "2026-01-01"])
+def test_the_values_of_spark_are_text_as_it_is_written(text):
+    document = parse(f"name: a\nspark: {{defaults: {{spark.x: {text}}}}}\n")
+    assert (document.problems, document.data["spark"]["defaults"]["spark.x"]) == ((), text)
+
+
+@pytest.mark.parametrize("text", ["4.1.0", "1.0.0-rc1", "'0443'", '"7:30"', "m1.small", "2026-01-01", "10.20.0.0/24"])
+def test_text_that_only_looks_like_a_number_stays(text):
+    document = parse(f"name: a\ncloud: {text}\n")
+    assert (document.problems, document.data["cloud"]) == ((), text.strip("'\""))
+
+
+def test_a_number_that_no_field_can_have_is_not_worked_out():
+    (problem,) = parse("workers: {count: 99999999999999999999999999}\n").problems
+    assert problem.wrong == "it is a number of 26 digits"
+
+
+def test_brackets_without_end_are_nested_too_deeply():
+    with pytest.raises(BadDocument) as caught:
+        parse("[" * 5000)
+    (problem,) = caught.value.problems
+    assert problem.wrong == "it is nested too deeply"

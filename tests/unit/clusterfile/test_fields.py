@@ -5,22 +5,8 @@ from __future__ import annotations
 import pytest
 
 from provision.clusterfile import fields
+from provision.clusterfile.fields import describe, written
 from provision.clusterfile.units import Wrong
-
-
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [
-        (None, "nothing"),
-        (True, "a true/false value (True)"),
-        (7, "a number (7)"),
-        ([1], "a list ([1])"),
-        ({}, "a map"),
-        (b"", "a value (b'')"),
-    ],
-)
-def test_what_somebody_has_written(value, words):
-    assert fields.describe(value) == words
 
 
 @pytest.mark.parametrize(
@@ -59,3 +45,24 @@ def test_bad_values(read, value):
     with pytest.raises(Wrong) as caught:
         read(value)
     assert caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "shown"),
+    [
+        (None, "nothing", "null"),
+        (True, "a true/false value (true)", "true"),
+        (12, "a number (12)", "12"),
+        (2.5, "a number (2.5)", "2.5"),
+        (["a", None], 'a list (["a", null])', '["a", null]'),
+        ({"a": False}, "a map", '{"a": false}'),
+        ("it's", 'a value ("it\'s")', '"it\'s"'),
+        (b"x", "a value (a value)", "a value"),
+    ],
+)
+def test_a_value_in_the_words_of_yaml(value, kind, shown):
+    assert (describe(value), written(value)) == (kind, shown)
+
+
+def test_a_long_value_is_cut():
+    assert len(written(["a"] * 99)) == 60

@@ -23,6 +23,12 @@ BAD = {
         ["function-x: there is no such field"],
         "Fields here",
     ),
+    "a number that YAML reads as another is one problem": (
+        "name: a\nhub: {idle_timeout: 1:30}",
+        2,
+        ["hub.idle_timeout: YAML reads 1:30 as another number, 90"],
+        "1h30m",
+    ),
     "no name": ("cloud: local", None, ["name", "missing"], "Add it"),
     "a list": ("- name: a", 1, ["a list, not a map"], "name: analytics"),
     "plain text": ("analytics", 1, ["plain text, not a map"], "name: analytics"),

@@ -59,6 +59,11 @@ BAD = {
     "-r more.txt": (["-r is an option of pip"], "the file's lines"),
     "-e .": (["-e is an option"], "wheel"),
     "--index-url https://mirror.example": (["--index-url is an option"], "pip settings"),
+    "requirements.txt": (["'requirements.txt' is a file of requirements, not a package"], "the file's lines"),
+    "deps/requirements.in": (["is a file of requirements"], "the file's lines"),
+    "pyproject.toml": (["is a file of requirements"], "the file's lines"),
+    "https://alice:hunter22@h.invalid/x-1.0-py3-none-any.whl": (["it is a URL alone"], "NAME @ URL"),
+    "git+https://h.invalid/x": (["it is a URL alone"], "NAME @ URL"),
     "./demo": (["is no wheel"], "pip wheel"),
     "demo-1.0.tar.gz": (["is no wheel"], "pip wheel"),
     "demo @ git+https://git.example/demo": (["not fetched by https"], "wheel"),
@@ -95,8 +100,9 @@ def test_refused(entry, refused, tmp_path):
     refused(f"name: a\npackages:\n- {entry!r}\n", 3, ["packages[0]: ", *parts], hint)
 
 
-def test_credentials_are_not_repeated(refused):
-    entry = "demo @ https://alice:secret@host.example/demo-1.0-py3-none-any.whl"
+@pytest.mark.parametrize("before", ["demo @ ", ""])
+def test_credentials_are_not_repeated(before, refused):
+    entry = f"{before}https://alice:secret@host.example/demo-1.0-py3-none-any.whl"
     error = refused(f"name: a\npackages: ['{entry}']\n", 2, [], "")
     assert "secret" not in error.message + error.hint
 

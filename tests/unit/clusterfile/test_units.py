@@ -162,3 +162,10 @@ def test_bastions(text, found):
 def test_what_is_no_bastion(text):
     with pytest.raises(Wrong):
         units.bastion(text)
+
+
+def test_a_password_of_a_bastion_is_not_repeated():
+    with pytest.raises(Wrong) as caught:
+        units.bastion("alice:hunter22@jump.example.org")
+    assert "hunter22" not in caught.value.wrong + caught.value.fix
+    assert "USER@HOST:PORT" in caught.value.fix

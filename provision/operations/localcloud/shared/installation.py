@@ -15,9 +15,9 @@ from provision.adapters.consul.catalogue import Catalogue
 from provision.adapters.docker.compose import Compose
 from provision.adapters.docker.engine import limits_capabilities, path_exists
 from provision.adapters.host import facts, files
-from provision.adapters.host.files import ensure_private
+from provision.adapters.host.files import ensure_private, read_json
 from provision.base import paths
-from provision.base.errors import UsageError
+from provision.base.errors import ProvisionError, UsageError
 from provision.model.localcloud.host import hypervisor_override, lacking_capabilities
 from provision.model.localcloud.image_families import image_tags
 from provision.model.localcloud.render import (
@@ -43,6 +43,14 @@ if TYPE_CHECKING:
 _PASSWORDS: Final = "passwords.json"
 _CHOICES: Final = "choices.json"
 _RESTORING: Final = "restoring"
+_CHOICES_FIX: Final = (
+    "Restore it from a backup, or remove it and name the options of `provision cloud up` again: without it all "
+    "settings are the defaults."
+)
+_PASSWORDS_FIX: Final = (
+    "Restore it from a backup: a file of `provision cloud backup` has it too. Or remove it, and start over with "
+    "`provision cloud down --purge`."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +81,35 @@ class Installation:
 
 def load_settings() -> Settings:
     """Read the settings that the user has chosen."""
-    try:
-        known = json.loads((paths.localcloud_dir() / _CHOICES).read_text())
-    except FileNotFoundError:
-        known = {}
-    stored = known.get("tls")
+    file = paths.localcloud_dir() / _CHOICES
+    known = read_json(file, _CHOICES_FIX)
+    # `copies` is what version 0.1 wrote.
+    replicas = known.get("replicas", known.get("copies", {}))
+    stored, members = known.get("tls"), known.get("members", ())
+    switches = {name: known.get(name, False) for name in ("ha", "swarm", "monitoring")}
+    whole = {
+        "replicas": isinstance(replicas, dict) and all(type(number) is int for number in replicas.values()),
+        "tls": stored is None or _is_given(stored),
+        "members": isinstance(members, list | tuple) and all(isinstance(member, str) for member in members),
+        **{name: isinstance(value, bool) for name, value in switches.items()},
+    }
+    if broken := [name for name, is_whole in whole.items() if not is_whole]:
+        raise ProvisionError(f"{file}: {broken[0]} is not what was written there", _CHOICES_FIX)
     given = stored and GivenTls(
-        stored["host"], Path(stored["cert"]), Path(stored["key"]), stored["authority"] and Path(stored["authority"])
+        stored["host"],
+        Path(stored["cert"]),
+        Path(stored["key"]),
+        Path(stored["authority"]) if stored.get("authority") else None,
     )
-    return Settings(
-        # `copies` is what version 0.1 wrote.
-        replicas=known.get("replicas", known.get("copies", {})),
-        tls=given, ha=known.get("ha", False), swarm=known.get("swarm", False),
-        monitoring=known.get("monitoring", False), members=tuple(known.get("members", ())),
-    )  # fmt: skip
+    return Settings(replicas=replicas, tls=given, members=tuple(members), **switches)
+
+
+def _is_given(stored: object) -> bool:
+    """Whether this is a certificate as `save_settings` writes one."""
+    if not isinstance(stored, dict):
+        return False
+    texts = [stored.get(name) for name in ("host", "cert", "key")]
+    return all(isinstance(text, str) for text in texts) and isinstance(stored.get("authority"), str | None)
 
 
 def save_settings(settings: Settings) -> None:
@@ -205,10 +228,11 @@ def _unwritten() -> dict[str, str]:
 
 def read_passwords() -> dict[str, str]:
     """Read the local cloud's passwords; nothing where it has none yet."""
-    try:
-        known: dict[str, str] = json.loads((paths.localcloud_dir() / _PASSWORDS).read_text())
-    except FileNotFoundError:
-        return {}
+    file = paths.localcloud_dir() / _PASSWORDS
+    known = read_json(file, _PASSWORDS_FIX)
+    for name, password in known.items():
+        if not isinstance(password, str):
+            raise ProvisionError(f"{file}: {name} is not a text", _PASSWORDS_FIX)
     return known
 
 

@@ -90,7 +90,7 @@ def accept(given: GivenTls) -> GivenTls:
     # Imported only when needed: it loads all of `cryptography`.
     from provision.clusterfile import tls
 
-    for problem in tls.problems(Tls(given.cert, given.key)):
+    for problem in tls.problems(Tls(given.cert, given.key), unreadable="Name a file that you may read."):
         raise UsageError(f"the certificate for HAProxy: {problem.wrong}", problem.fix)
     if given.authority and not given.authority.is_file():
         raise UsageError(f"{given.authority} does not exist", "Name the certificate (PEM) of the CA that signed yours.")

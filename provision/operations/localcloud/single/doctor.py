@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def observe() -> ObservedLocalCloud:
-    """Look at everything; `unseen` says what cannot be looked at. Raises UsageError if Docker does not answer."""
+    """Look at everything; `unseen` says what cannot be looked at. Raises ProvisionError if Docker does not answer."""
     inspector, settings = Inspector(), load_settings()
     now = datetime.now(UTC)
     units = inspector.units()

@@ -29,7 +29,7 @@ _STATISTICS_PORT: Final = 8404
 
 
 def observe() -> ObservedSwarm:
-    """Look at everything; `unseen` says what cannot be looked at. Raises UsageError if Docker does not answer."""
+    """Look at everything; `unseen` says what cannot be looked at. Raises ProvisionError if Docker does not answer."""
     settings = require_swarm()
     swarm, inspector = swarm_adapter(settings), Inspector()
     now = datetime.now(UTC)

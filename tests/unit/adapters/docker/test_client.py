@@ -19,28 +19,29 @@ from provision.adapters.docker.client import (
     long_running,
     remove_network,
 )
-from provision.base.errors import ProvisionError, UsageError
+from provision.base.errors import ProvisionError
 
 
 @pytest.mark.parametrize(
     ("problem", "hint"),
     [("Permission denied", "group `docker`"), ("No such file or directory", "systemctl start docker")],
 )
-def test_no_engine_is_bad_usage_with_a_hint(monkeypatch, problem, hint):
+def test_no_engine_is_a_failure_with_a_hint(monkeypatch, problem, hint):
     def refuse(timeout):
         raise DockerException(problem)
 
     monkeypatch.setattr(docker, "from_env", refuse)
-    with pytest.raises(UsageError, match="Docker does not answer") as caught:
+    with pytest.raises(ProvisionError, match="Docker does not answer") as caught:
         connect(5)
     assert hint in caught.value.hint
     assert caught.value.detail == problem
+    assert caught.value.exit_code == 1
 
 
 def test_an_engine_has_to_answer_a_ping(client):
     assert connect(5) is client
     client.ping.side_effect = requests.ConnectionError("gone")
-    with pytest.raises(UsageError):
+    with pytest.raises(ProvisionError):
         connect(5)
 
 

@@ -11,6 +11,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from provision.adapters.host import certificates
 from provision.adapters.host.certificates import end_of, ensure_certificate, last_day
+from provision.base.errors import ProvisionError
 
 ADDRESS = "192.0.2.1"
 
@@ -91,3 +92,14 @@ def test_the_end_of_a_certificate_is_read(tmp_path):
     made = ensure(tmp_path)
     assert end_of(made.cert).date().isoformat() == last_day(made.cert)
     assert end_of("no certificate") is None
+
+
+@pytest.mark.parametrize("content", [b"", b"no PEM", b"\xff"])
+@pytest.mark.parametrize("name", ["ca.pem", "ca.key"])
+def test_a_damaged_authority_is_named(tmp_path, name, content):
+    ensure(tmp_path)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ProvisionError) as caught:
+        ensure(tmp_path, addresses=("192.0.2.2",))
+    assert caught.value.message.startswith(f"{tmp_path / name} holds no PEM")
+    assert "a new authority is made" in caught.value.hint

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from provision.adapters.host import files
+from provision.base.errors import ProvisionError
 
 
 def mode(path):
@@ -48,3 +49,27 @@ def test_one_holds_a_lock_and_the_other_waits_and_says_so(tmp_path):
         order.append("first")
     thread.join(5)
     assert order == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{bad", "is not JSON"),
+        (b"", "is not JSON"),
+        (b"\xff\xfe", "is not JSON"),
+        (b"[" * 100_000, "is not JSON"),
+        (b"[]", "does not hold a JSON object"),
+        (b"null", "does not hold a JSON object"),
+    ],
+)
+def test_a_kept_file_that_is_damaged_is_named(tmp_path, content, said):
+    file = tmp_path / "kept.json"
+    file.write_bytes(content)
+    with pytest.raises(ProvisionError) as refused:
+        files.read_json(file, "Restore it.")
+    assert refused.value.message.startswith(f"{file} {said}")
+    assert refused.value.hint == "Restore it."
+
+
+def test_a_kept_file_that_is_not_there_holds_nothing(tmp_path):
+    assert files.read_json(tmp_path / "kept.json") == {}

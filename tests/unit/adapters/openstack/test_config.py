@@ -127,3 +127,51 @@ def test_a_login_that_leads_nowhere(home, name, found, words):
 @pytest.mark.parametrize("name", ["", "one"])
 def test_a_login_that_fits(home, name):
     config.check_scope("mine", region(name), scope(), None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ("", "its entry is empty"),
+        ("text", "its entry is not a map of fields"),
+        ("[a]", "its entry is not a map of fields"),
+        ("{auth: }", "`auth` of its entry is empty"),
+        ("{auth: [a]}", "`auth` of its entry is not a map of fields"),
+        ("{auth: {auth_url: 7, username: u}}", "`auth_url` of its entry is not text"),
+        ("{auth: {username: u, password: p}}", "auth_url"),
+        ("{auth: {}}", "auth_url"),
+    ],
+)
+def test_an_entry_that_is_there_is_to_be_corrected_and_not_added(home, fields, said):
+    file = home / "clouds.yaml"
+    file.write_text(f"clouds:\n  mine: {fields}\n")
+    with pytest.raises(UsageError) as caught:
+        config.find("mine", "cluster.yaml")
+    assert caught.value.message.startswith("cluster.yaml: cloud: there is no usable cloud 'mine'")
+    assert said in caught.value.message
+    assert "object has no attribute" not in caught.value.message
+    assert caught.value.hint.startswith(f"Correct entry 'mine' of {file}")
+
+
+@pytest.mark.parametrize("url", ["keystone.example.com", "keystone.example.com:5000/v3", "ftp.example.com"])
+def test_an_address_whose_scheme_was_forgotten(home, url):
+    file = home / "clouds.yaml"
+    file.write_text(entry("mine").replace("http://127.0.0.1:1/v3", url))
+    with pytest.raises(UsageError, match=r"cloud 'mine': auth_url: it does not begin with https://") as caught:
+        config.find("mine")
+    assert caught.value.hint == f"Write https://{url} as `auth_url` of 'mine' in {file}."
+
+
+def test_a_broken_file_is_to_be_corrected(home):
+    file = home / "clouds.yaml"
+    file.write_text(entry("mine")[:-10])
+    with pytest.raises(UsageError) as caught:
+        config.find("mine")
+    assert f"{file} cannot be read" in caught.value.message
+    assert caught.value.hint.startswith(f"Correct {file}: ")
+
+
+def test_clouds_that_are_no_map(home):
+    (home / "clouds.yaml").write_text("clouds: [a]\n")
+    with pytest.raises(UsageError, match=r"`clouds` of .* is not a map of entries"):
+        config.find("mine")

@@ -151,6 +151,11 @@ def test_a_purge_has_to_be_confirmed(fake):
     assert fake.asked == []
 
 
+def test_yes_is_short_as_with_clusters(fake):
+    assert CliRunner().invoke(cloud, ["down", "--purge", "-y"], catch_exceptions=False).exit_code == 0
+    assert len(fake.asked) == 1
+
+
 @pytest.mark.parametrize(("options", "output"), [([], "glance is exited\n"), (["--json"], '{\n  "up": false\n}\n')])
 def test_a_status_that_is_not_up_ends_with_1(fake, options, output):
     done = CliRunner().invoke(cloud, ["status", *options])

@@ -77,3 +77,14 @@ def test_a_refusal_is_the_loaders_own_answer():
 def test_an_example_that_is_accepted_is_no_refusal():
     with pytest.raises(AssertionError, match="is not refused"):
         refusal("workers.count", 3)
+
+
+def test_a_field_has_no_comment_of_its_neighbours():
+    found = comments_of((TEMPLATES / "spec" / "cluster.yaml.j2").read_text(encoding="utf-8"))
+    assert found["hub.users"] == "Accounts on the master; first passwords are made and kept on this machine."
+    for section, who in (("master", "it is"), ("workers", "they are"), ("hub", "it is")):
+        assert found[f"{section}.availability_zone"] == f"The availability zone that {who} in."
+
+
+def test_a_default_is_never_one_of_python():
+    assert "None" not in cluster_file_page().partition("## Fields")[2].partition("### ")[0]

@@ -155,6 +155,20 @@ def test_a_password_that_is_made_is_printed_once(live):
     assert password not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "text", "said"),
+    [
+        (("nobodyx", "--generate"), None, "the cluster has no user 'nobodyx'"),
+        (("alice", "--stdin"), "four\n", "4 letters"),
+        (("alice",), "correct horse\n", "no terminal"),
+    ],
+)
+def test_what_is_wrong_with_a_password_is_said_before_the_cloud_is_asked(folder, monkeypatch, words, text, said):
+    monkeypatch.setattr(commands, "_cluster", lambda *_: pytest.fail("it was asked"))
+    with pytest.raises(UsageError, match=said):
+        invoke("passwd", *words, text=text)
+
+
 def test_without_a_terminal_no_password_is_asked_for(live):
     with pytest.raises(UsageError, match="no terminal"):
         invoke("passwd", "alice", text="correct horse\n")

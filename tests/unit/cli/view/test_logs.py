@@ -122,3 +122,10 @@ def test_what_is_refused_changes_nothing_and_says_what_there_is(asked, words, er
     if "wrker" in error:
         for there in ("analytics-worker-2", "spark-worker", "notebook-alice", "train-4"):
             assert there in refused.value.hint
+
+
+def test_f_is_the_specs_file_and_not_follow(asked):
+    with pytest.raises(UsageError, match="worker-1: there is no such file") as refused:
+        invoke("-f", "worker-1")
+    assert "write --follow" in refused.value.hint
+    assert asked == []

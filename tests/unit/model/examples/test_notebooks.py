@@ -99,3 +99,9 @@ def test_each_example_ends_with_checks_and_compiles(example):
             compile(cell.source, example.name, "exec")
     last = ast.parse(example.cells[-1].source)
     assert sum(isinstance(node, ast.Assert) for node in ast.walk(last)) >= 3
+
+
+def test_a_value_of_another_kind_is_named_in_words():
+    example = read("one", TEXT)
+    with pytest.raises(UsageError, match="that is no whole number"):
+        given(example, ["rows=many"])

@@ -73,8 +73,8 @@ BAD = {
         "Keep",
     ),
     "spread, another word": ("workers:\n  spread: soft", 4, "workers.spread: 'soft' is not one of", "`prefer`"),
-    "spread, yes": ("workers:\n  spread: yes", 4, "workers.spread: True is not one of its words", "`require`"),
-    "spread, a list": ("workers:\n  spread: [prefer]", 4, "workers.spread: ['prefer'] is not", "`off`"),
+    "spread, yes": ("workers:\n  spread: yes", 4, "workers.spread: true is not one of its words", "`require`"),
+    "spread, a list": ("workers:\n  spread: [prefer]", 4, 'workers.spread: ["prefer"] is not', "`off`"),
     "spread of the master": ("master:\n  spread: prefer", 4, "master.spread: there is no such field", "Fields here"),
     "spread, and a server group": (
         "workers:\n  server_group: racks\n  spread: prefer",
@@ -85,7 +85,7 @@ BAD = {
     "server group, empty": ("workers:\n  server_group: ''", 4, "workers.server_group: it is empty", "Give a name"),
     "server group, false": ("master:\n  server_group: off", 4, "master.server_group: a true/false", "quotes"),
     "key pair, empty": ("key_pair: ''", 3, "key_pair: it is empty", "Give a name"),
-    "key pair, a list": ("key_pair: [laptop]", 3, "key_pair: a list (['laptop'])", "quotes"),
+    "key pair, a list": ("key_pair: [laptop]", 3, 'key_pair: a list (["laptop"])', "quotes"),
     "key pair, misspelt": ("keypair: laptop", 3, "keypair: there is no such field", "Did you mean `key_pair`?"),
     # What only the cloud can say.
     "no such network": ("network:\n  existing: nope", 4, "network.existing: cloud 'fake' has no network", "team"),

@@ -7,10 +7,20 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from provision.base.errors import ProvisionError
-from provision.base.model import ImageSpec, NetworkSpec, PackagesSpec
+from provision.base.errors import ProvisionError, UsageError
+from provision.base.model import (
+    ClusterSpec,
+    HubSpec,
+    ImageSpec,
+    MasterSpec,
+    NetworkSpec,
+    PackagesSpec,
+    User,
+    WorkersSpec,
+)
+from provision.model.cluster.render import user_data
 from provision.operations.cluster import preview as module
-from provision.operations.cluster.preview import preview
+from provision.operations.cluster.preview import check_before_start, plan_stopped, preview
 
 
 @pytest.fixture
@@ -83,6 +93,19 @@ def test_the_quotas_arithmetic_is_a_note(site):
     assert preview(site.spec, "cluster.yaml").notes == ()
 
 
+@pytest.fixture
+def rendered(monkeypatch):
+    """Have user-data rendered, as elsewhere in these tests it is not."""
+    monkeypatch.setattr("provision.operations.cluster.resolve.user_data", user_data)
+
+
+@pytest.mark.usefixtures("rendered")
+def test_user_data_that_is_too_large_is_refused_as_up_does(site):
+    many = HubSpec(users=tuple(User(f"user-{number}") for number in range(1000)))
+    with pytest.raises(UsageError, match=r"cluster\.yaml: the user-data of a master takes"):
+        preview(replace(site.spec, hub=many), "cluster.yaml")
+
+
 def test_a_cluster_of_another_machine_is_refused(site, monkeypatch, tmp_path):
     site.up()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
@@ -102,3 +125,101 @@ def test_a_local_cloud_that_does_not_run_is_empty(site, monkeypatch):
     assert any("192.0.2.0/24" in step.why for step in made.steps)
     with pytest.raises(ProvisionError, match="it cannot be reached"):
         preview(replace(spec, cloud="elsewhere"), "cluster.yaml")
+
+
+SPEC = ClusterSpec("a")
+MANY = HubSpec(users=tuple(User(f"user-{number}") for number in range(1000)))
+# id: fields, message, hint
+BAD = {
+    "a flavor that it has not": (
+        {"workers": WorkersSpec(flavor="m1.smal")},
+        "c.yaml: workers.flavor: the cloud has no flavor 'm1.smal'",
+        "It has: m1.large, m1.medium, m1.small, m1.tiny. What somebody has made there",
+    ),
+    "a flavor that is too small": (
+        {"master": MasterSpec("m1.tiny")},
+        "c.yaml: master.flavor: m1.tiny has 512",
+        "Choose",
+    ),
+    "its own network": (
+        {"network": NetworkSpec(cidr=IPv4Network("172.29.0.0/24"))},
+        "c.yaml: network.cidr: 172.29.0.0/24 overlaps 172.29.0.0/24 of external network 'public'",
+        "another range",
+    ),
+    "a range with its own network": (
+        {"network": NetworkSpec(cidr=IPv4Network("172.16.0.0/12"))},
+        "c.yaml: network.cidr: 172.16.0.0/12 overlaps 172.29.0.0/24",
+        "another range",
+    ),
+    "an external network that it has not": (
+        {"network": NetworkSpec(external="publik")},
+        "c.yaml: network.external: cloud 'local' has no external network 'publik'",
+        "It has: public.",
+    ),
+}
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """Have the local cloud answer or not; returns who was asked."""
+    asked = []
+
+    def set_(*, runs):
+        def connect(name, source):
+            asked.append(name)
+            if not runs:
+                raise ProvisionError("it cannot be reached")
+
+        monkeypatch.setattr(module, "connect", connect)
+        return asked
+
+    return set_
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_it_cannot_fulfil_is_refused_while_it_does_not_run(case, answers):
+    fields, message, hint = BAD[case]
+    spec = replace(SPEC, **fields)
+    answers(runs=False)
+    for refuse in (
+        lambda: plan_stopped(spec, "c.yaml"),
+        lambda: check_before_start(spec, "c.yaml", new=True),
+        lambda: check_before_start(spec, "c.yaml", new=False),
+    ):
+        with pytest.raises(UsageError) as refused:
+            refuse()
+        assert refused.value.message.startswith(message)
+        assert hint in refused.value.hint
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_cloud_that_runs_is_asked_itself(case, answers):
+    asked = answers(runs=True)
+    check_before_start(replace(SPEC, **BAD[case][0]), "c.yaml", new=True)
+    assert asked == ["local"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"network": NetworkSpec(existing="there", external="publik")},
+        {"network": NetworkSpec(router="there", external="publik")},
+        {"cloud": "elsewhere", "workers": WorkersSpec(flavor="c5")},
+    ],
+)
+def test_what_it_can_fulfil_asks_nobody(fields, answers):
+    asked = answers(runs=False)
+    check_before_start(replace(SPEC, **fields), "c.yaml", new=True)
+    assert asked == []
+
+
+@pytest.mark.usefixtures("rendered")
+def test_user_data_that_is_too_large_is_refused_where_all_of_a_cluster_is_made(answers):
+    answers(runs=False)
+    spec = replace(SPEC, hub=MANY)
+    with pytest.raises(UsageError, match="the user-data of a master takes"):
+        plan_stopped(spec, "c.yaml")
+    with pytest.raises(UsageError, match="the user-data of a master takes"):
+        check_before_start(spec, "c.yaml", new=True)
+    check_before_start(spec, "c.yaml", new=False)

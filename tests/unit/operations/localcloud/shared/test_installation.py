@@ -9,7 +9,7 @@ import uuid
 import pytest
 
 from provision.base import paths
-from provision.base.errors import UsageError
+from provision.base.errors import ProvisionError, UsageError
 from provision.base.progress import Silent
 from provision.model.localcloud.host import ServiceState
 from provision.model.localcloud.image_families import image_tags
@@ -134,3 +134,42 @@ def test_settings_are_read_as_they_were_written(monkeypatch, tmp_path):
     settings = Settings(replicas={"nova-api": 3}, tls=tls, ha=True, swarm=True, members=("192.0.2.1",), monitoring=True)
     installation.save_settings(settings)
     assert installation.load_settings() == settings
+
+
+@pytest.fixture
+def local(monkeypatch, tmp_path):
+    """The folder of the local cloud's files."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    paths.localcloud_dir().mkdir(parents=True)
+    return paths.localcloud_dir()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{bad", "", "[]", "null", '{"replicas": [1]}', '{"replicas": {"nova-api": "2"}}', '{"tls": {"host": "a"}}',
+     '{"tls": [1]}', '{"ha": "yes"}', '{"members": "a"}', '{"members": [1]}'],
+)  # fmt: skip
+def test_damaged_settings_are_one_message_that_names_the_file(local, text):
+    (local / "choices.json").write_text(text)
+    with pytest.raises(ProvisionError) as refused:
+        installation.load_settings()
+    assert refused.value.message.startswith(str(local / "choices.json"))
+    assert "remove it" in refused.value.hint
+
+
+@pytest.mark.parametrize("text", ["{bad", "", "[]", "null", '{"admin": 1}'])
+def test_damaged_passwords_are_one_message_that_names_the_file(local, text):
+    (local / "passwords.json").write_text(text)
+    with pytest.raises(ProvisionError) as refused:
+        installation.read_passwords()
+    assert refused.value.message.startswith(str(local / "passwords.json"))
+    assert "cloud backup" in refused.value.hint
+
+
+def test_settings_of_every_kind_come_back(local, tmp_path):
+    tls = GivenTls("cloud.example.org", tmp_path / "a.pem", tmp_path / "a.key")
+    whole = Settings(replicas={"nova-api": 2}, tls=tls, ha=True, swarm=True, monitoring=True, members=("192.0.2.7",))
+    installation.save_settings(whole)
+    assert installation.load_settings() == whole
+    installation.save_settings(Settings())
+    assert installation.load_settings() == Settings()

@@ -178,3 +178,9 @@ def test_ovn_has_a_certificate_on_several_hosts_that_both_ends_show():
     assert cert.not_valid_after_utc == authority.not_valid_after_utc
     tls.ensure_ovn(settings)
     assert tls.ovn_files(settings) == files
+
+
+def test_a_certificate_that_is_not_there_is_no_matter_of_a_spec(tmp_path):
+    with pytest.raises(UsageError, match=r"the certificate for HAProxy: .*c\.pem cannot be read") as refused:
+        tls.accept(GivenTls("", tmp_path / "c.pem", tmp_path / "c.key"))
+    assert refused.value.hint == "Name a file that you may read."
