@@ -25,7 +25,7 @@ class Ports:
     driver: int = 7100
     driver_block_manager: int = 7200
     block_manager: int = 7300
-    retries: int = 32
+    retries: int = 99
     nfs: int = 2049
     app_ui: int = 4040
     # On the loopback address of the master only: the Hub's own, its proxy's, and Spark's pages behind its login.

@@ -44,6 +44,8 @@ PREFIXES: Final = {
     "spark.connect.grpc.binding.": _CLOSED,
     "spark.metrics.conf.master.": "monitoring asks the daemons by it",
     "spark.metrics.conf.worker.": "monitoring asks the daemons by it",
+    "spark.executor.logs.rolling.": "the workers read it when they start, and keep 64 MiB of what an executor prints",
+    "spark.history.fs.cleaner.": "the nodes remove the records of applications after 14 days, whoever looks at them",
     "spark.provision.": "the notebooks share the cluster by it",
 }
 OWN_FIELDS: Final = {

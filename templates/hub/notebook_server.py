@@ -6,6 +6,7 @@ function any more.)
 """
 
 import sys
+from datetime import UTC, datetime
 
 # The folder of this file: nothing in it is a module.
 del sys.path[0]
@@ -13,6 +14,27 @@ del sys.path[0]
 from jupyterlab import commands  # noqa: E402
 
 commands._yarn_config = lambda logger: {"yarn config": {}, "npm config": {}}
+
+from jupyter_core.application import JupyterApp  # noqa: E402
+
+# There are no files of IPython 3's here. It would note so in the home, and whoever has no room left could not start the
+# server with which to make some.
+JupyterApp.migrate_config = lambda self: None
+
+from jupyter_server.serverapp import ServerWebApplication  # noqa: E402
+
+
+def _last_activity(self, original=ServerWebApplication.last_activity):
+    """Say now while a kernel computes: only messages count as a kernel's activity, and a long cell may send none.
+
+    The server would be ended as idle, with the kernel that its own culler spares for being busy.
+    """
+    kernels = self.settings["kernel_manager"]
+    states = (getattr(kernels.get_kernel(each), "execution_state", None) for each in kernels.list_kernel_ids())
+    return datetime.now(UTC) if "busy" in states else original(self)
+
+
+ServerWebApplication.last_activity = _last_activity
 
 from jupyterhub.singleuser import main  # noqa: E402
 

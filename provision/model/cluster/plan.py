@@ -10,6 +10,7 @@ import json
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Final
 
+from provision.base.constants import PORTS
 from provision.base.errors import UsageError
 from provision.model.cluster.network_steps import access_steps, network_steps, only
 from provision.model.cluster.resources import (
@@ -55,6 +56,8 @@ def spec_hash(spec: ClusterSpec, sizing: Sizing, certificate: str = "", login: s
         "spark": asdict(spec.spark),
         # What follows from the master's flavor: another flavor is another master.
         "sizing": asdict(replace(sizing, sizes=(), user_memory=0, users_memory=0, daemons_memory=0)),
+        # How many drivers there may be: in the nodes' settings, and in their firewalls.
+        "ports": PORTS.retries,
         "access": [str(network) for network in spec.network.access or ()],
         "hub": [
             spec.hub.port,

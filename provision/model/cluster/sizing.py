@@ -25,7 +25,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from provision.base.constants import SPARK_HEAP_LEAST
+from provision.base.constants import PORTS, SPARK_HEAP_LEAST
 from provision.base.errors import UsageError
 from provision.base.model import ClusterSpec, Flavor, ServerSize, Sizing
 
@@ -185,6 +185,13 @@ def _cores(spec: ClusterSpec, key: str, worker: Flavor, source: str) -> int | No
 
 def _refuse_limits(spec: ClusterSpec, worker: Flavor, executor_cores: int, source: str) -> None:
     """Refuse limits that the cluster cannot reach, that no executor fits below, or that contradict each other."""
+    ports, executors = PORTS.retries + 1, worker.vcpus // executor_cores
+    if executors > ports:
+        raise UsageError(
+            f"{source}: spark.defaults.spark.executor.cores: {executor_cores} make {executors} executors on a worker "
+            f"of {worker.name}, and {ports} is the most: each has a port",
+            f"Ask for {worker.vcpus // (ports + 1) + 1} or more.",
+        )
     total = worker.vcpus * spec.workers.count
     app, user = spec.spark.app_cores, spec.spark.user_cores
     for field, cores in (("app_cores", app), ("user_cores", user)):

@@ -206,7 +206,7 @@ def asked_of(node: ObservedNode, nodes: Iterable[ObservedNode]) -> list[tuple[st
 
 
 def spans(ports: Iterable[int]) -> str:
-    """Write ports as people do: `7077, 7100-7132`."""
+    """Write ports as people do: `7077, 7100-7199`."""
     parts: list[list[int]] = []
     for port in sorted(set(ports)):
         if parts and port == parts[-1][-1] + 1:

@@ -104,11 +104,13 @@ def end_jvm():
         connect.stop()
     active, gateway = SparkContext._active_spark_context, SparkContext._gateway
     if active is not None:
-        active.stop()
+        stop(active)
     if gateway is None:
         return
     SparkContext._gateway = SparkContext._jvm = None
-    gateway.shutdown()
+    # One that has ended by itself answers nobody.
+    with suppress(Exception):
+        gateway.shutdown()
     # The JVM lives as long as this pipe.
     gateway.proc.stdin.close()
     try:
@@ -116,6 +118,22 @@ def end_jvm():
     except Exception:
         gateway.proc.kill()
         gateway.proc.wait()
+
+
+def stop(context):
+    """Stop a SparkContext, also one whose JVM has ended: PySpark then stops at the first error, half done."""
+    with suppress(OSError):
+        context.stop()
+        return
+    context.stop()
+
+
+def ended():
+    """Return the exit status of the driver's JVM; None while it runs, and before there is one."""
+    from pyspark import SparkContext
+
+    process = getattr(SparkContext._gateway, "proc", None)
+    return process.poll() if process is not None else None
 
 
 def leave_jvm():

@@ -44,6 +44,18 @@ BAD = {
         ["fixed paths"],
         "Remove",
     ),
+    "setting that the nodes would undercut": (
+        "name: a\nspark: {defaults: {spark.history.fs.cleaner.maxAge: 30d}}",
+        2,
+        ["spark.history.fs.cleaner.maxAge", "after 14 days"],
+        "Remove",
+    ),
+    "setting of the workers' logs": (
+        "name: a\nspark: {defaults: {spark.executor.logs.rolling.maxSize: 1}}",
+        2,
+        ["64 MiB"],
+        "Remove",
+    ),
     "setting with an escape in its name": (
         'name: a\nspark: {defaults: {"spark.au\\\\u0074henticate": "false"}}',
         2,
@@ -107,7 +119,6 @@ def test_every_entry_that_the_template_sets_is_pinned_or_free_on_purpose():
         "spark.executor.decommission.forceKillTimeout",
         "spark.storage.decommission.enabled",
         "spark.eventLog.rolling.enabled",
-        "spark.history.fs.cleaner.enabled",
         "spark.network.auth.rpcTimeout",
         "spark.network.timeout",
         "spark.rpc.askTimeout",

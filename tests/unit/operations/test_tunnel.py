@@ -109,7 +109,7 @@ def test_the_master_says_what_runs():
     said = [{"port": 4040, "id": "app-1", "name": "PySparkShell", "user": "alice"}]
     master = Master(Result((), 0, json.dumps(said), ""))
     assert tunnel.find_applications(master, "10.20.0.10") == APPS[:1]
-    assert master.order == {"address": "10.20.0.10", "first": 4040, "last": 4072}
+    assert master.order == {"address": "10.20.0.10", "first": 4040, "last": 4139}
 
 
 def test_a_master_that_cannot_be_asked():

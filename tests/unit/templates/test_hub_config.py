@@ -8,6 +8,7 @@ import os
 import pwd
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -221,3 +222,13 @@ def test_the_store_of_metrics_and_the_hub_share_a_token_whoever_starts_first(tmp
 
 def test_without_monitoring_there_is_no_such_service(tmp_path):
     assert "metrics" not in [each["name"] for each in all_settings("small", tmp_path).JupyterHub.services]
+
+
+def test_a_servers_own_files_are_where_no_limit_holds(tmp_path, monkeypatch):
+    assert "JUPYTER_RUNTIME_DIR" not in spawner_settings("small", tmp_path).environment, "that /tmp is everybody's"
+    package = ModuleType("systemdspawner")
+    package.__spec__ = ModuleSpec("systemdspawner", None)
+    monkeypatch.setitem(sys.modules, "systemdspawner", package)
+    settings = all_settings("small", tmp_path)
+    assert settings.SystemdSpawner.isolate_tmp
+    assert settings.Spawner.environment["JUPYTER_RUNTIME_DIR"] == "/tmp/jupyter"

@@ -12,6 +12,7 @@ import subprocess
 
 import pytest
 
+from provision.base.constants import NODE
 from provision.base.paths import TEMPLATES
 
 FILES = TEMPLATES / "image/files"
@@ -135,3 +136,12 @@ def test_starts_that_somebody_asks_for_are_not_counted_as_failures(unit, tmp_pat
         environment = {"PATH": f"{tmp_path}:/bin:/usr/bin", "SERVICE_RESULT": result}
         subprocess.run(["sh", "-c", line], env=environment, check=True)
     assert (tmp_path / "calls").read_text() == f"reset-failed {unit}\n"
+
+
+def test_records_of_applications_go_after_as_long_as_in_sparks_own_cleaner():
+    rows = [line.split() for line in (FILES / "etc/tmpfiles.d/provision.conf").read_text().splitlines()]
+    (row,) = [row for row in rows if row[1:2] == [NODE.spark_events]]
+    assert (row[0], row[2:5]) == ("e", ["-", "-", "-"]), "its owner and its rights are accounts' (setup/system)"
+    assert f"spark.history.fs.cleaner.maxAge {row[5]}\n" in (TEMPLATES / "spark/spark-defaults.conf.j2").read_text()
+    # What cleans by age once a day.
+    assert "systemd-tmpfiles" not in (TEMPLATES / "image/setup/system").read_text().split("ENABLED=")[0]

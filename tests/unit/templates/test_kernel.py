@@ -1,6 +1,5 @@
 """The modules of the PySpark kernel (templates/hub/kernel), as far as they decide without Spark."""
 
-import importlib
 import json
 import os
 import stat
@@ -15,19 +14,6 @@ from provision.clusterfile import pinned
 
 MODULES = TEMPLATES / "hub/kernel"
 FACTS = {"pinned": pinned.PINNED, "prefixes": pinned.PREFIXES, "shared": "/shared", "events": "/var/lib/spark/events"}
-
-
-@pytest.fixture
-def kernel(monkeypatch):
-    """A function that imports a module of the kernel, as startup.py makes them a package."""
-    package = types.ModuleType("provision_kernel")
-    package.__path__ = [str(MODULES)]
-    monkeypatch.setitem(sys.modules, "provision_kernel", package)
-    for path in MODULES.glob("*.py"):
-        monkeypatch.delitem(sys.modules, f"provision_kernel.{path.stem}", raising=False)
-    yield lambda name: importlib.import_module(f"provision_kernel.{name}")
-    for path in MODULES.glob("*.py"):
-        sys.modules.pop(f"provision_kernel.{path.stem}", None)
 
 
 @pytest.fixture
@@ -129,6 +115,48 @@ def test_a_kernel_that_ends_leaves_the_jvm_to_itself(launch, monkeypatch, progra
     launch.leave_jvm()
 
 
+class Dead:
+    """A SparkContext whose JVM has ended: PySpark's `stop` ends at the error, and the second one does the rest."""
+
+    def __init__(self, spark):
+        self.spark, self._jsc = spark, object()
+
+    def stop(self):
+        if self._jsc is not None:
+            self._jsc = None
+            raise ConnectionRefusedError(111, "Connection refused")
+        self.spark._active_spark_context = None
+
+
+def refuse():
+    raise ConnectionRefusedError(111, "Connection refused")
+
+
+def test_connects_client_gives_up_when_the_jvm_has_ended(launch, kernel, monkeypatch):
+    policy, status = types.SimpleNamespace(can_retry=lambda error: error == "unavailable"), [None, None, -9]
+    monkeypatch.setattr(launch, "ended", lambda: status.pop(0))
+    kernel("connect")._give_up_with_jvm([policy])
+    assert [policy.can_retry(error) for error in ("unavailable", "wrong", "unavailable")] == [True, False, False]
+
+
+@pytest.mark.parametrize("connect", [False, True])
+def test_a_jvm_that_has_ended_is_replaced_at_the_first_try(launch, kernel, monkeypatch, connect):
+    process = subprocess.Popen([sys.executable, "-c", "raise SystemExit(52)"], stdin=subprocess.PIPE)
+    spark = types.SimpleNamespace(_gateway=types.SimpleNamespace(proc=process, shutdown=refuse), _jvm=object())
+    context = spark._active_spark_context = Dead(spark)
+    monkeypatch.setitem(sys.modules, "pyspark", types.SimpleNamespace(SparkContext=spark))
+    monkeypatch.setitem(sys.modules, "provision_kernel.session", types.SimpleNamespace(CONNECT=connect))
+    sys.modules["provision_kernel"].session = sys.modules["provision_kernel.session"]
+    server, asked = kernel("connect")._Server, []
+    client = types.SimpleNamespace(stop=lambda: client.release_session_on_close and asked.append("the server"))
+    server.client, server.classic = client, types.SimpleNamespace(sparkContext=context)
+    process.wait()
+    assert launch.ended() == 52
+    launch.end_jvm()
+    assert (spark._active_spark_context, spark._gateway, asked) == (None, None, [])
+    assert launch.ended() is None
+
+
 @pytest.mark.parametrize(
     ("line", "cell", "expected"),
     [
@@ -156,6 +184,24 @@ def test_an_error_is_shown_without_javas_trace(kernel):
     assert words_of("[X] No such table\n== SQL ==\nselect") == "[X] No such table\n== SQL ==\nselect"
     java = "An error occurred while calling o5.sql.\n: java.lang.Bad: broken\n\tat a.b(C.java:1)\n\tat d"
     assert words_of(java) == "java.lang.Bad: broken"
+
+
+def test_spark_starts_anew_with_the_settings_of_a_cell_or_those_that_it_had(kernel, launch, monkeypatch, capsys):
+    given = []
+    session = types.SimpleNamespace(restart=given.append)
+    monkeypatch.setitem(sys.modules, "provision_kernel.session", session)
+    sys.modules["provision_kernel"].session = session
+    magics, kinds = kernel("magics"), {}
+    shell = types.SimpleNamespace(register_magic_function=lambda function, kind, name: kinds.update({name: kind}))
+    magics.register(shell)
+    # IPython takes no cell magic without a second line.
+    assert kinds["spark_config"] == "line_cell"
+    launch.EXTRA["spark.a"] = "1"
+    magics._spark_config("", "spark.b 2\n")
+    magics._spark_config("")
+    assert given == [{"spark.b": "2"}, {"spark.a": "1"}]
+    assert given[1] is not launch.EXTRA, "restart empties it"
+    assert "spark.a = 1" in capsys.readouterr().out
 
 
 @pytest.fixture
@@ -187,6 +233,67 @@ def test_a_described_table_has_a_stamp_that_writing_changes(kernel, warehouse):
     os.utime(warehouse / "one", ns=(1, 1))
     assert stamp(warehouse / "one") != before
     assert stamp(warehouse / "sales.db/two") is None
+
+
+WRITERS = {
+    "pyspark.sql": ("SparkSession", "DataFrameReader", "DataFrameWriter", "DataFrameWriterV2"),
+    "pyspark.sql.catalog": ("Catalog",),
+    "pyspark.sql.streaming": ("DataStreamWriter",),
+    "pyspark.sql.connect.readwriter": ("DataFrameReader", "DataFrameWriter", "DataFrameWriterV2"),
+    "pyspark.sql.connect.session": ("SparkSession",),
+    "pyspark.sql.connect.catalog": ("Catalog",),
+    "pyspark.sql.connect.streaming.readwriter": ("DataStreamWriter",),
+}
+
+
+class Pyspark:
+    """A class of PySpark's that has every method by which there is a table."""
+
+    catalog = property(lambda self: "the catalog")
+
+    def _method(self, *_):
+        return "done"
+
+    sql = table = saveAsTable = insertInto = toTable = _method  # noqa: N815 - PySpark's names
+    create = replace = createOrReplace = append = overwrite = overwritePartitions = _method  # noqa: N815
+    createTable = dropTable = truncateTable = dropDatabase = _method  # noqa: N815
+
+
+@pytest.mark.parametrize("kind", ["pyspark.sql", "pyspark.sql.connect"])
+def test_every_way_to_a_table_describes_it_for_others(kernel, monkeypatch, kind):
+    for name, classes in WRITERS.items():
+        made = types.ModuleType(name)
+        for each in classes:
+            setattr(made, each, type(each, (Pyspark,), {}))
+        monkeypatch.setitem(sys.modules, name, made)
+    for name in ("pyspark", "pyspark.sql.connect", "pyspark.sql.connect.streaming"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    sys.modules["pyspark.sql.connect"].readwriter = sys.modules["pyspark.sql.connect.readwriter"]
+    session = types.SimpleNamespace(CONNECT=True)
+    monkeypatch.setitem(sys.modules, "provision_kernel.session", session)
+    sys.modules["provision_kernel"].session = session
+    tables, did = kernel("tables"), []
+    tables._install()
+    tables._State.warehouse = types.SimpleNamespace(
+        root="/shared/warehouse", looking=False, known={}, look=lambda: did.append("look"),
+        refuse_others=lambda _: None, note=lambda: did.append("note"),
+    )  # fmt: skip
+    streams = sys.modules["pyspark.sql.connect.streaming.readwriter" if "connect" in kind else "pyspark.sql.streaming"]
+    for owner, method in ((streams.DataStreamWriter, "toTable"), (sys.modules[f"{kind}.catalog"].Catalog, "createTable")):
+        did.clear()
+        assert getattr(owner(), method)("t") == "done"
+        assert did == ["look", "note"]
+
+
+def test_anothers_table_may_be_dropped_while_ones_own_is_described(kernel, warehouse, monkeypatch):
+    tables = kernel("tables")
+    mine = tables.Warehouse.__new__(tables.Warehouse)
+    mine.root, mine.known = warehouse, {("default", "gone"): None}
+    gone = {("default", "gone"): warehouse / "gone"}
+    monkeypatch.setattr(tables, "folders", lambda _: gone)
+    monkeypatch.setattr(tables.Warehouse, "_has", lambda *_: False)
+    mine.note()
+    mine.refuse_others(gone)
 
 
 def described(**changes):
@@ -247,66 +354,6 @@ def test_a_connect_notebook_says_that_it_has_no_context(kernel):
 def test_every_module_of_the_kernel_is_on_the_nodes():
     manifest = (TEMPLATES / "node/manifest.yaml").read_text()
     assert all(f'"{path.name}"' in manifest for path in MODULES.iterdir() if path.suffix in (".py", ".java"))
-
-
-class Context:
-    """A SparkContext: its tags, and jobs that begin when they are asked for the second time."""
-
-    def __init__(self):
-        self.tags, self.cancelled, self.asked = [], [], 0
-        self._jsc = object()
-
-    def addJobTag(self, tag):  # noqa: N802 - Spark's name
-        self.tags.append(tag)
-
-    def removeJobTag(self, tag):  # noqa: N802 - Spark's name
-        self.tags = [each for each in self.tags if each != tag]
-
-    def statusTracker(self):  # noqa: N802 - Spark's name
-        return self
-
-    def getActiveJobsIds(self):  # noqa: N802 - Spark's name
-        self.asked += 1
-        if self.asked == 3:
-            self._jsc = None
-        return [7] if self.asked == 2 else []
-
-    def cancelJobsWithTag(self, tag):  # noqa: N802 - Spark's name
-        self.cancelled.append(tag)
-
-
-@pytest.fixture
-def session(kernel, monkeypatch):
-    """session.py beside a PySpark whose active context is a `Context`, and without streams."""
-    context = Context()
-    sql = types.SimpleNamespace(SparkSession=types.SimpleNamespace(_instantiatedSession=None))
-    spark = types.SimpleNamespace(SparkContext=types.SimpleNamespace(_active_spark_context=context), sql=sql)
-    ipython = types.SimpleNamespace(get_ipython=None, clear_output=None)
-    for name, module in (("IPython", ipython), ("IPython.display", ipython), ("pyspark", spark)):
-        monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setitem(sys.modules, "pyspark.sql", sql)
-    module = kernel("session")
-    monkeypatch.setattr(module.time, "sleep", lambda _: None)
-    return types.SimpleNamespace(module=module, context=context, sql=sql)
-
-
-def test_the_jobs_of_a_cell_have_its_own_tag(session):
-    session.context.addJobTag("the user's")
-    for _ in range(3):
-        session.module._tag()
-    assert session.context.tags == ["the user's", "cell-3"]
-
-
-def test_a_job_that_begins_after_its_cell_was_interrupted_is_cancelled(session):
-    session.module._cancel_late(session.context, "cell-3")
-    assert session.context.cancelled == ["cell-3"]
-
-
-def test_streams_go_on(session):
-    stream = types.SimpleNamespace(streams=types.SimpleNamespace(active=["a query"]))
-    session.sql.SparkSession._instantiatedSession = stream
-    session.module._cancel_late(session.context, "cell-3")
-    assert session.context.cancelled == []
 
 
 class Linkable:

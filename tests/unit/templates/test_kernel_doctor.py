@@ -18,6 +18,7 @@ THERE = {"versions": {"Python": "3.13.5", "pandas": "2.3.0"}, "shared": True}
 WELL = {
     "state": {"workers": [WORKER, WORKER], "activeapps": []},
     "problem": "",
+    "ended": None,
     "connect": None,
     "units": {"spark-master": "active"},
     "context": {
@@ -64,6 +65,11 @@ CASES = {
         {"state": None, "problem": "Connection refused", "units": {"spark-master": ""}, "context": None},
         ("does not answer (Connection refused). ", "`provision doctor`"),
     ),
+    "a JVM that was killed": (
+        {"ended": -9, "context": None},
+        ("The driver's JVM has ended (by signal 9)", "start Spark anew with `%spark_config` in a cell of its own, or restart the kernel"),
+    ),
+    "a JVM whose heap was full": ({"ended": 52, "context": None}, ("its own memory ran out", "spark.driver.memory")),
     "no worker": ({"state": {"workers": [], "activeapps": []}}, ("No worker is registered", SPARKS_WORDS)),
     "a worker that is dead": (
         {"state": {"workers": [WORKER | {"state": "DEAD"}], "activeapps": []}},
@@ -156,6 +162,25 @@ def test_what_is_seen_gives_this_sentence(doctor, case):
     (sentence,) = doctor.diagnose(seen(**changes))
     for word in words:
         assert word in sentence
+
+
+def test_a_jvm_that_has_ended_is_not_asked(doctor, monkeypatch):
+    def refuse():
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    context = types.SimpleNamespace(_jsc=object(), master="spark://m:7077", getConf=refuse)
+    gateway = types.SimpleNamespace(proc=types.SimpleNamespace(poll=lambda: -9))
+    spark = types.SimpleNamespace(_active_spark_context=context, _gateway=gateway)
+    monkeypatch.setitem(sys.modules, "pyspark", types.SimpleNamespace(SparkContext=spark))
+    monkeypatch.setitem(sys.modules, "provision_kernel.session", types.SimpleNamespace(CONNECT=False))
+    sys.modules["provision_kernel"].session = sys.modules["provision_kernel.session"]
+    monkeypatch.setattr(doctor, "_ask", lambda url: ({"workers": [WORKER], "activeapps": []}, ""))
+    monkeypatch.setattr(doctor, "_run", lambda *_: "")
+    monkeypatch.setattr(doctor, "memory", lambda: {"most": 700, "now": 300, "killed": 1})
+    monkeypatch.setattr(doctor, "disk", lambda _: WELL["disks"]["/home/alice"])
+    jvm, memory = doctor.diagnose(doctor.look())
+    assert jvm.startswith("The driver's JVM has ended (most likely for memory, of which your notebooks together may take 700 MiB")
+    assert "ended 1 times" in memory
 
 
 def test_a_notebook_that_is_well_has_no_problem(doctor, monkeypatch, capsys):

@@ -191,13 +191,30 @@ def test_a_quick_cell_asks_nothing(shell, monkeypatch):
     assert shell.published == []
 
 
+def test_cells_of_two_threads_end_each_for_itself(shell, monkeypatch):
+    monkeypatch.setattr(progress, "FIRST", 30)
+    progress.begin(shell)
+    mine = progress._own.cell
+
+    def subshell():
+        progress.begin(shell)
+        shell.hooks["post_run_cell"](None)
+
+    thread = threading.Thread(target=subshell)
+    thread.start()
+    thread.join()
+    assert not mine.ended.is_set()
+    shell.hooks["post_run_cell"](None)
+    assert mine.ended.is_set(), "it would be followed for ever, and no other cell"
+
+
 def test_it_can_be_turned_off(shell, capsys):
     off = shell.magics["spark_progress"]
     off("")
     assert "is on" in capsys.readouterr().out
     off("off")
     progress.begin(shell)
-    assert progress._State.cell is None
+    assert progress._own.cell is None
     off(" On ")
     assert progress._State.on
     assert shell.published == []

@@ -33,9 +33,9 @@ def test_rules_are_exactly_the_pinned_ports():
         "22 from nodes",
         "7077 from nodes",
         "7078 from nodes",
-        "7100-7132 from nodes",
-        "7200-7232 from nodes",
-        "7300-7332 from nodes",
+        "7100-7199 from nodes",
+        "7200-7299 from nodes",
+        "7300-7399 from nodes",
         "8081 from nodes",
         "8443 from 192.0.2.0/24",
     ]

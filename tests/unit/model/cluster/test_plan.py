@@ -27,6 +27,7 @@ import pytest
 import yaml
 
 from provision.adapters.openstack.cloud import External
+from provision.base.constants import Ports
 from provision.base.errors import ProvisionError
 from provision.base.model import ClusterSpec, Flavor, HubSpec, NetworkSpec, User
 from provision.clusterfile.models import ClusterModel, to_spec
@@ -76,7 +77,7 @@ DEFAULT = desired_state({})
 
 
 def rule(text):
-    """`22 from nodes`, `7100-7132 from nodes`; `foreign` is a rule of another shape."""
+    """`22 from nodes`, `7100-7199 from nodes`; `foreign` is a rule of another shape."""
     if text == "foreign":
         return None
     ports, _, peer = text.partition(" from ")
@@ -203,6 +204,14 @@ def test_a_network_without_port_security_is_noted():
 
 def test_there_are_enough_tables():
     assert len(list(tables())) >= 60
+
+
+def test_a_live_cluster_is_configured_in_place_when_more_ports_are_open(monkeypatch):
+    flavors = {"m1.small": Flavor("m1.small", 1, 2048, 8)}
+    spec = ClusterSpec("a")
+    now = spec_hash(spec, size(spec, flavors))
+    monkeypatch.setattr("provision.model.cluster.plan.PORTS", Ports(retries=32))
+    assert spec_hash(spec, size(spec, flavors)) != now
 
 
 def test_the_hash_follows_what_nodes_are_configured_with():

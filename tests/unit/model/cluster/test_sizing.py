@@ -19,6 +19,7 @@ FLAVORS = {
         Flavor("medium", 2, 4096, 16),
         Flavor("large", 4, 8192, 16),
         Flavor("huge", 16, 65536, 16),
+        Flavor("wide", 201, 262144, 16),
         Flavor("diskless", 16, 131072, 0),
     )
 }
@@ -34,6 +35,11 @@ GOOD = {
     "default": (spec(), (1, 1536, None, None, 512), (1, 768, 2)),
     "as for one worker": (spec(count=1), (1, 1536, None, None, 512), (1, 768, 2)),
     "as for many": (spec(count=99), (1, 1536, None, None, 512), (1, 768, 2)),
+    "as many executors as ports": (
+        spec(workers="wide", defaults=(("spark.executor.cores", "2"),)),
+        (201, 235930, None, None, 512),
+        (2, 2347, 2),
+    ),
     "two executors on a worker": (spec(workers="medium"), (2, 3584, None, None, 512), (1, 1792, 2)),
     "of two cores": (spec(workers="large"), (4, 7373, None, None, 512), (2, 3686, 2)),
     "no less than Spark's least": (spec(workers="least"), (1, 600, None, None, 512), (1, 512, 2)),
@@ -107,6 +113,11 @@ def test_sizes(case):
 
 
 BAD = {
+    "more executors than ports": (
+        spec(workers="wide", defaults=(("spark.executor.cores", "1"),)),
+        "spark.executor.cores: 1 make 201 executors on a worker of wide, and 100 is the most: each has a port",
+        "Ask for 2 or more.",
+    ),
     "too little for a notebook": (
         replace(spec(), hub=HubSpec(limits=Limits(600))),
         "hub.limits.memory: 600 MiB is too little: a notebook and its driver need 1024",

@@ -32,7 +32,7 @@ def test_a_worker_reaches_what_it_needs_of_the_master(number):
 
 
 def test_what_no_rule_names_meets_the_policy():
-    said = refusal(RULES["master"], WORKER, MASTER, PORTS.driver + PORTS.retries + 1)
+    said = refusal(RULES["master"], WORKER, MASTER, PORTS.driver_block_manager + PORTS.retries + 1)
     assert said == "nft: chain input of table inet provision, policy drop"
     assert refusal(RULES["worker"], OTHER, WORKER, PORTS.spark_worker) == said
     assert refusal(RULES["worker"], MASTER, WORKER, PORTS.spark_worker) == ""

@@ -53,7 +53,7 @@ def given(**more):
         ),
         hub=HubSpec(users=(User("alice"), User("bob", admin=True))),
     )
-    rules = [Rule(443, 443, "192.0.2.0/24"), Rule(22, 22, "192.0.2.0/24"), Rule(22, 22, NODES), Rule(7100, 7132, NODES)]
+    rules = [Rule(443, 443, "192.0.2.0/24"), Rule(22, 22, "192.0.2.0/24"), Rule(22, 22, NODES), Rule(7100, 7199, NODES)]
     nodes = [
         {"name": node.name, "status": node.status, "flavor": "m1.small", "registered": registered}
         for node, registered in ((MASTER, None), (WORKER, True), (LOST, False))

@@ -53,7 +53,7 @@ def test_everything_is_on_the_page():
         "Cloud local https://cloud.example.org:5000/v3",
         "floating IP 192.0.2.10, to the master",
         "443 JupyterHub 192.0.2.0/24",
-        "7100-7132 drivers",
+        "7100-7199 drivers",
         "a-master ACTIVE master 10.20.0.10 m1.small 2 2 GiB 8 GiB 5.4 GiB kvm",
         "a-worker-2 SHUTOFF not registered",
         "Its boot is not known: its server is SHUTOFF.",

@@ -64,7 +64,16 @@ def new_session():
     os.environ["SPARK_REMOTE"] = f"sc://localhost:{port}"
     os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
     _Server.client = ConnectSession.builder.remote(os.environ["SPARK_REMOTE"]).getOrCreate()
+    _give_up_with_jvm(_Server.client.client.get_retry_policies())
     return _Server.classic, _Server.client
+
+
+def _give_up_with_jvm(policies):
+    """Let a client not try for minutes to reach a server that has ended with its JVM; a cell could not even be stopped."""
+    from provision_kernel import launch
+
+    for policy in policies:
+        policy.can_retry = lambda error, can_retry=policy.can_retry: launch.ended() is None and can_retry(error)
 
 
 def client():
@@ -74,8 +83,11 @@ def client():
 
 def stop():
     """End the client's session and the server's SparkContext, if there are any."""
+    from provision_kernel import launch
+
     if _Server.client is not None:
+        _Server.client.release_session_on_close = launch.ended() is None
         _Server.client.stop()
     if _Server.classic is not None:
-        _Server.classic.sparkContext.stop()
+        launch.stop(_Server.classic.sparkContext)
     _Server.client = _Server.classic = None

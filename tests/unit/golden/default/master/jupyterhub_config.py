@@ -123,7 +123,9 @@ c.Spawner.environment = {
     "SPARK_CONF_DIR": "/etc/spark",
     "PYSPARK_PYTHON": "/opt/jupyter/bin/python",
 }
-
+if c.JupyterHub.spawner_class == "systemd":
+    # In the unit's own /tmp, which is memory: a user whose files are at their limit can start a server, to remove some.
+    c.Spawner.environment["JUPYTER_RUNTIME_DIR"] = "/tmp/jupyter"  # noqa: S108
 
 set_quota = "/usr/sbin/setquota"
 # All users' servers together, and what none of them takes from the Hub, Spark and the way in for the operator.
@@ -242,7 +244,7 @@ if os.path.exists(pages):  # images of version 0.1 lack it
         "address": "10.20.0.10",
         "cidr": "10.20.0.0/24",
         "app_ui": 4040,
-        "retries": 32,
+        "retries": 99,
         "master_ui": 8080,
         "worker_ui": 8081,
         "history": 18080,

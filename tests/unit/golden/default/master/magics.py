@@ -23,7 +23,7 @@ def register(shell):
     if importlib.util.find_spec("provision_kernel.doctor"):  # images of version 0.1 lack it
         shell.register_magic_function(_spark_doctor, "line", "spark_doctor")
     shell.register_magic_function(_sql, "line_cell", "sql")
-    shell.register_magic_function(_spark_config, "cell", "spark_config")
+    shell.register_magic_function(_spark_config, "line_cell", "spark_config")
 
 
 def _spark_doctor(line):
@@ -98,10 +98,11 @@ def _sql(line, cell=None):
         print(f"The first {ROWS} rows. `%%sql NAME <<` keeps all of them in a DataFrame.")
 
 
-def _spark_config(line, cell):
+def _spark_config(line, cell=None):
     from provision_kernel import launch, session
 
-    settings = launch.parse(f"{line}\n{cell}", "%%spark_config")
+    # As a line without settings: anew, with those that it had.
+    settings = launch.parse(f"{line}\n{cell or ''}", "%%spark_config") if line or cell else dict(launch.EXTRA)
     print("Starting Spark anew. DataFrames and tables in memory from before are gone.", flush=True)
     session.restart(settings)
     for key, value in settings.items():

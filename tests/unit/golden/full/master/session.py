@@ -5,8 +5,10 @@ gets no answer for some minutes forgets the cells that wait); the first cell wai
 Nothing of Spark's is imported before that thread runs.
 """
 
+import asyncio
 import atexit
 import importlib.util
+import itertools
 import logging
 import os
 import signal
@@ -31,6 +33,9 @@ LATE = 600
 
 CONNECT = os.environ.get("PROVISION_KERNEL") == "connect"
 
+_WAITING = ("py4j/clientserver.py", "py4j/java_gateway.py", "grpc/_channel.py")
+"""Files of who waits for an answer of the JVM, or of Connect's server."""
+
 
 class _State:
     thread = None
@@ -38,8 +43,21 @@ class _State:
     trouble = None
     hooked = None
     """The SparkContext for which the hooks have run."""
-    cell = 0
-    """Number of the cell that runs; its jobs have it as a tag."""
+    numbers = itertools.count(1)
+    before = signal.default_int_handler
+    """ipykernel's own answer to an interrupt of the cell that runs."""
+    pressed = False
+    """Whether the cell that runs has been interrupted."""
+
+
+class _Own(threading.local):
+    """What each thread that runs cells has of its own: a subshell's cells run beside those of the notebook."""
+
+    tag = None
+    """Tag of the jobs of the cell that runs."""
+
+
+_own = _Own()
 
 
 def start():
@@ -185,8 +203,13 @@ def _before_first_cell(*_):
 
 
 def _obey(*_):
-    # ipykernel sets its own handler before each cell: this one, in its place, is for that cell only.
-    signal.signal(signal.SIGINT, _interrupt)
+    # Signals are the main thread's: nothing interrupts the cells of a subshell.
+    if threading.current_thread() is threading.main_thread():
+        # ipykernel sets a handler before each cell: this one goes before it, for that cell only. (A cell may run another.)
+        before = signal.signal(signal.SIGINT, _interrupt)
+        if before is not _interrupt:
+            _State.before = before if callable(before) else signal.default_int_handler
+        _State.pressed = False
     _tag()
     if "progress.watch" in HOOKS:
         from provision_kernel import progress
@@ -198,48 +221,83 @@ def _tag():
     """Give the jobs of this cell its own tag. (A job group would take the place of the user's.)"""
     from pyspark import SparkContext
 
-    active = SparkContext._active_spark_context
-    before, _State.cell = _State.cell, _State.cell + 1
-    # In Connect's kernel the server interrupts what has begun and what has not.
-    if active is None or CONNECT:
-        return
+    before, _own.tag = _own.tag, f"cell-{next(_State.numbers)}"
     try:
-        active.removeJobTag(f"cell-{before}")
-        active.addJobTag(f"cell-{_State.cell}")
+        if CONNECT:
+            from provision_kernel import connect
+
+            client = connect.client()
+            take, give = (client.removeTag, client.addTag) if client is not None else (None, None)
+        else:
+            active = SparkContext._active_spark_context
+            take, give = (active.removeJobTag, active.addJobTag) if active is not None else (None, None)
+        if take and before:
+            take(before)
+        if give:
+            give(_own.tag)
     except Exception as error:
         # A context whose JVM has gone: the cell itself says so, or makes another.
         print(f"session: {error!r}", file=sys.__stderr__)
 
 
-def _cancel_late(context, tag):
-    """Cancel the jobs of an interrupted cell that begin after all: the JVM goes on with what it was asked for.
+def _cancel(context, tag, others=False):
+    """Cancel the running jobs with `tag`, and others too if so asked; return whether there were any.
 
-    Not where a stream runs: its batches have the tag of the cell that began it, and it is meant to go on.
+    A stream is meant to go on: its batches have the tag of the cell that began it, and a group that is the stream's. Where
+    there is one, others' jobs are left alone.
     """
     from pyspark.sql import SparkSession
 
+    session, jobs = SparkSession._instantiatedSession, context.statusTracker().getActiveJobsIds()
+    if not jobs:
+        return False
+    streams = [stream.runId for stream in session.streams.active] if session is not None else []
+    if others and not streams:
+        context.cancelAllJobs()
+        return True
+    spark, stopped = context._jsc.sc(), False
+    for job in jobs:
+        known = spark.statusStore().job(job)
+        if known.jobTags().contains(tag) and not any(known.jobGroup().contains(run) for run in streams):
+            spark.cancelJob(job)
+            stopped = True
+    return stopped
+
+
+def _cancel_late(context, tag, pause=0):
+    """Cancel the jobs of an interrupted cell that begin after all: the JVM goes on with what it was asked for."""
     ends = time.monotonic() + LATE
+    time.sleep(pause)
     try:
         while time.monotonic() < ends and context._jsc is not None:
-            session = SparkSession._instantiatedSession
-            if session is not None and session.streams.active:
-                return
-            if context.statusTracker().getActiveJobsIds():
-                context.cancelJobsWithTag(tag)
+            _cancel(context, tag)
             time.sleep(2)
     except Exception as error:
         print(f"session: {error!r}", file=sys.__stderr__)
 
 
-def _interrupt(*_):
-    stopped = []
+def _interrupt(number, frame):
+    again, _State.pressed = _State.pressed, True
+    stopped, tag = [], _own.tag
 
     def stop():
+        try:
+            ask()
+        except Exception as error:
+            # A JVM that goes at this moment.
+            print(f"session: {error!r}", file=sys.__stderr__)
+
+    def ask():
+        from provision_kernel import launch
+
+        if launch.ended() is not None:
+            # Connect's client would try for minutes.
+            return
         if CONNECT:
             from provision_kernel import connect
 
             client = connect.client()
-            stopped.extend(client.interruptAll() if client is not None else [])
+            stopped.extend(client.interruptTag(tag) if client is not None else [])
             return
         from pyspark import SparkContext
 
@@ -247,17 +305,27 @@ def _interrupt(*_):
         active = SparkContext._active_spark_context
         if active is None:
             return
-        if active.statusTracker().getActiveJobsIds():
-            active.cancelAllJobs()
+        if not again and _cancel(active, tag, others=True):
             stopped.append(True)
         else:
-            late = threading.Thread(target=_cancel_late, args=(active, f"cell-{_State.cell}"), daemon=True)
-            late.start()
+            # The second time Python is interrupted first: py4j mistakes an answer that comes meanwhile for a network's error.
+            threading.Thread(target=_cancel_late, args=(active, tag, 1 if again else 0), daemon=True).start()
 
     # Not from here: this thread's own connection to the JVM is in the middle of a call.
     helper = threading.Thread(target=stop, daemon=True)
     helper.start()
     helper.join(10)
-    if not stopped:
-        raise KeyboardInterrupt
-    # The call that waits for the job ends now, with Spark's own words.
+    # A call that waits for a job ends now, with Spark's own words. A job may be another thread's, or a loop go on with the
+    # next one: who does not wait for Spark, or asks for the second time, is interrupted as in every notebook.
+    if not stopped or again or not _waits(frame):
+        _State.before(number, frame)
+        # Here after a cell that awaits: ipykernel has told its loop to cancel it, and a signal does not wake the loop.
+        asyncio.get_running_loop().call_soon_threadsafe(int)
+
+
+def _waits(frame):
+    while frame is not None:
+        if frame.f_code.co_filename.endswith(_WAITING):
+            return True
+        frame = frame.f_back
+    return False

@@ -168,7 +168,7 @@ class Warehouse:
         if self.root is None:
             return
         for key, folder in folders(self.root).items():
-            if folder.stat().st_uid != os.getuid() or not self._has(key):
+            if _owner(folder) != os.getuid() or not self._has(key):
                 continue
             table = self.catalog.getTableMetadata(self._identifier(key))
             if table.tableType().name() != "MANAGED" or _path(table) != str(folder):
@@ -193,10 +193,11 @@ class Warehouse:
     def refuse_others(self, before):
         """Raise Told if a table that was there `before` has left the catalog, while its folder is another user's."""
         for key, folder in before.items():
-            if not self._has(key) and folder.exists() and folder.stat().st_uid != os.getuid():
+            uid = _owner(folder)
+            if uid not in (None, os.getuid()) and not self._has(key):
                 self.known.pop(key, None)
                 self.look()
-                owner = pwd.getpwuid(folder.stat().st_uid).pw_name
+                owner = pwd.getpwuid(uid).pw_name
                 raise Told(f"{'.'.join(key)} is {owner}'s table: only {owner} can drop or replace it.")
 
     def _identifier(self, key):
@@ -246,6 +247,14 @@ def _refresh_client(key):
         connect.client().sql(f"REFRESH TABLE {_name(key[0])}.{_name(key[1])}")
 
 
+def _owner(folder):
+    """Return whose a table's folder is: None for one that its owner has dropped at this moment."""
+    try:
+        return folder.stat().st_uid
+    except FileNotFoundError:
+        return None
+
+
 def _path(table):
     return table.location().getPath().rstrip("/")
 
@@ -261,17 +270,22 @@ def _install():
         return
     _State.installed = True
     from pyspark.sql import DataFrameReader, DataFrameWriter, DataFrameWriterV2, SparkSession
+    from pyspark.sql.catalog import Catalog
+    from pyspark.sql.streaming import DataStreamWriter
 
     from provision_kernel import session
 
-    kinds = [(SparkSession, DataFrameReader, DataFrameWriter, DataFrameWriterV2)]
+    kinds = [(SparkSession, DataFrameReader, DataFrameWriter, DataFrameWriterV2, DataStreamWriter, Catalog)]
     if session.CONNECT:
         from pyspark.sql.connect import readwriter
+        from pyspark.sql.connect.catalog import Catalog as ConnectCatalog
         from pyspark.sql.connect.session import SparkSession as ConnectSession
+        from pyspark.sql.connect.streaming.readwriter import DataStreamWriter as ConnectStreamWriter
 
         names = ("DataFrameReader", "DataFrameWriter", "DataFrameWriterV2")
-        kinds.append((ConnectSession, *(getattr(readwriter, name) for name in names)))
-    for sessions, readers, writers, second in kinds:
+        frames = [getattr(readwriter, name) for name in names]
+        kinds.append((ConnectSession, *frames, ConnectStreamWriter, ConnectCatalog))
+    for sessions, readers, writers, second, streams, catalogs in kinds:
         _wrap(sessions, "table", changes=False)
         _wrap(readers, "table", changes=False)
         _wrap(sessions, "sql", changes=lambda query, *_, **__: bool(_CHANGES.match(query)))
@@ -279,6 +293,9 @@ def _install():
             _wrap(writers, method, changes=True)
         for method in ("create", "replace", "createOrReplace", "append", "overwrite", "overwritePartitions"):
             _wrap(second, method, changes=True)
+        _wrap(streams, "toTable", changes=True)
+        for method in ("createTable", "dropTable", "truncateTable", "dropDatabase"):
+            _wrap(catalogs, method, changes=True)
         catalog = sessions.catalog
         read = catalog.fget if isinstance(catalog, property) else catalog.func
         sessions.catalog = property(functools.wraps(read)(lambda self, read=read: (_before(), read(self))[1]))

@@ -18,6 +18,8 @@ PATIENCE = 60
 """Seconds for the small job that compares versions."""
 PACKAGES = ("pandas", "numpy", "pyarrow")
 _DIED = re.compile(r"restarting kernel|Kernel \S+ died|No module named|MemoryError")
+_OUT_OF_HEAP = (3, 52)
+"""Exit statuses of a JVM whose heap is full: Java's own, and Spark's."""
 # Why executors ended, by what they printed last.
 _ENDS = (
     (r"finishConnect|Failed to connect to|Connection refused|timed out", "they could not connect back to this notebook"),
@@ -41,7 +43,7 @@ def magic(_line):
 
 def diagnose(seen):
     """Return what is wrong, in sentences, causes first; `seen` is what `look` returns."""
-    rules = (_of_spark, _of_waiting, _of_executors, _of_versions, _of_memory, _of_disk, _of_account, _of_log)
+    rules = (_of_jvm, _of_spark, _of_waiting, _of_executors, _of_versions, _of_memory, _of_disk, _of_account, _of_log)
     return [sentence for rule in rules for sentence in rule(seen)]
 
 
@@ -62,6 +64,22 @@ def alive(seen):
 # --- the rules: each yields sentences
 
 
+def _of_jvm(seen):
+    ended, most = seen["ended"], seen["memory"].get("most")
+    if ended is None:
+        return
+    if ended in _OUT_OF_HEAP:
+        cause = "its own memory ran out: give it more (spark.driver.memory), and bring fewer rows to the notebook"
+    elif seen["memory"].get("killed"):
+        cause = f"most likely for memory, of which your notebooks together may take {most} MiB: bring fewer rows to the notebook"
+    else:
+        cause = f"by signal {-ended}" if ended < 0 else f"with exit status {ended}"
+    yield (
+        f"The driver's JVM has ended ({cause}), and with it the session and its DataFrames: start Spark anew with "
+        "`%spark_config` in a cell of its own, or restart the kernel."
+    )
+
+
 def _of_spark(seen):
     if seen["state"] is None:
         # Where it is on a node of its own, nobody here knows of its unit.
@@ -70,7 +88,7 @@ def _of_spark(seen):
         yield f"The Spark master does not answer ({seen['problem']}{state}). {OPERATOR}"
     elif not alive(seen):
         yield f"No worker is registered with the Spark master, so no job can run. {NO_RESOURCES} {OPERATOR}"
-    elif not seen["context"] and seen["connect"] is None:
+    elif not seen["context"] and seen["connect"] is None and seen["ended"] is None:
         yield (
             "This notebook has no SparkContext that uses the cluster: make one with "
             "`spark = SparkSession.builder.getOrCreate()`, or restart the kernel."
@@ -201,9 +219,10 @@ def look():
     from importlib.metadata import PackageNotFoundError, version
     from platform import python_version
 
-    from provision_kernel import session, shares
+    from provision_kernel import launch, session, shares
 
-    context = _context()
+    ended = launch.ended()
+    context = _context() if ended is None else None
     url = context.getConf().get("spark.provision.masterUi") if context is not None else _master_of_settings()
     state, problem = _ask(f"{url}/json/")
     packages = {}
@@ -213,7 +232,8 @@ def look():
     seen = {
         "state": state,
         "problem": problem,
-        "connect": shares._Given.context if session.CONNECT else None,
+        "ended": ended,
+        "connect": shares._Given.context if session.CONNECT and ended is None else None,
         "units": {
             unit: _run("systemctl", "is-active", unit).strip()
             for unit in ("spark-master", "jupyterhub")

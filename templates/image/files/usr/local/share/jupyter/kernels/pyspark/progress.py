@@ -101,9 +101,17 @@ class Cell:
 class _State:
     on = os.environ.get("SPARK_PROGRESS", "on").lower() not in ("off", "0", "no", "false")
     cells = queue.SimpleQueue()
-    cell = None
     context = None
     """The classic SparkContext of the session that was given last: in Connect's kernel none is active."""
+
+
+class _Own(threading.local):
+    """What each thread that runs cells has of its own: a subshell's cells run beside those of the notebook."""
+
+    cell = None
+
+
+_own = _Own()
 
 
 def watch(spark):
@@ -123,14 +131,14 @@ def watch(spark):
 def begin(shell):
     """Note that a cell begins; session.py calls it, for the first cell too, which has waited for its session."""
     if _State.on:
-        _State.cell = Cell(shell.kernel.get_parent("shell"))
-        _State.cells.put(_State.cell)
+        _own.cell = Cell(shell.kernel.get_parent("shell"))
+        _State.cells.put(_own.cell)
 
 
 def _end(*_):
-    if _State.cell is not None:
-        _State.cell.ended.set()
-        _State.cell = None
+    if _own.cell is not None:
+        _own.cell.ended.set()
+        _own.cell = None
 
 
 def _magic(line):
