@@ -37,6 +37,8 @@ _PANIC = re.compile(r"Kernel panic - not syncing: ?(.*)")
 # its host leaves no time for says it too, once and not again.
 _TIMER = re.compile(r"rcu_\w+ kthread timer wakeup didn't happen for \d+ jiffies")
 _TIMER_TWICE: Final = 2
+# The first program waits for a device that does not answer: seen of an emulated one, whose error handling waited too.
+_HUNG = re.compile(r"INFO: task \S+:1 blocked for more than \d+ seconds")
 _UNIT_FAILED = re.compile(r"\[ *FAILED *\] Failed to start (\S+?)(?:\.service)?(?: - |\.{3}|\.?$)")
 # Failures of other units (a console font, say) do not stop a cluster.
 _OURS = re.compile(r"spark-|jupyterhub|provision-|cloud-(?:init|config|final)|nftables|ssh(?:d)?\b")
@@ -75,7 +77,7 @@ class ConsoleReport:
     baked: bool = False
     """Whether an image can be made of it, once it is off."""
     stalled: bool = False
-    """Whether the kernel says again and again that time does not go on for it, and nothing else has started."""
+    """Whether the kernel says that it does not go on, and nothing else has started."""
     failure: Failure | None = None
     host_keys: tuple[str, ...] = ()
 
@@ -122,7 +124,8 @@ def read(text: str) -> ConsoleReport:
         else:
             failure = failure or _fatal(line, lines[: index + 1])
     started_once = tuple(dict.fromkeys(started))
-    stalled = phase == BOOTING and len(_TIMER.findall(text)) >= _TIMER_TWICE
+    hung = len(_TIMER.findall(text)) >= _TIMER_TWICE or _HUNG.search(text) is not None
+    stalled = phase == BOOTING and hung
     return ConsoleReport(phase, started_once, finished, waiting, phase == BAKED, stalled, failure, keys)
 
 

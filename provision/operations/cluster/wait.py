@@ -255,7 +255,7 @@ class ReadinessWait:
                     raise _failure(server.name, report.failure)
                 if report.stalled and server.id not in self._restarted:
                     self._restarted.add(server.id)
-                    self.progress.update(server.name, "its kernel's clock stands still: restarting it")
+                    self.progress.update(server.name, "its kernel does not go on: restarting it")
                     self.cloud.restart_server(server.id)
 
     def _bring_software(self) -> None:

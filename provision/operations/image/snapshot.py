@@ -262,7 +262,7 @@ class SnapshotBake:
             )
         if report.stalled:
             raise _UselessError(
-                f"{server.name}: its kernel's clock stands still, and it would never be ready",
+                f"{server.name}: its kernel does not go on, and it would never be ready",
                 "Run the same command again: it makes another one.",
                 "\n".join(console.tail(text)),
             )

@@ -148,6 +148,7 @@ def test_an_earlier_boot_is_over():
 
 
 STALLED = "[   23.7] rcu: rcu_preempt kthread timer wakeup didn't happen for 5253 jiffies! g-1143 f0x0\n"
+HUNG = "[  244.7] INFO: task init:1 blocked for more than 122 seconds.\n[  244.7]       Not tainted 6.12 #1 Debian\n"
 
 
 @pytest.mark.parametrize(
@@ -158,10 +159,22 @@ STALLED = "[   23.7] rcu: rcu_preempt kthread timer wakeup didn't happen for 525
         (BOOT + STALLED * 3, True),
         (STALLED * 3 + 'PROVISION {"phase":"started","unit":"spark-worker"}\n', False),
         (STALLED * 3 + BOOT, False),
+        (HUNG, True),
+        (HUNG.replace("init:1 ", "kworker/u10:1:33 "), False),
+        (HUNG + 'PROVISION {"phase":"cloud-init","stage":"local"}\n', False),
     ],
-    ids=["once, on a busy host", "again and again", "after some lines", "but it goes on", "in the boot before"],
+    ids=[
+        "once, on a busy host",
+        "again and again",
+        "after some lines",
+        "but it goes on",
+        "in the boot before",
+        "the first program waits",
+        "another one does",
+        "the first one waited",
+    ],
 )
-def test_a_kernel_without_a_timer_is_stalled(text, stalled):
+def test_a_kernel_that_does_not_go_on_is_stalled(text, stalled):
     report = console.read(text)
     assert report.stalled is stalled
     assert report.failure is None
