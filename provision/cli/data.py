@@ -45,7 +45,8 @@ def _show(done: Transferred) -> None:
     from provision.operations.data.streams import size
 
     for path in done.skipped:
-        STDERR.print(f"Left out, since it is no file, folder or link: {path}", markup=False, soft_wrap=True)
+        words = f"Left out, since it is no file, folder or link: {click.format_filename(path)}"
+        STDERR.print(words, markup=False, soft_wrap=True)
     deleted = f", {done.deleted} deleted" if done.deleted else ""
     click.echo(f"{done.files} file{'s' if done.files != 1 else ''}, {size(done.bytes)}{deleted}.")
 
@@ -143,9 +144,10 @@ def sync(
 
 
 def _show_differences(found: Differences, *, delete: bool) -> None:
-    for name in found.transfer:
+    # A name may be any bytes, which a terminal does not take.
+    for name in map(click.format_filename, found.transfer):
         click.echo(f"+ {name}")
-    for name in [*found.conflicts, *found.delete] if delete else found.conflicts:
+    for name in map(click.format_filename, [*found.conflicts, *found.delete] if delete else found.conflicts):
         click.echo(f"- {name}" if delete else f"! {name}: a folder on one side, a file or a link on the other")
     if not (found.transfer or found.conflicts or (found.delete and delete)):
         click.echo("Nothing to do.")
@@ -217,7 +219,7 @@ def _show_backups(backups: list[Snapshot], *, as_json: bool) -> None:
         click.echo("There is no backup of a cluster.")
     for one in backups:
         content = f"homes of {', '.join(one.users)}" if one.users else "everything"
-        click.echo(f"{one.id}  {one.time[:19].replace('T', ' ')}  {one.cluster}  {content}")
+        click.echo(f"{one.id}  {one.date}  {one.cluster}  {content}")
 
 
 @click.command()
@@ -250,8 +252,8 @@ def restore(
     """Restore people's data from a backup that `backup` has made.
 
     Files that are newer on the cluster stay as they are, and nothing is removed. Passwords become those of the backup.
-    Users who are not in hub.users are left out and named. The Hub is stopped while files are put in their places, and
-    with it every notebook; before that nothing is changed.
+    Users who are not in hub.users are left out and named. Every notebook and job ends, and the Hub is stopped, while
+    files are put in their places; before that nothing is changed.
     """
     from provision.operations.data import backup as operation
     from provision.operations.data.streams import archives_of
@@ -260,10 +262,10 @@ def restore(
     progress = TerminalProgress()
 
     def confirm(chosen: Snapshot) -> None:
-        what = f"backup {chosen.id} of cluster {chosen.cluster}, {chosen.time[:19].replace('T', ' ')}"
-        require_consent(f"this restores {what}, and ends every notebook on cluster {spec.name}", yes=yes)
+        what = f"backup {chosen.id} of cluster {chosen.cluster}, {chosen.date}"
+        require_consent(f"this restores {what}, and ends every notebook and job on cluster {spec.name}", yes=yes)
         if not yes:
-            ask(f"Restore {what}? Every notebook on cluster {spec.name} ends.")
+            ask(f"Restore {what}? Every notebook and job on cluster {spec.name} ends.")
 
     opened = operation.open_repository(repository, spec.name, password_file, progress)
     cluster = live_cluster(spec, file)
@@ -291,9 +293,11 @@ def _show_report(report: dict[str, Any]) -> None:
         click.echo(
             f"Left out: {', '.join(report['skipped'])}. Add them to hub.users, run `provision up`, and restore again."
         )
+    for path in map(click.format_filename, report["left_out"]):
+        click.echo(f"Left out, since it is a device: {path}")
     if kept:
         click.echo(f"{len(kept)} files stay as they are, since they are newer (--replace replaces them):")
-        for path in kept[:10]:
+        for path in map(click.format_filename, kept[:10]):
             click.echo(f"  {path}")
         if len(kept) > 10:
             click.echo(f"  … and {len(kept) - 10} more (--json lists all)")

@@ -127,7 +127,8 @@ def _state(job: Job) -> str:
 def end_as(context: click.Context, job: Job) -> None:
     """Exit as the job did. One that was ended has no code of its own, and says so."""
     if job.state == "ended":
-        STDERR.print(f"{job.name} was ended: by `provision kill`, or with its node.", markup=False)
+        how = "by `provision kill`, or with its node; or the disk was so full that its exit code could not be written"
+        STDERR.print(f"{job.name} was ended: {how}.", markup=False)
     if job.code == _OUT_OF_MEMORY:
         hint = "Give it less, or raise hub.limits.memory."
         STDERR.print(f"{job.name} was killed, most likely since its driver took too much memory. {hint}", markup=False)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 import requests
@@ -39,6 +41,7 @@ _SPARK: Final = (
     "network-common", "network-shuffle", "repl", "sketch", "sql", "sql-api", "streaming", "tags", "unsafe", "variant",
 )  # fmt: skip
 _SCALA_LIBRARIES: Final = ("scala-library", "scala-reflect", "scala-compiler")
+_SHA1: Final = re.compile(r"[0-9a-fA-F]{40}")
 _AGAIN: Final = "Nothing was changed. Run it again when the repository answers; Maven's settings say where it is."
 
 
@@ -85,25 +88,49 @@ def repositories() -> list[str]:
         Path.home() / ".m2" / "settings.xml",
         (Path(installation) / "conf" if installation else Path("/etc/maven")) / "settings.xml",
     ]
-    found: list[str] = []
-    central = CENTRAL
-    for file in settings:
-        root = _xml(file)
-        if root is None:
-            continue
+    roots = [root for file in settings if (root := _xml(file)) is not None]
+    found: dict[str, str] = {}
+    mirrors: list[tuple[str, str]] = []
+    for root in roots:
         active = {each.text for each in root.iterfind("./{*}activeProfiles/{*}activeProfile")}
         for profile in root.iterfind("./{*}profiles/{*}profile"):
             default = profile.findtext("./{*}activation/{*}activeByDefault") == "true"
             if default or profile.findtext("./{*}id") in active:
-                found += [str(url.text) for url in profile.iterfind("./{*}repositories/{*}repository/{*}url")]
-        for mirror in root.iterfind("./{*}mirrors/{*}mirror"):
-            of = [each.strip() for each in (mirror.findtext("./{*}mirrorOf") or "").split(",")]
-            url = mirror.findtext("./{*}url") or ""
-            if {"*", "external:*"} & set(of):
-                return [url.strip().rstrip("/")]
-            if "central" in of and central == CENTRAL:
-                central = url
-    return list(dict.fromkeys(url.strip().rstrip("/") for url in (*found, central)))
+                for each in profile.iterfind("./{*}repositories/{*}repository"):
+                    url = _text(each, "url")
+                    found.setdefault(_text(each, "id") or url, url)
+        # A blocked one is no place to fetch anything from: Maven's own settings have one, against http.
+        mirrors += [
+            (_text(mirror, "mirrorOf"), _text(mirror, "url"))
+            for mirror in root.iterfind("./{*}mirrors/{*}mirror")
+            if _text(mirror, "blocked") != "true"
+        ]
+    central = found.pop("central", CENTRAL)
+    places = [(name, url) for name, url in (*found.items(), ("central", central)) if url]
+    return list(dict.fromkeys(_mirrored(name, url, mirrors).rstrip("/") for name, url in places))
+
+
+def _text(element: ElementTree.Element, name: str) -> str:
+    return (element.findtext(f"./{{*}}{name}") or "").strip()
+
+
+def _mirrored(name: str, url: str, mirrors: Sequence[tuple[str, str]]) -> str:
+    """Return where a repository is to be read: at its mirror, if there is one. One that names it alone comes first."""
+    chosen = [place for of, place in mirrors if of == name] or [place for of, place in mirrors if _fits(of, name, url)]
+    return chosen[0] if chosen else url
+
+
+def _fits(of: str, name: str, url: str) -> bool:
+    """Whether a mirror is one of a repository: `*,!ours` is of all but ours (Maven's DefaultMirrorSelector)."""
+    parts = urlsplit(url)
+    external = parts.scheme != "file" and parts.hostname not in ("localhost", "127.0.0.1")
+    fits = False
+    for each in map(str.strip, of.split(",")):
+        if each in (name, f"!{name}"):
+            return each == name
+        fits |= each == "*" or (each == "external:*" and external)
+        fits |= each == "external:http:*" and external and parts.scheme == "http"
+    return fits
 
 
 def _xml(file: Path) -> ElementTree.Element | None:
@@ -170,7 +197,25 @@ def _sha1(session: requests.Session, url: str) -> str:
             "Nothing was changed. Fetch the jar by another tool, and write its path.",
         )
     answer.raise_for_status()
-    return answer.text.split()[0].lower()
+    sha1 = _hash_in(answer.text)
+    if not sha1:
+        said = repr(" ".join(answer.text[:200].split())[:60]) if answer.text.strip() else "nothing"
+        raise ProvisionError(
+            f"{without_credentials(url)}.sha1 answers with something that is no hash: {said}",
+            "Nothing was changed. Look at that address: a proxy or a login page may answer in the repository's place.",
+        )
+    return sha1
+
+
+def _hash_in(text: str) -> str:
+    """Return the hash in a .sha1 file: alone, before or after the file's name, or in groups of four digits.
+
+    All of these are in repositories: `HASH`, `HASH  FILE`, `FILE HASH`, `SHA1(FILE)= HASH`, `FILE: EBCE 8C6D …`.
+    """
+    words = text.split()
+    groups = "".join(re.split(r"[=:]", text)[-1].split())
+    found = (each.lower() for each in (*words[:1], *words[-1:], groups) if _SHA1.fullmatch(each))
+    return next(found, "")
 
 
 def _keep(artifact: Artifact, content: Iterable[bytes], sha1: str) -> Path:

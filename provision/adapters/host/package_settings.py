@@ -19,6 +19,8 @@ SYSTEM_FILES = (Path("/etc/pip.conf"), Path("/usr/etc/npmrc"), Path("/usr/local/
 _AUTHORITY_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
 _PIP_KEYS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "retries")
+_YES = ("y", "yes", "t", "true", "on", "1")
+"""What pip takes for yes."""
 _NPM_KEYS = ("registry", "proxy", "https-proxy", "noproxy", "strict-ssl", "always-auth")
 
 
@@ -72,6 +74,12 @@ def for_uv() -> dict[str, str]:
         | {name: value for name, value in found.items() if value}
         | os.environ
     )
+
+
+def without_index() -> bool:
+    """Whether this machine's pip asks no registry (no-index), but takes packages from its find-links alone."""
+    named_for_uv = {"UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL"} & os.environ.keys()
+    return _pip_values().get("no-index", "").strip().lower() in _YES and not named_for_uv
 
 
 def _pip() -> dict[str, str]:

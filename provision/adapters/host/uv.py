@@ -62,7 +62,8 @@ def _uv(arguments: Sequence[str], folder: Path) -> process.Result:
 
     # In a folder of its own: a pyproject.toml above this one is no business of the cluster.
     environment = package_settings.for_uv() | {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
-    argv = [find_uv_bin(), "pip", arguments[0], "--quiet", "--python", sys.executable, *arguments[1:]]
+    sources = ["--no-index"] if package_settings.without_index() else []
+    argv = [find_uv_bin(), "pip", arguments[0], "--quiet", "--python", sys.executable, *sources, *arguments[1:]]
     return process.run(argv, cwd=folder, env=environment, timeout=TIMEOUT)
 
 

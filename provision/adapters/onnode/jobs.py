@@ -88,7 +88,10 @@ class Jobs:
                 "arguments": order["arguments"],
                 "started": time.time(),
             }
-            (folder / "job.json").write_text(json.dumps(job))
+            # Whole at once: others look at all jobs at any time.
+            new = folder / "job.json.new"
+            new.write_text(json.dumps(job))
+            new.rename(folder / "job.json")
             self.command(order["before"])
             self.command(self._unit(folder, order, account.pw_dir))
         except BaseException:
@@ -162,30 +165,35 @@ class Jobs:
     # --- look
 
     def jobs(self) -> list[dict[str, Any]]:
-        """Describe all jobs, the oldest first."""
-        names = [path.parent.name for path in self.root.glob("*/job.json")]
-        return sorted((self.describe(name) for name in names), key=lambda job: job["started"])
+        """Describe all jobs, the oldest first. One that cannot be read, or goes meanwhile, is left out."""
+        found = []
+        for path in self.root.glob("*/job.json"):
+            with suppress(KeyError):
+                found.append(self.describe(path.parent.name))
+        return sorted(found, key=lambda job: job["started"])
 
     def describe(self, name: str) -> dict[str, Any]:
         """Describe a job: what it is, `state` (running, succeeded, failed, ended), `code`, and `seconds` that it took.
 
-        `ended`, without a code, is one that was killed, by a user, for its memory, or by a restart of the master.
-        Raises KeyError when there is none of that name.
+        `ended`, without a code, is one that was killed, by a user, for its memory, or by a restart of the master; or
+        there was no room on the disk for its code. Raises KeyError when there is none of that name that can be read.
         """
         folder = self.root / os.path.basename(name)
         try:
             job: dict[str, Any] = json.loads((folder / "job.json").read_text())
-        except FileNotFoundError:
+            # Asked before the code: a job that ends in between has written it.
+            running = self._runs(name)
+            code = _code(folder / "code")
+            last = max((folder / each).stat().st_mtime for each in _OWN)
+        except (OSError, ValueError):
             raise KeyError(name) from None
-        running = (self.cgroup / f"{_unit_name(name)}.service").exists()
-        code = (folder / "code").read_text().strip()
-        if not code and running:
-            job |= {"state": "running", "code": None, "seconds": time.time() - job["started"]}
-            return job
-        last = max((folder / each).stat().st_mtime for each in _OWN)
-        states = {"": "ended", "0": "succeeded"}
-        job |= {"state": states.get(code, "failed"), "code": int(code) if code else None}
-        return job | {"seconds": max(last - job["started"], 0)}
+        if code is None and running:
+            return job | {"state": "running", "code": None, "seconds": time.time() - job["started"]}
+        states = {None: "ended", 0: "succeeded"}
+        return job | {"state": states.get(code, "failed"), "code": code, "seconds": max(last - job["started"], 0)}
+
+    def _runs(self, name: str) -> bool:
+        return (self.cgroup / f"{_unit_name(os.path.basename(name))}.service").exists()
 
     def follow(
         self, name: str, frame: Callable[[str, bytes], None], alive: Callable[[float], bool], *, to_the_end: bool
@@ -208,13 +216,22 @@ class Jobs:
 
     def kill(self, name: str) -> dict[str, Any]:
         """End a job, and return its description once it has ended."""
-        if self.describe(name)["state"] == "running":
+        self.describe(name)
+        # Whatever its user has written for a code.
+        if self._runs(name):
             with suppress(subprocess.CalledProcessError):  # it has ended meanwhile
                 self.command(["systemctl", "stop", f"{_unit_name(name)}.service"])
         return self.describe(name)
 
 
 _OWN = ("stdout", "stderr", "code")
+
+
+def _code(path: Path) -> int | None:
+    """Read a job's exit code; None if there is none. The file is its user's, who may have written anything."""
+    with path.open("rb") as file:
+        text = file.read(8).strip()
+    return int(text) if text.isdigit() and int(text) < 256 else None
 
 
 def _unit_name(job: str) -> str:

@@ -30,6 +30,10 @@ STAGING = ".provision-restore"
 MADE = "Notebook user by login"
 """Comment of an account that the Hub has made at a login: the program there makes it again on a new master."""
 LOGINS = "usr/local/share/provision/hub/logins.py"
+SLICE = "notebooks.slice"
+"""Where all users' programs are, notebook servers and jobs: units of their own, which outlive the Hub."""
+FIRST_UID, LAST_UID = 20001, 59999
+"""Numbers of accounts that a login makes, and of their groups (hub/logins.py)."""
 REMOVED = "var/backups/notebooks"
 """Folder of the homes of users who were removed from the cluster (playbooks/users.yml)."""
 
@@ -110,10 +114,14 @@ class Master:
         return self.root / path.lstrip("/")
 
     def archive(self, cluster: str, users: list[str] | None, *, stop: bool) -> None:
-        """Stream an archive to stdout. `stop`: stop the Hub first, and start it again only if the stream breaks off."""
-        if stop:
-            self.hub_unit("stop")
+        """Stream an archive to stdout.
+
+        `stop`: end the Hub and people's programs first, whose writing would be lost; start the Hub again only if the
+        stream breaks off.
+        """
         try:
+            if stop:
+                self.end_programs()
             self._archive(cluster, users)
         except BaseException:
             if stop:
@@ -220,23 +228,23 @@ class Master:
             raise Failed(f"the archive is of version {manifest['version']}, and this reads {VERSION}", "")
         return manifest
 
-    def put_in_place(self, users: list[str] | None, *, replace: bool) -> Report:
-        """Put what has come in its places, with the Hub stopped meanwhile.
+    def put_in_place(self, users: list[str] | None, *, replace: bool, same: bool = False) -> Report:
+        """Put what has come in its places, with the Hub stopped meanwhile, and people's programs ended.
 
         `users` limits it to their homes and passwords. Files that are newer than the archive's stay unless `replace`.
-        Nothing is removed.
+        `same`: it is of a master of this cluster, whose removed users' files keep their numbers. Nothing is removed.
         """
         manifest, report = self._received(), Report()
         stagings = self._stagings()
         chosen = [name for name in manifest["users"] if users is None or name in users]
-        self._make_accounts({name: manifest["users"][name] for name in chosen})
-        accounts = self.accounts()
-        report.skipped = [name for name in chosen if name not in accounts]
-        report.users = [name for name in chosen if name in accounts]
-        ids = translate(manifest["ids"], self.ids())
-        self.hub_unit("stop")
         try:
-            merge = Merge(ids, report, replace=replace)
+            self.end_programs()
+            # Now nobody can log in and get an account meanwhile.
+            self._make_accounts({name: manifest["users"][name] for name in chosen}, manifest["ids"])
+            accounts = self.accounts()
+            report.skipped = [name for name in chosen if name not in accounts]
+            report.users = [name for name in chosen if name in accounts]
+            merge = Merge(translate(manifest["ids"], self.ids(), keep=same), report, replace=replace)
             for name in report.users:
                 source = stagings["home"] / Path(manifest["users"][name]["home"]).relative_to("/home")
                 merge.folder(source, self._inside(accounts[name]["home"]))
@@ -251,22 +259,25 @@ class Master:
         self.clear()
         return report
 
-    def _make_accounts(self, users: dict[str, dict[str, Any]]) -> None:
-        """Make the accounts of those whom a login has made on the master before, with the numbers of their files."""
-        program, present = self.root / LOGINS, self.accounts()
-        for name, each in users.items():
-            if each.get("made") and name not in present and program.exists():
-                command = [
-                    "/usr/bin/python3",
-                    "-I",
-                    str(program),
-                    "account",
-                    name,
-                    str(each["uid"]),
-                    self.group,
-                    "spark",
-                ]
-                run(command, f"the account of {name} could not be made")
+    def _make_accounts(self, users: dict[str, dict[str, Any]], old: dict[str, dict[str, int]]) -> None:
+        """Make the accounts of those whom a login has made on the master before.
+
+        Each gets the number of its files, if that is free here: somebody else may have logged in first. `old` are the
+        ids of the master before: a new number is none of them either.
+        """
+        program, here = self.root / LOGINS, self.accounts()
+        missing = {name: each["uid"] for name, each in users.items() if each.get("made") and name not in here}
+        if not missing or not program.exists():
+            return
+        used = _numbers(self.ids())
+        last = max((each for each in used | _numbers(old) if FIRST_UID <= each <= LAST_UID), default=FIRST_UID - 1)
+        for name, wanted in missing.items():
+            number = wanted
+            if wanted in used or not FIRST_UID <= wanted <= LAST_UID:
+                number = last = last + 1
+            used.add(number)
+            command = ["/usr/bin/python3", "-I", str(program), "account", name, str(number), self.group, "spark"]
+            run(command, f"the account of {name} could not be made")
 
     def _set_hashes(self, users: list[str]) -> None:
         """Set the passwords of before; one that is the same is not touched: whether it must be changed stays."""
@@ -285,8 +296,13 @@ class Master:
                 (folder / source).replace(self.hub / name)
 
     def hub_unit(self, verb: str) -> None:
-        """Stop the Hub, and with it every notebook server, or start it."""
+        """Stop the Hub alone, or start it."""
         run(["systemctl", verb, self.unit], f"`systemctl {verb} {self.unit}` failed")
+
+    def end_programs(self) -> None:
+        """Stop the Hub, so that nothing new starts, and then end every notebook server and job."""
+        self.hub_unit("stop")
+        run(["systemctl", "stop", SLICE], f"`systemctl stop {SLICE}` failed")
 
 
 class Failed(Exception):  # noqa: N818 - it is what happened
@@ -296,6 +312,10 @@ class Failed(Exception):  # noqa: N818 - it is what happened
         super().__init__(what)
         self.what = what
         self.detail = detail
+
+
+def _numbers(ids: dict[str, dict[str, int]]) -> set[int]:
+    return {number for numbers in ids.values() for number in numbers.values()}
 
 
 def measure(place: Path) -> int:
@@ -351,7 +371,8 @@ def main(order: dict[str, Any]) -> int:
         elif order["do"] == "receive":
             print(json.dumps(master.receive()))
         elif order["do"] == "place":
-            print(json.dumps(vars(master.put_in_place(order["users"], replace=order["replace"]))))
+            report = master.put_in_place(order["users"], replace=order["replace"], same=order["same"])
+            print(json.dumps(vars(report)))
         elif order["do"] == "clear":
             master.clear()
         else:

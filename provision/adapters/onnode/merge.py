@@ -13,6 +13,8 @@ ACLS = ("system.posix_acl_access", "system.posix_acl_default")
 _ACL_NAMED = {0x02: "users", 0x08: "groups"}
 """Tags of access list entries that name a user or a group (linux/posix_acl.h)."""
 _ACL_ENTRY = struct.Struct("<HHI")
+PEOPLE = range(1000, 60000)
+"""Numbers of people and of their groups: those below are the system's, those above containers' and services'."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,22 @@ class Ids:
 
     users: dict[int, int]
     groups: dict[int, int]
+    taken: tuple[frozenset[int], frozenset[int]] | None = None
+    """The numbers of this master's users and groups, where those that nobody has stay as they are; else None."""
+
+    def user(self, number: int) -> int | None:
+        """Return a user's id here."""
+        return self._here(number, self.users, 0)
+
+    def group(self, number: int) -> int | None:
+        """Return a group's id here."""
+        return self._here(number, self.groups, 1)
+
+    def _here(self, number: int, known: dict[int, int], kind: int) -> int | None:
+        if number in known:
+            return known[number]
+        stays = self.taken is not None and number in PEOPLE and number not in self.taken[kind]
+        return number if stays else None
 
     def acl(self, value: bytes) -> bytes:
         """Return an access list (an extended attribute's value) with this master's ids, without those of nobody."""
@@ -28,10 +46,10 @@ class Ids:
         kept = []
         for tag, permissions, number in _ACL_ENTRY.iter_unpack(entries):
             if tag in _ACL_NAMED:
-                known = self.users if _ACL_NAMED[tag] == "users" else self.groups
-                if number not in known:
+                here = self.user(number) if _ACL_NAMED[tag] == "users" else self.group(number)
+                if here is None:
                     continue
-                number = known[number]  # noqa: PLW2901 - the entry with its new id
+                number = here  # noqa: PLW2901 - the entry with its new id
             kept.append((tag, permissions, number))
         # The kernel wants the named ones in the order of their ids.
         return head + b"".join(
@@ -50,6 +68,8 @@ class Report:
     files: int = 0
     kept: list[str] = field(default_factory=list)
     """Paths that were left alone: what is there is newer."""
+    left_out: list[str] = field(default_factory=list)
+    """Paths of devices: their numbers may be those of other devices on this machine."""
 
 
 class Merge:
@@ -92,8 +112,10 @@ class Merge:
             path = f"{shown}/{entry.name}"
             was_folder, is_folder = entry.is_dir(follow_symlinks=False), bool(there and stat.S_ISDIR(there.st_mode))
             newer = there is not None and there.st_mtime_ns > seen.st_mtime_ns and not self.replace
+            if _is_device(seen):
+                self.report.left_out.append(path)
             # A folder that is there now is never removed for a file.
-            if there and ((is_folder and not was_folder) or (newer and not is_folder)):
+            elif there and ((is_folder and not was_folder) or (newer and not is_folder)):
                 self.report.kept.append(path)
             elif was_folder:
                 if there and not is_folder:
@@ -113,7 +135,16 @@ class Merge:
 
     def _owner(self, seen: os.stat_result) -> tuple[int, int]:
         """Return a file's owner and group here: root where the old master's has no account."""
-        return self.ids.users.get(seen.st_uid, 0), self.ids.groups.get(seen.st_gid, 0)
+        return self.ids.user(seen.st_uid) or 0, self.ids.group(seen.st_gid) or 0
+
+    def _rights(self, seen: os.stat_result) -> int:
+        """Return a file's permissions here: a program that ran as somebody who is not here must not run as root."""
+        rights = stat.S_IMODE(seen.st_mode)
+        if self.ids.user(seen.st_uid) is None:
+            rights &= ~stat.S_ISUID
+        if self.ids.group(seen.st_gid) is None:
+            rights &= ~stat.S_ISGID
+        return rights
 
     def _own(self, path: Path, seen: os.stat_result) -> None:
         """Give a file that has come in its owner here."""
@@ -126,7 +157,7 @@ class Merge:
             os.chown(path, *owner, follow_symlinks=False)
             if not stat.S_ISLNK(seen.st_mode):
                 # chown takes setuid and setgid away.
-                path.chmod(stat.S_IMODE(seen.st_mode))
+                path.chmod(self._rights(seen))
         for name, value in attributes(path).items():
             if name in ACLS and self.ids.acl(value) != value:
                 os.setxattr(path, name, self.ids.acl(value), follow_symlinks=False)
@@ -136,7 +167,7 @@ class Merge:
         now = os.fstat(place)
         if (now.st_uid, now.st_gid) != self._owner(seen):
             os.fchown(place, *self._owner(seen))
-        os.fchmod(place, stat.S_IMODE(seen.st_mode))
+        os.fchmod(place, self._rights(seen))
         for name, value in attributes(source).items():
             os.setxattr(place, name, self.ids.acl(value) if name in ACLS else value)
         os.utime(place, ns=(seen.st_atime_ns, seen.st_mtime_ns))
@@ -151,8 +182,18 @@ def attributes(path: Path) -> dict[str, bytes]:
     return {name: os.getxattr(path, name, follow_symlinks=False) for name in names}
 
 
-def translate(old: dict[str, dict[str, int]], new: dict[str, dict[str, int]]) -> Ids:
-    """Match the ids of two masters by the names that they stand for."""
+def _is_device(seen: os.stat_result) -> bool:
+    # The character device 0:0 is none: containers of users mark files with it that were removed.
+    return stat.S_ISBLK(seen.st_mode) or (stat.S_ISCHR(seen.st_mode) and seen.st_rdev != 0)
+
+
+def translate(old: dict[str, dict[str, int]], new: dict[str, dict[str, int]], *, keep: bool = False) -> Ids:
+    """Match the ids of two masters by the names that they stand for.
+
+    `keep`: both are masters of one cluster, which gives no number to two people. A number that no account here has is
+    that of somebody who was removed, and who may come back.
+    """
     users = {number: new["users"][name] for name, number in old["users"].items() if name in new["users"]}
     groups = {number: new["groups"][name] for name, number in old["groups"].items() if name in new["groups"]}
-    return Ids(users, groups)
+    taken = frozenset(new["users"].values()), frozenset(new["groups"].values())
+    return Ids(users, groups, taken if keep else None)

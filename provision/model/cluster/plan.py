@@ -148,7 +148,7 @@ def _plan_data(desired: DesiredState, observed: ObservedCluster, data: WaitingDa
         obstacle = _obstacle(master, observed)
         if not data.without and not obstacle:
             waiting.append(master.id)
-            why = f"homes, /shared and the Hub's state go to the new {called}; notebooks end"
+            why = f"homes, /shared and the Hub's state go to the new {called}; notebooks and jobs end"
             carrying.append(Step("carry", "data", name, why, (master.id,)))
         elif master.id in data.servers:
             # An earlier run has taken it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from provision.base.errors import ProvisionError, UsageError
@@ -30,6 +31,16 @@ class Snapshot:
     path: str
     """The archive's path in the snapshot."""
 
+    @property
+    def when(self) -> datetime:
+        """Its time, in the zone of the machine that made it."""
+        return _moment(self.time)
+
+    @property
+    def date(self) -> str:
+        """Its time as people read it, with the offset of its zone."""
+        return self.when.isoformat(" ", "seconds")
+
 
 def tags(cluster: str, users: Sequence[str] = ()) -> list[str]:
     """Return the tags of a backup."""
@@ -37,21 +48,29 @@ def tags(cluster: str, users: Sequence[str] = ()) -> list[str]:
 
 
 def read_snapshots(text: str) -> list[Snapshot]:
-    """Read `restic snapshots --json`: the backups that `provision` made, the oldest first."""
+    """Read `restic snapshots --json`: the backups that `provision` made, the oldest first.
+
+    By the moments, not by their texts: each machine writes its own local time.
+    """
     try:
-        entries = json.loads(text) or []
-    except ValueError:
+        entries = sorted(json.loads(text) or [], key=lambda entry: _moment(entry["time"]))
+    except (ValueError, TypeError, KeyError):
         raise ProvisionError(
             "restic's list of snapshots cannot be read", "Is this restic 0.14 or later?", text
         ) from None
     found = []
-    for entry in sorted(entries, key=lambda entry: str(entry["time"])):
+    for entry in entries:
         marks = entry.get("tags") or []
         clusters = [mark.removeprefix(_CLUSTER) for mark in marks if mark.startswith(_CLUSTER)]
         if TAG in marks and clusters:
             users = tuple(mark.removeprefix(_USER) for mark in marks if mark.startswith(_USER))
             found.append(Snapshot(entry["id"][:8], entry["time"], clusters[0], users, entry["paths"][0]))
     return found
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def choose(snapshots: Sequence[Snapshot], cluster: str, wanted: str = "", users: Sequence[str] = ()) -> Snapshot:

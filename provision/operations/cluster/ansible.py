@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from provision.operations.cluster.nodes import LiveCluster
 
 PLAYBOOKS: Final = ("site.yml", "users.yml")
+_SETTINGS: Final = "[defaults]\nnocolor = True\nretry_files_enabled = False\n"
 _RECAP: Final = re.compile(r"^(\S+)\s*: .*?changed=(\d+)", re.MULTILINE)
 
 
@@ -43,6 +44,7 @@ def run_playbooks(
         script.with_suffix(".json").write_text(json.dumps(inventory))
         script.write_text(f"#!/bin/sh\nexec cat '{script}.json'\n")
         script.chmod(0o700)
+        (Path(folder) / "ansible.cfg").write_text(_SETTINGS)
         for playbook in playbooks:
             changed += _run_playbook(script, playbook, progress, options)
     return changed
@@ -58,7 +60,10 @@ def _run_playbook(inventory: Path, playbook: str, progress: Progress, options: S
 
     # Ansible's commands are installed beside this Python, whose folder need not be on the PATH.
     ansible = str(Path(sys.executable).parent / "ansible-playbook")
-    environment = os.environ | {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_RETRY_FILES_ENABLED": "0"}
+    # With settings of our own alone: this user's and this machine's are for other playbooks, and may name what is not
+    # installed here, or show something else than what is read below.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    environment["ANSIBLE_CONFIG"] = str(inventory.with_name("ansible.cfg"))
     argv = [ansible, "-i", str(inventory), *options, str(paths.PLAYBOOKS / playbook)]
     code = process.stream(argv, read_line, cwd=inventory.parent, env=environment)
     output = "\n".join(lines)

@@ -147,7 +147,8 @@ def restore(
     replace: bool = False,
     confirm: Callable[[Snapshot], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Restore everything, or the homes and passwords of `users`; return the report (users, skipped, files, kept).
+    """Restore everything, or the homes and passwords of `users`; return the report (users, skipped, files, kept,
+    left_out).
 
     `confirm` gets the snapshot before anything is changed, and raises to stop it. Files that are newer on the cluster
     stay unless `replace`; nothing is removed. Raises UsageError when there is no such backup.

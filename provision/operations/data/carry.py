@@ -95,7 +95,9 @@ class CarriedData:
             meter = Meter(self.progress, f"data for {cluster.hub.name}", path.stat().st_size)
             with path.open("rb") as file:
                 send_archive(archives, file, lambda: None, meter.advance)
-            report = archives.place()
+            report = archives.place(same=True)
+            if report["left_out"]:
+                self.progress.note(f"Left out, since they are devices: {', '.join(report['left_out'])}.")
             if report["skipped"]:
                 self.progress.note(f"Not restored, since hub.users does not name them: {', '.join(report['skipped'])}.")
                 self._keep(path)

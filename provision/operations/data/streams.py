@@ -102,9 +102,12 @@ class Archives:
         """Start taking in an archive, which changes nothing that people see."""
         return self._start("receive")
 
-    def place(self, users: Sequence[str] | None = None, *, replace: bool = False) -> dict[str, Any]:
-        """Put what was taken in into its places; return the report (users, skipped, files, kept)."""
-        return self._ask("place", users=users and list(users), replace=replace)
+    def place(self, users: Sequence[str] | None = None, *, replace: bool = False, same: bool = False) -> dict[str, Any]:
+        """Put what was taken in into its places; return the report (users, skipped, files, kept, left_out).
+
+        `same`: it is of a master of the same cluster, whose removed users' files keep their numbers.
+        """
+        return self._ask("place", users=users and list(users), replace=replace, same=same)
 
     def clear(self) -> None:
         """Remove what was taken in and not put in its place."""

@@ -42,7 +42,9 @@ def put(remote: Remote, sources: Sequence[Path], target: UserPath, progress: Pro
     Raises UsageError when a source or the target will not do, before anything is changed; ProvisionError when it breaks
     off.
     """
-    items, skipped = _collect([(os.fspath(path), _name(path)) for path in sources])
+    named = [(os.fspath(path), _name(path)) for path in sources]
+    _refuse_same_names(named)
+    items, skipped = _collect(named)
     order = {"target": target.path, "several": len(sources) > 1, "contents": False, "before": [], "after": []}
     arrived = _send(remote, target.user, items, order, progress)
     return Transferred(arrived["files"], arrived["bytes"], skipped=tuple(skipped))
@@ -69,10 +71,10 @@ def get(remote: Remote, sources: Sequence[UserPath], target: Path, progress: Pro
     several = len(sources) > 1
     files = size = 0
     skipped: list[str] = []
+    named = [(place, _remote_name(place)) for place in sources]
+    _refuse_same_names([(str(place), name) for place, name in named])
     for user in dict.fromkeys(place.user for place in sources):
-        mine = [place.path for place in sources if place.user == user]
-        paths = [(path, os.path.basename(path.rstrip("/")) or "files") for path in mine]  # noqa: PTH119 - not of here
-        paths = [(path, user if name == "." else name) for path, name in paths]
+        paths = [(place.path, name) for place, name in named if place.user == user]
         with remote.start(tree, {"do": "send", "paths": paths, "deep": True}, user) as piped:
             head = _first_line(remote, piped)
             arrived = _receive(
@@ -158,6 +160,24 @@ def sync(
 def _name(path: Path) -> str:
     """Return what a local source is called where it arrives; `.` and `..` are called as their folders are."""
     return path.name if path.name not in ("", "..") else path.resolve().name or "files"
+
+
+def _remote_name(place: UserPath) -> str:
+    """Return what a source on the master is called where it arrives; a home is called as its user."""
+    name = os.path.basename(place.path.rstrip("/")) or "files"  # noqa: PTH119 - not of here
+    return place.user if name == "." else name
+
+
+def _refuse_same_names(named: Sequence[tuple[str, str]]) -> None:
+    """Raise UsageError for two sources that would have one name in the folder that they go to."""
+    first: dict[str, str] = {}
+    for source, name in named:
+        if name in first:
+            raise UsageError(
+                f"{first[name]} and {source} would both be called {name}",
+                "Nothing was transferred. Copy them one after the other, each into a folder of its own.",
+            )
+        first[name] = source
 
 
 def _collect(paths: Sequence[tuple[str, str]], *, deep: bool = True) -> tuple[list[Item], list[str]]:

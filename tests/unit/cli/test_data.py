@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +18,13 @@ from provision.model.data.snapshots import Snapshot
 from provision.operations.data import backup as operation
 from provision.operations.data.backup import Backup
 
-REPORT = {"users": ["alice"], "skipped": ["carol"], "files": 3, "kept": [f"/home/alice/{n}" for n in range(12)]}
+REPORT = {
+    "users": ["alice"],
+    "skipped": ["carol"],
+    "files": 3,
+    "kept": [f"/home/alice/{n}" for n in range(12)],
+    "left_out": ["/shared/disk"],
+}
 SNAPSHOTS = [Snapshot("1234abcd", "2026-01-02T03:04:05.6Z", "analytics", (), "/analytics.tar")]
 
 
@@ -82,6 +89,23 @@ def test_sync_both_ways(home):
     assert invoke(sync, "--delete", "--yes", "alice:d", "d").stdout == "0 files, 0 bytes, 1 deleted.\n"
 
 
+def test_names_that_are_no_text_are_shown(home, restic, monkeypatch):
+    """Names of files are bytes: a system of another country, or a program, has written these."""
+    name = os.fsdecode(b"caf\xe9.csv")
+    (home.parent / "here" / "d").mkdir()
+    (home.parent / "here" / "d" / name).touch()
+    assert invoke(sync, "--dry-run", "d", "alice:d").stdout == "+ caf\ufffd.csv\n"
+    (home / "d").mkdir()
+    monkeypatch.setattr(module, "require_consent", lambda *_, **__: None)
+    asked = invoke(sync, "--delete", "alice:d", "d", input="n\n")
+    assert "- caf\ufffd.csv\n" in asked.stdout
+    monkeypatch.setitem(REPORT, "kept", [name])
+    monkeypatch.setitem(REPORT, "left_out", [name])
+    said = invoke(restore, "--yes", "/repository").stdout
+    assert said.count("caf\ufffd.csv") == 2
+    assert json.loads(invoke(restore, "--yes", "--json", "/repository").stdout)["kept"] == [name]
+
+
 @pytest.mark.parametrize("words", [("a", "b"), ("alice:a", "alice:b")])
 def test_sync_has_one_side_on_the_cluster(home, words):
     with pytest.raises(UsageError, match="is on the cluster"):
@@ -92,12 +116,14 @@ def test_backup_says_what_it_made(restic):
     said = invoke(backup, "/repository")
     assert said.stdout == "Backup 1234abcd: 2.0 MB of alice.\nThe repository grew by 1.5 kB.\n"
     assert json.loads(invoke(backup, "--json", "/repository").stdout)["snapshot"] == "1234abcd"
-    assert invoke(backup, "--list", "/repository").stdout == "1234abcd  2026-01-02 03:04:05  analytics  everything\n"
+    assert (
+        invoke(backup, "--list", "/repository").stdout == "1234abcd  2026-01-02 03:04:05+00:00  analytics  everything\n"
+    )
     assert json.loads(invoke(backup, "--list", "--json", "/repository").stdout)[0]["id"] == "1234abcd"
 
 
 def test_restore_asks_first_and_reports(restic):
-    with pytest.raises(UsageError, match="ends every notebook on cluster analytics"):
+    with pytest.raises(UsageError, match="ends every notebook and job on cluster analytics"):
         invoke(restore, "/repository")
     assert restic == []
     said = invoke(restore, "--yes", "--user", "alice", "--replace", "/repository").stdout

@@ -98,6 +98,7 @@ def test_a_job_that_was_ended_says_so(asked, monkeypatch):
     done = invoke(submit, "count.py")
     assert done.exit_code == 1
     assert "count-1 was ended" in done.stderr
+    assert "the disk was so full" in " ".join(done.stderr.split())
     assert invoke(kill, "count-1").stdout == "count-1: ended.\n"
 
 

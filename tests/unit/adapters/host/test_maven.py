@@ -135,6 +135,44 @@ def test_a_file_without_a_hash_is_not_taken(repository, tmp_path):
         fetched(tmp_path, STORAGE)
 
 
+HASH_FORMS = [
+    "{hash}",
+    "{upper}\n",
+    "{hash}  storage-2.0.jar",
+    "storage-2.0.jar {hash}",
+    "SHA1(storage-2.0.jar)= {hash}",
+    "SHA1 (storage-2.0.jar) = {hash}",
+    "./storage-2.0.jar:\n{groups}",
+    "storage-2.0.jar: {groups}",
+]
+
+
+@pytest.mark.parametrize("form", HASH_FORMS)
+def test_hashes_are_written_in_several_ways(repository, tmp_path, form):
+    repository.add(STORAGE)
+    name = "/io/lake/storage/2.0/storage-2.0.jar.sha1"
+    digits = repository.files[name].decode()
+    groups = " ".join(digits[place : place + 4].upper() for place in range(0, 40, 4)).replace(" ", "\n    ", 1)
+    repository.files[name] = form.format(hash=digits, upper=digits.upper(), groups=groups).encode()
+    assert fetched(tmp_path, STORAGE) == ["storage-2.0.jar"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [(b"", "nothing"), (b" \n", "nothing"), (b"<html>\n<body>Log in</body>", "'<html> <body>Log in</body>'")],
+)
+def test_what_is_no_hash_is_no_damaged_file(repository, tmp_path, answer, said):
+    """A proxy's or a login's page comes with 200."""
+    repository.add(STORAGE)
+    repository.files["/io/lake/storage/2.0/storage-2.0.jar.sha1"] = answer
+    with pytest.raises(
+        ProvisionError, match=r"storage-2\.0\.jar\.sha1 answers with something that is no hash"
+    ) as caught:
+        fetched(tmp_path, STORAGE)
+    assert caught.value.message.endswith(f": {said}")
+    assert "login page" in caught.value.hint
+
+
 def test_a_repository_that_fails_is_no_missing_artifact(repository, tmp_path):
     repository.add(STORAGE)
     repository.answers["/io/lake/storage/2.0/storage-2.0.pom"] = 503
@@ -151,9 +189,10 @@ def test_two_jars_of_one_name(repository, tmp_path):
 
 
 PROFILES = (
-    "<profiles><profile><id>ours</id><repositories><repository><url>https://ours.example/m2</url></repository>"
+    "<profiles><profile><id>ours</id><repositories><repository><id>ours</id><url>https://ours.example/m2</url></repository>"
     "</repositories></profile></profiles>"
 )
+ACTIVE = f"{PROFILES}<activeProfiles><activeProfile>ours</activeProfile></activeProfiles>"
 REPOSITORIES = {
     "none": ("", [maven.CENTRAL]),
     "mirror of another": (
@@ -163,9 +202,40 @@ REPOSITORIES = {
         f"<mirrors><mirror><mirrorOf>*</mirrorOf><url>https://x.example/all/</url></mirror></mirrors>{PROFILES}",
         ["https://x.example/all"],
     ),
+    "mirror of all but one": (
+        "<mirrors><mirror><mirrorOf>*, !ours</mirrorOf><url>https://x.example</url></mirror></mirrors>" + ACTIVE,
+        ["https://ours.example/m2", "https://x.example"],
+    ),
+    "mirror of one beside that of all": (
+        "<mirrors><mirror><mirrorOf>external:*</mirrorOf><url>https://x.example</url></mirror>"
+        "<mirror><mirrorOf>ours</mirrorOf><url>https://y.example</url></mirror></mirrors>" + ACTIVE,
+        ["https://y.example", "https://x.example"],
+    ),
+    "mirror of several": (
+        "<mirrors><mirror><mirrorOf>central,ours</mirrorOf><url>https://x.example</url></mirror></mirrors>" + ACTIVE,
+        ["https://x.example"],
+    ),
+    "mirror of what has no encryption": (
+        "<mirrors><mirror><mirrorOf>external:http:*</mirrorOf><url>https://x.example</url></mirror></mirrors>"
+        + ACTIVE.replace("https://ours", "http://ours"),
+        ["https://x.example", maven.CENTRAL],
+    ),
+    "mirror of what is not of this machine": (
+        "<mirrors><mirror><mirrorOf>external:*</mirrorOf><url>https://x.example</url></mirror></mirrors>"
+        + ACTIVE.replace("https://ours.example", "http://localhost:8081"),
+        ["http://localhost:8081/m2", "https://x.example"],
+    ),
+    "blocked mirror": (
+        "<mirrors><mirror><mirrorOf>*</mirrorOf><url>http://0.0.0.0/</url><blocked>true</blocked></mirror></mirrors>",
+        [maven.CENTRAL],
+    ),
+    "another central": (
+        ACTIVE.replace("<repository>", "<repository><id>central</id>").replace("<id>ours</id><url>", "<url>"),
+        ["https://ours.example/m2"],
+    ),
     "profile that is not active": (PROFILES, [maven.CENTRAL]),
     "active profile": (
-        f"{PROFILES}<activeProfiles><activeProfile>ours</activeProfile></activeProfiles>",
+        ACTIVE,
         ["https://ours.example/m2", maven.CENTRAL],
     ),
 }  # fmt: skip

@@ -111,5 +111,18 @@ def test_uv_takes_packages_from_where_pip_does(home, monkeypatch):
     assert found["UV_HTTP_TIMEOUT"] == "7", "what is set for uv itself wins"
 
 
+@pytest.mark.parametrize(
+    ("value", "index", "without"), [("1", "", True), ("0", "", False), ("Yes", "https://x", False)]
+)
+def test_uv_asks_no_registry_where_pip_asks_none(home, monkeypatch, value, index, without):
+    monkeypatch.setenv("PIP_NO_INDEX", value)
+    if index:
+        monkeypatch.setenv("UV_DEFAULT_INDEX", index)
+    else:
+        for name in ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL"):
+            monkeypatch.delenv(name, raising=False)
+    assert package_settings.without_index() is without
+
+
 def test_uv_without_pips_settings_has_its_own(home):
     assert not {"UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS"} & package_settings.for_uv().keys() - os.environ.keys()

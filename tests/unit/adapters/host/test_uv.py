@@ -97,3 +97,16 @@ def test_a_registry_that_does_not_answer_is_no_usage_error(registry, monkeypatch
         uv.resolve("demo\n", "")
     assert not isinstance(caught.value, UsageError)
     assert "127.0.0.1:9" in caught.value.detail
+
+
+def test_no_registry_is_asked_where_pip_asks_none(registry, tmp_path, monkeypatch):
+    """A machine without the internet has its wheels in a folder (find-links), and no-index."""
+    make_wheel(registry, "demo")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    settings = tmp_path / "pip.conf"
+    settings.write_text("[global]\nno-index = true\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(settings))
+    lock = uv.resolve("demo\n", "")
+    uv.install(lock, tmp_path / "target")
+    assert (tmp_path / "target/demo.py").exists()

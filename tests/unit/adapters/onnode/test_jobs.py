@@ -188,3 +188,36 @@ def test_the_oldest_go(jobs):
     left = {job["job"] for job in jobs.jobs()}
     assert "x-10" not in left
     assert {*names, "x-50"} <= left
+
+
+@pytest.mark.parametrize(
+    "content", [b"x" * 100_000, b"\xff\xfe", b"-1", b"1e3", b"1 2", "²".encode(), b"99999999999", b"256"]
+)
+def test_what_a_user_writes_for_a_code_stops_nobody(jobs, content):
+    """The file is the user's own, and all jobs are read whenever one is started or listed."""
+    name = start(jobs, "exit 0")["job"]
+    follow(jobs, name)
+    jobs.cgroup = jobs.root / "none"  # its unit may be there for a moment still
+    (jobs.root / name / "code").write_bytes(content)
+    assert [(job["state"], job["code"]) for job in jobs.jobs()] == [("ended", None)]
+    assert start(jobs, "exit 0")["job"] == "job-2"
+
+
+def test_a_job_with_a_code_of_its_users_own_is_ended_all_the_same(jobs):
+    name = start(jobs, "exec sleep 600")["job"]
+    (jobs.root / name / "code").write_text("0")
+    jobs.kill(name)
+    assert jobs.command.asked[-1] == ["systemctl", "stop", f"job-{name}.service"]
+
+
+@pytest.mark.parametrize("text", ["", '{"job": "half'])
+def test_a_job_that_cannot_be_read_hides_no_other(jobs, text):
+    name = start(jobs, "exit 0")["job"]
+    follow(jobs, name)
+    (jobs.root / "half-9").mkdir()
+    (jobs.root / "half-9" / "job.json").write_text(text)
+    (jobs.root / "going-9").mkdir()
+    (jobs.root / "going-9" / "job.json").write_text('{"job": "going-9", "started": 1}')
+    assert [job["job"] for job in jobs.jobs()] == [name]
+    with pytest.raises(KeyError):
+        jobs.describe("half-9")

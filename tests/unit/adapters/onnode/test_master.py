@@ -84,10 +84,57 @@ def test_a_login_gets_its_account_on_a_new_master(make, monkeypatch):
     asked = []
     monkeypatch.setattr(module, "run", lambda command, _what: asked.append(command))
     users = {"alice": {"uid": 2001, "made": True}, "dora": {"uid": 20001, "made": True}, "carol": {"uid": 2003}}
-    master._make_accounts(users)
+    old = {"users": {"dora": 20001}, "groups": {"dora": 20001}}
+    master._make_accounts(users, old)
     assert asked == []
     (root / module.LOGINS).parent.mkdir(parents=True)
     (root / module.LOGINS).write_text("")
-    master._make_accounts(users)
+    master._make_accounts(users, old)
     program = str(root / module.LOGINS)
     assert asked == [["/usr/bin/python3", "-I", program, "account", "dora", "20001", "notebook", "spark"]]
+
+
+def test_a_login_whose_number_is_somebody_elses_now_gets_another(make, monkeypatch):
+    """Whoever logged in first after the master was replaced has it; files are matched by name."""
+    master, root = make()
+    asked = []
+    monkeypatch.setattr(module, "run", lambda command, _what: asked.append((command[4], int(command[5]))))
+    (root / module.LOGINS).parent.mkdir(parents=True)
+    (root / module.LOGINS).write_text("")
+    with (root / "etc/passwd").open("a") as passwd, (root / "etc/group").open("a") as group:
+        passwd.write("first:x:20001:20001:Notebook user by login:/home/first:/bin/bash\n")
+        group.write("first:x:20001:\nother:x:20003:\n")
+    numbers = {"dora": 20001, "emil": 20002, "fred": 20003, "gina": 0, "hugo": 20002}
+    old = {"users": numbers | {"removed": 20009}, "groups": {"dora": 20001}}
+    master._make_accounts({name: {"uid": number, "made": True} for name, number in numbers.items()}, old)
+    assert asked == [("dora", 20010), ("emil", 20002), ("fred", 20011), ("gina", 20012), ("hugo", 20013)]
+
+
+def test_programs_of_users_end_before_data_is_read_or_written(make, programs, monkeypatch):
+    """Notebook servers and jobs are units of their own, and go on without the Hub."""
+    master, root = make()
+    folder = root / "var/lib/jupyterhub" / module.STAGING / "in"
+    folder.mkdir(parents=True)
+    (folder / "hashes.json").write_text("{}")
+    seen = []
+    monkeypatch.setattr(master, "_archive", lambda *_: seen.append(programs.read_text()))
+    master.archive("a", None, stop=True)
+    monkeypatch.setattr(master, "_received", lambda: {"users": {}, "ids": {"users": {}, "groups": {}}})
+    monkeypatch.setattr(master, "_make_accounts", lambda *_: seen.append(programs.read_text()))
+    programs.write_text("")
+    master.put_in_place(["alice"], replace=False)
+    assert seen == ["systemctl stop jupyterhub\nsystemctl stop notebooks.slice\n"] * 2
+    assert programs.read_text().endswith("systemctl start jupyterhub\n")
+
+
+def test_the_hub_goes_on_when_programs_cannot_be_ended(make, programs):
+    master, _ = make()
+    (programs.parent / "programs" / "systemctl").write_text(
+        f'#!/bin/sh\necho "systemctl $*" >> {programs}\ntest "$2" != notebooks.slice\n'
+    )
+    for work in (lambda: master.archive("a", None, stop=True), lambda: master.put_in_place(None, replace=False)):
+        (master.hub / module.STAGING / "in").mkdir(parents=True, exist_ok=True)
+        (master.hub / module.STAGING / "in/manifest.json").write_text('{"version": 1, "users": {}, "ids": {}}')
+        with pytest.raises(module.Failed, match=r"stop notebooks\.slice"):
+            work()
+        assert programs.read_text().endswith("systemctl start jupyterhub\n")

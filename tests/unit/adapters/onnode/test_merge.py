@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 import struct
+from types import SimpleNamespace
 
 import pytest
 
+from provision.adapters.onnode import merge as module
 from provision.adapters.onnode.merge import Ids, Merge, Report, translate
 
 
@@ -26,6 +29,14 @@ def test_ids_are_matched_by_name():
     old = {"users": {"alice": 1, "bob": 2}, "groups": {"g": 5}}
     new = {"users": {"alice": 2, "carol": 1}, "groups": {"g": 6, "h": 5}}
     assert translate(old, new) == Ids({1: 2}, {5: 6})
+
+
+def test_numbers_of_the_removed_stay_in_the_same_cluster_only():
+    new = {"users": {"alice": 2001, "eve": 2003}, "groups": {"alice": 2001}}
+    ids = translate({"users": {"alice": 2001}, "groups": {}}, new, keep=True)
+    assert [ids.user(number) for number in (2001, 2002, 2003, 998, 100_000)] == [2001, 2002, None, None, None]
+    assert [ids.group(number) for number in (2001, 2003, 27)] == [None, 2003, None]
+    assert translate({"users": {}, "groups": {}}, new).user(2002) is None
 
 
 @pytest.fixture
@@ -86,3 +97,63 @@ def test_a_folder_that_is_there_is_not_removed_for_a_file(merged):
     (source / "x").write_text("came")
     (target / "x").mkdir()
     assert merge(replace=True).kept == [f"{target}/x"]
+
+
+@pytest.fixture
+def owners(monkeypatch):
+    """Who would get a file or a folder; nothing is really given away, as only root may do that."""
+    given = []
+    monkeypatch.setattr(os, "chown", lambda _, *owner, **__: given.append(owner))
+    monkeypatch.setattr(os, "fchown", lambda _, *owner: given.append(owner))
+    return given
+
+
+@pytest.mark.parametrize(
+    ("ids", "owner", "rights"),
+    [
+        (Ids({}, {}), (0, 0), 0o755),
+        (Ids({}, {2006: 60}), (0, 60), 0o2755),
+        (Ids({2005: 50}, {}), (50, 0), 0o4755),
+        (Ids({2005: 50}, {2006: 60}), (50, 60), 0o6755),
+    ],
+)
+def test_nobodys_programs_do_not_run_as_root(tmp_path, owners, ids, owner, rights):
+    """A removed user's setuid file would be everybody's way to root."""
+    (tmp_path / "x").touch()
+    (tmp_path / "x").chmod(0o6755)
+    seen = SimpleNamespace(st_uid=2005, st_gid=2006, st_mode=stat.S_IFREG | 0o6755, st_nlink=1)
+    Merge(ids, Report(), replace=False)._own(tmp_path / "x", seen)
+    assert owners == [owner]
+    assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == rights
+
+
+@pytest.mark.parametrize(("groups", "rights"), [({}, 0o775), ({2006: 60}, 0o2775)])
+def test_a_folder_hands_on_its_group_unless_that_is_roots_now(tmp_path, owners, groups, rights):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    seen = SimpleNamespace(st_uid=2005, st_gid=2006, st_mode=stat.S_IFDIR | 0o2775, st_atime_ns=1, st_mtime_ns=1)
+    place = os.open(tmp_path / "out", os.O_RDONLY)
+    Merge(Ids({2005: 50}, groups), Report(), replace=False)._like(tmp_path / "in", seen, place)
+    os.close(place)
+    assert owners == [(50, 60 if groups else 0)]
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == rights
+
+
+def test_devices_are_left_out_and_named(merged, monkeypatch):
+    """Their numbers may be those of a disk here."""
+    source, target, merge = merged
+    (source / "disk").touch()
+    (source / "pipe").touch()
+    monkeypatch.setattr(module, "_is_device", lambda seen: seen.st_ino == disk)
+    disk = (source / "disk").stat().st_ino
+    assert merge().left_out == [f"{target}/disk"]
+    assert [path.name for path in target.iterdir()] == ["pipe"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "number", "device"),
+    [(stat.S_IFBLK, 0x800, True), (stat.S_IFCHR, 0x101, True), (stat.S_IFCHR, 0, False), (stat.S_IFIFO, 0, False)],
+)
+def test_what_is_a_device(mode, number, device):
+    """Containers mark removed files with the character device 0:0, which anybody may make."""
+    assert module._is_device(SimpleNamespace(st_mode=mode, st_rdev=number)) is device

@@ -32,9 +32,24 @@ def test_only_our_own_and_the_oldest_first():
     assert read_snapshots("null") == []
 
 
-def test_what_is_no_list():
+def test_the_newest_is_a_matter_of_moments_not_of_texts():
+    """A laptop that was abroad, a winter and a summer time: the later text may be the earlier moment."""
+    times = ["2026-01-01T10:00:00.123456789+02:00", "2026-01-01T09:30:00Z", "2026-01-01T06:00:00.5-05:00"]
+    entries = [{**entry(number, "a"), "time": time} for number, time in enumerate(times, start=1)]
+    found = read_snapshots(json.dumps(entries[::-1]))
+    assert [one.id[0] for one in found] == ["1", "2", "3"]
+    assert choose(found, "a").id == "33333333"
+    assert [one.date for one in found] == [
+        "2026-01-01 10:00:00+02:00",
+        "2026-01-01 09:30:00+00:00",
+        "2026-01-01 06:00:00-05:00",
+    ]
+
+
+@pytest.mark.parametrize("text", ["Fatal", '[{"time": "yesterday"}]', "[{}]", "[1]"])
+def test_what_is_no_list(text):
     with pytest.raises(ProvisionError, match="cannot be read"):
-        read_snapshots("Fatal")
+        read_snapshots(text)
 
 
 @pytest.mark.parametrize(

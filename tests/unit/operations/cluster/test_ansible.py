@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 
 import pytest
 
@@ -27,7 +28,8 @@ class Ansible:
     def stream(self, argv, line, *, cwd, env):
         self.runs.append(argv)
         self.inventories.append(json.loads(subprocess.run([argv[2]], capture_output=True, check=True).stdout))
-        assert env["ANSIBLE_NOCOLOR"] == "1"
+        assert [name for name in env if name.startswith("ANSIBLE_")] == ["ANSIBLE_CONFIG"]
+        assert (cwd / "ansible.cfg").read_text().startswith("[defaults]\n")
         for text in self.output.splitlines():
             line(text)
         return self.code
@@ -84,3 +86,19 @@ def test_the_playbooks_run_on_the_clusters_nodes(make_site, monkeypatch):
     assert configure(cluster, Silent()) == 2
     assert all("analytics-worker-2" in inventory for inventory in runs)
     assert certificate.exists()
+
+
+def test_settings_for_other_playbooks_do_not_matter(tmp_path, monkeypatch):
+    """The real Ansible, where this user's settings name a callback that ansible-core alone does not have."""
+    (tmp_path / ".ansible.cfg").write_text("[defaults]\nstdout_callback = not_there\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("ANSIBLE_STDOUT_CALLBACK", "not_there")
+    monkeypatch.setenv("ANSIBLE_FORCE_COLOR", "1")
+    tasks = [{"name": "Change", "ansible.builtin.command": {"argv": ["true"]}, "changed_when": True}]
+    playbook = tmp_path / "own.yml"
+    playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
+    hostvars = {"here": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}}
+    inventory = {"_meta": {"hostvars": hostvars}, "all": {"hosts": ["here"]}}
+    progress = Progress()
+    assert run_playbooks(inventory, progress, (str(playbook),)) == 1
+    assert progress.updates == [(str(playbook), "Change")]

@@ -33,7 +33,7 @@ def test_it_comes_over_and_is_gone_here(world, programs):
     world.data.carry(world.old)
     assert world.data.waiting() == waiting_data(world.folder / "cluster") == ("id-old",)
     assert (world.data.folder / "id-old.tar").stat().st_mode & 0o777 == 0o600
-    assert programs.read_text() == "systemctl stop jupyterhub\n"
+    assert programs.read_text() == "systemctl stop jupyterhub\nsystemctl stop notebooks.slice\n"
     world.data.restore(world.new, world.data.waiting())
     assert (world.roots["id-new"] / "home/alice/x").read_text() == "alice's"
     assert world.data.waiting() == ()
@@ -48,7 +48,10 @@ def test_what_breaks_off_leaves_no_file_and_the_hub_goes_on(world, programs):
         world.data.carry(world.old)
     assert "--without-data" in caught.value.hint
     assert list(world.data.folder.iterdir()) == []
-    assert programs.read_text() == "systemctl stop jupyterhub\nsystemctl start jupyterhub\n"
+    assert (
+        programs.read_text()
+        == "systemctl stop jupyterhub\nsystemctl stop notebooks.slice\nsystemctl start jupyterhub\n"
+    )
 
 
 def test_a_master_that_does_not_answer(world):

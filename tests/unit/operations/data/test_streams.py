@@ -38,18 +38,20 @@ def test_a_whole_archive_arrives(make_master, archives_of_folder, programs):
     (old / "var/backups/notebooks").mkdir(parents=True)
     (old / "var/backups/notebooks/carol.tar.gz").write_text("carol's")
     stream = archive(archives_of_folder(old), stop=True)
-    assert programs.read_text() == "systemctl stop jupyterhub\n", "its Hub stays stopped"
+    assert programs.read_text() == "systemctl stop jupyterhub\nsystemctl stop notebooks.slice\n", (
+        "its Hub stays stopped"
+    )
     target = archives_of_folder(new)
     assert send_archive(target, stream, lambda: None, lambda _: None)["cluster"] == "a"
     assert not (new / "home/alice/x").exists()
     report = target.place()
-    assert report == {"users": ["alice", "bob"], "skipped": [], "files": 3, "kept": []}
+    assert report == {"users": ["alice", "bob"], "skipped": [], "files": 3, "kept": [], "left_out": []}
     assert (new / "home/alice/x").read_text() == "alice's"
     assert (new / "shared/t").read_text() == "shared"
     assert (new / "var/backups/notebooks/carol.tar.gz").read_text() == "carol's"
     assert (new / "var/lib/jupyterhub/cookie_secret").read_text() == "cookie"
-    lines = programs.read_text().splitlines()[1:]
-    assert lines[0] == "systemctl stop jupyterhub"
+    lines = programs.read_text().splitlines()[2:]
+    assert lines[:2] == ["systemctl stop jupyterhub", "systemctl stop notebooks.slice"]
     assert lines[-1] == "systemctl start jupyterhub"
     assert "alice:$6$old-alice" in lines
     assert sorted(path.name for path in new.rglob(".provision*")) == []

@@ -60,6 +60,18 @@ def test_a_source_that_is_missing_changes_nothing(here):
         get(REMOTE, [at("x")], here / "no" / "such", Silent())
 
 
+def test_two_sources_of_one_name_are_refused(here):
+    """The second would take the place of the first."""
+    (here / "e" / "d").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"here/d and .*here/e/d would both be called d"):
+        put(REMOTE, [here / "d", here / "e" / "d"], at("./"), Silent())
+    assert list((here.parent / "home").iterdir()) == []
+    for sources in ([at("a/x.csv"), at("b/x.csv")], [at("x.csv"), UserPath("bob", "/home/bob/x.csv")]):
+        with pytest.raises(UsageError, match=r"alice:.*x\.csv and .*:.*x\.csv would both be called x\.csv"):
+            get(REMOTE, sources, here / "back", Silent())
+    assert not (here / "back").exists()
+
+
 def test_what_cannot_be_written_is_named_and_the_rest_arrives(here):
     home = here.parent / "home"
     (home / "d" / "-x").mkdir(parents=True)
