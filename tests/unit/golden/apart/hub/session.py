@@ -22,9 +22,9 @@ from IPython.display import clear_output
 
 from provision_kernel.words import Told
 
-HOOKS = ["tables.watch", "shares.watch"]
-if importlib.util.find_spec("provision_kernel.progress"):  # images of version 0.1 lack it
-    HOOKS.append("progress.watch")
+HOOKS = ["tables.watch", "shares.watch", "progress.watch"]
+# Those of the image: version 0.1's lacks progress, and the tables, which its nodes have beside this file.
+HOOKS = [each for each in HOOKS if importlib.util.find_spec(f"provision_kernel.{each.partition('.')[0]}")]
 """What runs each time a session is made, as `module.function` of this package: it is given the classic SparkSession, in
 Connect's kernel too. A hook that fails is told about, and keeps nobody from working."""
 
