@@ -110,7 +110,11 @@ def requirement(text: str, folder: Path) -> Requirement | LocalWheel:
         raise Wrong("it is empty", "Write a package as `requests==2.32.3`, or the path of a wheel.")
     if text.endswith(".whl") and " @ " not in text and "://" not in text:
         return _wheel(text, folder)
-    if re.fullmatch(r"\S+\.(txt|in|toml)", text) and "://" not in text:
+    # `zope.in` may be a package.
+    if (
+        re.fullmatch(r"\S+\.txt|(?:\S*/)?(?:requirements|constraints|pyproject)\S*\.(?:in|toml)", text)
+        and "://" not in text
+    ):
         raise Wrong(f"{text!r} is a file of requirements, not a package", _OPTIONS["-r"])
     if re.match(r"[a-z+]+://", text):
         # Not the text itself: errors are shown and kept, and a URL may hold a password.

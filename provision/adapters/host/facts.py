@@ -134,7 +134,8 @@ def _own_networks() -> set[IPv4Network]:
 def _existing(folder: str) -> Path:
     """Return a folder, or the one above it that exists."""
     path = Path(folder)
-    while not path.exists():
+    # Not its own exists(), which fails below a folder that others may not search.
+    while not os.path.exists(path):  # noqa: PTH110
         path = path.parent
     return path
 

@@ -158,10 +158,23 @@ def ended_executors(entries: list[tuple[float, str, str]], folder: str) -> list[
             found.append({"at": at, "app": ended[1], "id": ended[2], "why": ended[4] or "", "code": ended[5] or ""})
     newest = {str(each["app"]): each for each in found}
     for each in newest.values():
-        text = read(f"{folder}/{each['app']}/{each['id']}/stderr", 4 << 20)
+        text = _end(f"{folder}/{each['app']}/{each['id']}/stderr", 4 << 20)
         told = [line for line in text.splitlines() if line.strip() and not line.startswith(("\tat ", "\t... "))]
         each["stderr"] = [line[:LINE_AT_MOST] for line in told[-15:]]
     return found
+
+
+def _end(path: str, at_most: int) -> str:
+    """Return the end of what an executor has printed: the worker begins a new file when one is full."""
+    text = b""
+    for each in (path, *sorted(glob(f"{path}--*"), reverse=True)[:1]):
+        try:
+            with open(each, "rb") as file:
+                file.seek(max(os.fstat(file.fileno()).st_size - at_most, 0))
+                text = file.read(at_most) + text
+        except OSError:
+            continue
+    return text.decode(errors="replace")
 
 
 # --- disks, mounts, accounts

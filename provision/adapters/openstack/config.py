@@ -112,8 +112,8 @@ def _shape(entry: object) -> str:
 def _require_scheme(name: str, region: CloudRegion, file: Path | None) -> None:
     """Refuse an address that openstacksdk would look for in the catalogue of a login that it has not."""
     url = str(region.config.get("auth", {}).get("auth_url") or "")
-    if url and not url.startswith(("https://", "http://")):
-        host = url.rpartition("@")[2]
+    if url and not url.lower().startswith(("https://", "http://")):
+        host = url.rpartition("@")[2].rpartition("://")[2]
         raise UsageError(
             f"cloud {name!r}: auth_url: it does not begin with https://",
             f"Write https://{host} as `auth_url` of {name!r} in {file or _first_file()}.",

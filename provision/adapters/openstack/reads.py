@@ -20,7 +20,7 @@ from provision.base.model import CloudProject, Flavor
 from provision.base.threads import together
 from provision.model.cluster import resources
 from provision.model.cluster.resources import NODES, ObservedCluster, Rule
-from provision.model.cluster.statuses import SOFT_DELETED
+from provision.model.cluster.statuses import DELETED, SOFT_DELETED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -294,7 +294,7 @@ class Reads(OneServer):
             name=server.name,
             role=role,
             status=server.status or "",
-            deleting=server.task_state == "deleting" or server.status in ("DELETED", SOFT_DELETED),
+            deleting=server.task_state == "deleting" or server.status in {DELETED, SOFT_DELETED},
             launched=bool(server.launched_at),
             address=addresses[0] if addresses else "",
             flavor=flavor,

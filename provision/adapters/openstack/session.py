@@ -65,6 +65,10 @@ class BusyError(ProvisionError):
     """The cloud refused because the resource is still in use: worth trying again."""
 
 
+class KeptError(ProvisionError):
+    """The cloud keeps for a while what was deleted, and this account may not have it deleted at once."""
+
+
 class Session(Asker):
     """One project of one cloud; `file` is the clouds.yaml that its login comes from."""
 

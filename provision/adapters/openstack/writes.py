@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from provision.adapters.openstack.extensions import PORT_SECURITY, Extensions
-from provision.adapters.openstack.session import first_ipv4, repeat, retry_transient
-from provision.base.errors import ProvisionError
+from provision.adapters.openstack.session import KeptError, first_ipv4, repeat, retry_transient
 from provision.model.cluster import resources
 from provision.model.cluster.render import packed
 from provision.model.cluster.resources import NODES
@@ -275,7 +274,7 @@ class Writes(Extensions):
             except sdk.NotFoundException:
                 return
             except sdk.ForbiddenException:
-                raise ProvisionError(
+                raise KeptError(
                     f"the cloud keeps deleted servers for a while, with their ports, and this account may not have "
                     f"{server} deleted at once",
                     f"Have an administrator run `openstack server delete --force {server}`, or allow you the action "

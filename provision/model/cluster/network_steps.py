@@ -121,7 +121,7 @@ def _plan_own_network(desired: DesiredState, observed: ObservedCluster) -> Itera
             f"change to {desired.cidr}",
             f"Write {subnet.cidr}, or remove the cluster with `provision down` first.",
         )
-    elif desired.nameservers and subnet.nameservers != desired.nameservers:
+    elif desired.nameservers and set(subnet.nameservers) != set(desired.nameservers):
         why = f"its name servers are {_listed(subnet.nameservers)}, and not {_listed(desired.nameservers)}"
         yield Step("update", "subnet", name, why, (subnet.id,))
     if desired.router:

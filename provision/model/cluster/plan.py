@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     from provision.model.cluster.resources import ObservedCluster, Server
     from provision.model.cluster.steps import DesiredState
 
-_CHANGED: Final = "the spec's Hub, access, key pair, Spark settings, monitoring or flavors have changed"
+_CHANGED: Final = (
+    "the spec's Hub, access, key pair, Spark settings, monitoring or flavors have changed, or what this version makes "
+    "of them"
+)
 """Nodes carry only the hash of the spec that they were set up with: it tells that something changed, not what."""
 _NO_PORT_SECURITY: Final = (
     "network.existing has port security off: there are no security groups, and the nodes' own firewalls alone keep "

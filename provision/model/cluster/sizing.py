@@ -76,7 +76,6 @@ def size(spec: ClusterSpec, flavors: Mapping[str, Flavor], source: str = "cluste
             f"Choose a larger one: {_larger(flavors, needed)}.",
         )
     executor_cores = _executor_cores(spec, worker, worker_memory, source)
-    _refuse_limits(spec, worker, executor_cores, source)
     most = spec.spark.app_cores or spec.spark.user_cores
     keeps = max(min(MASTER_KEEPS, master.ram // 2), master.ram // 10)
     first = max(min(FIRST_CORES, worker.vcpus), 2)
@@ -98,6 +97,7 @@ def size(spec: ClusterSpec, flavors: Mapping[str, Flavor], source: str = "cluste
         users_memory=users_memory,
         daemons_memory=(master.ram - users_memory) * 3 // 4,
     )
+    _refuse_limits(spec, worker, sizing, source)
     sizing = replace(sizing, sizes=_sizes(sizing, master))
     return replace(sizing, user_memory=_user_memory(spec, sizing, master, source))
 
@@ -183,17 +183,20 @@ def _cores(spec: ClusterSpec, key: str, worker: Flavor, source: str) -> int | No
     return int(text)
 
 
-def _refuse_limits(spec: ClusterSpec, worker: Flavor, executor_cores: int, source: str) -> None:
+def _refuse_limits(spec: ClusterSpec, worker: Flavor, sizing: Sizing, source: str) -> None:
     """Refuse limits that the cluster cannot reach, that no executor fits below, or that contradict each other."""
-    ports, executors = PORTS.retries + 1, worker.vcpus // executor_cores
+    executor_cores, executor_memory, worker_memory = sizing.executor_cores, sizing.executor_memory, sizing.worker_memory
+    app, user = spec.spark.app_cores, spec.spark.user_cores
+    ports, executors = PORTS.retries + 1, min(worker.vcpus // executor_cores, worker_memory // executor_memory)
     if executors > ports:
+        given = {"spark.executor.cores": dict(spec.spark.defaults).get("spark.executor.cores"), "app_cores": app}
+        field = next((name for name, value in given.items() if value is not None), "user_cores")
         raise UsageError(
-            f"{source}: spark.defaults.spark.executor.cores: {executor_cores} make {executors} executors on a worker "
-            f"of {worker.name}, and {ports} is the most: each has a port",
+            f"{source}: spark.{'defaults.' * (field == 'spark.executor.cores')}{field}: {executor_cores} make "
+            f"{executors} executors on a worker of {worker.name}, and {ports} is the most: each has a port",
             f"Ask for {worker.vcpus // (ports + 1) + 1} or more.",
         )
     total = worker.vcpus * spec.workers.count
-    app, user = spec.spark.app_cores, spec.spark.user_cores
     for field, cores in (("app_cores", app), ("user_cores", user)):
         if cores is not None and cores > total:
             raise UsageError(

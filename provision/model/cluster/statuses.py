@@ -13,6 +13,7 @@ STARTABLE: Final = {"SHUTOFF", "PAUSED", "SUSPENDED", "SHELVED", "SHELVED_OFFLOA
 """Statuses that a step `start` ends."""
 BUILDING: Final = {"BUILD", "REBUILD", "REBOOT", "HARD_REBOOT", "MIGRATING", "RESIZE", "REVERT_RESIZE", "PASSWORD"}
 """Statuses that pass by themselves."""
+DELETED: Final = "DELETED"
 SOFT_DELETED: Final = "SOFT_DELETED"
 """The status of a deleted server that the cloud keeps for a while: only a question for its id finds it."""
 _STUCK: Final = {

@@ -42,7 +42,7 @@ MIGRATED: Final = ("keystone", "placement", "glance", "nova", "neutron")
 INFRASTRUCTURE: Final = (
     "consul", "registrator", "mariadb", "rabbitmq", "memcached", "haproxy", "ovn", "restart-hypervisor",
 )  # fmt: skip
-"""Services that have to run before a database can be migrated."""
+"""Services that are started first: with them a database can be migrated."""
 CLUSTERED: Final = ("mariadb", "rabbitmq", "memcached")
 """Services that have three members with `--ha` (compose/ha.yaml). The further members' names end in a number."""
 MEMBERS: Final = 3

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from provision.adapters.host.certificates import last_day
-from provision.adapters.openstack.cloud import BusyError, TransientError
+from provision.adapters.openstack.cloud import BusyError, KeptError, TransientError
+from provision.adapters.openstack.session import PAUSE
 from provision.base.errors import ProvisionError
 from provision.base.model import Addresses
 from provision.base.poll import Pace, Pending, until
 from provision.model.cluster import resources
 from provision.model.cluster.render import node_context, user_data
-from provision.model.cluster.statuses import SOFT_DELETED
+from provision.model.cluster.statuses import DELETED, SOFT_DELETED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -369,8 +369,10 @@ def apply_all(
             left -= 1
             if not left:
                 raise
-            progress.note(f"{error.message}; looking again in {error.pause:.0f} s")
-            sleep(error.pause)
+            # A cloud may ask for no pause at all, and a date that it names may be over by this machine's clock.
+            pause = max(error.pause, PAUSE)
+            progress.note(f"{error.message}; looking again in {pause:.0f} s")
+            sleep(pause)
         else:
             return apply
         apply, plan = again(apply)
@@ -379,11 +381,18 @@ def apply_all(
 
 
 def await_deletion(
-    cloud: Cloud, name: str, ids: Iterable[str], progress: Progress, sleep: Callable[[float], None]
+    cloud: Cloud,
+    name: str,
+    ids: Iterable[str],
+    progress: Progress,
+    sleep: Callable[[float], None],
+    *,
+    need_ports: bool = True,
 ) -> None:
     """Wait until a cluster's servers with these ids no longer exist; those that the cloud only hides are deleted.
 
-    Raises ProvisionError when the cloud has not deleted one of them in time, or does not let this account do so.
+    Without `need_ports` one that the cloud keeps for a while is noted, and counts as gone. Raises ProvisionError when
+    the cloud has not deleted one of them in time, and KeptError when it does not let this account do so at once.
     """
     remaining = set(ids)
     if not remaining:
@@ -397,10 +406,18 @@ def await_deletion(
         # Nova's lists leave out what it keeps for reclaim_instance_interval seconds, with its ports and quota.
         status = status or cloud.server_status(server)
         if status == SOFT_DELETED and server not in forced:
-            with suppress(BusyError):
+            try:
                 cloud.force_delete_server(server)
-                forced.add(server)
-        return not status
+            except BusyError:
+                return False
+            except KeptError as error:
+                if need_ports:
+                    raise
+                progress.note(error.message)
+                return True
+            forced.add(server)
+        # Nova answers that there is none; others may go on to say what it was.
+        return status in {"", DELETED}
 
     def check() -> Pending | None:
         if pace.due():

@@ -84,7 +84,7 @@ def remove_all(
     # One that was there before leads nowhere as soon as the master's port is gone.
     for floating in (each for each in observed.floatings if each.marked):
         remove("floating IP", floating.address, partial(cloud.delete, "floating IP", floating.id))
-    await_deletion(cloud, name, [server.id for server in observed.servers], progress, sleep)
+    await_deletion(cloud, name, [server.id for server in observed.servers], progress, sleep, need_ports=False)
     for server in observed.servers:
         progress.update(f"server {server.name}", "removed")
     groups, routers = {group.id for group in observed.groups}, {router.id for router in observed.routers}
@@ -133,6 +133,6 @@ def _retry_while_busy(request: Callable[[], None], sleep: Callable[[float], None
         )
 
     def pause(seconds: float) -> None:
-        sleep(failure.pause if isinstance(failure, TransientError) else seconds)
+        sleep(max(failure.pause, seconds) if isinstance(failure, TransientError) else seconds)
 
     until(attempt, timeout=BUSY_TIMEOUT, every=2, too_late=too_late, sleep=pause)

@@ -83,7 +83,8 @@ def check_before_start(spec: ClusterSpec, source: str, *, new: bool) -> None:
         if new:
             plan_stopped(spec, source)
         else:
-            _refuse(spec, source)
+            # Its flavors and networks may be the user's own, which a cloud that is stopped keeps.
+            _refuse_range(spec, source)
     except UsageError:
         if not _runs(spec, source):
             raise
@@ -134,15 +135,19 @@ def _refuse(spec: ClusterSpec, source: str) -> None:
         raise UsageError(error.message, f"{error.hint} {_OWN}" if foreign else error.hint) from None
     if network.existing:
         return
-    own = Settings().provider
-    if network.cidr.overlaps(own):
-        raise UsageError(
-            f"{source}: network.cidr: {network.cidr} overlaps {own} of external network {EXTERNAL_NETWORK!r}: nodes "
-            "could not reach it",
-            "Choose another range for the cluster.",
-        )
+    _refuse_range(spec, source)
     if not network.router and network.external != EXTERNAL_NETWORK:
         raise UsageError(
             f"{source}: network.external: cloud {spec.cloud!r} has no external network {network.external!r}",
             f"It has: {EXTERNAL_NETWORK}. {_OWN}",
+        )
+
+
+def _refuse_range(spec: ClusterSpec, source: str) -> None:
+    network, own = spec.network, Settings().provider
+    if not network.existing and network.cidr.overlaps(own):
+        raise UsageError(
+            f"{source}: network.cidr: {network.cidr} overlaps {own} of external network {EXTERNAL_NETWORK!r}: nodes "
+            "could not reach it",
+            "Choose another range for the cluster.",
         )

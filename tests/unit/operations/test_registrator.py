@@ -191,7 +191,8 @@ def test_a_docker_that_stays_away_ends_it_so_that_it_is_started_with_the_new_soc
     lines = []
     settings = RegistratorSettings("h", internal=True)
     worker = Registrator(engine, catalogue, settings, lambda event, **_: lines.append(event), resync=0.05, give_up=0.3)
-    threading.Timer(0.2, lambda: setattr(engine, "away", True)).start()
+    register = catalogue.register
+    catalogue.register = lambda body: (register(body), setattr(engine, "away", True))
     with pytest.raises(DockerUnavailableError):
         worker.run()
     assert "away" in lines

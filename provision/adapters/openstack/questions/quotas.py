@@ -21,8 +21,8 @@ _NETWORK: Final = {
 """Neutron's word for a resource -> ours."""
 _DETAILS: Final = {"limit": -1, "used": 0, "reserved": 0}
 """What is said of each, and what holds where that is not."""
-_NOT_THE_QUOTAS: Final = (401, 429)
-"""Statuses that would meet any other request too: the login is over, and there are too many requests."""
+_NOT_THE_QUOTAS: Final = (401, 408, 413, 425, 429, 502, 503, 504)
+"""Statuses that would meet any other request too: the login is over, there are too many requests, or nobody answers."""
 
 
 class Quotas(Existing):

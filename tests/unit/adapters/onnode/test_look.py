@@ -83,6 +83,14 @@ def test_the_journal_is_read_line_by_line(says):
     assert found[2][2] == "h\ufffdi"
 
 
+def test_what_an_executor_printed_last_may_be_in_the_file_before(tmp_path):
+    (tmp_path / "stderr").write_text("")
+    (tmp_path / "stderr--2026-11-30--10-00-00--0000").write_text("older")
+    (tmp_path / "stderr--2026-11-30--11-00-00--0000").write_text("x" * 100 + "\nthe reason\n")
+    assert look._end(str(tmp_path / "stderr"), 20) == "xxxxxxxx\nthe reason\n"
+    assert look._end(str(tmp_path / "none"), 20) == ""
+
+
 def test_a_worker_tells_of_executors_that_failed_and_of_warnings(says, tmp_path):
     (tmp_path / "app-2026-0000/1").mkdir(parents=True)
     (tmp_path / "app-2026-0000/1/stderr").write_text(

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from provision.adapters.openstack.cloud import BusyError
+from provision.adapters.openstack.cloud import BusyError, KeptError
 from provision.base.errors import ProvisionError
 from provision.base.model import NetworkSpec
 from provision.base.progress import Silent
@@ -154,6 +154,24 @@ def test_servers_that_the_cloud_keeps_for_a_while_are_deleted_for_good(make_site
     assert [*site.cloud.vms] == ["vm-x"]
     # Each is asked for once when it has left the list, and once when it was deleted for good.
     assert site.cloud.log.count("server_status") == 2 + 3 * 2
+
+
+def test_where_nothing_may_be_deleted_for_good_up_stops_and_down_goes_on(make_site, monkeypatch):
+    site = make_site()
+    site.cloud.reclaims = True
+    site.up()
+
+    def refused(server):
+        raise KeptError(f"the cloud keeps {server}")
+
+    monkeypatch.setattr(site.cloud, "force_delete_server", refused)
+    larger = replace(site.spec, master=replace(site.spec.master, flavor="m1.medium"))
+    with pytest.raises(KeptError):
+        site.up(spec=larger, replace=True)
+    ids = [node.id for node in site.cloud.observe("analytics").nodes]
+    for node in ids:
+        site.cloud.delete_server(node)
+    apply.await_deletion(site.cloud, "analytics", ids, Silent(), lambda _: None, need_ports=False)
 
 
 @pytest.mark.parametrize("late", [False, True])

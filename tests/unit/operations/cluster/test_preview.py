@@ -181,15 +181,22 @@ def test_what_it_cannot_fulfil_is_refused_while_it_does_not_run(case, answers):
     fields, message, hint = BAD[case]
     spec = replace(SPEC, **fields)
     answers(runs=False)
-    for refuse in (
-        lambda: plan_stopped(spec, "c.yaml"),
-        lambda: check_before_start(spec, "c.yaml", new=True),
-        lambda: check_before_start(spec, "c.yaml", new=False),
-    ):
+    for refuse in (lambda: plan_stopped(spec, "c.yaml"), lambda: check_before_start(spec, "c.yaml", new=True)):
         with pytest.raises(UsageError) as refused:
             refuse()
         assert refused.value.message.startswith(message)
         assert hint in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"workers": WorkersSpec(flavor="own.big")}, {"network": NetworkSpec(external="own")}],
+)
+def test_a_cluster_that_is_there_may_have_what_the_user_has_made_in_a_stopped_cloud(fields, answers):
+    answers(runs=False)
+    check_before_start(replace(SPEC, **fields), "c.yaml", new=False)
+    with pytest.raises(UsageError, match="overlaps"):
+        check_before_start(replace(SPEC, network=NetworkSpec(cidr=IPv4Network("172.29.0.0/24"))), "c.yaml", new=False)
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 
 from IPython import get_ipython
 from IPython.display import clear_output
@@ -189,9 +190,13 @@ def _before_first_cell(*_):
             print("Spark is still starting: this cell runs without it.")
             return
         clear_output()
-    shell.events.unregister("pre_run_cell", _before_first_cell)
+    # A subshell's first cell may have waited too.
+    with suppress(ValueError):
+        shell.events.unregister("pre_run_cell", _before_first_cell)
     shell.events.register("pre_run_cell", _obey)
     _obey()
+    if "tables.watch" not in HOOKS:
+        print("This node's image is older than its cluster: tables are this notebook's alone. Its operator can renew it.")
     if _State.trouble:
         print(
             "Spark could not be started. Restart the kernel to try again, or give other settings with %%spark_config.",
@@ -297,7 +302,10 @@ def _interrupt(number, frame):
             from provision_kernel import connect
 
             client = connect.client()
-            stopped.extend(client.interruptTag(tag) if client is not None else [])
+            if client is not None:
+                ended = client.interruptTag(tag)
+                # Threads of the cell's own have no tag. Streams go on, unless somebody insists.
+                stopped.extend(ended or (client.interruptAll() if again or not client.streams.active else []))
             return
         from pyspark import SparkContext
 
