@@ -6,7 +6,6 @@ import itertools
 import json
 import random
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -93,10 +92,7 @@ class Members:
 
     def _override(self, compose):
         """Mark all as this run's, so that no cloud and no Registrator beside it takes it for its own."""
-        text = subprocess.run(
-            [*compose._argv("--profile", "*", "config", "--format", "json")], capture_output=True, check=True
-        ).stdout
-        config = json.loads(text)
+        config = compose.document()
         labels = {"labels": {"provision.stack": self.run, "test-run": self.run}}
         command = ["registrator", "--internal", "--network", self.run, "--host-id", self.run, "--resync", "2"]
         command += ["--consul", f"http://{settings.peer('consul')}:8500"]
