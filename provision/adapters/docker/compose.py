@@ -162,7 +162,7 @@ class Compose:
         """
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("COMPOSE_")}
         lines = self.env_file.read_text().splitlines() if self.env_file.exists() else []
-        return {**inherited, **dict(line.split("=", 1) for line in lines), **self.values}
+        return {**inherited, **dict(line.split("=", 1) for line in lines if "=" in line), **self.values}
 
 
 def _up_hint(text: str) -> str:

@@ -189,11 +189,11 @@ def _refuse_limits(spec: ClusterSpec, worker: Flavor, sizing: Sizing, source: st
     app, user = spec.spark.app_cores, spec.spark.user_cores
     ports, executors = PORTS.retries + 1, min(worker.vcpus // executor_cores, worker_memory // executor_memory)
     if executors > ports:
-        given = {"spark.executor.cores": dict(spec.spark.defaults).get("spark.executor.cores"), "app_cores": app}
-        field = next((name for name, value in given.items() if value is not None), "user_cores")
+        asked = "spark.executor.cores" in dict(spec.spark.defaults)
+        field = "defaults.spark.executor.cores" if asked else "user_cores" if app is None else "app_cores"
         raise UsageError(
-            f"{source}: spark.{'defaults.' * (field == 'spark.executor.cores')}{field}: {executor_cores} make "
-            f"{executors} executors on a worker of {worker.name}, and {ports} is the most: each has a port",
+            f"{source}: spark.{field}: {executor_cores} make {executors} executors on a worker of {worker.name}, and "
+            f"{ports} is the most: each has a port",
             f"Ask for {worker.vcpus // (ports + 1) + 1} or more.",
         )
     total = worker.vcpus * spec.workers.count

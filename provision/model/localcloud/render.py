@@ -239,5 +239,5 @@ def environment(
 
 
 def env_file(values: Mapping[str, str]) -> str:
-    """Write values as a file for Compose's --env-file."""
+    """Write values as a file of lines `NAME=value`; adapters/docker/compose.py gives them to Compose."""
     return "".join(f"{key}={value}\n" for key, value in sorted(values.items()))

@@ -113,6 +113,11 @@ def test_sizes(case):
 
 
 BAD = {
+    "more executors than ports by a notebook's cores": (
+        spec(workers="wide", app_cores=1),
+        "spark.app_cores: 1 make 201 executors on a worker of wide",
+        "Ask for 2",
+    ),
     "more executors than ports": (
         spec(workers="wide", defaults=(("spark.executor.cores", "1"),)),
         "spark.executor.cores: 1 make 201 executors on a worker of wide, and 100 is the most: each has a port",
