@@ -80,11 +80,13 @@ class Product:
         timeout: float = 3000,
         kill_when: Callable[[str], bool] | None = None,
         interrupt_when: Callable[[str], bool] | None = None,
+        at_each: Callable[[str], None] | None = None,
         env: dict[str, str] | None = None,
     ) -> Done:
         """Run any program in this installation.
 
         At the first line that `kill_when` accepts it is killed (-9); at that of `interrupt_when` Ctrl-C is pressed.
+        `at_each` is given each line as it comes.
         """
         say("$ " + " ".join(word if len(word) < 90 else word[:87] + "…" for word in argv))
         began = time.monotonic()
@@ -112,6 +114,8 @@ class Product:
                 everything.append(line)
                 if len(everything) < SHOWN:
                     say("  " + line.rstrip()[:200])
+                if at_each:
+                    at_each(line)
                 if kill_when and kill_when(line):
                     kill()
                 if not interrupted and interrupt_when and interrupt_when(line):

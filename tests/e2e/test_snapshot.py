@@ -59,10 +59,14 @@ def left(cloud) -> list[str]:
 
 @pytest.fixture(scope="module")
 def cloud(product):
-    """A cloud with a vendor's image."""
+    """A cloud with a vendor's image, and without a golden image that was made in another way."""
     product.run("cloud", "up")
     ensure_image(product)
-    return connect(product)
+    cloud = connect(product)
+    for image in golden(cloud):
+        if not image.properties.get(SERVER_PROPERTY):
+            cloud.image.delete_image(image)
+    return cloud
 
 
 def test_a_bake_is_refused_before_anything_is_made(product, cloud) -> None:
@@ -74,10 +78,8 @@ def test_a_bake_is_refused_before_anything_is_made(product, cloud) -> None:
 
 
 def test_a_bake_that_is_killed_is_gone_on_with(product, cloud) -> None:
-    if any(image.properties.get(SERVER_PROPERTY) for image in golden(cloud)):
+    if golden(cloud):
         pytest.skip("it is baked already")
-    for image in golden(cloud):
-        cloud.image.delete_image(image)
     if not left(cloud):
         process = subprocess.Popen([str(product.executable), *BAKE], env=product.env, cwd=product.folder)
         while not any(server.status == "ACTIVE" for server in cloud.compute.servers(name=NAME)):

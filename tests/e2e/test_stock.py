@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .conftest import say
-from .stock import IMAGE, connect, ensure_image
+from .stock import AWAY, IMAGE, Sources, connect, ensure_image
 
 if TYPE_CHECKING:
+    import threading
     from pathlib import Path
 
 pytestmark = [pytest.mark.e2e, pytest.mark.acceptance]
@@ -28,6 +29,10 @@ workers: {{count: 1, flavor: m1.medium}}
 """
 LONG = 4 * 3600
 """Seconds: on emulated processors an installation takes an hour and more."""
+A_WHILE = 120
+"""Seconds for which a package source may stay away without a failure."""
+SOON = 90
+"""Seconds until an absent source is said: the node looks every 15 s, and asks each source for 8 s; `up` looks too."""
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +55,43 @@ def test_an_image_without_our_mark_is_refused_unless_it_is_called_stock(product,
     assert "needs 10" in product.run("plan", "--file", str(small), code=2).output
 
 
+def test_a_source_that_stays_away_ends_up_with_its_name(product, cluster_file) -> None:
+    sources = Sources()
+    sources.leave()
+    try:
+        failed = product.run("up", "--yes", "--file", str(cluster_file), code=1, timeout=LONG)
+    finally:
+        sources.come_back()
+    assert AWAY.search(failed.output), "it is said while it is waited for"
+    end = failed.output[-3000:]
+    assert AWAY.search(failed.output)[1] in end
+    assert "not answer for 10 minutes" in end
+    assert "goes on when it comes back" in end
+
+
 def test_a_cluster_installs_itself_and_passes_the_checks(product, cluster_file) -> None:
+    sources = Sources()
+    said: list[float] = []
+    absences: list[threading.Timer] = []
+
+    def watch(line: str) -> None:
+        if not sources.left and "installing Python's packages" in line:
+            absences.append(sources.leave_for(A_WHILE))
+        if sources.left and not said and AWAY.search(line):
+            said.append(time.monotonic())
+
     began = time.monotonic()
-    made = product.run("up", "--yes", "--file", str(cluster_file), timeout=LONG)
+    argv = [str(product.executable), "up", "--yes", "--file", str(cluster_file)]
+    try:
+        made = product.command(argv, timeout=LONG, at_each=watch)
+    finally:
+        for absence in absences:
+            absence.join()
     say(f"a stock cluster took {(time.monotonic() - began) / 60:.0f} minutes")
     for words in ("waiting for its software", "installing the system's packages", "installing Python's packages"):
         assert words in made.output
+    assert said, "an absent source was not said"
+    assert said[0] - sources.left < SOON
     report = json.loads(product.run("verify", "--json", "--file", str(cluster_file), code=None).stdout)
     assert report["failed"] == 0, [check for check in report["checks"] if not check["passed"]]
     assert report["passed"] > 0

@@ -21,6 +21,8 @@ BAKED: Final = "baked"
 """The phase of a node that has removed what makes it this very machine, and is about to switch itself off."""
 TAIL: Final = 10
 """Lines of a console that are shown."""
+COMES_BACK: Final = 120
+"""Seconds in which a node whose package source is back has noticed it, and says so: it looks every 15."""
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_]|[()][0-9A-B])")
 # Nova removes the escape character from consoles and leaves the rest of the sequence.
@@ -60,6 +62,10 @@ class Failure:
     """The unit that reported it, if one did."""
     goes_on: bool = False
     """Whether the node tries on by itself."""
+
+    def ends(self, waited: float) -> bool:
+        """Whether it ends a wait of so many seconds; one that was there before may be about to be over."""
+        return not self.goes_on or waited > COMES_BACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +179,8 @@ def _phase(report: dict[str, object]) -> str:
         return f"cloud-init {report.get('stage', '')}".strip()
     if report.get("phase") == "started":
         return f"started {report.get('unit', '')}".strip()
+    if report.get("phase") == "failed" and report.get("goes_on") is True:
+        return f"installing {report.get('reason')}"
     if report.get("phase") in ("waiting", "install"):
         return f"{'waiting' if report['phase'] == 'waiting' else 'installing'} {report.get('text', '')}".strip()
     return str(report.get("phase") or "")

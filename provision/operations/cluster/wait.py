@@ -251,7 +251,7 @@ class ReadinessWait:
             for server in batch:
                 report = console.read(self.cloud.console(server.id))
                 self._reports[server.id] = report
-                if report.failure:
+                if report.failure and report.failure.ends(self._clock() - self._began):
                     raise _failure(server.name, report.failure)
                 if report.stalled and server.id not in self._restarted:
                     self._restarted.add(server.id)

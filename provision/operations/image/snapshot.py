@@ -217,11 +217,11 @@ class SnapshotBake:
         make = self._bring or (lambda at: SoftwareDelivery(resolved.spec, self.cluster_dir, at, bake=True).bring)
         bring = make(address)
         seen: set[str] = set()
-        last = self._clock()
+        began = last = self._clock()
 
         def look() -> Server | Pending:
             nonlocal last
-            server, state = self._look(bring)
+            server, state = self._look(bring, self._clock() - began)
             if server.baked and server.status == "SHUTOFF":
                 return server
             self.progress.update(server.name, state)
@@ -237,8 +237,10 @@ class SnapshotBake:
 
         return until(look, timeout=math.inf, too_late=ProvisionError, every=PAUSE, clock=self._clock, sleep=self._sleep)
 
-    def _look(self, bring: Callable[[Sequence[Node], Sequence[str]], dict[str, str]]) -> tuple[Server, str]:
-        """Return the server, and how far it is; bring it its software if it waits for that."""
+    def _look(
+        self, bring: Callable[[Sequence[Node], Sequence[str]], dict[str, str]], waited: float
+    ) -> tuple[Server, str]:
+        """Return the server, and how far it is after so many seconds; bring it its software if it waits for that."""
         server = next((each for each in self.cloud.servers(NAME) if not each.deleting), None)
         if server is None:
             raise ProvisionError("the server was deleted while it became an image", _GO_ON)
@@ -266,7 +268,7 @@ class SnapshotBake:
                 "Run the same command again: it makes another one.",
                 "\n".join(console.tail(text)),
             )
-        if report.failure:
+        if report.failure and report.failure.ends(waited):
             kind, hint = (ProvisionError, _GO_ON) if report.failure.goes_on else (_UselessError, "")
             raise kind(f"{server.name}: {report.failure.reason}", hint, "\n".join(report.failure.log))
         state = report.phase or console.BOOTING

@@ -6,6 +6,7 @@ import pytest
 
 from provision.adapters.spark import SparkMaster
 from provision.base.errors import ProvisionError
+from provision.model.cluster import console
 from provision.model.cluster.resources import Server
 from provision.operations.cluster.wait import KEYS_GRACE, ReadinessWait, nothing
 
@@ -181,6 +182,20 @@ def test_a_package_source_that_stays_away_ends_it_with_its_name():
     assert script.now < 20
     assert "`provision up` again where a package source was away" in caught.value.hint
     assert "no route to host" in caught.value.detail
+
+
+def test_a_source_that_was_away_before_is_given_the_time_to_be_noticed():
+    back = 'PROVISION {"phase": "install", "text": "Python\'s packages"}\n'
+    reason = "pypi.example does not answer for 10 minutes"
+    away = f'PROVISION {{"phase": "failed", "unit": "provision-install", "reason": "{reason}", "goes_on": true}}\n'
+    script = Script(hub_at=300, consoles={"a-worker-1": [(0, KEYS), (0, away), (60, back)]}, registered={})
+    script.registered = {"a-worker-1": 290, "a-worker-2": 0}
+    script.run()
+    assert ("a-worker-1", f"installing {reason}") in script.lines
+    gone = Script(hub_at=300, consoles={"a-worker-1": [(0, KEYS), (0, away)]}, registered={})
+    with pytest.raises(ProvisionError, match="10 minutes"):
+        gone.run()
+    assert console.COMES_BACK < gone.now < console.COMES_BACK + 10
 
 
 def test_it_does_not_wait_for_ever_for_host_keys():

@@ -251,6 +251,13 @@ def test_an_interrupted_installation_is_gone_on_with(make):
     assert len(machine.brought) == 1
 
 
+def test_a_source_that_comes_back_meanwhile_is_no_failure(make):
+    machine = make()
+    machine.reports = [WAITS, INSTALLS, AWAY, INSTALLS, BAKED]
+    machine.bake()
+    assert list(machine.images) == ["image-1"]
+
+
 def test_what_cannot_be_mended_is_removed(make):
     machine = make()
     before = picture(machine.cloud)
