@@ -6,9 +6,10 @@ nodes' consoles through the cloud's API (model/cluster/console.py); any other ke
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import logging
+import os
+import pwd
 import shlex
 from contextlib import suppress
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ def write_config(folder: Path, nodes: Sequence[Node], floating: str, bastion: Ba
     The node with the Hub is reached at its floating IP, by way of the bastion if there is one, the others through it.
     Connections to a node without host keys fail without asking.
     """
-    hosts, blocks = [], [*([_bastion_block(bastion)] if bastion else [])]
+    hosts, blocks = [], []
     gateway = with_hub(nodes)
     for node in nodes:
         first = node is gateway
@@ -112,15 +113,13 @@ def write_config(folder: Path, nodes: Sequence[Node], floating: str, bastion: Ba
         if not first:
             block += [f"  ProxyJump {gateway.name}"] if gateway else []
         elif bastion:
-            # Not ProxyJump: fabric would speak to the bastion itself, and knows nothing of the operator's own settings.
-            config = shlex.quote(str(folder / CONFIG)).replace("%", "%%")
-            block.append(f"  ProxyCommand ssh -F {config} -W {floating}:{PORTS.ssh} {bastion.host}")
+            block.append(f"  ProxyCommand {_by_bastion(bastion, f'{floating}:{PORTS.ssh}')}")
         socket = _socket(folder, node, floating, bastion)
         if socket:
             block += ["  ControlMaster auto", "  ControlPersist 60s", f"  ControlPath {socket}"]
         blocks.append("\n".join(block))
     everyone = [
-        f"Host *{f' !{bastion.host}' if bastion else ''}",
+        "Host *",
         f"  User {OPERATOR}",
         f'  IdentityFile "{folder / "id_ed25519"}"',
         "  IdentitiesOnly yes",
@@ -138,20 +137,27 @@ def write_config(folder: Path, nodes: Sequence[Node], floating: str, bastion: Ba
     return folder / CONFIG
 
 
-def _bastion_block(bastion: Bastion) -> str:
-    """Describe the bastion: as the operator's own ssh_config and known_hosts have it, and nothing is asked for."""
-    lines = [f"Host {bastion.host}", *([f"  User {bastion.user}"] if bastion.user else [])]
-    lines += [f"  Port {bastion.port}"] if bastion.port else []
-    lines += [
-        "  BatchMode yes",
-        "  StrictHostKeyChecking yes",
-        f"  ConnectTimeout {CONNECT_SECONDS}",
-        "  LogLevel ERROR",
-    ]
+def _by_bastion(bastion: Bastion, to: str) -> str:
+    """Return the ProxyCommand by which a node is reached: ssh as the operator would start it, but that it asks nothing.
+
+    Not ProxyJump: fabric would speak to the bastion itself, and knows nothing of the operator's own settings. Nor with
+    this ssh_config: OpenSSH hands it on to the machines by which the bastion itself is reached.
+    """
+    options = ["BatchMode=yes", "StrictHostKeyChecking=yes", f"ConnectTimeout={CONNECT_SECONDS}", "LogLevel=ERROR"]
+    argv = ["ssh", *_own_config(), *(word for option in options for word in ("-o", option))]
+    argv += ["-p", str(bastion.port)] if bastion.port else []
+    argv += ["-W", to, f"{bastion.user}@{bastion.host}" if bastion.user else bastion.host]
+    return shlex.join(argv).replace("%", "%%")
+
+
+def _own_config() -> list[str]:
+    """Name the operator's ssh_config where OpenSSH does not look for it: it goes by the account, and not by $HOME."""
     own = Path.home() / ".ssh/config"
-    # What stands before it wins.
-    lines += [f'  Include "{own}"'] if own.exists() else []
-    return "\n".join([*lines, f"  User {getpass.getuser()}"])
+    try:
+        account = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        return []
+    return ["-F", str(own)] if own.exists() and account.resolve() != Path.home().resolve() else []
 
 
 def _socket(folder: Path, node: Node, floating: str, bastion: Bastion | None) -> str:

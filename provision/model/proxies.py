@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, ip_address
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from provision.base.constants import METADATA_ADDRESS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from provision.base.model import Addresses, ClusterSpec, ProxySpec
 
@@ -44,6 +44,21 @@ def context(spec: ClusterSpec, addresses: Addresses) -> dict[str, Any]:
         # apt knows no ranges, and no ends of names.
         "hosts": [host for host in spec.proxy.direct if "/" not in host and not host.startswith(".")],
     }
+
+
+def apt_conf(proxies: Mapping[str, str], authorities: str = "") -> str:
+    """Return a configuration of apt: proxies by their names there, and a file of certificate authorities."""
+    settings = ({"Acquire::https::CAInfo": authorities} if authorities else {}) | dict(proxies)
+    return "".join(f'{name} "{value}";\n' for name, value in settings.items())
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL, or HOST:PORT, is of the machine itself that uses it, by its name or address."""
+    try:
+        host = urlsplit(url if "//" in url else f"//{url}").hostname or ""
+        return host == "localhost" or host.endswith(".localhost") or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _java_options(proxy: ProxySpec, direct: Sequence[str]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import tempfile
 from functools import partial
@@ -103,8 +104,10 @@ class Engine:
                 if family in current and image.labels.get(INPUTS_LABEL) != current[family]:
                     self._remove_image(image)
 
-    def ensure_base_image(self, line: Callable[[str], None], mirror: str | None = None) -> None:
-        """Pull the base image, or where no registry answers make it with mmdebstrap (from `mirror`)."""
+    def ensure_base_image(
+        self, line: Callable[[str], None], mirror: str | None = None, proxies: Mapping[str, str] | None = None
+    ) -> None:
+        """Pull the base image, or where no registry answers make it with mmdebstrap (from `mirror`, by `proxies`)."""
         if BASE_IMAGE in self.images():
             return
         line(f"pulling {BASE_IMAGE}")
@@ -118,9 +121,9 @@ class Engine:
         line(f"making {BASE_IMAGE} with mmdebstrap")
         with tempfile.TemporaryDirectory() as folder:
             archive = Path(folder, "base.tar")
-            made = run(
-                ["mmdebstrap", "--variant=minbase", SUITE, str(archive), *([mirror] if mirror else [])], timeout=900
-            )
+            argv = ["mmdebstrap", "--variant=minbase", SUITE, str(archive), *([mirror] if mirror else [])]
+            # Not as options of apt, which mmdebstrap would leave in the image.
+            made = run(argv, timeout=900, env={**os.environ, **(proxies or {})})
             if not made.ok:
                 raise ProvisionError(
                     f"{BASE_IMAGE} can neither be pulled nor made here",

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from provision.adapters.host import package_settings
+from provision.adapters.host.apt_mirrors import apt_proxies
 from provision.adapters.host.process import run, stream
 from provision.base import paths
 from provision.base.constants import NODE
 from provision.base.errors import ProvisionError
 from provision.model.localcloud.image_families import module_files
+from provision.model.proxies import apt_conf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 _PAGE: Final = "provision.operations.hub_page"
 _PAGE_TEMPLATE: Final = "monitoring/page.html.j2"
 CONTAINER: Final = "provision-bake"
+AUTHORITIES: Final = "/settings/authorities.pem"
 _REMOVAL_SECONDS: Final = 60
 _KEPT: Final = 2
 """Finished images, and archives of packed software, that are kept: the newest and the one before."""
@@ -69,7 +72,7 @@ def bake(
     `files` are the inputs, `settings` small texts for /settings. Raises ProvisionError with the container's last lines.
     """
     stop()  # one that a killed `provision` left running would write the same files
-    host = package_settings.read("/settings/authorities.pem")
+    host = package_settings.read(AUTHORITIES)
     (cache / "downloads").mkdir(parents=True, exist_ok=True)
     # In the cache folder: Docker may not see this program's /tmp, and leftovers of a killed bake are found there.
     with tempfile.TemporaryDirectory(prefix="bake-", dir=cache) as folder:
@@ -78,7 +81,12 @@ def bake(
             place / "image", {name.removeprefix("image/"): data for name, data in files.items() if name[:6] == "image/"}
         )
         texts = {**settings, "pip.conf": host.pip_conf, "npmrc": host.npmrc, "authorities.pem": host.authorities}
+        texts["apt.conf"] = apt_conf(apt_proxies(), AUTHORITIES if host.authorities else "")
         _write(place / "settings", {name: text.encode() for name, text in texts.items() if text})
+        # apt's programs that fetch are another user's; `folder` is closed to those of this machine.
+        (place / "settings").chmod(0o755)
+        if host.authorities:
+            (place / "settings/authorities.pem").chmod(0o644)
         last_lines: deque[str] = deque(maxlen=25)
 
         def note_line(text: str) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from provision.adapters.host.process import run
 from provision.model.localcloud.image_families import AptMirrors
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 _APT = Path("/etc/apt")
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+_HTTP: Final = ("http://", "https://")
+_LIST: Final = "mirror+file:"
+_PROXY: Final = re.compile(r'^(Acquire::https?::Proxy(?:::[^\s":]+)?) "([^"]+)";$', re.MULTILINE)
+"""apt's proxy for a scheme, or for one host, in what `apt-config dump` prints."""
 
 
 def apt_mirrors(folder: Path = _APT) -> AptMirrors:
@@ -28,8 +33,9 @@ def apt_mirrors(folder: Path = _APT) -> AptMirrors:
         return AptMirrors()
     found: dict[str, str] = {}
     for uri, suites in _sources(folder):
-        for suite in suites:
-            found.setdefault(suite, uri.rstrip("/"))
+        if reachable := _over_http(uri):
+            for suite in suites:
+                found.setdefault(suite, reachable.rstrip("/"))
     return AptMirrors(found.get(codename), found.get(f"{codename}-security"))
 
 
@@ -48,6 +54,15 @@ def _sources(folder: Path) -> Iterator[tuple[str, list[str]]]:
                     yield uri, fields.get("Suites", "").split()
 
 
+def _over_http(uri: str) -> str:
+    """Return the address of a source that others can use as well; empty for a disc, a folder, Tor and the like."""
+    if uri.startswith(_LIST):
+        # Debian's cloud images name their mirrors in files, the preferred one first.
+        lines = _text(Path("/", uri.removeprefix(_LIST).lstrip("/"))).splitlines()
+        uri = next((word for line in lines for word in line.split()[:1] if word.startswith(_HTTP)), "")
+    return uri if uri.startswith(_HTTP) else ""
+
+
 def _without_options(line: str) -> str:
     """Return a one-line source without its comment and its options in brackets."""
     line = line.split("#", 1)[0]
@@ -61,12 +76,18 @@ def _text(path: Path) -> str:
         return ""
 
 
+def apt_proxies() -> dict[str, str]:
+    """Return the proxies of apt's own configuration, by their names there: also those for single hosts."""
+    return dict(_PROXY.findall(run(["apt-config", "dump"], timeout=20).stdout))
+
+
 def build_proxies() -> dict[str, str]:
     """Return the proxy settings of this machine, as build arguments that Docker keeps out of the images."""
     values = {name: os.environ[name] for name in _PROXIES if os.environ.get(name)}
-    if "http_proxy" not in values:
-        result = run(["apt-config", "shell", "PROXY", "Acquire::http::Proxy"], timeout=20)
-        value = result.stdout.strip().removeprefix("PROXY=").strip("'")
-        if result.ok and value and value != "DIRECT":
-            values["http_proxy"] = value
+    found = apt_proxies()
+    http = found.get("Acquire::http::Proxy", "DIRECT")
+    # As apt itself does, which takes that of http where it has none for https.
+    for name, value in (("http_proxy", http), ("https_proxy", found.get("Acquire::https::Proxy", http))):
+        if value != "DIRECT":
+            values.setdefault(name, value)
     return values

@@ -10,6 +10,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from provision.adapters.host.files import ensure_private
+from provision.base import paths
+
 SYSTEM_AUTHORITIES = (
     Path("/etc/ssl/certs/ca-certificates.crt"),
     Path("/etc/pki/tls/certs/ca-bundle.crt"),
@@ -31,7 +34,7 @@ class PackageSettings:
     pip_conf: str
     npmrc: str
     authorities: str
-    """PEM of the certificate authorities that this machine trusts; empty: the build uses its own."""
+    """PEM of all certificate authorities that this machine trusts; empty: the build uses its own."""
     proxies: tuple[tuple[str, str], ...]
     """Environment variables and their values, in lower and in upper case."""
 
@@ -40,16 +43,21 @@ def read(authorities_path: str) -> PackageSettings:
     """Read this machine's settings for a build in which the authorities' file is `authorities_path`."""
     pip = _pip()
     npm = _npm()
-    authorities = _authorities(pip.pop("cert", ""), npm.pop("cafile", ""))
-    if authorities:
+    trusted = _authorities(pip.pop("cert", ""), npm.pop("cafile", ""))
+    if trusted:
         pip["cert"] = authorities_path
         npm["cafile"] = authorities_path
     return PackageSettings(
         pip_conf="[global]\n" + "".join(f"{key} = {value}\n" for key, value in sorted(pip.items())),
         npmrc="".join(f"{key}={value}\n" for key, value in sorted(npm.items())),
-        authorities=authorities,
+        authorities=trusted,
         proxies=_proxies(),
     )
+
+
+def authorities() -> str:
+    """Return the PEM of all certificate authorities that this machine trusts; empty where none are found."""
+    return _authorities(_pip().get("cert", ""), _npm().get("cafile", ""))
 
 
 def for_uv() -> dict[str, str]:
@@ -64,7 +72,7 @@ def for_uv() -> dict[str, str]:
         "UV_FIND_LINKS": ",".join(pip.get("find-links", "").split()),
         "UV_INSECURE_HOST": " ".join(pip.get("trusted-host", "").split()),
         "UV_HTTP_TIMEOUT": pip.get("timeout", ""),
-        "SSL_CERT_FILE": next((path for path in _authority_files(pip.get("cert", "")) if Path(path).is_file()), ""),
+        "SSL_CERT_FILE": _authorities_for_uv(pip.get("cert", "")),
         **dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY"), pip.get("proxy", "")),
         **dict(_proxies()),
     }
@@ -142,15 +150,26 @@ def _npm() -> dict[str, str]:
 
 
 def _authorities(*named: str) -> str:
-    for name in [*_authority_files(*named), *map(str, SYSTEM_AUTHORITIES)]:
-        if Path(name).is_file():
-            return Path(name).read_text(errors="replace")
-    return ""
+    """Return what any of the settings names, and what the system trusts: a private authority is one of several."""
+    system = [path for path in SYSTEM_AUTHORITIES if path.is_file()][:1]
+    files = dict.fromkeys(path.resolve() for path in [*_authority_files(*named), *system])
+    return "\n".join(path.read_text(errors="replace") for path in files)
 
 
-def _authority_files(*named: str) -> list[str]:
+def _authority_files(*named: str) -> list[Path]:
     candidates = [*(os.environ.get(name, "") for name in _AUTHORITY_VARIABLES), *named]
-    return [name for name in candidates if name]
+    # Path.expanduser raises for a user that there is not.
+    expanded = [Path(os.path.expanduser(name)) for name in candidates if name]  # noqa: PTH111
+    return [path for path in expanded if path.is_file()]
+
+
+def _authorities_for_uv(pips: str) -> str:
+    """Return a file of all authorities, as uv takes one alone; empty where no setting names any."""
+    if os.environ.get("SSL_CERT_FILE") or not _authority_files(pips):
+        return ""
+    file = paths.cache_dir() / "authorities.pem"
+    ensure_private(file, _authorities(pips))
+    return str(file)
 
 
 def _proxies() -> tuple[tuple[str, str], ...]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 from contextlib import suppress
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from provision.adapters.openstack import config
 from provision.adapters.openstack.existing import ExistingGroup, ExistingNetwork, ExistingRouter, ExistingSubnet, Image
@@ -16,6 +14,7 @@ from provision.adapters.openstack.writes import Writes
 from provision.base.constants import LOCAL_CLOUD
 from provision.base.errors import ProvisionError
 from provision.base.threads import together
+from provision.model.proxies import is_loopback
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,7 +90,7 @@ def _cloud(name: str, region: CloudRegion, file: Path | None) -> Cloud:
     from openstack.connection import Connection
 
     connection = Connection(config=region)
-    if name == LOCAL_CLOUD or is_loopback(region.config["auth"].get("auth_url", "")):
+    if name == LOCAL_CLOUD or is_loopback(str(region.config["auth"].get("auth_url", ""))):
         use_no_proxy(connection)
     # Where openstacksdk itself keeps the token in the keyring, a second copy is of no use.
     token = KeptToken(connection.session.auth) if region.skip_auth_cache() else None
@@ -103,12 +102,3 @@ def _discover(connection: Connection) -> None:
     connection.compute.get_endpoint_data()
     # Of Neutron the SDK knows one version, and asks nothing.
     _ = connection.network
-
-
-def is_loopback(url: str) -> bool:
-    """Whether a URL is of this machine itself, by its name or address."""
-    host = urlsplit(str(url)).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

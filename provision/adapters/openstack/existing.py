@@ -150,6 +150,12 @@ class Existing(Extensions):
             return None
         return ExistingRouter(str(found.id), str((found.external_gateway_info or {}).get("network_id") or ""))
 
+    @retry_transient
+    def subnet_ranges(self) -> tuple[IPv4Network, ...]:
+        """List the IPv4 ranges of all subnets that this project sees."""
+        with self.asking("listing subnets"):
+            return tuple(IPv4Network(each.cidr) for each in self.connection.network.subnets(ip_version=4))
+
     @askable
     @retry_transient
     def floating(self, address: str) -> resources.Floating | None:

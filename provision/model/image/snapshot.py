@@ -7,6 +7,7 @@ found as it is for clusters.
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Final
 
 from provision.base.constants import PORTS
@@ -18,8 +19,7 @@ from provision.model.cluster.statuses import BUILDING
 from provision.model.cluster.steps import Plan, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from ipaddress import IPv4Network
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Literal
 
     from provision.base.model import ClusterSpec, Flavor
@@ -34,11 +34,21 @@ MEMORY: Final = 2000
 """MiB that the installation needs. Flavors of 2 GiB have somewhat less on some clouds."""
 
 
-def bake_spec(spec: ClusterSpec, base: str, flavor: str, sources: Literal["image", "host"]) -> ClusterSpec:
-    """Return the spec of the server: on the cloud and network of `spec`, and in its availability zone."""
+_BLOCKS: Final = ("192.168.240.0/20", "172.31.240.0/20", "10.255.240.0/20", "192.168.0.0/16", "172.16.0.0/12")
+
+
+def bake_spec(
+    spec: ClusterSpec, base: str, flavor: str, sources: Literal["image", "host"], cidr: IPv4Network | None = None
+) -> ClusterSpec:
+    """Return the spec of the server: on the cloud and network of `spec`, and in its availability zone.
+
+    `cidr`: the range of its subnet, where that of `spec` may be in use. The cluster may have its floating IP, too.
+    """
+    floating_ip = bool(spec.network.floating_ip)
     return replace(
         spec,
         name=NAME,
+        network=replace(spec.network, floating_ip=floating_ip, cidr=cidr or spec.network.cidr),
         image=ImageSpec(base, stock=True, sources=sources),
         key_pair="",
         public_key="",
@@ -47,6 +57,19 @@ def bake_spec(spec: ClusterSpec, base: str, flavor: str, sources: Literal["image
         spark=SparkSpec(),
         hub=HubSpec(),
         packages=PackagesSpec(),
+    )
+
+
+def free_range(taken: Iterable[IPv4Network]) -> IPv4Network:
+    """Return a range for a few addresses that overlaps none of these. Raises UsageError when there is none."""
+    others = list(taken)
+    for block in _BLOCKS:
+        for found in IPv4Network(block).subnets(new_prefix=28):
+            if not any(found.overlaps(other) for other in others):
+                return found
+    raise UsageError(
+        "network.router: no range is free for the server, beside the subnets that this project sees",
+        "Leave network.router out for the bake: then it makes a router of its own.",
     )
 
 

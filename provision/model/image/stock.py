@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provision.base.constants import OPERATOR
 from provision.model.image.recipe import read_software
+from provision.model.masking import without_logins
+from provision.model.proxies import apt_conf, is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 AUTHORITIES: Final = "settings/authorities.pem"
 """In the archive; pip's and npm's settings name the file."""
+APT_CONF: Final = "settings/apt.conf"
+_ADDRESSES: Final = ("index-url", "extra-index-url", "registry", "proxy", "https-proxy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,24 @@ class PackageSources:
     archive: str = ""
     """Debian's archive, and the mirror of its security updates."""
     security: str = ""
+    apt_proxies: Mapping[str, str] = field(default_factory=dict)
+    """Proxies of apt's own, by their names in its configuration."""
+
+    def on_loopback(self) -> str:
+        """Name the first setting that leads to the operator's machine itself, where nodes find nothing; else empty."""
+        settings = [("apt's archive", self.archive), ("apt's security updates", self.security)]
+        settings += [(name, value) for name, value in self.environment.items() if not name.lower().startswith("no_")]
+        settings += [*self.apt_proxies.items(), *_addresses("pip", self.pip_conf), *_addresses("npm", self.npmrc)]
+        return next((f"{name} ({without_logins(url)})" for name, url in settings if is_loopback(url)), "")
+
+
+def _addresses(tool: str, text: str) -> Iterator[tuple[str, str]]:
+    """Yield the settings of pip or npm that are addresses, one by one."""
+    for line in text.splitlines():
+        name, _, value = line.partition("=")
+        where = name.strip()
+        if where in _ADDRESSES or where.endswith(":registry"):
+            yield from ((f"{tool}'s {where}", word) for word in value.split())
 
 
 def install_settings(
@@ -75,8 +97,9 @@ def make_archive(
         "settings/pip.conf": sources.pip_conf,
         "settings/npmrc": sources.npmrc,
         AUTHORITIES: sources.authorities,
+        APT_CONF: apt_conf(sources.apt_proxies),
     }
-    files |= {name: text.encode() for name, text in texts.items() if text or name != AUTHORITIES}
+    files |= {name: text.encode() for name, text in texts.items() if text or name not in {AUTHORITIES, APT_CONF}}
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for name, data in sorted(files.items()):

@@ -33,7 +33,7 @@ from provision.operations.cluster.status import AskedServices, hub_problem
 from provision.operations.cluster.wait import TIMEOUT, ReadinessWait, UnbuiltError, nothing
 from provision.operations.data.carry import CarriedData
 from provision.operations.image import bake
-from provision.operations.image.delivery import SoftwareDelivery
+from provision.operations.image.delivery import SoftwareDelivery, check_sources
 from provision.operations.monitoring import refresh_targets
 from provision.operations.packages.delivery import deliver
 
@@ -195,6 +195,7 @@ class Up:
                 raise made_from_another_error(self.spec.name, made)
             refuse_losses(plan, replace=replace, remove=self.remove, without_data=self.without_data)
             if plan:
+                check_sources(self.spec, plan)
                 check_user_data(resolved, plan)
                 takes = check_quota(self.cloud, resolved, plan, observed)
         return observed, resolved, takes

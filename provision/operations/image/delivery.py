@@ -5,26 +5,27 @@ from __future__ import annotations
 import base64
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from provision.adapters.docker import image_builder
 from provision.adapters.host import package_settings
-from provision.adapters.host.apt_mirrors import apt_mirrors
+from provision.adapters.host.apt_mirrors import apt_mirrors, apt_proxies
 from provision.adapters.host.process import run
 from provision.adapters.remote import over_ssh
 from provision.base.constants import NODE, NODE_PYTHON
+from provision.base.errors import UsageError
 from provision.model.image.stock import AUTHORITIES, PackageSources, make_archive
 from provision.model.proxies import variables
 from provision.operations.cluster.nodes import write_ssh_config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from provision.adapters.cluster_dir import ClusterDir
     from provision.adapters.host.process import Result
-    from provision.base.model import ClusterSpec, Node
+    from provision.base.model import ClusterSpec, Node, ProxySpec
+    from provision.model.cluster.steps import Plan
 
 AT_ONCE: Final = 8
 """Nodes: all connections go through the node with the Hub."""
@@ -38,17 +39,40 @@ TAKE: Final = (
 )
 
 
-def host_sources() -> PackageSources:
-    """Return where this machine takes packages from."""
+def host_sources(proxy: ProxySpec) -> PackageSources:
+    """Return where this machine takes packages from, but by `proxy` if the spec names one.
+
+    Raises UsageError for a source or a proxy that is on this machine itself.
+    """
     host, mirrors = package_settings.read(f"{NODE.install}/{AUTHORITIES}"), apt_mirrors()
-    return PackageSources(
+    sources = PackageSources(
         host.pip_conf,
         host.npmrc,
         host.authorities,
-        dict(host.proxies),
+        by_proxy(dict(host.proxies), proxy),
         mirrors.archive or "",
         mirrors.security or "",
+        {} if proxy else apt_proxies(),
     )
+    if own := sources.on_loopback():
+        raise UsageError(
+            f"image.sources: host: {own} is on this machine itself, and nodes would look for it on themselves",
+            "Name it by an address of this machine that nodes reach, or leave `sources: host` out; for a proxy of the "
+            "environment or of apt, `proxy` in cluster.yaml does.",
+        )
+    return sources
+
+
+def by_proxy(environment: Mapping[str, str], proxy: ProxySpec) -> dict[str, str]:
+    """Return the variables of an environment with a spec's proxy in the place of others."""
+    kept = {name: value for name, value in environment.items() if not proxy or name.lower() != "all_proxy"}
+    return kept | variables(proxy)
+
+
+def check_sources(spec: ClusterSpec, plan: Plan) -> None:
+    """Raise UsageError where a plan makes nodes that could not reach what this machine takes packages from."""
+    if spec.image.stock and spec.image.sources == "host" and any(step.kind == "server" for step in plan.of("create")):
+        host_sources(spec.proxy)
 
 
 class SoftwareDelivery:
@@ -75,10 +99,12 @@ class SoftwareDelivery:
 
     @cached_property
     def _archive(self) -> str:
-        sources = host_sources() if self.spec.image.sources == "host" else PackageSources()
-        if self.spec.proxy:
-            # They hold for the first boot too, and go before this machine's.
-            sources = replace(sources, environment={**sources.environment, **variables(self.spec.proxy)})
+        # The spec's proxy holds for the first boot too, and goes before this machine's.
+        proxy = self.spec.proxy
+        if self.spec.image.sources == "host":
+            sources = host_sources(proxy)
+        else:
+            sources = PackageSources(environment=variables(proxy))
         own = self.spec.packages.requirements or self.spec.packages.wheels
         archive = make_archive(image_builder.inputs(), sources, NODE_PYTHON if own else "", bake=self._bake)
         return base64.b64encode(archive).decode()

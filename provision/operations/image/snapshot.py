@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import replace
+from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Final
 
 from provision.adapters.docker import image_builder
@@ -20,12 +21,12 @@ from provision.model.cluster import console, resources
 from provision.model.cluster.render import bake_user_data
 from provision.model.cluster.statuses import BUILDING
 from provision.model.image.recipe import make_recipe
-from provision.model.image.snapshot import NAME, bake_plan, bake_rules, bake_spec, smallest_flavor
+from provision.model.image.snapshot import NAME, bake_plan, bake_rules, bake_spec, free_range, smallest_flavor
 from provision.operations.cluster.apply import Apply, apply_all
 from provision.operations.cluster.down import remove_all
 from provision.operations.cluster.resolve import ask_ahead, check_ownership, check_quota, find_cluster_dir, resolve
 from provision.operations.image.bake import ITEM, find_image
-from provision.operations.image.delivery import SoftwareDelivery
+from provision.operations.image.delivery import SoftwareDelivery, check_sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,7 +65,18 @@ def server_spec(
         image = cloud.image(base)
         needs = (image.least_disk, image.min_ram) if image else (0, 0)
         flavor = smallest_flavor(cloud.flavors(), *needs)
-    return bake_spec(spec, base, flavor, sources or spec.image.sources)
+    return bake_spec(spec, base, flavor, sources or spec.image.sources, _range_beside(cloud, spec))
+
+
+def _range_beside(cloud: Cloud, spec: ClusterSpec) -> IPv4Network | None:
+    """Return a range for a subnet behind the spec's router, where the cluster's own may be; None without a router.
+
+    One that was begun keeps its range.
+    """
+    if not spec.network.router:
+        return None
+    own = [IPv4Network(subnet.cidr) for subnet in cloud.observe(NAME).subnets]
+    return own[0] if own else free_range([*cloud.subnet_ranges(), spec.network.cidr, *(spec.network.access or ())])
 
 
 class _UselessError(ProvisionError):
@@ -117,6 +129,7 @@ class SnapshotBake:
                     resolved = resolve(self.cloud, spec, observed, source)
                     desired = self._desired(resolved)
                     plan = bake_plan(desired, observed)
+                    check_sources(spec, plan)
                     takes = check_quota(self.cloud, resolved, plan, observed) if plan else ""
                 confirm(plan.with_note(takes).with_note("when the image is made, all of this is removed again"))
                 image = self._bake(resolved, desired, observed, plan)

@@ -9,6 +9,7 @@ says on the console. After a restart it goes on where it was.
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import platform
@@ -27,7 +28,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
-    import http.client
     from collections.abc import Callable, Iterator
 
 PLACE = Path("/var/lib/provision-install")
@@ -40,18 +40,15 @@ STEP = 3 * 3600
 """Seconds for a command: emulated machines are slow."""
 LOOK = 15
 """Seconds between two looks at the sources, while a command runs or before it is tried again."""
-TRIES = 5
-"""How often a command may fail although its sources answer."""
+PAUSES = (15, 30, 60, 120, 240)
+"""Seconds before each new try of what failed although its sources answer: a mirror that is renewed, or asked too much."""
 ROOM = 6
 """GiB of disk that have to be free: half of it is needed while Spark is built."""
 LISTED = "pyspark"
 """A package that every index has which is of use here."""
 TAIL = 10
-ENVIRONMENT = {
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "HOME": "/root",
-    "LC_ALL": "C.UTF-8",
-}
+PROGRAMS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+ENVIRONMENT = {"PATH": PROGRAMS, "HOME": "/root", "LC_ALL": "C.UTF-8"}
 APT = (
     "-oAPT::Install-Recommends=false",
     "-oAcquire::Languages=none",
@@ -64,6 +61,8 @@ APT = (
     "-oDpkg::Options::=--force-confold",
     "-oDpkg::Options::=--force-unsafe-io",
 )
+AUTHORITIES = Path("/run/provision-authorities.pem")
+"""A copy for apt, whose programs that fetch are not root's."""
 BAKED = 20
 """Seconds between the report that all is done and the end: whoever waits has to see it while there is a console."""
 HELD = "/usr/sbin/policy-rc.d"
@@ -121,17 +120,18 @@ class Node:
             self._open(url).close()
         except urllib.error.HTTPError as error:
             return error.code < 500
-        except (OSError, ValueError):
+        except (OSError, ValueError, http.client.HTTPException):
             return False
         return True
 
     def _open(self, url: str) -> http.client.HTTPResponse:
-        """Ask for a page. Raises OSError or ValueError."""
+        """Ask for a page: of anybody, so without a password. Raises OSError, ValueError or HTTPException."""
         context = ssl.create_default_context()
-        if self.authorities:
-            context.load_verify_locations(self.authorities)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
-        answer: http.client.HTTPResponse = opener.open(url, timeout=8)
+        parts = urlsplit(url)
+        bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        answer: http.client.HTTPResponse = opener.open(bare, timeout=8)
         return answer
 
     def registry(self, argv: list[str], environment: dict[str, str]) -> str:
@@ -147,11 +147,10 @@ class Node:
         try:
             with self._open(f"{index.rstrip('/')}/{LISTED}/") as answer:
                 page = answer.read().decode(errors="replace")
-        except (OSError, ValueError):
+        except (OSError, ValueError, http.client.HTTPException):
             return []
         files = (urlsplit(urljoin(index, link)) for link in re.findall(r'href="([^"#]+)', page))
-        servers = {f"{file.scheme}://{file.netloc}/" for file in files if file.netloc != urlsplit(index).netloc}
-        return sorted(servers)
+        return sorted({f"{file.scheme}://{file.netloc}/" for file in files if file.netloc != urlsplit(index).netloc})
 
     def run(self, argv: list[str], environment: dict[str, str], look: Callable[[], object]) -> int:
         """Run a command, and call `look` from time to time while it runs; return its exit code."""
@@ -196,6 +195,16 @@ class Node:
         path.write_text("\n".join(lines) + "\n")
         return str(path)
 
+    def apt_options(self) -> list[str]:
+        """Return options for the proxies of the operator's apt, and for the operator's authorities."""
+        file = self.place / "settings/apt.conf"
+        options = [f"--config-file={file}"] if file.exists() else []
+        if self.authorities:
+            AUTHORITIES.write_text(Path(self.authorities).read_text())
+            AUTHORITIES.chmod(0o644)
+            options.append(f"-oAcquire::https::CAInfo={AUTHORITIES}")
+        return options
+
     def apt_sources(self, options: list[str]) -> list[str]:
         """Return the addresses that apt takes packages from."""
         # Without that option apt names only those that it has fetched from before, which on a new node are none.
@@ -233,12 +242,12 @@ class Install:
         self.done = node.place / "done"
         self._away_since: float | None = None
         self._began = 0.0
-        self._failed = False
 
     def run(self) -> None:
         """Do what is left to do. Raises InstallError."""
         key, system = self.check()
         done = self.done.read_text().splitlines() if self.done.exists() else []
+        part = [("clean", self.clean)] if self.settings["bake"] else [("cluster", self.cluster), ("start", self.start)]
         steps = (
             ("mask", self.mask),
             ("packages", self.packages),
@@ -247,11 +256,7 @@ class Install:
             ("proxy", self.proxy),
             ("spark", self.spark),
             ("system", self.system),
-            *(
-                (("clean", self.clean),)
-                if self.settings["bake"]
-                else (("cluster", self.cluster), ("start", self.start))
-            ),
+            *part,
         )
         for name, make in steps:
             if name not in done:
@@ -290,7 +295,8 @@ class Install:
 
     def packages(self, system: dict) -> Step:
         """Install the system's own packages."""
-        options = [*APT, *(f"-oDpkg::Options::=--path-exclude={path}" for path in self.settings["left_out"])]
+        left_out = [f"-oDpkg::Options::=--path-exclude={path}" for path in self.settings["left_out"]]
+        options = [*APT, *self.node.apt_options(), *left_out]
         if listed := self.node.write_sources(self.settings["apt"]):
             options += [f"-oDir::Etc::SourceList={listed}", "-oDir::Etc::SourceParts=-"]
         apt = ["apt-get", "--quiet", *options]
@@ -387,36 +393,36 @@ class Install:
         """Run each command until it succeeds. Raises InstallError when one fails although its sources answer."""
         environment = self._complete(step.environment)
         for command in step.commands:
-            self._began, self._away_since, tries = self.node.clock(), None, 0
+            self._began, self._away_since, pauses = self.node.clock(), None, iter(PAUSES if step.sources else ())
             while True:
                 self.look(step)
                 with self.node.held() if step.sources else nullcontext():
-                    code = self.node.run(command, environment, lambda: self.look(step))
+                    code = self.node.run(command, environment, lambda: self.look(step, runs=True))
                 if code == 0:
                     break
-                if not self.look(step):
-                    tries += 1
-                    if tries >= (TRIES if step.sources else 1):
-                        raise InstallError(f"{step.words}: `{' '.join(command[:2])}` failed with code {code}")
-                self.node.sleep(LOOK)
+                pause = LOOK if self.look(step) else next(pauses, None)
+                if pause is None:
+                    raise InstallError(f"{step.words}: `{' '.join(command[:2])}` failed with code {code}")
+                self.node.sleep(pause)
 
-    def look(self, step: Step) -> bool:
+    def look(self, step: Step, *, runs: bool = False) -> bool:
         """Ask the step's sources, and say how it is; return whether one is away."""
         away = sorted({str(urlsplit(url).hostname) for url in step.sources if not self.node.answers(url)})
         now = self.node.clock()
-        if not away:
-            self._away_since = None
+        self._away_since = (now if self._away_since is None else self._away_since) if away else None
+        late = self._away_since is not None and now - self._away_since >= GIVE_UP
+        # A command may know a way of its own, as pip's proxy: while it runs it has not failed.
+        if not away or (late and runs):
             minutes = int(now - self._began) // 60
             # A report of each minute is progress, as whoever waits sees it; a failure that was said is over.
             self.node.say(phase="install", text=f"{step.words}, {minutes} min" if minutes else step.words)
             return False
-        self._away_since = now if self._away_since is None else self._away_since
         words = f"{step.words}: {', '.join(away)} {'does' if len(away) == 1 else 'do'} not answer"
-        if now - self._away_since < GIVE_UP:
-            self.node.say(phase="install", text=f"{words}, trying again")
-        else:
+        if late:
             reason = f"{words} for {GIVE_UP // 60} minutes; the node goes on when it comes back"
             self.node.say(phase="failed", unit=UNIT, reason=reason, goes_on=True, log=self.node.log())
+        else:
+            self.node.say(phase="install", text=f"{words}, trying again")
         return True
 
 

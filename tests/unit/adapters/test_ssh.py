@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import stat
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -131,41 +132,63 @@ def test_the_others_are_reached_by_way_of_the_hubs_own_node(folder: Path) -> Non
         assert fleet._connect("a-hub").gateway is None
 
 
-def test_a_bastion_leads_to_the_master_and_has_none_of_the_clusters_settings(folder, tmp_path, monkeypatch) -> None:
+def account(monkeypatch, home) -> None:
+    """Let the account's home, where OpenSSH looks, be another than $HOME."""
+    monkeypatch.setattr("pwd.getpwuid", lambda number: SimpleNamespace(pw_dir=str(home)))
+
+
+QUIETLY = "-o BatchMode=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=180 -o LogLevel=ERROR"
+
+
+def test_a_bastion_is_reached_by_ssh_as_the_operator_has_it(folder, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("pathlib.Path.home", lambda: tmp_path)
+    account(monkeypatch, tmp_path)
     (tmp_path / ".ssh").mkdir()
-    (tmp_path / ".ssh/config").write_text("Host jump\n  HostName 203.0.113.5\n  User other\n  IdentityFile /own/key\n")
+    (tmp_path / ".ssh/config").touch()
     config = ssh.write_config(folder, NODES, "10.20.0.10", Bastion("jump", "me", 2222))
-    master, worker, bastion = told(config, "a-master"), told(config, "a-worker-1"), told(config, "jump")
-    assert master["proxycommand"] == f"ssh -F {config} -W 10.20.0.10:22 jump"
+    master, worker = told(config, "a-master"), told(config, "a-worker-1")
+    # Without -F: /etc/ssh/ssh_config would not count, and the file would hold for machines on the way to the bastion.
+    assert master["proxycommand"] == f"ssh {QUIETLY} -p 2222 -W 10.20.0.10:22 me@jump"
     assert worker["proxyjump"] == "a-master"
-    # What the cluster file says goes before the operator's own settings, and these before the cluster's.
-    assert (bastion["hostname"], bastion["user"], bastion["port"]) == ("203.0.113.5", "me", "2222")
-    assert bastion["identityfile"] == "/own/key"
-    assert (bastion["identitiesonly"], bastion["batchmode"]) == ("no", "yes")
-    assert bastion["userknownhostsfile"] != str(folder / "known_hosts")
     assert master["userknownhostsfile"] == str(folder / "known_hosts")
-
-
-def test_a_bastion_without_settings_of_its_own(folder, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("pathlib.Path.home", lambda: tmp_path)
-    monkeypatch.setattr("getpass.getuser", lambda: "operator")
     config = ssh.write_config(folder, NODES, "10.20.0.10", Bastion("jump.example.org"))
-    bastion = told(config, "jump.example.org")
-    assert (bastion["user"], bastion["port"]) == ("operator", "22")
-    assert bastion["stricthostkeychecking"] in ("yes", "true")
+    assert told(config, "a-master")["proxycommand"] == f"ssh {QUIETLY} -W 10.20.0.10:22 jump.example.org"
+
+
+def test_a_bastion_behind_another_machine_has_nothing_of_the_clusters(folder, tmp_path, monkeypatch) -> None:
+    home = tmp_path / "elsewhere"
+    monkeypatch.setattr("pathlib.Path.home", lambda: home)
+    account(monkeypatch, tmp_path)
+    (home / ".ssh").mkdir(parents=True)
+    (home / ".ssh/config").write_text(
+        "Host jump\n  HostName 192.0.2.5\n  ProxyJump gate\n"
+        f"Host gate\n  User guard\n  ProxyCommand {tmp_path}/way %r@%n\n"
+    )
+    (tmp_path / "way").write_text(f"#!/bin/sh\necho $1 > {tmp_path}/gone\n")
+    (tmp_path / "way").chmod(0o755)
+    config = ssh.write_config(folder, NODES, "10.20.0.10", Bastion("jump"))
+    command = told(config, "a-master")["proxycommand"]
+    assert command.startswith(f"ssh -F {home}/.ssh/config -o BatchMode=yes")
+    process.run(["sh", "-c", command], timeout=20)
+    assert (tmp_path / "gone").read_text() == "guard@gate\n"
 
 
 def test_fabric_goes_by_the_bastion_too(folder, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("pathlib.Path.home", lambda: tmp_path)
-    (tmp_path / ".ssh").mkdir()
-    (tmp_path / ".ssh/config").write_text("Host jump\n  User other\n")
     nodes = [replace(node, host_keys=()) for node in NODES]
-    config = ssh.write_config(folder, nodes, "10.20.0.10", Bastion("jump"))
+    ssh.write_config(folder, nodes, "10.20.0.10", Bastion("jump"))
     with ssh.Fleet(folder, nodes) as fleet:
         worker = fleet._connection("a-worker-1")
-        assert worker.gateway.gateway == f"ssh -F {config} -W 10.20.0.10:22 jump"
+        assert worker.gateway.gateway == f"ssh {QUIETLY} -W 10.20.0.10:22 jump"
         assert worker.gateway.user == "provision"
+
+
+def test_an_account_that_the_system_does_not_know_has_no_settings_elsewhere(folder, monkeypatch) -> None:
+    def nobody(number):
+        raise KeyError(number)
+
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    assert ssh._own_config() == []
 
 
 def test_another_way_is_another_connection(folder, monkeypatch) -> None:

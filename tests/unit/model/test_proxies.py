@@ -9,7 +9,7 @@ from urllib.request import proxy_bypass_environment
 import pytest
 
 from provision.base.model import Addresses, ClusterSpec, NetworkSpec, ProxySpec
-from provision.model.proxies import context, variables
+from provision.model.proxies import apt_conf, context, is_loopback, variables
 
 URL = "http://proxy.example.org:3128"
 ADDRESSES = Addresses("10.20.0.10", "192.0.2.10")
@@ -90,3 +90,32 @@ def test_ranges_for_java(cidr, patterns):
 
 def test_apt_gets_the_hosts_that_it_can_take():
     assert of(".internal.example", "repo.example.org", "198.51.100.0/24")["hosts"] == ["repo.example.org"]
+
+
+@pytest.mark.parametrize(
+    ("url", "own"),
+    [
+        ("http://127.0.0.1:5000/v3", True),
+        ("https://localhost:5000", True),
+        ("http://me:hunter2@mirror.localhost/", True),
+        ("http://[::1]:5000", True),
+        ("127.0.0.1:3128", True),
+        ("https://192.0.2.1/v3", False),
+        ("https://cloud.example.org/v3", False),
+        ("proxy.example.org:3128", False),
+        ("http://[", False),
+        ("", False),
+    ],
+)
+def test_what_is_this_machine_itself(url, own):
+    assert is_loopback(url) == own
+
+
+def test_apts_configuration():
+    proxies = {"Acquire::http::Proxy": URL, "Acquire::http::Proxy::near.example.org": "DIRECT"}
+    assert apt_conf(proxies, "/settings/authorities.pem").splitlines() == [
+        'Acquire::https::CAInfo "/settings/authorities.pem";',
+        f'Acquire::http::Proxy "{URL}";',
+        'Acquire::http::Proxy::near.example.org "DIRECT";',
+    ]
+    assert apt_conf({}) == ""

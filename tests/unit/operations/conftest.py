@@ -181,6 +181,10 @@ class FakeCloud:
         return next((ExistingRouter(one.id, one.data.get("external", "")) for one in found), None)
 
     @request
+    def subnet_ranges(self):
+        return tuple(IPv4Network(one.data["cidr"]) for one in self.of("subnet"))
+
+    @request
     def floating(self, address):
         found = (one for one in self.of("floating IP") if one.data["address"] == address)
         return next((resources.Floating(one.id, **one.data, marked=False) for one in found), None)

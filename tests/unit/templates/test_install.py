@@ -6,6 +6,7 @@ import http.server
 import importlib.util
 import io
 import json
+import ssl
 import sys
 import threading
 from collections import Counter
@@ -191,7 +192,7 @@ def test_first_logins_and_groups_are_a_part_of_it(make):
 
 
 def test_a_restart_goes_on_where_it_was(make, tmp_path):
-    machine, run = make(fails={"proxy": 5})
+    machine, run = make(fails={"proxy": 1 + len(install.PAUSES)})
     with pytest.raises(install.InstallError, match="the Hub's proxy"):
         run.run()
     again, run = make()
@@ -230,11 +231,33 @@ def test_the_source_that_is_away_is_told_while_a_command_waits_for_it(make):
 
 
 def test_what_fails_though_its_sources_answer_is_a_failure(make):
-    machine, run = make(fails={"software python": 5})
+    machine, run = make(fails={"software python": 6})
     with pytest.raises(install.InstallError, match=r"Python's packages: `bash \S+` failed with code 1"):
         run.run()
-    assert machine.now < 120
-    assert len([argv for argv, _ in machine.ran if argv[-1] == "python"]) == install.TRIES
+    # A mirror that is being renewed, or that answers 429, is not well again at once.
+    assert machine.now == 15 + 30 + 60 + 120 + 240
+    assert len([argv for argv, _ in machine.ran if argv[-1] == "python"]) == 6
+
+
+def test_a_source_is_waited_for_however_long(make):
+    machine, run = make(away={PYTHONS: 5000})
+    run.persist(run.python(SETTINGS["systems"]["debian-13"]))
+    assert machine.now > 5000
+
+
+def test_a_command_that_reaches_its_source_by_a_way_of_its_own_is_no_failure(make):
+    machine, run = make(away={PYTHONS: 10**9})
+
+    def slow(argv, environment, look):
+        for _ in range(80):
+            machine.sleep(install.LOOK)
+            look()
+        return 0
+
+    machine.run = slow
+    run.persist(run.python(SETTINGS["systems"]["debian-13"]))
+    assert {report["phase"] for _, report in machine.reports} == {"install"}
+    assert words_of(machine)[-1] == "Python's packages, 20 min"
 
 
 def test_what_needs_no_source_is_tried_once(make):
@@ -325,6 +348,76 @@ def test_who_answers(tmp_path, monkeypatch):
     server.shutdown()
     server.server_close()
     assert not node.answers(f"{url}/200")
+
+
+def test_what_is_no_answer_says_no_password(tmp_path, monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    server = http.server.HTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    node, place = install.Node(tmp_path), f"127.0.0.1:{server.server_port}"
+    assert node.answers(f"http://me:hunter2@{place}/200")
+    monkeypatch.setattr(Answer, "do_GET", lambda self: self.wfile.write(b"SSH-2.0-OpenSSH\r\n"))
+    assert not node.answers(f"http://{place}/200")
+    assert not node.answers("http://mirror:secret/")
+    assert node.file_servers(f"http://{place}/") == node.file_servers("http://mirror:secret/") == []
+    server.shutdown()
+    server.server_close()
+
+
+def test_whoever_is_asked_whether_it_answers_need_not_be_known(tmp_path):
+    certificate = make_certificate(tmp_path)
+    server = http.server.HTTPServer(("127.0.0.1", 0), Answer)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    assert install.Node(tmp_path).answers(f"https://127.0.0.1:{server.server_port}/200")
+    server.shutdown()
+    server.server_close()
+
+
+def make_certificate(folder):
+    file = folder / "own.pem"
+    argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=own", "-days", "2"]
+    install.subprocess.run([*argv, "-keyout", file, "-out", folder / "cert.pem"], check=True, capture_output=True)
+    file.write_text(file.read_text() + (folder / "cert.pem").read_text())
+    return file
+
+
+def test_apt_goes_by_the_operators_proxies_and_authorities(tmp_path, monkeypatch):
+    copy = tmp_path / "copy.pem"
+    monkeypatch.setattr(install, "AUTHORITIES", copy)
+    assert install.Node(tmp_path).apt_options() == []
+    (tmp_path / "settings").mkdir()
+    (tmp_path / "settings/authorities.pem").write_text("PEM")
+    (tmp_path / "settings/authorities.pem").chmod(0o600)
+    (tmp_path / "settings/apt.conf").write_text('Acquire::http::Proxy "http://me:hunter2@proxy:3128";\n')
+    options = install.Node(tmp_path).apt_options()
+    assert options == [f"--config-file={tmp_path}/settings/apt.conf", f"-oAcquire::https::CAInfo={copy}"]
+    # apt fetches as a user of its own.
+    assert (copy.read_text(), copy.stat().st_mode & 0o777) == ("PEM", 0o644)
+    argv = ["apt-config", *options, "dump"]
+    told = install.subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    assert 'Acquire::http::Proxy "http://me:hunter2@proxy:3128";' in told
+    assert f'Acquire::https::CAInfo "{copy}";' in told
+
+
+def test_apt_has_these_options(make, monkeypatch):
+    machine, run = make()
+    machine.apt_options = lambda: ["-oAcquire::https::CAInfo=/ca.pem"]
+    run.run()
+    apt = [argv for argv, _ in machine.ran if argv[0] == "apt-get"]
+    assert [argv for argv in apt if "-oAcquire::https::CAInfo=/ca.pem" in argv] == apt
+
+
+def test_what_timers_have_begun_is_stopped_too(tmp_path, monkeypatch):
+    program = tmp_path / "systemctl"
+    program.write_text(f"#!/bin/sh\necho $@ > {tmp_path}/asked\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    install.subprocess.run(["bash", str(paths.TEMPLATES / "image/setup/system"), "stop_masked"], check=True)
+    asked = (tmp_path / "asked").read_text().split()
+    assert {"stop", "apt-daily.timer", "apt-daily.service", "apt-daily-upgrade.service"} <= set(asked)
 
 
 def test_debians_images_name_their_mirrors_in_files(tmp_path, monkeypatch):

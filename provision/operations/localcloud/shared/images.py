@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from provision.adapters.host import apt_mirrors
+from provision.adapters.host import apt_mirrors, package_settings
 from provision.adapters.host.files import exclusive_lock
 from provision.base import paths
 from provision.base.errors import ProvisionError
@@ -93,9 +93,13 @@ def ensure_images(engine: Engine, progress: Progress, names: Collection[str]) ->
             began = time.monotonic()
             context = files[name]
             if family.parent == BASE_IMAGE:
-                engine.ensure_base_image(lambda text: progress.update("base image", text), mirrors.archive)
-                # The mirror is not one of an image's inputs: every mirror has the same packages.
-                context = context | {"apt/sources.list": apt_sources(mirrors).encode()}
+                engine.ensure_base_image(lambda text: progress.update("base image", text), mirrors.archive, proxies)
+                # The mirror is not one of an image's inputs: every mirror has the same packages. Nor are the
+                # authorities by which apt knows it, in this image and in those that are built on it.
+                context = context | {
+                    "apt/sources.list": apt_sources(mirrors).encode(),
+                    "apt/authorities.pem": package_settings.authorities().encode(),
+                }
             progress.update(item, f"building ({next(numbers)} of {len(missing)})")
             with _logged(name, partial(_report, progress, item)) as line:
                 engine.build(

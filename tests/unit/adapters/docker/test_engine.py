@@ -63,14 +63,17 @@ def test_a_failed_build_says_its_last_lines(client, engine):
 
 def test_the_base_image_is_pulled_or_made(client, engine, monkeypatch):
     calls = []
-    monkeypatch.setattr(module, "run", lambda argv, timeout: calls.append(argv) or Result(tuple(argv), 0, "", ""))
+    monkeypatch.setattr(
+        module, "run", lambda argv, timeout, env: calls.append((argv, env)) or Result(tuple(argv), 0, "", "")
+    )
     engine.ensure_base_image(lambda text: None)
     client.api.pull.assert_called_once_with("debian", tag="trixie-slim")
     client.api.pull.side_effect = requests.ConnectionError("no registry")
-    engine.ensure_base_image(lambda text: None, "http://mirror")
-    assert calls[0][-1] == "http://mirror"
+    engine.ensure_base_image(lambda text: None, "http://mirror", {"http_proxy": "http://proxy:3128"})
+    ((argv, environment),) = calls
+    assert (argv[-1], environment["http_proxy"]) == ("http://mirror", "http://proxy:3128")
     client.api.import_image_from_file.assert_called_once()
-    monkeypatch.setattr(module, "run", lambda argv, timeout: Result(tuple(argv), 127, "", "mmdebstrap: not found"))
+    monkeypatch.setattr(module, "run", lambda argv, timeout, env: Result(tuple(argv), 127, "", "mmdebstrap: no"))
     with pytest.raises(ProvisionError, match="neither be pulled nor made"):
         engine.ensure_base_image(lambda text: None)
     client.api.images.return_value = [{"RepoTags": ["debian:trixie-slim"]}]

@@ -99,3 +99,25 @@ def test_what_python_has_compiled_is_no_input(tmp_path, monkeypatch):
     assert "bake/entrypoint" in found
     assert "image/setup/system" in found
     assert not [name for name in found if name.endswith(".pyc")]
+
+
+def test_apt_in_the_bake_goes_by_this_machines_proxies_and_authorities(docker, tmp_path, monkeypatch):
+    place = "$(ls -d */settings)"
+    docker(
+        f"cd {tmp_path}/cache && cat {place}/apt.conf && stat -c %a {place} {place}/authorities.pem {place}/apt.conf"
+    )
+    (tmp_path / "ca.pem").write_text("PEM")
+    monkeypatch.setenv("PIP_CERT", str(tmp_path / "ca.pem"))
+    proxies = {"Acquire::http::Proxy": "http://me:hunter2@proxy:3128"}
+    monkeypatch.setattr(image_builder, "apt_proxies", lambda: proxies)
+    before, lines = os.umask(0o077), []
+    try:
+        bake(tmp_path / "cache", lines.append)
+    finally:
+        os.umask(before)
+    assert lines == [
+        'Acquire::https::CAInfo "/settings/authorities.pem";',
+        'Acquire::http::Proxy "http://me:hunter2@proxy:3128";',
+        # apt fetches as a user of its own.
+        *("755", "644", "600"),
+    ]

@@ -5,6 +5,7 @@ import platform
 import pytest
 
 from provision.adapters.host import apt_mirrors
+from provision.adapters.host.process import Result
 from provision.model.localcloud.image_families import AptMirrors
 
 DEB822 = """\
@@ -53,3 +54,52 @@ def test_another_distribution_leaves_the_choice_to_the_base_image(folder, monkey
     (folder / "sources.list").write_text(ONE_LINE)
     monkeypatch.setattr(platform, "freedesktop_os_release", lambda: {"ID": "ubuntu", "VERSION_CODENAME": "noble"})
     assert apt_mirrors.apt_mirrors(folder) == AptMirrors()
+
+
+def test_what_a_container_cannot_use_does_not_count(folder):
+    mirrors = folder / "mirrors.list"
+    mirrors.write_text(
+        "# ours\nfile:/srv/debian priority:1\nhttps://first.example/debian priority:2\nhttp://second.example/\n"
+    )
+    (folder / "sources.list").write_text(
+        "deb cdrom:[Debian GNU/Linux 12 _Bookworm_]/ bookworm main\ndeb file:/srv/debian bookworm main\n"
+        "deb tor+https://onion.example/debian bookworm main\ndeb mirror+http://list.example/ bookworm main\n"
+    )
+    (folder / "sources.list.d" / "debian.sources").write_text(
+        f"Types: deb deb-src\nURIs: mirror+file://{mirrors}\nSuites: bookworm bookworm-updates\nComponents: main\n\n"
+        f"Types: deb\nURIs: mirror+file://{folder}/gone.list\nSuites: bookworm-security\nComponents: main\n"
+    )
+    assert apt_mirrors.apt_mirrors(folder) == AptMirrors("https://first.example/debian", None)
+
+
+@pytest.fixture
+def apt_says(monkeypatch):
+    """Let apt's configuration have these lines, and the environment no proxy."""
+    for name in apt_mirrors._PROXIES:
+        monkeypatch.delenv(name, raising=False)
+
+    def says(*lines):
+        text = "\n".join(('Acquire::http "";', *lines, 'Acquire::http::Timeout "9";'))
+        monkeypatch.setattr(apt_mirrors, "run", lambda argv, timeout: Result(tuple(argv), 0, f"{text}\n", ""))
+
+    return says
+
+
+def test_apts_own_proxies(apt_says):
+    apt_says('Acquire::http::Proxy "http://proxy:3128";', 'Acquire::http::Proxy::near.example "DIRECT";')
+    assert apt_mirrors.apt_proxies() == {
+        "Acquire::http::Proxy": "http://proxy:3128",
+        "Acquire::http::Proxy::near.example": "DIRECT",
+    }
+    # As apt takes them itself.
+    assert apt_mirrors.build_proxies() == {"http_proxy": "http://proxy:3128", "https_proxy": "http://proxy:3128"}
+    apt_says('Acquire::http::Proxy "http://proxy:3128";', 'Acquire::https::Proxy "DIRECT";')
+    assert apt_mirrors.build_proxies() == {"http_proxy": "http://proxy:3128"}
+    apt_says('Acquire::http::Proxy "";')
+    assert apt_mirrors.build_proxies() == {}
+
+
+def test_the_environments_proxy_goes_first(apt_says, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://mine:1")
+    apt_says('Acquire::http::Proxy "http://proxy:3128";')
+    assert apt_mirrors.build_proxies()["http_proxy"] == "http://mine:1"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +69,18 @@ def test_the_hosts_authorities_reach_both(home, monkeypatch):
     )
 
 
+def test_a_private_authority_replaces_none(home, monkeypatch):
+    for name in ("one", "two", "system", "another-system"):
+        (home / f"{name}.pem").write_text(name.upper())
+    monkeypatch.setattr(package_settings, "SYSTEM_AUTHORITIES", (home / "system.pem", home / "another-system.pem"))
+    assert package_settings.authorities() == "SYSTEM"
+    monkeypatch.setenv("PIP_CERT", "~/one.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(home / "system.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(home / "gone.pem"))
+    (home / ".npmrc").write_text("cafile=~/two.pem\n")
+    assert package_settings.authorities() == package_settings.read("/ca.pem").authorities == "ONE\nSYSTEM\nTWO"
+
+
 def test_without_authorities_the_builds_own_are_used(home):
     got = package_settings.read("/ca.pem")
     assert (got.authorities, got.pip_conf, got.npmrc) == ("", "[global]\n", "")
@@ -93,6 +106,9 @@ def test_uv_takes_packages_from_where_pip_does(home, monkeypatch):
             monkeypatch.delenv(name)
     authority = home / "ca.pem"
     authority.write_text("PEM")
+    (home / "system.pem").write_text("SYSTEM")
+    monkeypatch.setattr(package_settings, "SYSTEM_AUTHORITIES", (home / "system.pem",))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
     (home / "pip.conf").write_text(
         "[global]\nindex-url = https://mirror.example/simple\nextra-index-url = file:///opt/one\n https://two.example/s\n"
         "find-links = /opt/a /opt/b\ntrusted-host = mirror.example\nproxy = http://proxy.example:3128\n"
@@ -106,7 +122,7 @@ def test_uv_takes_packages_from_where_pip_does(home, monkeypatch):
     assert found["UV_FIND_LINKS"] == "/opt/a,/opt/b"
     assert found["UV_INSECURE_HOST"] == "mirror.example"
     assert found["HTTPS_PROXY"] == "http://proxy.example:3128"
-    assert found["SSL_CERT_FILE"] == str(authority)
+    assert Path(found["SSL_CERT_FILE"]).read_text() == "PEM\nSYSTEM", "uv takes one file alone"
     assert found["UV_INDEX_STRATEGY"] == "unsafe-best-match"
     assert found["UV_HTTP_TIMEOUT"] == "7", "what is set for uv itself wins"
 

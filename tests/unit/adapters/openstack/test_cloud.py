@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from provision.adapters.openstack.cloud import connect, is_loopback
+from provision.adapters.openstack.cloud import connect
 from provision.base.errors import ProvisionError, UsageError
 
 
@@ -38,18 +38,3 @@ def test_a_cloud_that_is_not_there(tmp_path, monkeypatch):
     with pytest.raises(ProvisionError, match="cannot be reached") as caught:
         connect("mine")
     assert caught.value.exit_code == 1
-
-
-@pytest.mark.parametrize(
-    ("url", "own"),
-    [
-        ("http://127.0.0.1:5000/v3", True),
-        ("https://localhost:5000", True),
-        ("http://[::1]:5000", True),
-        ("https://192.0.2.1/v3", False),
-        ("https://cloud.example.org/v3", False),
-        ("", False),
-    ],
-)
-def test_this_machines_own_cloud(url, own):
-    assert is_loopback(url) == own

@@ -161,3 +161,10 @@ def test_an_image_that_is_not_active_is_refused(cloud, status):
     with pytest.raises(UsageError, match=f"image: 'debian' is {status}, and servers") as caught:
         cloud.image("debian")
     assert "--status active" in caught.value.hint
+
+
+def test_the_ranges_of_all_subnets(cloud):
+    cloud.connection.network.subnets = listing(
+        subnet("s4"), subnet("s6", ip_version=6, cidr="fd00::/64"), subnet("s5", network_id="n2", cidr="10.0.0.0/16")
+    )
+    assert cloud.subnet_ranges() == (IPv4Network("172.30.0.0/24"), IPv4Network("10.0.0.0/16"))

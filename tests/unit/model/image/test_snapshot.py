@@ -12,7 +12,7 @@ from provision.base.model import ClusterSpec, Flavor, HubSpec, ImageSpec, Master
 from provision.clusterfile.units import Wrong, cluster_name
 from provision.model.cluster.resources import META_CLUSTER, ObservedCluster, Port, Rule, Server, key_name
 from provision.model.cluster.steps import DesiredState
-from provision.model.image.snapshot import NAME, bake_plan, bake_rules, bake_spec, smallest_flavor
+from provision.model.image.snapshot import NAME, bake_plan, bake_rules, bake_spec, free_range, smallest_flavor
 
 DESIRED = DesiredState(
     name=NAME,
@@ -98,6 +98,21 @@ def test_the_cloud_and_its_network_are_the_clusters():
     assert spec.image == ImageSpec("debian-13", stock=True, sources="host")
     assert spec.master == MasterSpec("m1.medium", "hall-2")
     assert (spec.workers.count, spec.key_pair, spec.hub) == (0, "", HubSpec())
+
+
+def test_what_the_cluster_has_the_server_leaves_to_it():
+    network = NetworkSpec(router="edge", floating_ip="198.51.100.7", nameservers=("192.0.2.53",))
+    own = IPv4Network("192.168.240.0/28")
+    found = bake_spec(ClusterSpec("a", network=network), "d", "f", "image", own).network
+    assert found == replace(network, floating_ip=True, cidr=own)
+
+
+def test_a_range_beside_others():
+    assert free_range([]) == IPv4Network("192.168.240.0/28")
+    assert free_range([IPv4Network("192.168.240.0/27")]) == IPv4Network("192.168.240.32/28")
+    assert free_range([IPv4Network("192.168.0.0/16")]) == IPv4Network("172.31.240.0/28")
+    with pytest.raises(UsageError, match="no range is free"):
+        free_range([IPv4Network("0.0.0.0/0")])
 
 
 def flavors(*sizes):

@@ -73,3 +73,32 @@ def test_of_an_image_that_is_baked_the_operators_account_goes():
     settings = install_settings(inputs(), PackageSources(), bake=True)
     assert (settings["bake"], settings["operator"]) == (True, OPERATOR)
     assert install_settings(inputs(), PackageSources())["bake"] is False
+
+
+def test_apts_proxies_are_a_file_for_root_alone():
+    found = unpacked(make_archive(inputs(), PackageSources(apt_proxies={"Acquire::http::Proxy": "http://proxy:3128"})))
+    assert found["settings/apt.conf"][1] == b'Acquire::http::Proxy "http://proxy:3128";\n'
+    assert "settings/apt.conf" not in unpacked(make_archive(inputs(), HOST))
+
+
+@pytest.mark.parametrize(
+    ("sources", "said"),
+    [
+        (HOST, ""),
+        (PackageSources(environment={"no_proxy": "localhost", "http_proxy": "http://192.0.2.1:1"}), ""),
+        (PackageSources(npmrc="noproxy=localhost\n//localhost:4873/:_authToken=secret\n"), ""),
+        (PackageSources(environment={"all_proxy": "socks5://[::1]:1080"}), "all_proxy (socks5://[::1]:1080)"),
+        (PackageSources(archive="http://localhost:3142/debian"), "apt's archive (http://localhost:3142/debian)"),
+        (
+            PackageSources(apt_proxies={"Acquire::http::Proxy": "http://127.0.0.1:3142"}),
+            "Acquire::http::Proxy (http://127.0.0.1:3142)",
+        ),
+        (
+            PackageSources("[global]\nextra-index-url = https://a.example/ http://me:hunter2@localhost/simple\n"),
+            "pip's extra-index-url (http://***@localhost/simple)",
+        ),
+        (PackageSources(npmrc="@us:registry=http://localhost:4873/\n"), "npm's @us:registry (http://localhost:4873/)"),
+    ],
+)
+def test_what_only_the_operators_machine_reaches(sources, said):
+    assert sources.on_loopback() == said

@@ -12,21 +12,25 @@ import pytest
 
 from provision.adapters.cluster_dir import ClusterDir
 from provision.adapters.host.process import Result
+from provision.base.errors import UsageError
 from provision.base.model import ClusterSpec, ImageSpec, Node, PackagesSpec, ProxySpec
+from provision.model.cluster.steps import Plan, Step
 from provision.model.image.stock import PackageSources
+from provision.model.localcloud.image_families import AptMirrors
 from provision.operations.image import delivery
 
 NODES = (
     Node("a-master", "master", "10.20.0.10", "1", "ACTIVE", ("ssh-ed25519 AAAA",)),
     Node("a-worker-1", "worker", "10.20.0.11", "2", "ACTIVE", ("ssh-ed25519 BBBB",)),
 )
+READ = delivery.host_sources
 HOST = PackageSources(pip_conf="[global]\nindex-url = https://pypi.example/simple\n")
 
 
 @pytest.fixture
 def make(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setattr(delivery, "host_sources", lambda: HOST)
+    monkeypatch.setattr(delivery, "host_sources", lambda proxy: HOST)
 
     def make(send, spec=None, now=None):
         spec = spec or ClusterSpec("a", image=ImageSpec("debian-13", stock=True))
@@ -92,12 +96,17 @@ def test_the_settings_of_this_machine_go_with_it_if_the_spec_says_so(make):
 @pytest.mark.parametrize("sources", ["image", "host"])
 def test_the_proxy_of_the_spec_holds_for_the_installation(make, sources, monkeypatch):
     sent = []
-    monkeypatch.setattr(delivery, "host_sources", lambda: replace(HOST, environment={"https_proxy": "http://mine:1"}))
+    monkeypatch.setattr(delivery, "host_sources", READ)
+    monkeypatch.setenv("https_proxy", "http://mine:1")
+    monkeypatch.setenv("all_proxy", "socks5://127.0.0.1:1080")
+    monkeypatch.setattr(delivery, "apt_proxies", lambda: {"Acquire::http::Proxy": "http://mine:2"})
     proxy = ProxySpec("http://proxy:3128", "http://proxy:3128")
     spec = ClusterSpec("a", image=ImageSpec("d", stock=True, sources=sources), proxy=proxy)
     make(lambda argv, text: sent.append(text) or Result((), 0, "", ""), spec).bring(NODES, ["a-master"])
     environment = json.loads(files_in(sent[0])["settings/install.json"])["environment"]
     assert environment["https_proxy"] == environment["HTTP_PROXY"] == "http://proxy:3128"
+    assert "all_proxy" not in environment
+    assert "settings/apt.conf" not in files_in(sent[0])
 
 
 def test_what_this_machine_uses(monkeypatch, tmp_path):
@@ -108,10 +117,12 @@ def test_what_this_machine_uses(monkeypatch, tmp_path):
     monkeypatch.setenv("PIP_CONFIG_FILE", str(file))
     monkeypatch.setenv("PIP_CERT", str(authority))
     monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
-    found = delivery.host_sources()
+    monkeypatch.setattr(delivery, "apt_proxies", lambda: {"Acquire::http::Proxy": "http://apt.example:3142"})
+    found = delivery.host_sources(ProxySpec())
+    assert found.apt_proxies == {"Acquire::http::Proxy": "http://apt.example:3142"}
     assert "index-url = https://pypi.example/simple" in found.pip_conf
     assert "cert = /var/lib/provision-install/settings/authorities.pem" in found.pip_conf
-    assert found.authorities == "PEM"
+    assert found.authorities.startswith("PEM")
     assert found.environment["HTTPS_PROXY"] == "http://proxy.example:3128"
 
 
@@ -121,3 +132,19 @@ def test_of_an_image_that_is_baked_the_node_knows_so(make, monkeypatch):
     bring._bake = True
     bring.bring(NODES[:1], ["a-master"])
     assert '"bake": true' in files_in(sent[0])["settings/install.json"]
+
+
+def test_a_proxy_of_this_machine_itself_is_refused_before_a_node_is_made(monkeypatch):
+    monkeypatch.setattr(delivery, "apt_mirrors", AptMirrors)
+    monkeypatch.setattr(delivery, "apt_proxies", dict)
+    monkeypatch.setenv("http_proxy", "http://me:hunter2@127.0.0.1:3128")
+    spec = ClusterSpec("a", image=ImageSpec("d", stock=True, sources="host"))
+    create = Plan("a", (Step("create", "server", "a-master", "there is none"),))
+    with pytest.raises(
+        UsageError, match=r"(?i)http_proxy \(http://\*\*\*@127.0.0.1:3128\) is on this machine itself"
+    ) as caught:
+        delivery.check_sources(spec, create)
+    assert "`proxy` in cluster.yaml" in caught.value.hint
+    delivery.check_sources(spec, Plan("a", (Step("update", "security group", "a", "other rules"),)))
+    delivery.check_sources(replace(spec, proxy=ProxySpec("http://proxy:3128", "http://proxy:3128")), create)
+    delivery.check_sources(replace(spec, image=ImageSpec("d", stock=True)), create)

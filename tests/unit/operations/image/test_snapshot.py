@@ -471,3 +471,24 @@ def test_on_a_network_that_is_there(make):
     machine.bake(network=NetworkSpec(existing="ours", floating_ip=False))
     assert machine.brought[0][0].startswith("192.168.7.")
     assert picture(machine.cloud) == before
+
+
+def test_beside_a_live_cluster_it_takes_nothing_of_it(make):
+    machine = make()
+    cloud = machine.cloud
+    router = cloud.add("router", "edge", external="ext")
+    live = cloud.add("network", "live")
+    cloud.add("subnet", "live", cidr="192.168.240.0/24", network=live)
+    cloud.add("floating IP", "", address="198.51.100.7", port=cloud.add_port(live))
+    network = NetworkSpec(router="edge", floating_ip="198.51.100.7")
+    before, seen = picture(cloud), []
+    create = cloud.create_subnet
+    cloud.create_subnet = lambda name, where, cidr, *rest: seen.append(cidr) or create(name, where, cidr, *rest)
+    cloud.create_floating, made = None, cloud.create_floating
+    with pytest.raises(TypeError):
+        machine.bake(network=network)
+    cloud.create_floating = made
+    machine.bake(network=network)
+    assert seen == ["192.168.241.0/28"], "what was begun goes on"
+    assert picture(cloud) == before
+    assert router in cloud.things

@@ -68,14 +68,16 @@ class FakeEngine:
 
     def __init__(self, broken=""):
         self.broken = broken
+        self.contexts = {}
 
     def images(self):
         return set()
 
-    def ensure_base_image(self, line, mirror):
+    def ensure_base_image(self, line, mirror, proxies):
         line("pulling it")
 
     def build(self, name, context, *, arguments, labels, line):
+        self.contexts[name.partition(":")[0]] = context
         line("Step 1/2 : FROM base")
         line(" ---> 0123")
         line("Step 2/2 : RUN make")
@@ -116,6 +118,18 @@ def test_a_build_that_failed_names_the_file_with_its_output(console, tmp_path):
         ensure_images(FakeEngine("consul"), TerminalProgress(console), {"consul"})
     assert str(tmp_path / "provision/logs/image-consul.log") in caught.value.hint
     assert caught.value.detail == "make: failed"
+
+
+def test_apt_knows_this_machines_authorities_before_it_has_any(console, monkeypatch):
+    monkeypatch.setattr("provision.adapters.host.package_settings.authorities", lambda: "PEM")
+    engine = FakeEngine()
+    ensure_images(engine, TerminalProgress(console), {"consul"})
+    assert engine.contexts["provision/base"]["apt/authorities.pem"] == b"PEM"
+    assert "apt/authorities.pem" not in engine.contexts["provision/consul"]
+    # They are no input: any other machine makes the same image.
+    assert "apt/authorities.pem" not in contexts()["base"]
+    text = contexts()["base"]["Dockerfile"].decode()
+    assert text.index("Acquire::https::CAInfo") < text.index("&& install-packages"), "before apt is first asked"
 
 
 def test_what_another_has_built_meanwhile_is_not_built_again(console):
