@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import tempfile
 import time
 from functools import partial
@@ -21,24 +22,32 @@ from provision.base.errors import ProvisionError, UsageError
 from provision.model.localcloud.settings import LABEL, PROJECT
 from provision.model.localcloud.swarm import (
     MEMBER_LABEL,
+    MTU_OPTION,
     NETWORK,
     REGISTRY_USER,
     RESOLVER,
     SERVICE_LABEL,
     TUNNEL,
+    USUAL_MTU,
+    VXLAN_BYTES,
     Host,
     Task,
+    renewal_hint,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from ipaddress import IPv4Network
 
+LOCK: Final = f"{PROJECT}_lock"
+"""Docker config that exists while a command changes the control plane; its label names the host."""
+_HOLDER: Final = "provision.host"
 _STACK: Final = "com.docker.stack.namespace"
 _ENDED: Final = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
 """Docker's states of a task that has ended for good."""
 _DEMOTION_TIMEOUT: Final = 60
 """Seconds that a host may take to become a worker."""
+_LOG_HINT: Final = "See Docker's own log (`journalctl -u docker`), then run the same command again."
 _GATEWAY: Final = "docker_gwbridge"
 """The network on which a Swarm's container and its host reach each other."""
 
@@ -81,9 +90,15 @@ class Swarm:
         with engine_errors():
             self._client.swarm.join([address], token, advertise_addr=own or None)
 
-    def leave(self) -> None:
-        """Leave the Swarm. A manager is demoted first, so that the majority is counted without it."""
+    def leave(self, *, force: bool = False) -> None:
+        """Leave the Swarm. A manager is demoted first, so that the majority is counted without it.
+
+        With `force` without a word to the others: for a host that they have removed.
+        """
         with engine_errors():
+            if force:
+                self._client.swarm.leave(force=True)
+                return
             managers = [node for node in self._api.nodes() if node["Spec"]["Role"] == "manager"]
             if len(managers) > 1:
                 host = self.host_id()
@@ -117,6 +132,31 @@ class Swarm:
             known = self._api.inspect_network(_GATEWAY).get("Containers") or {}
             return str(known.get(container, {}).get("IPv4Address", "")).partition("/")[0]
 
+    # --- one command at a time ---
+
+    def take_lock(self) -> str:
+        """Take the Swarm's lock for this host if it is free; return the id of the host that has it, if one has."""
+        mine = self.host_id()
+        with engine_errors():
+            try:
+                self._api.create_config(LOCK, mine.encode(), {**OWN_LABELS, _HOLDER: mine})
+            except APIError as error:
+                if error.status_code != 409:
+                    raise
+                return next(iter(self._lock()), "")
+        return mine
+
+    def drop_lock(self, host: str) -> None:
+        """Free the Swarm's lock if this host has it."""
+        with engine_errors():
+            if id_ := self._lock().get(host):
+                ignore_missing(partial(self._api.remove_config, id_))
+
+    def _lock(self) -> dict[str, str]:
+        """Return the id of the lock by that of the host that has it."""
+        found = self._api.configs(filters={"name": LOCK})
+        return {(each["Spec"].get("Labels") or {}).get(_HOLDER, ""): each["ID"] for each in found}
+
     # --- hosts and their network ---
 
     def hosts(self) -> tuple[Host, ...]:
@@ -134,14 +174,17 @@ class Swarm:
         node = self._api.inspect_node(host)
         self._api.update_node(host, node["Version"]["Index"], {**node["Spec"], **spec})
 
-    def ensure_network(self, name: str, subnet: IPv4Network) -> None:
-        """Make an overlay network unless it exists: for all hosts' containers, those outside the Swarm too."""
+    def ensure_network(self, name: str, subnet: IPv4Network, mtu: int) -> None:
+        """Make an overlay network unless it exists: for all hosts' containers, those outside the Swarm too.
+
+        `mtu` is that of the hosts' network, which carries its packets.
+        """
         with engine_errors():
             for there in self._networks(name):
                 if not there.attrs.get("Attachable"):
                     raise UsageError(
                         f"the network {name} was made by an older version, and hypervisors cannot join it",
-                        f"Run `provision cloud down`, `docker network rm {name}` and `provision cloud up` to renew it.",
+                        renewal_hint(name),
                     )
                 return
             self._client.networks.create(
@@ -150,7 +193,15 @@ class Swarm:
                 attachable=True,
                 ipam=IPAMConfig(pool_configs=[IPAMPool(subnet=str(subnet))]),
                 labels=OWN_LABELS,
+                options={MTU_OPTION: str(mtu)},
             )
+
+    def network_mtu(self, name: str) -> int:
+        """Return the MTU of an overlay network for containers; 0 when there is no such network."""
+        with engine_errors():
+            for there in self._networks(name):
+                return int((there.attrs.get("Options") or {}).get(MTU_OPTION, USUAL_MTU)) - VXLAN_BYTES
+        return 0
 
     def _networks(self, name: str) -> list[Any]:
         # Not by a pattern: that does not find a network which no container on this host uses.
@@ -168,7 +219,9 @@ class Swarm:
             for event in self._api.push(repository, tag, stream=True, decode=True, auth_config=self._account()):
                 if "error" in event:
                     raise ProvisionError(f"the image {name} could not be pushed", detail=str(event["error"]))
-                digest = (event.get("aux") or {}).get("Digest") or digest
+                digest = _pushed_digest(event) or digest
+        if not digest:
+            raise ProvisionError(f"Docker does not say which image {name} is in the registry", _LOG_HINT)
         return f"{remote}@{digest}"
 
     def pull(self, name: str) -> bool:
@@ -316,9 +369,18 @@ class Swarm:
         return found
 
 
+def _pushed_digest(event: Mapping[str, Any]) -> str:
+    """Return the digest that an event of a push names; empty if it names none."""
+    # With the containerd image store, the default since Docker 29, there is only the line for people.
+    line = re.search(r"digest: (sha256:[0-9a-f]{64})", event.get("status") or "")
+    return (event.get("aux") or {}).get("Digest") or (line.group(1) if line else "")
+
+
 def _host(node: Mapping[str, Any]) -> Host:
     # The address in `Status` is of no use for the leader, which is listed there as 0.0.0.0.
-    address = (node.get("ManagerStatus") or {}).get("Addr", "").rpartition(":")[0] or node["Status"].get("Addr", "")
+    address = (node.get("ManagerStatus") or {}).get("Addr", "").rpartition(":")[0].strip("[]") or node["Status"].get(
+        "Addr", ""
+    )
     return Host(
         id=node["ID"],
         name=node["Description"]["Hostname"],

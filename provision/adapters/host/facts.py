@@ -174,6 +174,16 @@ def name_servers() -> tuple[str, ...]:
     return ()
 
 
+def interface_mtu(address: str) -> int:
+    """Return the MTU of the interface that has an address; 0 if there is none."""
+    found = run(["ip", "-json", "address", "show", "to", address], timeout=20)
+    try:
+        # Where others are filtered out, older versions print an empty object for each.
+        return next((int(each["mtu"]) for each in json.loads(found.stdout) if each), 0)
+    except ValueError:
+        return 0
+
+
 def _cpu_virtualisation() -> bool:
     try:
         flags = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags"))

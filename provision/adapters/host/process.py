@@ -106,9 +106,20 @@ def run_checked(
 def stream(
     argv: Sequence[str], line: Callable[[str], None], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> int:
-    """Run a program and call `line` with each line of its stdout and stderr as it comes; return the exit code."""
+    """Run a program and call `line` with each line of its stdout and stderr as it comes; return the exit code.
+
+    It reads nothing: Ansible refuses a stdin that does not block, as other programs leave terminals and pipes.
+    """
     with subprocess.Popen(
-        list(argv), cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        list(argv),
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
     ) as process:
         assert process.stdout is not None  # noqa: S101 - PIPE was asked for
         for text in process.stdout:

@@ -37,11 +37,16 @@ def up(*, ha: bool | None, cert: Path | None, key: Path | None, authority: Path 
     """
     from provision.cli.terminal import TerminalProgress, duration
     from provision.model.localcloud.settings import GivenTls
-    from provision.operations.localcloud.shared.installation import choose_tls
+    from provision.operations.localcloud.shared.installation import choose_tls, load_settings
 
     if (cert is None) != (key is None) or (authority and not cert) or (own_tls and cert):
         raise UsageError(
             "--tls-cert and --tls-key belong together, and exclude --own-tls", "Give both, or --own-tls alone."
+        )
+    if (cert or own_tls) and load_settings().swarm:
+        raise UsageError(
+            "on several hosts the APIs have the certificate that the cloud makes itself",
+            "Leave out --tls-cert, --tls-key and --own-tls.",
         )
     if cert and key:
         choose_tls(GivenTls("", cert, key, authority))

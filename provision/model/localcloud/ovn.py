@@ -19,9 +19,6 @@ CERTIFICATE: Final = "ovn-certificate.pem"
 KEY: Final = "ovn-key.pem"
 MEMBERS: Final = ("ovn", "ovn-2", "ovn-3")
 """The Swarm's services that are members, in the order of their numbers (compose/swarm.yaml)."""
-OVERLAY_MTU: Final = 1500 - 50
-"""MTU of a Swarm's network: VXLAN takes 50 bytes of each packet. Neutron subtracts Geneve's overhead and tells guests
-the result: in user space Open vSwitch silently drops packets that are too long."""
 _TLS: Final = (f"--private-key=/config/{KEY}", f"--certificate=/config/{CERTIFICATE}", f"--ca-cert=/config/{AUTHORITY}")
 
 
@@ -49,7 +46,9 @@ def context(settings: Settings) -> dict[str, object]:
         "nb": remotes(settings, settings.ports.ovn_nb),
         "sb": remotes(settings, settings.ports.ovn_sb),
         "files": {"private_key": KEY, "certificate": CERTIFICATE, "ca_cert": AUTHORITY} if settings.swarm else {},
-        "path_mtu": OVERLAY_MTU if settings.swarm else 0,
+        # Neutron subtracts Geneve's overhead and tells guests the result: in user space Open vSwitch silently drops
+        # packets that are too long.
+        "path_mtu": settings.overlay_mtu if settings.swarm else 0,
         # Each host has a provider network of its own, with the same addresses.
         "distributed": settings.swarm,
     }

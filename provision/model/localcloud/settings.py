@@ -46,6 +46,8 @@ INFRASTRUCTURE: Final = (
 CLUSTERED: Final = ("mariadb", "rabbitmq", "memcached")
 """Services that have three members with `--ha` (compose/ha.yaml). The further members' names end in a number."""
 MEMBERS: Final = 3
+OVERLAY_MTU: Final = 1500 - 50
+"""MTU of a Swarm's network where the hosts' own is the usual one: VXLAN takes 50 bytes of each packet."""
 EARLY: Final = ("netns", "switch", "libvirt")
 """A hypervisor's services that need nothing of the control plane except OVN's databases."""
 
@@ -99,6 +101,8 @@ class Settings:
     """Whether metrics are gathered, and alerts evaluated."""
     members: tuple[str, ...] = ()
     """Addresses of the Swarm's hosts that carry the members, in the order of the members' numbers."""
+    overlay_mtu: int = OVERLAY_MTU
+    """MTU of the Swarm's networks."""
 
     @property
     def families(self) -> frozenset[str]:

@@ -15,7 +15,7 @@ from provision.model.localcloud import ovn
 from provision.model.localcloud.image_families import image_name
 from provision.model.localcloud.render import digest
 from provision.model.localcloud.replicas import SERVICE_FAMILIES
-from provision.model.localcloud.settings import CLUSTERED, MEMBERS, PROJECT, base_service
+from provision.model.localcloud.settings import CLUSTERED, MEMBERS, MIGRATED, PROJECT, base_service
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 NETWORK: Final = f"{PROJECT}_management"
 TUNNEL: Final = f"{PROJECT}_tunnel"
 """Network between hypervisors. Like NETWORK it is attachable: containers that Compose runs on a host can join it."""
+MTU_OPTION: Final = "com.docker.network.driver.mtu"
+"""Option of an overlay network: the MTU of the network below it, of which VXLAN takes VXLAN_BYTES."""
+USUAL_MTU: Final = 1500
+VXLAN_BYTES: Final = 50
 RESOLVER: Final = "/var/lib/provision"
 """Folder on every host: its Consul writes resolv.conf there, and the host's containers mount it as their own."""
 MEMBER_LABEL: Final = "provision.member"
@@ -110,6 +114,11 @@ def hypervisor_project(host: str) -> str:
     return f"{PROJECT}-{re.sub('[^a-z0-9-]', '-', host.lower())}"
 
 
+def renewal_hint(network: str) -> str:
+    """Say how an overlay network is made anew: nothing of it can be changed while it exists."""
+    return f"Run `provision cloud down`, `docker network rm {network}` and `provision cloud up` to renew it."
+
+
 def registry_host(settings: Settings) -> str:
     """Return the registry's address for every host's engine: the host's own loopback address."""
     return f"127.0.0.1:{settings.ports.registry}"
@@ -179,6 +188,19 @@ def unwanted_services(deployed: Collection[str], document: Mapping[str, Any]) ->
     """
     renamed = {old for old, new in _RENAMED.items() if new in deployed}
     return {*SERVICE_FAMILIES, *renamed} & set(deployed) - set(document["services"])
+
+
+def old_services(tasks: Iterable[Task], document: Mapping[str, Any]) -> list[str]:
+    """Name the services with a database of which no replica has the stack file's image yet, or not every one."""
+    images: dict[str, set[str]] = {}
+    for task in tasks:
+        if task.wanted:
+            images.setdefault(task.service, set()).add(task.image)
+    return [
+        name
+        for name, body in document["services"].items()
+        if SERVICE_FAMILIES.get(name) in MIGRATED and images.get(name) != {body["image"]}
+    ]
 
 
 def job(

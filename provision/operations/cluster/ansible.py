@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 PLAYBOOKS: Final = ("site.yml", "users.yml")
 _SETTINGS: Final = "[defaults]\nnocolor = True\nretry_files_enabled = False\n"
+_NOT_HANDED_ON: Final = ("ANSIBLE_", "LANG", "LC_")
+"""How the variables begin that Ansible does not get. It refuses a locale that is not UTF-8, or not installed here."""
 _RECAP: Final = re.compile(r"^(\S+)\s*: .*?changed=(\d+)", re.MULTILINE)
 
 
@@ -39,7 +41,9 @@ def run_playbooks(
 ) -> int:
     """Run the playbooks on all nodes; return how many things they changed. Raises ProvisionError when one fails."""
     changed = 0
-    with tempfile.TemporaryDirectory(prefix="provision-ansible-") as folder:
+    # Not in /tmp, which may be mounted noexec: the inventory is a program.
+    paths.state_dir().mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.TemporaryDirectory(prefix="provision-ansible-", dir=paths.state_dir()) as folder:
         script = Path(folder) / "inventory"
         script.with_suffix(".json").write_text(json.dumps(inventory))
         script.write_text(f"#!/bin/sh\nexec cat '{script}.json'\n")
@@ -62,8 +66,9 @@ def _run_playbook(inventory: Path, playbook: str, progress: Progress, options: S
     ansible = str(Path(sys.executable).parent / "ansible-playbook")
     # With settings of our own alone: this user's and this machine's are for other playbooks, and may name what is not
     # installed here, or show something else than what is read below.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_HANDED_ON)}
     environment["ANSIBLE_CONFIG"] = str(inventory.with_name("ansible.cfg"))
+    environment["LC_ALL"] = "C.UTF-8"
     argv = [ansible, "-i", str(inventory), *options, str(paths.PLAYBOOKS / playbook)]
     code = process.stream(argv, read_line, cwd=inventory.parent, env=environment)
     output = "\n".join(lines)

@@ -29,7 +29,7 @@ from provision.model.localcloud.render import (
     placed,
 )
 from provision.model.localcloud.replicas import SCALABLE_SERVICES
-from provision.model.localcloud.settings import PASSWORDS, PROJECT, GivenTls, Settings
+from provision.model.localcloud.settings import OVERLAY_MTU, PASSWORDS, PROJECT, GivenTls, Settings
 from provision.operations.localcloud.shared import tls
 from provision.operations.localcloud.shared.images import contexts
 
@@ -86,11 +86,13 @@ def load_settings() -> Settings:
     # `copies` is what version 0.1 wrote.
     replicas = known.get("replicas", known.get("copies", {}))
     stored, members = known.get("tls"), known.get("members", ())
+    overlay_mtu = known.get("overlay_mtu", OVERLAY_MTU)
     switches = {name: known.get(name, False) for name in ("ha", "swarm", "monitoring")}
     whole = {
         "replicas": isinstance(replicas, dict) and all(type(number) is int for number in replicas.values()),
         "tls": stored is None or _is_given(stored),
         "members": isinstance(members, list | tuple) and all(isinstance(member, str) for member in members),
+        "overlay_mtu": type(overlay_mtu) is int,
         **{name: isinstance(value, bool) for name, value in switches.items()},
     }
     if broken := [name for name, is_whole in whole.items() if not is_whole]:
@@ -101,7 +103,7 @@ def load_settings() -> Settings:
         Path(stored["key"]),
         Path(stored["authority"]) if stored.get("authority") else None,
     )
-    return Settings(replicas=replicas, tls=given, members=tuple(members), **switches)
+    return Settings(replicas=replicas, tls=given, members=tuple(members), overlay_mtu=overlay_mtu, **switches)
 
 
 def _is_given(stored: object) -> bool:
@@ -119,6 +121,7 @@ def save_settings(settings: Settings) -> None:
         "replicas": dict(settings.replicas), "tls": given, "ha": settings.ha, "swarm": settings.swarm,
         "monitoring": settings.monitoring,
         **({"members": settings.members} if settings.members else {}),
+        **({"overlay_mtu": settings.overlay_mtu} if settings.overlay_mtu != OVERLAY_MTU else {}),
     }  # fmt: skip
     ensure_private(paths.localcloud_dir() / _CHOICES, json.dumps(known, indent=1, default=str) + "\n")
 

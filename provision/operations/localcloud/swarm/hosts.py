@@ -7,16 +7,29 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from provision.adapters.consul.catalogue import Catalogue
+from provision.adapters.consul.http import ConsulUnavailableError
 from provision.adapters.docker import compose
 from provision.adapters.docker.engine import Engine
+from provision.adapters.host.facts import interface_mtu
 from provision.adapters.openstack import clouds_yaml, config, kept_token
 from provision.base import paths, poll
 from provision.base.constants import LOCAL_CLOUD
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.poll import Pending
 from provision.model.localcloud.image_families import image_name
-from provision.model.localcloud.settings import PROJECT
-from provision.model.localcloud.swarm import FIRST, NETWORK, TUNNEL, absent_members, names, next_member, part
+from provision.model.localcloud.settings import CLUSTERED, PROJECT
+from provision.model.localcloud.swarm import (
+    FIRST,
+    NETWORK,
+    TUNNEL,
+    USUAL_MTU,
+    VXLAN_BYTES,
+    absent_members,
+    names,
+    next_member,
+    part,
+    renewal_hint,
+)
 from provision.operations.localcloud.shared import login, members
 from provision.operations.localcloud.shared.images import ensure_images
 from provision.operations.localcloud.shared.installation import (
@@ -35,6 +48,7 @@ from provision.operations.localcloud.swarm.files import (
     require_swarm,
     swarm_adapter,
 )
+from provision.operations.localcloud.swarm.lock import swarm_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,14 +94,15 @@ def init(progress: Progress, address: str, *, vms: bool = True) -> str:
         state, manages = swarm.state()
         if state == "inactive":
             swarm.begin(address)
-        elif not manages:
-            raise UsageError(
-                f"Docker says that this machine's part in a Swarm is: {state}, not managing it",
-                "`docker swarm leave` takes it out of that Swarm, and then it can join ours.",
-            )
+        else:
+            _require_managing(state, manages=manages)
+            if read_shared(engine, swarm):
+                # Not what this host last saw of them: all hosts get what is deployed below.
+                settings = load_settings()
+                swarm = swarm_adapter(settings)
         save_settings(settings)
         hypervisor.choose(vms=vms)
-        _take_member(swarm)
+        take_member(swarm)
         ensure_networks(swarm, settings)
         with progress.phase("images"):
             tags = _prepare(engine, swarm, progress)
@@ -110,7 +125,9 @@ def join(progress: Progress, token: str, address: str, own: str = "", *, vms: bo
     with exclusive_lock(progress):
         settings = _settings_in_swarm()
         swarm = swarm_adapter(settings)
-        state, _ = swarm.state()
+        state, manages = swarm.state()
+        if state != "inactive":
+            _require_managing(state, manages=manages)
         with progress.phase("image"):
             # The registry itself is reached through this image, so it is built here.
             _prepare(engine, swarm, progress)
@@ -118,13 +135,20 @@ def join(progress: Progress, token: str, address: str, own: str = "", *, vms: bo
             swarm.join(token, address, own)
         with progress.phase("joining"):
             until(lambda: None if swarm.state() == ("active", True) else Pending("a place among the Swarm's managers"))
-            until(lambda: None if _this_host(swarm).ready else Pending("this host"))
+            until(lambda: None if this_host(swarm).ready else Pending("this host"))
             _require_unique_name(swarm)
+            try:
+                _require_mtu(swarm)
+            except UsageError:
+                # One that was a host before may run a member.
+                if state == "inactive":
+                    swarm.leave()
+                raise
             until(lambda: None if read_shared(engine, swarm) else Pending("the local cloud's files, from the Swarm"))
-            _take_member(swarm)
+            take_member(swarm)
         hypervisor.choose(vms=vms)
         ensure_clouds_yaml(progress, load_settings())
-        progress.update("this host", f"runs member {_this_host(swarm).member or 'none'}")
+        progress.update("this host", f"runs member {this_host(swarm).member or 'none'}")
 
 
 def leave(progress: Progress) -> None:
@@ -135,12 +159,18 @@ def leave(progress: Progress) -> None:
     settings = require_swarm()
     swarm = swarm_adapter(settings)
     engine = Engine()
-    with exclusive_lock(progress):
-        if swarm.state()[0] != "inactive":
-            if len(swarm.hosts()) > 1 and _this_host(swarm).member and swarm.desired_replicas().get("mariadb"):
+    with exclusive_lock(progress), swarm_lock(swarm, progress):
+        state = swarm.state()
+        if state == ("active", True):
+            if len(swarm.hosts()) > 1 and this_host(swarm).member and swarm.desired_replicas().get("mariadb"):
                 _require_others(swarm, settings)
             hypervisor.retire(engine, settings, progress)
             swarm.leave()
+        else:
+            # The others have removed this host, and ask it for nothing any more.
+            hypervisor.stop(engine, progress, purge=True)
+            if state[0] != "inactive":
+                swarm.leave(force=True)
         remove_all(engine, progress)
         progress.note(
             "`docker node rm` on another host removes this one from the list there; another machine may take its place."
@@ -157,9 +187,27 @@ def remove_all(engine: Engine, progress: Progress) -> None:
 
 
 def ensure_networks(swarm: Swarm, settings: Settings) -> None:
-    """Create the networks that the containers of all hosts share."""
-    swarm.ensure_network(NETWORK, settings.management)
-    swarm.ensure_network(TUNNEL, settings.tunnel)
+    """Create the networks that the containers of all hosts share.
+
+    Raises UsageError where they take longer packets than this host's own network does.
+    """
+    # No more than usual: another host's may be no larger.
+    mtu = min(interface_mtu(this_host(swarm).address) or USUAL_MTU, USUAL_MTU)
+    swarm.ensure_network(NETWORK, settings.management, mtu)
+    swarm.ensure_network(TUNNEL, settings.tunnel, mtu)
+    _require_mtu(swarm)
+
+
+def _require_mtu(swarm: Swarm) -> None:
+    """Raise UsageError if this host's network takes only shorter packets than the Swarm's networks make."""
+    own = interface_mtu(this_host(swarm).address)
+    for name in (NETWORK, TUNNEL):
+        needed = swarm.network_mtu(name) + VXLAN_BYTES
+        if 0 < own < needed:
+            raise UsageError(
+                f"this host's network has an MTU of {own}, and {name} is made for {needed}: long packets would be lost",
+                f"{renewal_hint(name)} Or give this host's network an MTU of {needed}.",
+            )
 
 
 def missing_members(swarm: Swarm, settings: Settings) -> Pending | None:
@@ -168,6 +216,15 @@ def missing_members(swarm: Swarm, settings: Settings) -> Pending | None:
     if not address:
         return Pending("Consul on this host")
     return members.missing_members(Catalogue(f"http://{address}:8500"), settings)
+
+
+def serving_containers(swarm: Swarm) -> set[str]:
+    """Return the containers (the first 12 digits of their ids) of the members that serve, on all hosts."""
+    catalogue = Catalogue(f"http://{swarm.address('consul')}:8500")
+    try:
+        return set().union(*map(catalogue.containers, CLUSTERED))
+    except ConsulUnavailableError:
+        return set()
 
 
 def _require_others(swarm: Swarm, settings: Settings) -> None:
@@ -204,7 +261,16 @@ def _settings_in_swarm() -> Settings:
             "this machine has a local cloud of its own, which would be left behind",
             "Keep its data with `provision cloud backup`, and remove it with `provision cloud down --purge`.",
         )
-    return replace(settings, ha=True, swarm=True)
+    # A certificate of the user's is a file of this machine alone.
+    return replace(settings, ha=True, swarm=True, tls=None)
+
+
+def _require_managing(state: str, *, manages: bool) -> None:
+    if not manages:
+        raise UsageError(
+            f"Docker says that this machine's part in a Swarm is: {state}, not managing it",
+            "`docker swarm leave --force` takes it out of that Swarm, and then it can join ours.",
+        )
 
 
 def _prepare(engine: Engine, swarm: Swarm, progress: Progress) -> dict[str, str]:
@@ -215,27 +281,29 @@ def _prepare(engine: Engine, swarm: Swarm, progress: Progress) -> dict[str, str]
     return tags
 
 
-def _this_host(swarm: Swarm) -> Host:
+def this_host(swarm: Swarm) -> Host:
+    """Return this host, as the Swarm knows it."""
     id_ = swarm.host_id()
     return next(host for host in swarm.hosts() if host.id == id_)
 
 
 def _require_unique_name(swarm: Swarm) -> None:
-    mine = _this_host(swarm)
+    mine = this_host(swarm)
     if any(host.name == mine.name and host.id != mine.id for host in swarm.hosts()):
         swarm.leave()
         raise UsageError(f"another host of the Swarm is called {mine.name} too", "Give this machine another host name.")
 
 
-def _take_member(swarm: Swarm) -> None:
+def take_member(swarm: Swarm) -> None:
     """Assign a free member to this host, if there is one."""
     # Again until no other host has taken the same one at the same time.
     while True:
-        mine = _this_host(swarm)
+        mine = this_host(swarm)
         twins = [host for host in swarm.hosts() if host.member == mine.member and host.id < mine.id]
         if mine.member and not twins:
             return
         free = next_member(swarm.hosts())
+        if free != mine.member:
+            swarm.set_member(mine.id, free)
         if not free:
             return
-        swarm.set_member(mine.id, free)

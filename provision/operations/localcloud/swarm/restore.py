@@ -45,6 +45,7 @@ from provision.operations.localcloud.swarm.files import (
     swarm_adapter,
 )
 from provision.operations.localcloud.swarm.hosts import missing_members, require_three_hosts, until
+from provision.operations.localcloud.swarm.lock import swarm_lock
 from provision.operations.localcloud.swarm.up import Deployment
 
 if TYPE_CHECKING:
@@ -68,10 +69,10 @@ def restore(progress: Progress, path: Path, confirm: Callable[[], None]) -> None
     interrupted restore can be run again.
     """
     manifest = verify(progress, path)
-    require_swarm()
+    settings = require_swarm()
     compose.require()
     engine = Engine()
-    with exclusive_lock(progress):
+    with exclusive_lock(progress), swarm_lock(swarm_adapter(settings), progress):
         swarm = swarm_adapter(current_settings(engine))
         _require_hosts(swarm, manifest)
         confirm()

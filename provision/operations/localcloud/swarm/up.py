@@ -11,15 +11,29 @@ from provision.adapters.docker import compose
 from provision.adapters.docker.engine import Engine
 from provision.adapters.openstack.admin import Admin
 from provision.adapters.openstack.bootstrap import ensure_accounts, ensure_resources
-from provision.base.errors import ProvisionError
+from provision.base.errors import ProvisionError, UsageError
 from provision.base.poll import Pending
 from provision.model.localcloud import ovn
 from provision.model.localcloud.replicas import SERVICE_FAMILIES
 from provision.model.localcloud.settings import CLUSTERED, MIGRATED, apis, services_of
-from provision.model.localcloud.swarm import FIRST, clear_jobs, job, member_addresses, part, unwanted_services
+from provision.model.localcloud.swarm import (
+    FIRST,
+    TUNNEL,
+    clear_jobs,
+    job,
+    member_addresses,
+    old_services,
+    part,
+    unwanted_services,
+)
 from provision.operations.localcloud.shared import login, schema
 from provision.operations.localcloud.shared.consul_acl import ensure_access
-from provision.operations.localcloud.shared.installation import exclusive_lock, require_complete_data, save_settings
+from provision.operations.localcloud.shared.installation import (
+    exclusive_lock,
+    load_settings,
+    require_complete_data,
+    save_settings,
+)
 from provision.operations.localcloud.swarm import hypervisor
 from provision.operations.localcloud.swarm.files import (
     current_settings,
@@ -32,11 +46,15 @@ from provision.operations.localcloud.swarm.hosts import (
     ensure_networks,
     missing_members,
     require_three_hosts,
+    serving_containers,
+    take_member,
+    this_host,
     until,
 )
+from provision.operations.localcloud.swarm.lock import swarm_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from provision.adapters.docker.swarm import Swarm
     from provision.base.progress import Progress
@@ -46,6 +64,8 @@ if TYPE_CHECKING:
 _EVERYWHERE: Final = ("consul", "registrator", "haproxy", "restart-hypervisor")
 _DEPLOY_TIMEOUT: Final = 600
 """Seconds for a deployment; hosts may have to fetch images first."""
+_SETTLE_TIMEOUT: Final = 60
+"""Seconds in which Consul knows that members serve which run already."""
 _DRAIN_TIMEOUT: Final = 3700
 """Seconds in which old replicas end their requests (Glance's stop_grace_period, compose/swarm.yaml)."""
 
@@ -58,15 +78,18 @@ def up(progress: Progress, replicas: Mapping[str, int] | None = None) -> None:
     require_complete_data()
     compose.require()
     engine = Engine()
-    with exclusive_lock(progress):
+    with exclusive_lock(progress), swarm_lock(swarm_adapter(load_settings()), progress):
         settings = current_settings(engine)
         if replicas:
             settings = replace(settings, replicas=dict(settings.replicas) | dict(replicas))
             save_settings(settings)
         swarm = swarm_adapter(settings)
+        # The host of a member may be gone for good: then one without a member takes its place.
+        take_member(swarm)
         require_three_hosts(swarm)
         ensure_networks(swarm, settings)
-        settings = replace(settings, members=member_addresses(swarm.hosts()))
+        # All hosts make their files from these.
+        settings = replace(settings, members=member_addresses(swarm.hosts()), overlay_mtu=swarm.network_mtu(TUNNEL))
         save_settings(settings)
         stack = bring_up(engine, swarm, progress, settings.families)
         if hypervisor.runs_vms():
@@ -105,7 +128,11 @@ class Deployment:
         self._admin = Admin(login.admin_login(self._settings, stack.installation.passwords["admin"]))
 
     def run(self) -> None:
-        """Deploy everything, in the order of the services' dependencies."""
+        """Deploy everything, in the order of the services' dependencies.
+
+        Raises UsageError, before anything is changed, where that takes a database and this host has none.
+        """
+        self._require_database()
         with self._progress.phase("infrastructure"):
             self._deploy_everywhere()
             if self._selected(_members_of(self._settings)):
@@ -152,28 +179,58 @@ class Deployment:
         return f"http://{self._swarm.address('consul')}:8500"
 
     def _deploy_members(self) -> None:
-        """Start all members at once; if they serve already, replace them one at a time."""
+        """Start all members that do not run at once; when all serve, replace the others one at a time."""
         missing = partial(missing_members, self._swarm, self._settings)
         names = _members_of(self._settings)
-        if missing():
-            self._deploy(*names, wait=False)
-        else:
-            for name in names:
+        started = self._not_running(names)
+        self._deploy(*started, wait=False)
+        if len(started) < len(names):
+            started += self._restart_idle(set(names) - set(started), missing)
+        until(missing, _DEPLOY_TIMEOUT)
+        for name in names:
+            if name not in started:
                 self._deploy(name)
                 until(missing, _DEPLOY_TIMEOUT)
-        until(missing, _DEPLOY_TIMEOUT)
+
+    def _restart_idle(self, names: Collection[str], missing: Callable[[], Pending | None]) -> list[str]:
+        """Deploy those of some running members that do not serve for long; return them."""
+        try:
+            until(missing, _SETTLE_TIMEOUT)
+        except ProvisionError:
+            # What they lack may be in this version. Those that serve must not stop with them.
+            serving = serving_containers(self._swarm)
+            tasks = (task for task in self._swarm.tasks() if task.wanted and task.service in names)
+            idle = sorted({task.service for task in tasks if task.container[:12] not in serving})
+            self._deploy(*idle, wait=False)
+            return idle
+        return []
 
     def _deploy_ovn(self) -> None:
-        """Start OVN's members at once, since none starts without the others; if they run, replace one at a time."""
-        running = self._running()
-        if all(running.get(name) for name in ovn.MEMBERS):
-            for name in ovn.MEMBERS:
+        """Start OVN's members that do not run all at once, since none starts alone; then replace the others singly."""
+        away = self._not_running(ovn.MEMBERS)
+        self._deploy(*away)
+        for name in ovn.MEMBERS:
+            if name not in away:
                 self._deploy(name)
-        else:
-            self._deploy(*ovn.MEMBERS)
+
+    def _not_running(self, names: Iterable[str]) -> list[str]:
+        running = self._running()
+        return [name for name in names if not running.get(name)]
+
+    def _require_database(self) -> None:
+        """Raise UsageError if databases may have to be migrated, and no member of MariaDB is this host's to ask."""
+        if not this_host(self._swarm).member and self._selected(old_services(self._swarm.tasks(), self._file)):
+            names = " or ".join(sorted(host.name for host in self._swarm.hosts() if host.member))
+            raise UsageError(
+                "services are out of date, and this host has no member of MariaDB to migrate their databases with",
+                f"Run the same command on {names} first.",
+            )
 
     def _not_migrated(self) -> list[str]:
         """Return the families to deploy whose database does not have their image's schema."""
+        if not this_host(self._swarm).member:
+            # All run with this schema already.
+            return []
 
         def read() -> list[str] | Pending:
             containers = list(filter(None, map(self._swarm.container, services_of(self._settings, "mariadb"))))

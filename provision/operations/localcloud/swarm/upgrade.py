@@ -11,9 +11,10 @@ from provision.model.localcloud import ovn
 from provision.model.localcloud.replicas import SERVICE_FAMILIES
 from provision.model.localcloud.settings import CLUSTERED, INFRASTRUCTURE, services_of
 from provision.model.localcloud.swarm import FIRST
-from provision.operations.localcloud.shared.installation import exclusive_lock, require_complete_data
+from provision.operations.localcloud.shared.installation import exclusive_lock, load_settings, require_complete_data
 from provision.operations.localcloud.swarm.files import current_settings, swarm_adapter
 from provision.operations.localcloud.swarm.hosts import missing_members
+from provision.operations.localcloud.swarm.lock import swarm_lock
 from provision.operations.localcloud.swarm.up import bring_up
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def upgrade(progress: Progress, services: Sequence[str]) -> None:
     require_complete_data()
     compose.require()
     engine = Engine()
-    with exclusive_lock(progress):
+    with exclusive_lock(progress), swarm_lock(swarm_adapter(load_settings()), progress):
         settings = current_settings(engine)
         swarm = swarm_adapter(settings)
         if "keystone" not in swarm.desired_replicas():

@@ -107,6 +107,31 @@ def test_tasks_of_our_services_with_their_hosts(api, swarm):
     assert (second.host, second.wanted) == ("", False)
 
 
+def test_a_host_that_is_no_manager_leaves_by_force(client, api, swarm):
+    api.nodes.side_effect = APIError("This node is not a swarm manager")
+    swarm.leave(force=True)
+    assert client.swarm.leave.call_args.kwargs == {"force": True}
+
+
+def test_a_lock_is_one_host_s_until_it_is_freed(client, api, swarm):
+    client.info.return_value = {"Swarm": {"NodeID": "n1"}}
+    assert swarm.take_lock() == "n1"
+    name, data, labels = api.create_config.call_args.args
+    assert (name, data) == ("provision_lock", b"n1")
+    api.create_config.side_effect = APIError("exists", SimpleNamespace(status_code=409))
+    assert swarm.take_lock() == ""
+    api.configs.return_value = [{"ID": "c1", "Spec": {"Labels": {**labels, "provision.host": "n2"}}}]
+    assert swarm.take_lock() == "n2"
+    swarm.drop_lock("n1")
+    api.remove_config.assert_not_called()
+    api.remove_config.side_effect = NotFound("gone")
+    swarm.drop_lock("n2")
+    api.remove_config.assert_called_once_with("c1")
+    api.create_config.side_effect = APIError("no leader")
+    with pytest.raises(ProvisionError, match="Docker refused"):
+        swarm.take_lock()
+
+
 def test_hosts_on_which_removed_services_are_ending(api, swarm):
     api.services.return_value = [service("s1", "api")]
     api.tasks.return_value = [task("t1", "s1"), task("t2", "old", "n2"), task("t3", "old", "n1", "shutdown")]
@@ -120,6 +145,23 @@ def test_what_services_are_to_be(api, swarm):
     assert swarm.desired_replicas() == {"api": 2, "db": 2}
     assert swarm.updates() == {"api": "paused"}
     assert swarm.images() == {"api:1", "db:1"}
+
+
+def test_a_push_without_a_digest_for_programs_has_it_in_its_last_line(api, swarm):
+    """As Docker 29 does, and every older one with the containerd image store."""
+    digest = f"sha256:{'ab' * 32}"
+    api.push.return_value = [
+        {"status": "Preparing", "aux": None},
+        {"status": f"1: digest: {digest} size: 1234"},
+        {"aux": {"manifestPushedInsteadOfIndex": True}},
+    ]
+    assert swarm.push("provision/api:1") == f"127.0.0.1:5001/provision/api:1@{digest}"
+
+
+def test_a_push_without_any_digest_is_an_error(api, swarm):
+    api.push.return_value = [{"status": "Pushed"}]
+    with pytest.raises(ProvisionError, match="does not say which image provision/api:1 is in the registry"):
+        swarm.push("provision/api:1")
 
 
 def test_an_image_is_pushed_and_known_by_its_digest(api, swarm):
@@ -153,15 +195,26 @@ def test_a_pull_that_fails_otherwise_is_an_error(api, swarm):
 
 def test_a_network_is_made_once_and_has_to_be_attachable(client, swarm):
     client.networks.list.return_value = [SimpleNamespace(name="other", attrs={})]
-    swarm.ensure_network("net", IPv4Network("10.0.0.0/24"))
+    swarm.ensure_network("net", IPv4Network("10.0.0.0/24"), 1450)
     assert client.networks.create.call_args.kwargs["attachable"] is True
+    assert client.networks.create.call_args.kwargs["options"] == {"com.docker.network.driver.mtu": "1450"}
     client.networks.create.reset_mock()
     client.networks.list.return_value = [SimpleNamespace(name="net", attrs={"Attachable": True})]
-    swarm.ensure_network("net", IPv4Network("10.0.0.0/24"))
+    swarm.ensure_network("net", IPv4Network("10.0.0.0/24"), 1450)
     client.networks.create.assert_not_called()
     client.networks.list.return_value = [SimpleNamespace(name="net", attrs={})]
     with pytest.raises(UsageError, match="older version"):
-        swarm.ensure_network("net", IPv4Network("10.0.0.0/24"))
+        swarm.ensure_network("net", IPv4Network("10.0.0.0/24"), 1450)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "mtu"),
+    [({"Options": {"com.docker.network.driver.mtu": "1450"}}, 1400), ({"Options": None}, 1450), ({}, 1450)],
+)
+def test_a_network_has_what_vxlan_leaves_of_the_one_below_it(client, swarm, attributes, mtu):
+    client.networks.list.return_value = [SimpleNamespace(name="net", attrs=attributes)]
+    assert swarm.network_mtu("net") == mtu
+    assert swarm.network_mtu("other") == 0
 
 
 def test_a_network_in_use_stays_and_is_said(client, swarm):

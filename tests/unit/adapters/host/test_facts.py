@@ -37,6 +37,17 @@ def _docker(tmp_path, monkeypatch):
     return write
 
 
+@pytest.mark.parametrize(
+    ("output", "mtu"),
+    [('[{"ifname": "eth0", "mtu": 1450}]', 1450), ('[{}, {"mtu": 9000}]', 9000), ("[]", 0), ("no ip here", 0)],
+)
+def test_the_mtu_of_the_interface_with_an_address(tmp_path, monkeypatch, output, mtu):
+    (tmp_path / "ip").write_text(f"#!/bin/sh\n[ \"$5\" = 192.0.2.1 ] && echo '{output}'\n")
+    (tmp_path / "ip").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    assert facts.interface_mtu("192.0.2.1") == mtu
+
+
 def test_this_machine(docker):
     docker(DOCKER)
     found = facts.read([])

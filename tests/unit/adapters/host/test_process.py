@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 
@@ -35,6 +36,21 @@ def test_lines_come_one_by_one_from_both_outputs():
     lines = []
     assert stream(["sh", "-c", "echo one; echo two >&2; printf '\\377'; exit 4"], lines.append) == 4
     assert lines == ["one", "two", "\N{REPLACEMENT CHARACTER}"]
+
+
+def test_a_program_whose_lines_are_read_has_nothing_to_read():
+    """Ansible refuses a stdin that does not block."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading), os.fdopen(writing):
+        kept = os.dup(0)
+        try:
+            os.dup2(reading, 0)
+            lines = []
+            assert stream(["readlink", "/proc/self/fd/0"], lines.append) == 0
+        finally:
+            os.dup2(kept, 0)
+            os.close(kept)
+    assert lines == [os.devnull]
 
 
 def test_a_program_beside_this_one():

@@ -13,6 +13,8 @@ from provision.base import paths
 from provision.base.errors import UsageError
 from provision.cli.cloud import lifecycle
 from provision.cli.cloud.lifecycle import cloud
+from provision.model.localcloud.settings import Settings
+from provision.operations.localcloud.shared.installation import save_settings
 from provision.operations.localcloud.swarm import hosts
 
 
@@ -141,6 +143,14 @@ def test_a_command_asks_whichever_cloud_there_is(fake, words, expected):
 )
 def test_a_certificate_and_its_key_belong_together(fake, words):
     with pytest.raises(UsageError, match="belong together"):
+        CliRunner().invoke(cloud, words, catch_exceptions=False)
+    assert fake.asked == []
+
+
+@pytest.mark.parametrize("words", [["up", "--tls-cert", "c", "--tls-key", "k"], ["up", "--own-tls"]])
+def test_several_hosts_have_the_cloud_s_own_certificate(fake, words):
+    save_settings(Settings(ha=True, swarm=True))
+    with pytest.raises(UsageError, match="the certificate that the cloud makes itself"):
         CliRunner().invoke(cloud, words, catch_exceptions=False)
     assert fake.asked == []
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import configparser
 import re
+from dataclasses import replace
 from ipaddress import IPv4Network
 
 import yaml
@@ -60,7 +61,9 @@ def test_the_entrypoints_know_the_files_by_the_same_names():
 
 
 def test_guests_learn_what_the_overlay_leaves_of_a_packet():
-    assert section(SWARM, "neutron/ml2_conf.ini", "ml2")["path_mtu"] == str(ovn.OVERLAY_MTU) == "1450"
+    assert section(SWARM, "neutron/ml2_conf.ini", "ml2")["path_mtu"] == "1450"
+    narrow = replace(SWARM, overlay_mtu=1400)
+    assert section(narrow, "neutron/ml2_conf.ini", "ml2")["path_mtu"] == "1400"
 
 
 def test_a_floating_ip_is_answered_by_its_own_host():

@@ -8,7 +8,7 @@ import yaml
 from provision.base import paths
 from provision.model.localcloud import ovn, render, settings, swarm
 from provision.model.localcloud.settings import Settings
-from provision.model.localcloud.swarm import Host
+from provision.model.localcloud.swarm import Host, Task
 
 ETC = "/state/etc"
 SETTINGS = Settings(ha=True, swarm=True)
@@ -175,6 +175,22 @@ def test_a_document_is_read_from_where_it_lies():
 )
 def test_services_without_replicas_and_with_former_names_are_removed(deployed, unwanted):
     assert swarm.unwanted_services(deployed, made()) == unwanted
+
+
+@pytest.mark.parametrize(
+    ("images", "old"),
+    [
+        ({"keystone": ["new"], "horizon": ["old"]}, []),
+        ({"keystone": ["new", "old"]}, ["keystone"]),
+        ({"keystone": ["old"]}, ["keystone"]),
+        ({}, ["keystone"]),
+    ],
+)
+def test_services_whose_replicas_are_not_all_of_this_stack_are_old(images, old):
+    tasks = [Task(name, "h", "running", True, image=each) for name, found in images.items() for each in found]
+    tasks.append(Task("keystone", "h", "shutdown", False, image="older"))
+    document = {"services": {name: {"image": "new"} for name in ("keystone", "horizon", "mariadb")}}
+    assert swarm.old_services(tasks, document) == old
 
 
 def test_clearing_empties_the_volumes_of_members_and_on_wish_the_images():

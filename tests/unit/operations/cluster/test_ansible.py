@@ -29,10 +29,20 @@ class Ansible:
         self.runs.append(argv)
         self.inventories.append(json.loads(subprocess.run([argv[2]], capture_output=True, check=True).stdout))
         assert [name for name in env if name.startswith("ANSIBLE_")] == ["ANSIBLE_CONFIG"]
+        assert {name: value for name, value in env.items() if name.startswith(("LANG", "LC_"))} == {"LC_ALL": "C.UTF-8"}
+        # /tmp may be mounted noexec, and the inventory is a program.
+        assert cwd.parent == paths.state_dir()
         assert (cwd / "ansible.cfg").read_text().startswith("[defaults]\n")
         for text in self.output.splitlines():
             line(text)
         return self.code
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    for name in ("LANG", "LANGUAGE", "LC_MESSAGES"):
+        monkeypatch.setenv(name, "de_DE")
 
 
 class Progress(Silent):
@@ -94,6 +104,9 @@ def test_settings_for_other_playbooks_do_not_matter(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("ANSIBLE_STDOUT_CALLBACK", "not_there")
     monkeypatch.setenv("ANSIBLE_FORCE_COLOR", "1")
+    # A locale that this machine does not have, and one that is not UTF-8: Ansible ends at once with either.
+    monkeypatch.setenv("LANG", "de_XX.UTF-8")
+    monkeypatch.setenv("LC_CTYPE", "C")
     tasks = [{"name": "Change", "ansible.builtin.command": {"argv": ["true"]}, "changed_when": True}]
     playbook = tmp_path / "own.yml"
     playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import multiprocessing
 import uuid
+from dataclasses import replace
 
 import pytest
 
@@ -132,6 +133,7 @@ def test_settings_are_read_as_they_were_written(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     tls = GivenTls("cloud.example", tmp_path / "cert", tmp_path / "key", None)
     settings = Settings(replicas={"nova-api": 3}, tls=tls, ha=True, swarm=True, members=("192.0.2.1",), monitoring=True)
+    settings = replace(settings, overlay_mtu=1400)
     installation.save_settings(settings)
     assert installation.load_settings() == settings
 
@@ -147,7 +149,7 @@ def local(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     "text",
     ["{bad", "", "[]", "null", '{"replicas": [1]}', '{"replicas": {"nova-api": "2"}}', '{"tls": {"host": "a"}}',
-     '{"tls": [1]}', '{"ha": "yes"}', '{"members": "a"}', '{"members": [1]}'],
+     '{"tls": [1]}', '{"ha": "yes"}', '{"members": "a"}', '{"members": [1]}', '{"overlay_mtu": "1400"}'],
 )  # fmt: skip
 def test_damaged_settings_are_one_message_that_names_the_file(local, text):
     (local / "choices.json").write_text(text)

@@ -23,10 +23,14 @@ class FakeSwarm:
     def __init__(self, *hosts, me="id1", active=True):
         self.known = {host.id: host for host in hosts}
         self.me, self.active, self.left = me, active, False
+        self.removed = ""
+        self.mtu, self.network = 1500, 1450
         self.services = {}
         self.done = []
 
     def state(self):
+        if self.removed:
+            return self.removed, False
         return ("active", True) if self.active else ("inactive", False)
 
     def host_id(self):
@@ -47,8 +51,8 @@ class FakeSwarm:
         self.done.append(("join", token, address, own))
         self.known[self.me] = Host(self.me, "new", own, True)
 
-    def leave(self):
-        self.left = True
+    def leave(self, *, force=False):
+        self.left = "by force" if force else True
 
     def desired_replicas(self):
         return self.services
@@ -58,6 +62,15 @@ class FakeSwarm:
 
     def container(self, service):
         return f"container-{service}"
+
+    def take_lock(self):
+        return self.me
+
+    def network_mtu(self, name):
+        return self.network
+
+    def registry_answers(self):
+        return True
 
     def token(self):
         return "TOKEN"
@@ -107,6 +120,7 @@ def make_world(monkeypatch, tmp_path):
         for module in (hosts, down):
             monkeypatch.setattr(module, "swarm_adapter", lambda _: swarm)
             monkeypatch.setattr(module, "Engine", lambda: FakeEngine(shared))
+        monkeypatch.setattr(hosts, "interface_mtu", lambda _: swarm.mtu)
         monkeypatch.setattr(hosts.compose, "require", lambda: None)
         monkeypatch.setattr(hosts, "ensure_images", lambda *_: FakeTags())
         use_clock(monkeypatch)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from provision.base import paths
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.poll import Pending
 from provision.base.progress import Silent
-from provision.model.localcloud.settings import Settings
+from provision.model.localcloud import swarm as swarm_module
+from provision.model.localcloud.settings import CLUSTERED, Settings
 from provision.operations.localcloud.shared import installation
 from provision.operations.localcloud.swarm import files, hosts, hypervisor
 
+from ..consul_keys import ConsulKeys
 from .hosts_world import SHARED, FakeSwarm, host, install, make_world  # noqa: F401
 
 
@@ -59,10 +63,77 @@ def test_a_host_by_the_name_of_another_is_not_taken(world):
     assert swarm.left
 
 
+@pytest.mark.parametrize(("mtu", "asked"), [(1500, 1500), (1450, 1450), (9000, 1500), (0, 1500)])
+def test_networks_are_made_for_the_packets_of_the_hosts_own(world, mtu, asked):
+    swarm = world(FakeSwarm(host(1, 1)))
+    swarm.mtu, swarm.network, settings = mtu, asked - 50, Settings(swarm=True)
+    hosts.ensure_networks(swarm, settings)
+    made = [(swarm_module.NETWORK, settings.management, asked), (swarm_module.TUNNEL, settings.tunnel, asked)]
+    assert swarm.done == [("ensure_network", *each) for each in made]
+
+
+@pytest.mark.parametrize(("active", "left"), [(False, True), (True, False)])
+def test_a_host_of_shorter_packets_is_refused_and_one_that_has_joined_stays(world, active, left):
+    swarm = world(FakeSwarm(host(1, 1), host(2, 2), me="id2", active=active), SHARED)
+    swarm.mtu = 1450
+    with pytest.raises(UsageError, match="MTU of 1450, and provision_management is made for 1500") as caught:
+        hosts.join(Silent(), "T", "192.0.2.1", "192.0.2.2")
+    assert "docker network rm provision_management" in caught.value.hint
+    assert swarm.left == left
+    with pytest.raises(UsageError, match="MTU of 1450"):
+        hosts.ensure_networks(swarm, Settings(swarm=True))
+
+
 def test_two_hosts_that_join_at_once_do_not_carry_the_same_member(world):
     swarm = world(FakeSwarm(host(1, 1), host(2, 2), host(3, 2), me="id3"), SHARED)
     hosts.join(Silent(), "T", "192.0.2.1")
     assert {each.name: each.member for each in swarm.hosts()} == {"host-1": 1, "host-2": 2, "host-3": 3}
+
+
+def test_two_hosts_that_join_at_once_do_not_share_the_last_member(world):
+    swarm = world(FakeSwarm(*(host(n, n) for n in (1, 2, 3)), host(4, 3), me="id4"), SHARED)
+    hosts.join(Silent(), "T", "192.0.2.1")
+    assert {each.name: each.member for each in swarm.hosts()} == {"host-1": 1, "host-2": 2, "host-3": 3, "host-4": 0}
+
+
+@pytest.mark.parametrize("state", ["active", "pending", "error"])
+def test_a_host_that_the_others_have_removed_is_told_how_to_come_back(world, state):
+    swarm = world(FakeSwarm(host(1, 1)), SHARED)
+    swarm.removed = state
+    for run in (lambda: hosts.init(Silent(), "192.0.2.1"), lambda: hosts.join(Silent(), "T", "192.0.2.1")):
+        with pytest.raises(UsageError, match=f"is: {state}, not managing it") as caught:
+            run()
+        assert "docker swarm leave --force" in caught.value.hint
+    assert swarm.done == []
+
+
+@pytest.mark.parametrize(("state", "left"), [("error", "by force"), ("active", "by force"), ("inactive", False)])
+def test_a_host_that_the_others_have_removed_leaves_without_them(world, monkeypatch, state, left):
+    swarm = world(FakeSwarm())
+    swarm.removed, stopped = state, []
+    monkeypatch.setattr(hosts.hypervisor, "stop", lambda *_, purge: stopped.append(purge))
+    install(Settings(ha=True, swarm=True))
+    hosts.leave(Silent())
+    assert (swarm.left, stopped) == (left, [True])
+    assert not paths.localcloud_dir().exists()
+
+
+def test_a_second_beginning_keeps_what_other_hosts_have_changed(world, monkeypatch):
+    shared = SHARED | {"choices.json": '{"swarm": true, "ha": true, "replicas": {"nova-api": 3}}'}
+    world(FakeSwarm(host(1, 1)), shared)
+    install(Settings(ha=True, swarm=True))
+    deployed = []
+    for name in ("ensure_files", "ensure_built"):
+        monkeypatch.setattr(hosts, name, lambda *_: None)
+    monkeypatch.setattr(hosts, "part", lambda *_: "the first services")
+    monkeypatch.setattr(
+        hosts,
+        "ensure_stack_files",
+        lambda *_: deployed.append(installation.load_settings()) or SimpleNamespace(file=dict),
+    )
+    assert hosts.init(Silent(), "192.0.2.1") == "TOKEN"
+    assert [settings.replicas for settings in deployed] == [{"nova-api": 3}]
+    assert installation.read_passwords() == {"provision": "p"}
 
 
 def test_a_fourth_host_carries_none(world):
@@ -85,6 +156,14 @@ def test_a_member_s_host_leaves_only_while_the_others_are_a_majority(world, monk
     assert swarm.left
     assert not installation.load_settings().swarm
     assert not paths.localcloud_dir().exists()
+
+
+def test_members_that_serve_are_known_by_their_containers(world, monkeypatch):
+    swarm = world(FakeSwarm(host(1, 1)))
+    monkeypatch.setattr(hosts, "Catalogue", lambda url: ConsulKeys(**{name: {f"{name} {url}"} for name in CLUSTERED}))
+    assert hosts.serving_containers(swarm) == {f"{name} http://192.0.2.9:8500" for name in CLUSTERED}
+    monkeypatch.setattr(hosts, "Catalogue", lambda url: ConsulKeys())
+    assert hosts.serving_containers(swarm) == set()
 
 
 def test_one_machine_is_told_that_it_is_in_no_swarm(world):

@@ -40,6 +40,7 @@ def _world(monkeypatch, tmp_path):
     data, log = Data(), []
     data.galera = {"c1": SERVES}
     world = SimpleNamespace(data=data, log=log, hosts=HOSTS, me="id1", lacking=[""], ending=["host-2", ""])
+    world.unlocked = []
     world.next_lacking = lambda: world.lacking.pop(0) if len(world.lacking) > 1 else world.lacking[0]
     world.file = tmp_path / "cloud.tar.gz"
     installation.write_passwords(json.dumps(KEPT))
@@ -54,6 +55,9 @@ def _world(monkeypatch, tmp_path):
     )
     installation.save_settings(SETTINGS)
     swarm = SimpleNamespace(
+        state=lambda: ("active", True),
+        take_lock=lambda: world.me,
+        drop_lock=world.unlocked.append,
         hosts=lambda: world.hosts,
         host_id=lambda: world.me,
         registry_answers=lambda: True,
@@ -99,6 +103,7 @@ def test_data_comes_when_nothing_old_runs_or_is_left(world):
     assert world.data.loaded == DUMP
     assert installation.read_passwords() == {**KEPT, "registry": "ours"}
     installation.require_complete_data()
+    assert world.unlocked == ["id1"]
 
 
 def test_images_go_into_the_volume_of_their_host(world):

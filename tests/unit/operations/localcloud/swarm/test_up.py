@@ -10,7 +10,7 @@ from provision.base.errors import ProvisionError, UsageError
 from provision.base.poll import Pending
 from provision.base.progress import Silent
 from provision.model.localcloud.settings import CLUSTERED, MEMBERS, Settings
-from provision.model.localcloud.swarm import Host, Task
+from provision.model.localcloud.swarm import TUNNEL, Host, Task
 from provision.operations.localcloud.shared.installation import load_settings
 from provision.operations.localcloud.swarm import up
 
@@ -26,7 +26,7 @@ class FakeSwarm:
     """Deploys at once, or as `outcome` says."""
 
     def __init__(self):
-        self.deployed, self.removed, self.running = [], [], {}
+        self.deployed, self.removed, self.running, self.steps = [], [], {}, []
         self.states, self.outcome, self.fetched = {}, "complete", set()
 
     def deploy(self, document):
@@ -40,7 +40,10 @@ class FakeSwarm:
             self.running.pop(name, None)
 
     def tasks(self):
-        return [Task(name, "host-1", state, True, problem="oom") for name, state in self.running.items()]
+        return [
+            Task(name, "host-1", state, True, f"{name:12} and more", problem="oom")
+            for name, state in self.running.items()
+        ]
 
     def desired_replicas(self):
         return dict.fromkeys(self.running, 1)
@@ -56,6 +59,19 @@ class FakeSwarm:
 
     def host_id(self):
         return "id1"
+
+    def hosts(self):
+        return [Host("id1", "host-1", "192.0.2.1", True, 1)]
+
+    def state(self):
+        return "active", True
+
+    def take_lock(self):
+        self.steps.append("lock")
+        return self.host_id()
+
+    def drop_lock(self, host):
+        self.steps.append(f"unlock {host}")
 
     def last_lines(self, service):
         return f"last lines of {service}"
@@ -108,10 +124,54 @@ def test_ovn_s_members_begin_together_and_are_renewed_one_at_a_time(swarm, deplo
     assert swarm.deployed == [tuple(OVN)]
     deployment._deploy_ovn()
     assert swarm.deployed[1:] == [(name,) for name in OVN]
-    # One that is away may be the only one to begin with: all are told to start.
+    # One that is away comes first: those that run must not stop with it.
     del swarm.running["ovn-2"]
     deployment._deploy_ovn()
-    assert swarm.deployed[-1] == tuple(OVN)
+    assert swarm.deployed[4:] == [("ovn-2",), ("ovn",), ("ovn-3",)]
+
+
+def test_members_that_serve_are_not_replaced_before_one_that_is_away(swarm, deployment, monkeypatch):
+    swarm.running = dict.fromkeys([name for name in NAMES if not name.endswith("-2")], "running")
+    monkeypatch.setattr(
+        up, "missing_members", lambda *_: None if "rabbitmq-2" in swarm.running else Pending("rabbitmq")
+    )
+    monkeypatch.setattr(up.time, "sleep", lambda _: None)
+    deployment._deploy_members()
+    away = ("mariadb-2", "rabbitmq-2", "memcached-2")
+    assert swarm.deployed == [away, *((name,) for name in NAMES if name not in away)]
+
+
+def test_members_that_run_and_do_not_serve_are_replaced_and_no_others(swarm, deployment, monkeypatch):
+    swarm.running = dict.fromkeys(NAMES, "running")
+    monkeypatch.setattr(up, "missing_members", lambda *_: None if swarm.deployed else Pending("mariadb (1 of 3 serve)"))
+    idle = ("mariadb-2", "mariadb-3")
+    monkeypatch.setattr(up, "serving_containers", lambda _: {f"{name:12}" for name in set(NAMES) - set(idle)})
+    deployment._deploy_members()
+    assert swarm.deployed == [idle, *((name,) for name in NAMES if name not in idle)]
+
+
+@pytest.mark.parametrize(
+    ("image", "only", "families"),
+    [(NOVA, (), []), ("old", (), None), ("old", ("mariadb",), []), ("old", ("keystone",), None)],
+)
+def test_a_host_without_members_brings_up_what_needs_no_database(swarm, monkeypatch, image, only, families):
+    known = [Host(f"id{n}", f"host-{n}", f"192.0.2.{n}", True, n % 4) for n in (4, 2, 1, 3)]
+    monkeypatch.setattr(swarm, "hosts", lambda: known)
+    monkeypatch.setattr(swarm, "host_id", lambda: "id4")
+    monkeypatch.setattr(
+        swarm,
+        "tasks",
+        lambda: [Task("keystone", "host-1", "running", True, image=image), Task("horizon", "", "", True)],
+    )
+    made = up.Deployment(None, swarm, STACK, Silent(), only)
+    if families is None:
+        with pytest.raises(UsageError, match="no member of MariaDB") as caught:
+            made.run()
+        assert caught.value.hint == "Run the same command on host-1 or host-2 or host-3 first."
+        assert swarm.deployed == []
+    else:
+        made._require_database()
+        assert made._not_migrated() == families
 
 
 def test_members_that_do_not_serve_end_the_wait_in_words(swarm, deployment, monkeypatch):
@@ -182,8 +242,9 @@ def test_starting_empty_removes_data_before_anything_starts(swarm, deployment, m
 @pytest.fixture(name="hosts")
 def make_hosts(swarm, monkeypatch):
     """Run `up` on the first of three hosts; what deploys is left out."""
-    swarm.steps, swarm.known = [], [Host(f"id{n}", f"host-{n}", f"192.0.2.{n}", True, n) for n in (1, 2, 3)]
+    swarm.known = [Host(f"id{n}", f"host-{n}", f"192.0.2.{n}", True, n) for n in (1, 2, 3)]
     monkeypatch.setattr(swarm, "hosts", lambda: swarm.known, raising=False)
+    monkeypatch.setattr(swarm, "network_mtu", lambda name: 1400 if name == TUNNEL else 0, raising=False)
     monkeypatch.setattr(up, "Engine", lambda: None)
     monkeypatch.setattr(up.compose, "require", lambda: None)
     monkeypatch.setattr(up, "swarm_adapter", lambda settings: swarm)
@@ -199,14 +260,27 @@ def test_a_host_becomes_a_hypervisor_after_the_control_plane_unless_it_shall_not
     up.hypervisor.choose(vms=vms)
     up.up(Silent(), {"nova-api": 3})
     middle = ["hypervisor"] if vms else []
-    assert hosts.steps == ["ensure_networks", "bring_up", *middle, "ensure_clouds_yaml"]
+    assert hosts.steps == ["lock", "ensure_networks", "bring_up", *middle, "unlock id1", "ensure_clouds_yaml"]
     settings = load_settings()
     assert settings.replicas == {"nova-api": 3}
     assert settings.members == ("192.0.2.1", "192.0.2.2", "192.0.2.3")
+    assert settings.overlay_mtu == 1400
+
+
+def test_a_host_without_a_member_takes_that_of_one_that_is_gone(hosts, monkeypatch):
+    hosts.known[2:] = [Host("id4", "host-4", "192.0.2.4", True)]
+    monkeypatch.setattr(hosts, "host_id", lambda: "id4")
+
+    def set_member(host, member):
+        hosts.known[2] = Host(host, "host-4", "192.0.2.4", True, member)
+
+    monkeypatch.setattr(hosts, "set_member", set_member, raising=False)
+    up.up(Silent())
+    assert load_settings().members == ("192.0.2.1", "192.0.2.2", "192.0.2.4")
 
 
 def test_two_hosts_are_too_few(hosts):
     hosts.known.pop()
     with pytest.raises(UsageError, match="needs three: 1 more hosts have to join"):
         up.up(Silent())
-    assert hosts.steps == []
+    assert hosts.steps == ["lock", "unlock id1"]

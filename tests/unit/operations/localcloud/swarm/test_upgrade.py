@@ -21,13 +21,18 @@ SETTINGS = Settings(ha=True, swarm=True)
 @pytest.fixture(name="world")
 def _world(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    world = SimpleNamespace(wanted={"keystone": 2}, missing=None, brought=[])
+    world = SimpleNamespace(wanted={"keystone": 2}, missing=None, brought=[], unlocked=[])
     monkeypatch.setattr(upgrade.compose, "require", lambda: None)
     monkeypatch.setattr(upgrade, "Engine", lambda: None)
     monkeypatch.setattr(upgrade, "current_settings", lambda engine: SETTINGS)
-    monkeypatch.setattr(
-        upgrade, "swarm_adapter", lambda settings: SimpleNamespace(desired_replicas=lambda: world.wanted)
+    swarm = SimpleNamespace(
+        desired_replicas=lambda: world.wanted,
+        state=lambda: ("active", True),
+        host_id=lambda: "id1",
+        take_lock=lambda: "id1",
+        drop_lock=world.unlocked.append,
     )
+    monkeypatch.setattr(upgrade, "swarm_adapter", lambda settings: swarm)
     monkeypatch.setattr(upgrade, "missing_members", lambda swarm, settings: world.missing)
     monkeypatch.setattr(
         upgrade, "bring_up", lambda engine, swarm, progress, *what: world.brought.append(tuple(map(set, what)))
@@ -46,6 +51,7 @@ def test_named_services_and_what_tells_the_hosts_are_brought_up(world):
 def test_without_names_everything_is(world):
     upgrade.upgrade(Silent(), [])
     assert world.brought == [(set(SETTINGS.families),)]
+    assert world.unlocked == ["id1"]
 
 
 def test_unknown_services_and_a_cloud_that_does_not_run_are_bad_usage(world):
@@ -76,8 +82,11 @@ class FakeSwarm:
     def tasks(self):
         return self.all.pop(0) if len(self.all) > 1 else self.all[0]
 
+    def host_id(self):
+        return "id1"
+
     def hosts(self):
-        return (Host("id1", "host-1", "192.0.2.1", True), Host("id2", "host-2", "192.0.2.2", False))
+        return (Host("id1", "host-1", "192.0.2.1", True, 1), Host("id2", "host-2", "192.0.2.2", False))
 
     def updates(self):
         return {}

@@ -1,0 +1,104 @@
+"""One command at a time on several hosts: who waits, for whom, and who does not have to."""
+
+from __future__ import annotations
+
+import pytest
+
+from provision.base.errors import ProvisionError
+from provision.base.progress import Silent
+from provision.model.localcloud.swarm import Host
+from provision.operations.localcloud.swarm.lock import swarm_lock
+
+from ..fake_clock import use_clock
+
+
+class FakeSwarm:
+    """`id1` is this host; `holders` are those that have the lock, one after the other."""
+
+    def __init__(self, *holders):
+        self.holders, self.dropped, self.here = list(holders), [], ("active", True)
+
+    def state(self):
+        return self.here
+
+    def host_id(self):
+        return "id1"
+
+    def hosts(self):
+        return [Host("id1", "host-1", "", True), Host("id2", "host-2", "", True), Host("id3", "host-3", "", False)]
+
+    def take_lock(self):
+        return (self.holders.pop(0) if len(self.holders) > 1 else self.holders[0]) if self.holders else "id1"
+
+    def drop_lock(self, host):
+        self.dropped.append(host)
+        self.holders = [each for each in self.holders if each != host]
+
+
+class Notes(Silent):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+@pytest.fixture(autouse=True)
+def _clock(monkeypatch):
+    use_clock(monkeypatch)
+
+
+@pytest.mark.parametrize("holders", [[], ["id1"]], ids=["free", "left by a killed command of this host"])
+def test_a_lock_is_held_and_given_back(holders):
+    swarm, progress = FakeSwarm(*holders), Notes()
+
+    def fail():
+        with swarm_lock(swarm, progress):
+            assert swarm.dropped == []
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert (swarm.dropped, progress.notes) == (["id1"], [])
+
+
+def test_another_host_is_waited_for_and_named_once():
+    swarm, progress = FakeSwarm("id2", "id2", "", "id1"), Notes()
+    with swarm_lock(swarm, progress):
+        pass
+    assert progress.notes == ["A `provision cloud` command is running on host-2: waiting for it."]
+
+
+def test_another_host_is_not_waited_for_without_end():
+    with (
+        pytest.raises(ProvisionError, match="on host-2 has not ended for 60 minutes") as caught,
+        swarm_lock(FakeSwarm("id2"), Silent()),
+    ):
+        pass
+    assert "docker config rm provision_lock" in caught.value.hint
+
+
+@pytest.mark.parametrize("holder", ["id3", "id9"], ids=["away", "gone"])
+def test_a_host_that_is_away_holds_nothing(holder):
+    swarm = FakeSwarm(holder)
+    with swarm_lock(swarm, Silent()):
+        assert swarm.dropped == [holder]
+
+
+def test_a_host_outside_the_swarm_locks_nothing():
+    swarm = FakeSwarm("id2")
+    swarm.here = ("error", False)
+    with swarm_lock(swarm, Silent()):
+        pass
+    assert swarm.dropped == []
+
+
+def test_a_host_that_has_left_meanwhile_ends_well(monkeypatch):
+    swarm = FakeSwarm()
+
+    def refuse(host):
+        raise ProvisionError("This node is not a swarm manager")
+
+    monkeypatch.setattr(swarm, "drop_lock", refuse)
+    with swarm_lock(swarm, Silent()):
+        pass
