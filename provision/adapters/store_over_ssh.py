@@ -17,13 +17,21 @@ if TYPE_CHECKING:
 
 
 class SshStore:
-    """One connection for all questions: a channel of SSH's, without a port on this machine that others could use."""
+    """One connection for all questions, as long as the store keeps it.
+
+    It is a channel of SSH's, without a port on this machine that others could use.
+    """
 
     def __init__(self, ssh_config: Path, node: Node, port: int, hint: str) -> None:
-        argv = ["ssh", "-F", str(ssh_config), "-W", f"127.0.0.1:{port}", node.name]
-        self._piped = Piped(argv)
+        self._argv = ["ssh", "-F", str(ssh_config), "-W", f"127.0.0.1:{port}", node.name]
         self._hint = hint
         self._http = HTTPConnection("127.0.0.1", port)
+        # By itself it would connect to a port of this machine once the store has closed the connection.
+        self._http.auto_open = 0
+        self._open()
+
+    def _open(self) -> None:
+        self._piped = Piped(self._argv)
         self._http.sock = _Channel(self._piped)
 
     def __enter__(self) -> SshStore:
@@ -33,12 +41,16 @@ class SshStore:
         self._piped.stop()
 
     def get(self, path: str, parameters: dict[str, str]) -> tuple[int, str]:
-        """Ask it."""
+        """Ask it, over another connection where it has closed the one before."""
+        if self._http.sock is None:
+            self._piped.stop()
+            self._open()
         try:
             self._http.request("GET", f"{path}?{urlencode(parameters)}")
             answer = self._http.getresponse()
             return answer.status, answer.read().decode()
         except (OSError, HTTPException) as error:
+            self._http.close()
             said = self._piped.stop().stderr.strip()
             raise ProvisionError("monitoring does not answer", self._hint, said or str(error)) from error
 

@@ -126,6 +126,8 @@ PAGES_UID: Final = 61040
 USER_UNIT: Final = {"LimitNOFILE": "65536", "OOMScoreAdjust": "300", "UMask": "0022"}
 """Properties of each unit that runs a user's programs, beside its limits: when the node's memory runs out all the same,
 they end before a daemon does."""
+PASSING_UNITS: Final = ("notebook-", "job-", "provision-executor@", "provision-report@")
+"""How the names of units begin that come and go with what users run: that one has failed is its user's matter."""
 LOCAL_CLOUD: Final = "local"
 
 NODE_PYTHON: Final = "3.13"

@@ -233,8 +233,8 @@ def _show_status(state: dict[str, Any], spec: ClusterSpec, cluster_dir: ClusterD
     for column in ("Node", "Status", "Address", "Flavor", "Spark"):
         table.add_column(column)
     for node in state["nodes"]:
-        registered = "registered" if node["registered"] else "not registered"
-        spark = registered if node["role"] == "worker" else node["role"]
+        words = {True: "registered", False: "not registered", None: "unknown"}
+        spark = words[node["registered"]] if node["role"] == "worker" else node["role"]
         table.add_row(node["name"], node["status"], node["address"], node["flavor"], spark)
     out.print(table)
     hub, spark = state["hub"], state["spark"]

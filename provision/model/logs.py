@@ -6,6 +6,7 @@ import heapq
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from datetime import time as clock
 from typing import TYPE_CHECKING, Final
 
 from provision.base.errors import UsageError
@@ -92,20 +93,22 @@ _SPAN: Final = re.compile(r"(\d+) *([smhdw])[a-z]*")
 def read_since(text: str, now: datetime) -> float:
     """Read --since: `10m`, `10min`, `1h 30m ago`, `today`, `yesterday`, or a time in ISO 8601, as journalctl has them.
 
-    A time without a zone is of the zone of `now`. Returns seconds since 1970. Raises UsageError for anything else.
+    A time without a zone is of this machine's, as `now` is. Returns seconds since 1970. Raises UsageError for anything
+    else.
     """
     wanted = text.strip().lower()
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     try:
         if wanted in ("today", "yesterday"):
-            moment = (midnight - timedelta(days=wanted == "yesterday")).timestamp()
+            day = now.date() - timedelta(days=wanted == "yesterday")
+            # On a day on which clocks change, midnight has another distance from UTC than now.
+            moment = datetime.combine(day, clock()).astimezone().timestamp()
         elif _AGO.fullmatch(wanted):
             ago = timedelta(0)
             for number, unit in _SPAN.findall(wanted):
                 ago += timedelta(**{_UNITS[unit]: int(number)})
             moment = (now - ago).timestamp()
         elif re.fullmatch(r"\d\d:\d\d(:\d\d)?", wanted):
-            moment = datetime.fromisoformat(f"{midnight:%Y-%m-%d} {wanted}").astimezone().timestamp()
+            moment = datetime.fromisoformat(f"{now:%Y-%m-%d} {wanted}").astimezone().timestamp()
         else:
             moment = datetime.fromisoformat(text.strip()).astimezone().timestamp()
     except (ValueError, OverflowError):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from provision.model.finding import Finding
 
 MASK: Final = "***"
 LEAST: Final = 8
@@ -34,6 +37,21 @@ def masked(text: str, values: Iterable[str] = ()) -> str:
     for pattern, instead in _PATTERNS:
         text = re.sub(pattern, instead, text)
     return text
+
+
+def findings_masked(findings: Iterable[Finding], values: Iterable[str]) -> list[Finding]:
+    """Replace secrets in all that findings say: lines of logs are among it."""
+    secrets = frozenset(values)
+    return [
+        replace(
+            each,
+            where=masked(each.where, secrets),
+            wrong=masked(each.wrong, secrets),
+            do=masked(each.do, secrets),
+            evidence=tuple(masked(line, secrets) for line in each.evidence),
+        )
+        for each in findings
+    ]
 
 
 def without_logins(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from provision.adapters import net
 from provision.adapters.host.process import Piped
-from provision.adapters.onnode import drivers
+from provision.adapters.onnode import contact, drivers
 from provision.base.constants import PORTS
 from provision.base.errors import ProvisionError, UsageError
 from provision.operations.cluster import run
@@ -62,7 +62,7 @@ class Forward:
 def find_applications(master: Remote, address: str) -> list[Application]:
     """Return the running applications on a master. Raises ProvisionError when it cannot be asked."""
     order = {"address": address, "first": PORTS.app_ui, "last": PORTS.app_ui + PORTS.retries}
-    with master.start(drivers, order) as piped:
+    with master.start(drivers, order, needs=[contact]) as piped:
         result = piped.finish()
     if not result.ok:
         raise ProvisionError(

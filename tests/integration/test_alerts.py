@@ -39,7 +39,9 @@ WELL = {
     'probe_ssl_earliest_cert_expiry{job="api",instance="keystone"}': 10**9,
 }
 GONE = "_x30"
+EVERYTHING = "every series"
 FAULTS = [
+    ("NothingGathered", EVERYTHING, GONE, {}, ""),
     ("DiskFilling", f"node_filesystem_avail_bytes{DISK}", GIB, {"mountpoint": "/"}, "has 1GiB left"),
     ("DiskFilling", f"node_filesystem_avail_bytes{DISK}", 9 * GIB, {"mountpoint": "/"}, "has 9GiB left"),
     ("MemoryShort", "node_memory_MemAvailable_bytes", GIB // 2, {}, "has 512MiB of memory left"),
@@ -73,6 +75,7 @@ FAULTS = [
         {},
         "expires in 1d 0h 0m 0s",
     ),
+    ("CertificateEnds", 'probe_ssl_earliest_cert_expiry{job="api",instance="keystone"}', 0, {}, "has expired"),
     ("NoMetrics", 'up{job="host",instance="host-1"}', 0, {"job": "host", "instance": "host-1"}, ""),
 ]
 QUIET = [
@@ -85,8 +88,8 @@ QUIET = [
 
 
 def series(changed, value):
-    """Write what the cloud gives, with one series changed."""
-    found = WELL | {changed: value}
+    """Write what the cloud gives, with one series changed, or all."""
+    found = dict.fromkeys(WELL, value) if changed == EVERYTHING else WELL | {changed: value}
     return [
         {"series": name, "values": str(figures) if "x" in str(figures) else f"{figures}x30"}
         for name, figures in found.items()

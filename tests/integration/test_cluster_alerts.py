@@ -60,6 +60,9 @@ def up(node, job):
     return named("up", **labels(node, job=job))
 
 
+ANSWERS = named("spark_master_answers", **labels("a-master", job="spark-users"))
+
+
 def well():
     """What a cluster that works gives."""
     found = {named("hub_certificate_ends_timestamp_seconds", **labels("a-master", job="spark-users")): 10**9}
@@ -82,7 +85,7 @@ def well():
         }
         if role == "worker":
             found[f'spark_worker_alive{{address="{address}",instance="a-master",job="spark-users",role="master"}}'] = 1
-    return found
+    return found | {ANSWERS: 1}
 
 
 WORKER = {"job": "node", "instance": "a-worker-1", "role": "worker", "address": "10.20.0.11"}
@@ -91,6 +94,7 @@ STOPPED = {unit("a-worker-1", "spark-worker.service", "active"): 0}
 ALIVE = 'spark_worker_alive{address="10.20.0.11",instance="a-master",job="spark-users",role="master"}'
 # A rule, what is different, the labels of its alert, and what it says where its text has a figure in it.
 FAULTS = [
+    ("NothingGathered", dict.fromkeys(well(), "_x90"), {}, ""),
     (
         "NodeAway",
         {up("a-worker-1", job): 0 for job in JOBS["worker"]},
@@ -159,6 +163,12 @@ FAULTS = [
         {},
         "expires in 1d 0h 0m 0s",
     ),
+    (
+        "CertificateEnds",
+        {named("hub_certificate_ends_timestamp_seconds", **labels("a-master", job="spark-users")): 0},
+        {},
+        "has expired",
+    ),
     ("NoMetrics", {up("a-worker-1", "node"): 0}, WORKER, ""),
 ]
 QUIET = [
@@ -168,6 +178,7 @@ QUIET = [
     {up("a-master", "hub"): "1x50 0x20 1x20"},
     # The Spark master itself does not say who is there: that is another alert's.
     {unit("a-worker-1", "spark-worker.service", "active"): 1, up("a-master", "spark-users"): "1x80 0x10"},
+    dict.fromkeys((ANSWERS, *(name for name in well() if name.startswith("spark_worker_"))), "_x90"),
 ]
 
 

@@ -24,8 +24,10 @@ def test_unit_is_enabled_and_running(probe: Probe, unit: str) -> None:
     assert line == f"{unit} enabled active", f"{probe.name}: unit {line}"
 
 
-def test_no_unit_failed(probe: Probe) -> None:
-    assert probe["failed"] == [], f"{probe.name}: failed units: {', '.join(probe['failed'])}"
+def test_no_unit_failed(cluster: Cluster, probe: Probe) -> None:
+    # A notebook or a job that has failed is its user's matter.
+    failed = [unit for unit in probe["failed"] if not unit.startswith(tuple(cluster.data["passing_units"]))]
+    assert failed == [], f"{probe.name}: failed units: {', '.join(failed)}"
 
 
 def test_no_unit_keeps_being_restarted(probe: Probe) -> None:

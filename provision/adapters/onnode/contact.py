@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import errno
+import http.client
 import json
 import os
 import select
 import socket
 import ssl
 import struct
+import threading
 import time
-import urllib.error
-import urllib.request
+import urllib.parse
+from contextlib import suppress
 from typing import Any
 
 _ROOT_SERVERS = b"\x00\x00\x02\x00\x01"
 """The question that every name server can answer: the name `.`, type NS, class IN."""
+BYTES_AT_MOST = 4 << 20
+"""Of an answer over HTTP."""
 
 
 def reach(targets: list[tuple[str, int]], seconds: float) -> dict[str, str]:
@@ -100,16 +104,51 @@ def resolves(names: list[str]) -> dict[str, str]:
 
 
 def get(url: str, seconds: float, token: str = "") -> Any:  # noqa: ANN401 - JSON
-    """Return what a daemon answers, as JSON or as text. Raises OSError when it does not."""
-    # No proxy of the environment: it does not reach the nodes.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    request = urllib.request.Request(url, headers={"Authorization": f"token {token}"} if token else {})  # noqa: S310 - its own daemons
-    with opener.open(request, timeout=seconds) as answer:
-        text = answer.read(4 << 20).decode(errors="replace")
+    """Return what a daemon answers over HTTP, as JSON or as text. Raises OSError when it does not, within `seconds`."""
+    late = f"no answer within {max(seconds, 0):.0f} s"
+    if seconds <= 0:
+        raise TimeoutError(late)
+    # No proxy of the environment: it does not reach the nodes. No redirects: a port may be any user's program.
+    place = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port or 80, timeout=seconds)
+    connection.connect()
+    # A limit for all of it: whoever answers may send a byte now and then.
+    over = threading.Event()
+    end = threading.Timer(seconds, _cut, (connection.sock, over))
+    end.daemon = True
+    end.start()
+    try:
+        connection.request(
+            "GET",
+            urllib.parse.urlunsplit(("", "", place.path or "/", place.query, "")),
+            headers={"Authorization": f"token {token}"} if token else {},
+        )
+        answer = connection.getresponse()
+        text = answer.read(BYTES_AT_MOST).decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        if over.is_set():
+            raise TimeoutError(late) from None
+        if isinstance(error, OSError):
+            raise
+        raise OSError(f"what answers speaks no HTTP: {type(error).__name__}") from error
+    finally:
+        end.cancel()
+        connection.close()
+    if over.is_set():
+        raise TimeoutError(late)  # and what was read ends anywhere
+    if answer.status != http.client.OK:
+        raise OSError(f"it answers with {answer.status} {answer.reason}")
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
+
+
+def _cut(link: socket.socket, over: threading.Event) -> None:
+    """End a connection, whoever reads from it."""
+    over.set()
+    with suppress(OSError):  # it has ended by itself
+        link.shutdown(socket.SHUT_RDWR)
 
 
 def served_certificate(host: str, port: int, seconds: float) -> str:
@@ -123,6 +162,4 @@ def served_certificate(host: str, port: int, seconds: float) -> str:
 def why(error: BaseException) -> str:
     """Say in a few words why there was no answer."""
     reason = getattr(error, "reason", error)
-    if isinstance(error, urllib.error.HTTPError):
-        return f"it answers with {error.code} {error.reason}"
     return str(reason) or type(reason).__name__

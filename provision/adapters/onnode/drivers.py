@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 from typing import Any
+
+from provision.adapters.onnode.contact import get
 
 SECONDS = 20
 """A driver that does not answer within this is passed over: it is starting, or has ended."""
@@ -14,16 +15,12 @@ def find(address: str, first: int, last: int) -> list[dict[str, Any]]:
     """Return the applications whose pages answer on a range of ports: port, id, name and user, as they say it."""
     found = []
     for port in range(first, last + 1):
-        connection = http.client.HTTPConnection(address, port, timeout=SECONDS)
         try:
-            connection.request("GET", "/api/v1/applications")
-            for app in json.load(connection.getresponse()):
+            for app in get(f"http://{address}:{port}/api/v1/applications", SECONDS):
                 user = app["attempts"][0]["sparkUser"]
                 found.append({"port": port, "id": str(app["id"]), "name": str(app["name"]), "user": str(user)})
-        except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
+        except (OSError, ValueError, LookupError, TypeError):
             continue
-        finally:
-            connection.close()
     return found
 
 

@@ -12,14 +12,18 @@ import json
 import os
 import pwd
 import re
+import stat
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from glob import glob
 from typing import TYPE_CHECKING, Any
 
-from provision.adapters.onnode.contact import get, name_servers, reach, resolves, served_certificate, why
+from provision.adapters.onnode.contact import name_servers, reach, resolves, why
+from provision.adapters.onnode.daemons import hub, metadata, spark
+from provision.adapters.onnode.journal import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,10 +59,11 @@ def run(argv: list[str], seconds: float = 90) -> str:
 
 
 def read(path: str, at_most: int = 1 << 20) -> str:
-    """Return a file's text; empty if there is none."""
+    """Return a file's text; empty if there is none. A user may have put a pipe there: to open one waits for ever."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(at_most)
+        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        with open(number, encoding="utf-8", errors="replace") as file:
+            return file.read(at_most) if stat.S_ISREG(os.fstat(number).st_mode) else ""
     except OSError:
         return ""
 
@@ -104,12 +109,11 @@ def journal(*wanted: str) -> list[tuple[float, str, str]]:
             entry = json.loads(line)
         except ValueError:
             continue
-        message = entry.get("MESSAGE") or ""
-        if isinstance(message, list):  # bytes that are no text
-            message = bytes(message).decode(errors="replace")
         unit = str(entry.get("UNIT") or entry.get("_SYSTEMD_UNIT") or "").removesuffix(".service")
         at = int(entry.get("__REALTIME_TIMESTAMP", 0)) / 1e6
-        entries += [(at, unit, each[:LINE_AT_MOST]) for each in str(message).splitlines() if each.strip()]
+        entries += [
+            (at, unit, each[:LINE_AT_MOST]) for each in text_of(entry.get("MESSAGE")).splitlines() if each.strip()
+        ]
     return entries
 
 
@@ -277,7 +281,7 @@ def kernel_specs(folders: list[str]) -> list[dict[str, str]]:
             program = argv[0]
             # A bare name is the server's own Python, or looked for on its PATH.
             problem = f"{program} is no program" if "/" in program and not os.access(program, os.X_OK) else ""
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             problem = f"it is no kernel.json: {type(error).__name__}: {error}"
         if problem:
             found.append({"path": path, "problem": problem})
@@ -291,44 +295,6 @@ def secret(path: str, salt: str) -> dict[str, Any]:
     return {"hash": digest, "changed": os.stat(path).st_mtime}
 
 
-# --- the daemons' answers
-
-
-def spark(url: str, drivers: list[tuple[str, int]]) -> dict[str, Any]:
-    """Return the Spark master's account of itself; `problem` instead when it does not answer.
-
-    `demands` has what applications without cores want, as far as the pages of their drivers say it: those are at some
-    of `drivers`.
-    """
-    try:
-        state: dict[str, Any] = get(f"{url}/json/", 45)
-    except (OSError, ValueError) as error:
-        return {"problem": why(error)}
-    found = {key: state.get(key, []) for key in ("workers", "activeapps")} | {"status": state.get("status", "")}
-    idle = [app["id"] for app in found["activeapps"] if not app["cores"]]
-    return found | {"demands": demands(idle, drivers) if idle else {}}
-
-
-def demands(apps: list[str], drivers: list[tuple[str, int]]) -> dict[str, Any]:
-    """Ask drivers whether stages of theirs wait for executors: `wants` cores of executors with `unit` each.
-
-    The master does not know: an application without cores may as well have nothing to compute.
-    """
-    found = {}
-    for target, answer in reach(drivers, 3).items():
-        pages = f"http://{target}/api/v1/applications"
-        try:
-            for app in get(pages, 20) if answer == "open" else []:
-                if app["id"] in apps:
-                    stages = get(f"{pages}/{app['id']}/stages?status=active", 20)
-                    settings = dict(get(f"{pages}/{app['id']}/environment", 20)["sparkProperties"])
-                    unit = int(settings.get("spark.executor.cores", 1))
-                    found[app["id"]] = {"wants": unit if stages else 0, "unit": unit}
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # another program's port, or a page that is not shown to everybody
-    return found
-
-
 def shares(folder: str) -> dict[str, Any]:
     """Return what the notebooks' kernels have published (shares.py), by application."""
     found = {}
@@ -337,35 +303,9 @@ def shares(folder: str) -> dict[str, Any]:
             continue
         try:
             found[os.path.basename(path)] = json.loads(read(path, 4096))
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
     return found
-
-
-def hub(api: str, token_file: str, port: int) -> dict[str, Any]:
-    """Ask the Hub who has a server; return its certificate too, as it presents it."""
-    found: dict[str, Any] = {"problem": "", "pending": {}, "certificate": ""}
-    try:
-        for user in get(f"{api}/hub/api/users", 30, read(token_file).strip()):
-            for server in (user.get("servers") or {}).values():
-                if server.get("pending"):
-                    found["pending"][user["name"]] = [server["pending"], str(server.get("started") or "")]
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        found["problem"] = why(error)
-    try:
-        found["certificate"] = served_certificate("127.0.0.1", port, 20)
-    except (OSError, ValueError) as error:
-        found["problem"] = found["problem"] or f"port {port}: {why(error)}"
-    return found
-
-
-def metadata(address: str) -> str:
-    """Return why the metadata service does not answer; empty if it does."""
-    try:
-        get(f"http://{address}/openstack/", 20)
-    except (OSError, ValueError) as error:
-        return why(error)
-    return ""
 
 
 def facts(order: dict[str, Any]) -> dict[str, Any]:
@@ -395,7 +335,9 @@ def facts(order: dict[str, Any]) -> dict[str, Any]:
         parts |= {
             "spark": lambda: spark(order["spark"], [(host, port) for host, port in order["drivers"]]),
             "shares": lambda: shares(paths["shares"]),
-            "hub": lambda: hub(order["hub_api"], f"{paths['hub_state']}/operator.token", order["hub_port"]),
+            "hub": lambda: hub(
+                order["hub_api"], read(f"{paths['hub_state']}/operator.token").strip(), order["hub_port"]
+            ),
             "certificate": lambda: read(paths["hub_cert"]),
             "accounts": lambda: accounts(order["group"], order["users"]),
             "kernel_specs": lambda: kernel_specs(order["kernels"] + glob(order["own_kernels"])),
@@ -413,9 +355,13 @@ def facts(order: dict[str, Any]) -> dict[str, Any]:
                 found[name] = answer
     found |= found.pop("log", {})
     names = [*unwell(found.get("units", {})), *found.get("failed", [])]
-    found["logs"] = {
-        name: last_lines(name, 12) for name in dict.fromkeys(each.removesuffix(".service") for each in names)
-    }
+    found["logs"] = {}
+    for name in dict.fromkeys(each.removesuffix(".service") for each in names):
+        lines, problem, _ = _try(partial(last_lines, name, 12))
+        if problem:
+            found["missing"][f"log of {name}"] = problem
+        else:
+            found["logs"][name] = lines
     return found
 
 
@@ -423,7 +369,7 @@ def _try(part: Callable[[], Any]) -> tuple[Any, str, float]:
     began = time.monotonic()
     try:
         answer, problem = part(), ""
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except Exception as error:  # one part that fails, on what a user has put there, must not hide all others
         answer, problem = None, f"{type(error).__name__}: {why(error)}"
     return answer, problem, time.monotonic() - began
 

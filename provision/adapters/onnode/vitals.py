@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,7 @@ def spark(urls: list[str]) -> dict[str, Any]:
     for url in urls:
         try:
             state = get(url)
-        except (OSError, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:
             why = str(error)
         else:
             return {key: state.get(key) for key in ("status", "workers", "activeapps")}
@@ -83,7 +84,7 @@ def hub(url: str, token_file: str) -> dict[str, Any]:
             users += page
             if len(page) < PAGE:
                 break
-    except (OSError, ValueError) as error:
+    except (OSError, HTTPException, ValueError) as error:
         return {"error": str(error)}
     keys = ("name", "admin", "last_activity")
     return {"users": [{key: user.get(key) for key in keys} | {"servers": servers(user)} for user in users]}

@@ -44,12 +44,14 @@ def doctor(file: Path | None, *, as_json: bool, job: bool) -> int:
 def _findings(spec: ClusterSpec, source: str, *, job: bool) -> list[Finding]:
     from provision.adapters.openstack.cloud import connect
     from provision.model.doctor.rules import diagnose
+    from provision.model.masking import findings_masked
+    from provision.operations.cluster.resolve import find_cluster_dir
     from provision.operations.doctor.examine import examine
 
     cloud = connect(spec.cloud, source)
     findings = diagnose(examine(cloud, spec))
-    if findings or not job:
-        return findings
-    from provision.operations.doctor.job import run_job
+    if job and not findings:
+        from provision.operations.doctor.job import run_job
 
-    return run_job(cloud, spec, source)
+        findings = run_job(cloud, spec, source)
+    return findings_masked(findings, find_cluster_dir(cloud, spec.name).secret_values()) if findings else []

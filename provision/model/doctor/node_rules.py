@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
+from provision.base.constants import PASSING_UNITS
 from provision.model.doctor.cause import (
     HUB,
     NO_EXECUTORS,
@@ -131,10 +132,8 @@ def stopped(seen: ObservedSparkCluster) -> Iterator[Cause]:
         known = set(seen.units.get(node.role, ()))
         for unit in node.fact("failed", []):
             name = unit.removesuffix(".service")
-            # A notebook that was ended is its user's matter, and is told about below.
-            if name not in known and not name.startswith(
-                ("notebook-", "job-", "provision-executor@", "provision-report@")
-            ):
+            # A notebook that was ended is told about below.
+            if name not in known and not name.startswith(PASSING_UNITS):
                 finding = Finding(
                     "units",
                     f"{name} on {node.name}",

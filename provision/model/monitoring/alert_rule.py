@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+ENDS: Final = "{{ if lt $value 0.0 }}has expired{{ else }}expires in {{ $value | humanizeDuration }}{{ end }}"
+"""What is wrong with a certificate: the value is the seconds until its end."""
+NOTHING_GATHERED: Final = "has no new figures, so what its other alerts would tell is not known"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from provision.model.columns import columns
@@ -16,17 +17,22 @@ _HIDDEN: Final = ("job", "instance", "__name__")
 
 def firing(alerts: Sequence[Mapping[str, Any]]) -> list[Finding]:
     """Read `/api/v1/alerts`: what fires, in the order in which it began."""
-    found = sorted((each for each in alerts if each["state"] == "firing"), key=lambda each: str(each["activeAt"]))
+    found = sorted((each for each in alerts if each["state"] == "firing"), key=_began)
     return [
         Finding(
             rule=each["name"],
             where=each["annotations"]["where"],
             wrong=each["annotations"]["wrong"],
             do=each["annotations"]["do"],
-            evidence=(f"since {str(each['activeAt'])[11:19]} UTC: {each['expression']}",),
+            evidence=(f"since {_began(each):%Y-%m-%d %H:%M:%S} UTC: {each['expression']}",),
         )
         for each in found
     ]
+
+
+def _began(alert: Mapping[str, Any]) -> datetime:
+    """Return when it began: vmalert writes times of the zone of its machine."""
+    return datetime.fromisoformat(str(alert["activeAt"])).astimezone(UTC)
 
 
 def series(result: Mapping[str, Any]) -> list[str]:

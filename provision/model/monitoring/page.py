@@ -31,7 +31,9 @@ async function refresh() {
     // The login has ended: the browser is shown where the answer came from.
     if (answer.redirected) return location.reload();
     const found = new DOMParser().parseFromString(await answer.text(), "text/html");
-    document.querySelector("main").replaceWith(found.querySelector("main"));
+    const next = found.querySelector("main");
+    if (!next) throw Error("this is another page, as a proxy's of an error");
+    document.querySelector("main").replaceWith(next);
     document.title = found.title;
     stale.hidden = true;
   } catch { stale.hidden = false; }

@@ -83,7 +83,6 @@ def status(cloud: Cloud, spec: ClusterSpec, cluster_dir: ClusterDir) -> dict[str
     if address:
         spark, problem = services.answers(with_host_keys(cloud, cluster_dir, reachable), address)
     ends = observed.hub_server.certificate if observed.hub_server else ""
-    registered = set(spark.workers) if spark else set()
     nodes = [
         {
             "name": server.name,
@@ -91,12 +90,14 @@ def status(cloud: Cloud, spec: ClusterSpec, cluster_dir: ClusterDir) -> dict[str
             "status": "DELETING" if server.deleting else server.status,
             "address": server.address,
             "flavor": server.flavor,
-            "registered": server.address in registered if server.role == "worker" else None,
+            # None, too, where nobody could be asked.
+            "registered": server.address in spark.workers if spark and server.role == "worker" else None,
         }
         for server in observed.nodes
     ]
     working = (
         not problem
+        and spark is not None
         and len([node for node in nodes if node["role"] == "worker"]) == spec.workers.count
         and set(spec.roles) <= {str(node["role"]) for node in nodes}
         and all(node["status"] == "ACTIVE" and node["registered"] is not False for node in nodes)
@@ -117,7 +118,7 @@ def status(cloud: Cloud, spec: ClusterSpec, cluster_dir: ClusterDir) -> dict[str
             "ui": f"{hub_url(address, spec.hub.port)}{SPARK_PAGES}" if address else None,
             "answers": spark is not None,
             "problem": None if spark else "it does not answer" if has_key else NO_KEY,
-            "workers_alive": len(registered),
+            "workers_alive": len(set(spark.workers)) if spark else 0,
             "workers_wanted": spec.workers.count,
             "cores": spark.cores if spark else 0,
             "memory_mib": spark.memory if spark else 0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import tempfile
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provision.base import paths
+from provision.base.constants import PASSING_UNITS
 from provision.base.errors import ProvisionError, UsageError
 from provision.model.cluster.render import hub_url, node_files, secret_context, units
 from provision.model.image.recipe import read_software
@@ -91,7 +93,7 @@ def verify(cluster: LiveCluster, progress: Progress, *, only: str = "") -> Verif
         if only:
             argv += ["-k", only]
         began = time.monotonic()
-        with progress.phase("Run the checks"):
+        with progress.phase("Run the checks"), _own_options():
             code = pytest.main([*argv, str(paths.LIVE_TESTS)], plugins=[listener])
     listener.report.seconds = time.monotonic() - began
     # 0 and 1: checks ran; 5: none was selected. Any other code is a failure of the suite itself.
@@ -100,6 +102,16 @@ def verify(cluster: LiveCluster, progress: Progress, *, only: str = "") -> Verif
             "the test suite could not run", "", "\n".join(listener.errors) or f"pytest ended with {code}"
         )
     return listener.report
+
+
+@contextmanager
+def _own_options() -> Iterator[None]:
+    """Keep from pytest what a person's shell has for other suites: options and plugins that this one does not know."""
+    kept = {name: os.environ.pop(name) for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS") if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 def check_expression(only: str) -> None:
@@ -157,6 +169,7 @@ def description(cluster: LiveCluster) -> dict[str, Any]:
         "hub_pinned": cluster.spec.hub.tls is not None,
         "hub_ca": str(cluster.spec.hub.tls.cert if cluster.spec.hub.tls else cluster.cluster_dir.authority),
         "packages": cluster.packages(),
+        "passing_units": PASSING_UNITS,
         "software": {
             "packages": packages,
             "boot": () if cluster.spec.image.stock else software.boot,

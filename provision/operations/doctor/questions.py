@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from provision.adapters.onnode import contact, look
+from provision.adapters.onnode import contact, daemons, journal, look
 from provision.base.constants import HUB_GROUP, METADATA_ADDRESS, NODE, PORTS
 from provision.base.roles import with_hub
 from provision.model.doctor.observed import asked_of
@@ -108,7 +108,7 @@ class _Answer:
     """A node's answer, as it comes."""
 
     def __init__(self, remote: Remote, order: Mapping[str, Any]) -> None:
-        self._piped: Piped = remote.start(look, order, needs=[contact])
+        self._piped: Piped = remote.start(look, order, needs=[contact, daemons, journal])
         self._ready = False
         self._late = threading.Event()
         self._timer = threading.Timer(ANSWER_SECONDS, self._give_up)

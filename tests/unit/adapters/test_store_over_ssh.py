@@ -41,6 +41,8 @@ def _port():
             body = json.dumps({"data": {"resultType": "vector", "result": [self.path, self.headers["Host"]] * 900}})
             self.send_response(200)
             self.send_header("Transfer-Encoding", "chunked")
+            if "closing" in self.path:
+                self.send_header("Connection", "close")
             self.end_headers()
             for start in range(0, len(body), 1000):
                 part = body[start : start + 1000].encode()
@@ -78,6 +80,22 @@ def test_all_questions_go_over_one_connection(port, asked):
         for text in ("up", "sum(up)", "up"):
             assert metrics.query(text)["result"][0].startswith("/api/v1/query?query=")
     assert asked == [["ssh", "-F", "ssh_config", "-W", f"127.0.0.1:{port}", "a-master"]]
+
+
+def test_a_connection_that_the_store_closes_is_made_anew_and_not_to_this_machine(port, asked):
+    with SshStore(Path("ssh_config"), MASTER, port, "Look.") as store:
+        metrics = Metrics(store, "Look.")
+        for text in ("closing", "up", "sum(up)"):
+            assert f"query={text[:2]}" in metrics.query(text)["result"][0]
+    assert len(asked) == 2
+
+
+def test_after_an_error_the_next_question_has_a_connection_of_its_own(asked):
+    with SshStore(Path("ssh_config"), MASTER, 1, "Look.") as store:
+        for _ in range(2):
+            with pytest.raises(ProvisionError, match="does not answer"):
+                store.get("/api/v1/query", {"query": "up"})
+    assert len(asked) == 2
 
 
 def test_a_store_that_does_not_run_is_told_with_what_ssh_said(asked):

@@ -245,8 +245,10 @@ def test_status_of_a_cluster_that_does_not_work(state):
     state.update(working=False)
     state["hub"].update(well=False, problem="it does not answer yet")
     state["spark"].update(answers=False, problem="it does not answer")
+    state["nodes"][1]["registered"] = None
     code, told = ask_status()
     assert code == 1
+    assert [line.split()[-1] for line in told.splitlines()[1:3]] == ["master", "unknown"]
     assert "(it does not answer yet)" in told
     assert "(it does not answer)" in told
 

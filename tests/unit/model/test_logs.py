@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import time
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,19 @@ from provision.model import logs
 from provision.model.logs import Line, Window
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def zone(monkeypatch):
+    """A function that gives this machine a time zone."""
+
+    def choose(name):
+        monkeypatch.setenv("TZ", name)
+        time.tzset()
+
+    yield choose
+    monkeypatch.undo()
+    time.tzset()
 
 
 def at(second: float, text: str = "x", source: str = "a-1") -> Line:
@@ -66,8 +80,18 @@ def test_no_line_is_held_longer_than_the_window():
         ("1900-01-01T00:00:00Z", 1.0),
     ],
 )
-def test_a_time_is_read(text, seconds):
+def test_a_time_is_read(text, seconds, zone):
+    zone("UTC")
     assert logs.read_since(text, NOW) == seconds
+
+
+@pytest.mark.parametrize("text", ["today", "yesterday"])
+@pytest.mark.parametrize(("day", "offset"), [("2026-03-29", "+02:00"), ("2026-10-25", "+01:00")])
+def test_days_on_which_clocks_change_begin_at_midnight_too(text, day, offset, zone):
+    zone("Europe/Berlin")
+    midnight = datetime.fromtimestamp(logs.read_since(text, datetime.fromisoformat(f"{day}T12:00:00{offset}")))
+    assert (midnight.hour, midnight.minute) == (0, 0)
+    assert midnight.date() == date.fromisoformat(day) - timedelta(days=text == "yesterday")
 
 
 def test_a_time_without_a_zone_is_this_machines():

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from provision.model.masking import SECRET_NAME, masked
+from provision.model.finding import Finding
+from provision.model.masking import SECRET_NAME, findings_masked, masked
 
 
 @pytest.mark.parametrize(
@@ -54,3 +55,9 @@ def test_the_longer_of_two_values_goes_first():
 @pytest.mark.parametrize("name", ["spark.hadoop.fs.s3a.secret.key", "fs.s3a.access.key", "x.PASSWORD", "api-token"])
 def test_names_of_secrets(name):
     assert SECRET_NAME.search(name)
+
+
+def test_findings_say_no_secret_anywhere():
+    said = "0123456789abcdef, token=x"
+    (found,) = findings_masked([Finding("r", said, said, said, (said, "well"))], ["0123456789abcdef"])
+    assert found == Finding("r", "***, token=***", "***, token=***", "***, token=***", ("***, token=***", "well"))

@@ -91,7 +91,7 @@ class Master:
     def __init__(self, result):
         self.result, self.order = result, None
 
-    def start(self, module, order):
+    def start(self, module, order, *, needs=()):
         self.order = order
         return self
 

@@ -92,6 +92,7 @@ def sockets_of(program, monkeypatch, *found):
 def test_the_master_says_who_holds_what_and_what_a_name_smuggles_in_is_others(program, serve):
     metrics = program.SparkMetrics("127.0.0.1", serve({"/json/": MASTER}), range(1))
     found = samples(metrics.of_master())
+    assert found["spark_master_answers"] == "1"
     assert found['spark_worker_alive{address="10.20.0.11"}'] == "1"
     assert found['spark_worker_memory_used_bytes{address="10.20.0.11"}'] == str(768 << 20)
     assert not any("10.20.0.12" in name for name in found)
@@ -164,6 +165,58 @@ def test_another_s_socket_on_the_same_port_is_not_asked(program, serve, monkeypa
     assert samples(metrics.of_drivers())['spark_user_executors{user="alice"}'] == "0"
 
 
+class Drivers(dict):
+    """What drivers answer by port; each answer takes a second of a clock of its own."""
+
+    def __init__(self, program, metrics, monkeypatch):
+        super().__init__()
+        self.asked = []
+        self.now = 0
+        monkeypatch.setattr(program, "time", SimpleNamespace(monotonic=lambda: self.now))
+        monkeypatch.setattr(metrics, "ask", self.ask)
+
+    def ask(self, place):
+        self.now += 1
+        self.asked.append(place[0])
+        if self.get(place[0]) is None:
+            raise TimeoutError
+        return self[place[0]]
+
+
+def test_all_drivers_have_their_turn_and_keep_their_figures_until_then(program, monkeypatch):
+    ports = range(1, 11)
+    metrics = program.SparkMetrics("127.0.0.1", 1, ports)
+    drivers = Drivers(program, metrics, monkeypatch)
+    drivers |= {port: [executor("0", completedTasks=100, activeTasks=port)] for port in ports}
+    sockets_of(program, monkeypatch, *((port, 2001, port) for port in ports))
+    executors, done = (f'spark_user_{name}{{user="alice"}}' for name in ("executors", "tasks_completed_total"))
+    found = [samples(metrics.of_drivers()) for _ in range(2)]
+    assert drivers.asked == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 1, 2]
+    assert [each[executors] for each in found] == ["6", "10"]
+    # What was done before the first answer is nobody's work of now, however late that came.
+    assert found[1][done] == "0"
+    drivers |= {port: [executor("0", completedTasks=101)] for port in ports}
+    assert samples(metrics.of_drivers())[done] == "6"
+    assert samples(metrics.of_drivers())[done] == "10"
+
+
+def test_a_slow_driver_keeps_its_figures_and_a_new_one_counts_from_its_start(program, monkeypatch):
+    metrics = program.SparkMetrics("127.0.0.1", 1, [1, 2])
+    drivers = Drivers(program, metrics, monkeypatch)
+    executors, done = (f'spark_user_{name}{{user="alice"}}' for name in ("executors", "tasks_completed_total"))
+    sockets_of(program, monkeypatch, (1, 2001, 7))
+    metrics.of_drivers()
+    drivers[1] = [executor("0", completedTasks=50)]
+    assert samples(metrics.of_drivers())[done] == "0"
+    drivers[1] = None
+    assert samples(metrics.of_drivers())[executors] == "1"
+    sockets_of(program, monkeypatch, (1, 2001, 7), (2, 2001, 8))
+    metrics.of_drivers()
+    drivers[2] = [executor("0", completedTasks=3)]
+    found = samples(metrics.of_drivers())
+    assert (found[executors], found[done]) == ("2", "3")
+
+
 def test_daemons_and_the_operator_are_no_users(program, serve, monkeypatch):
     port = serve(driver([executor("0")]))
     metrics = program.SparkMetrics("127.0.0.1", 1, [port])
@@ -200,6 +253,17 @@ def test_the_kernel_s_list_of_sockets_is_read(program):
         found = program.listeners(program.kernel_lines(), [port])
         inode = int(os.readlink(f"/proc/self/fd/{listener.fileno()}").strip("socket:[]"))
         assert (port, os.getuid(), inode) in found
+
+
+def test_a_kernel_without_ipv6_has_one_list(program, monkeypatch):
+    def without(path, **more):
+        if path.endswith("tcp6"):
+            raise FileNotFoundError(path)
+        return open(path, **more)
+
+    monkeypatch.setattr(program, "open", without, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        assert program.listeners(program.kernel_lines(), [listener.getsockname()[1]])
 
 
 def test_a_hub_that_does_not_answer_has_no_certificate(program):

@@ -22,7 +22,7 @@ from provision.model.localcloud.doctor.words import (
 )
 from provision.model.localcloud.monitoring.jobs import watched_apis
 from provision.model.localcloud.settings import MEMBERS
-from provision.model.monitoring.alert_rule import AlertRule
+from provision.model.monitoring.alert_rule import ENDS, NOTHING_GATHERED, AlertRule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +45,16 @@ TAKES_CALLS: Final = (
 def alert_rules(settings: Settings) -> tuple[AlertRule, ...]:
     """List the alerts, likely causes first."""
     return (
+        AlertRule(
+            "NothingGathered",
+            # All other rules are silent without figures.
+            "absent(up)",
+            "2m",
+            "monitoring",
+            NOTHING_GATHERED,
+            "Its store takes none while the disk is full: `provision cloud doctor` says so. `provision cloud metrics` "
+            f"shows what is asked, {logs('monitoring')} its log.",
+        ),
         *_machine(),
         *_infrastructure(),
         *_database(settings),
@@ -56,7 +66,7 @@ def alert_rules(settings: Settings) -> tuple[AlertRule, ...]:
             f'min(probe_ssl_earliest_cert_expiry{{job="api"}} - time()) < {EXPIRES * 86400}',
             "1m",
             "the certificate of the APIs",
-            "expires in {{ $value | humanizeDuration }}",
+            ENDS,
             RENEW,
         ),
         AlertRule(
@@ -100,7 +110,8 @@ def _infrastructure() -> Iterator[AlertRule]:
     ):
         yield AlertRule(
             "ServiceDown",
-            f"absent({working})",
+            # Where nothing is gathered at all, it is not the services that are away.
+            f"absent({working}) and on () count(up)",
             "30s",
             f"the service {service}",
             "has no replica that answers",

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from provision.model.monitoring.readings import Reading
 
 SPAN: Final = "1h"
-FIRED: Final = f'sum by (alertname, instance) (count_over_time(ALERTS{{alertstate="firing"}}[{SPAN}]))'
-"""How many looks of the last hour saw each alert."""
+FIRED: Final = f'max by (alertname, instance) (count_over_time(ALERTS{{alertstate="firing"}}[{SPAN}]))'
+"""How many looks of the last hour saw each alert; of several on one node (two of its units), the one that lasted."""
 
 
 def hour(readings: Iterable[Reading], firing: Sequence[Finding], fired: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ from provision.model.doctor.words import (
     start_again,
     who_has_memory,
 )
-from provision.model.monitoring.alert_rule import AlertRule
+from provision.model.monitoring.alert_rule import ENDS, NOTHING_GATHERED, AlertRule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -73,6 +73,16 @@ def alert_rules(units: Mapping[Role, Sequence[str]], on_demand: Mapping[Role, Se
     `units` are those that the nodes of a role run, `on_demand` those that run once somebody has asked for them.
     """
     return (
+        AlertRule(
+            "NothingGathered",
+            # All other rules are silent without figures.
+            "absent(up)",
+            "2m",
+            "monitoring",
+            NOTHING_GATHERED,
+            "Its store takes none while its disk is full: `provision doctor` says so. `provision metrics` shows what "
+            "is asked, `provision ssh -- sudo journalctl -u provision-metrics` its log.",
+        ),
         *_nodes(),
         *_units(units, on_demand),
         *_services(),
@@ -169,10 +179,10 @@ def _services() -> Iterator[AlertRule]:
         runs = f'{_STATE}{{name="{unit}.service",state="active"}} == 1'
         yield AlertRule(name, f'up{{job="{job}"}} == 0 and on (instance) {runs}', f"{STARTING}s", where, wrong, do)
     runs = f'{_STATE}{{name="spark-worker.service",state="active"}} == 1'
-    answers = 'absent(up{job="spark-master"} == 1)'
     yield AlertRule(
         "WorkerUnregistered",
-        f"({runs}) unless on (address) spark_worker_alive unless on () {answers}",
+        # Whoever asks the Spark master may be down itself, or have no answer: then nobody knows.
+        f"({runs}) unless on (address) spark_worker_alive and on () spark_master_answers == 1",
         f"{STARTING}s",
         _NODE,
         f"{UNREGISTERED} runs",
@@ -183,6 +193,6 @@ def _services() -> Iterator[AlertRule]:
         f"min(hub_certificate_ends_timestamp_seconds - time()) < {EXPIRES * 86400}",
         "1m",
         THE_CERTIFICATE,
-        "expires in {{ $value | humanizeDuration }}",
+        ENDS,
         RENEW_CERTIFICATE,
     )

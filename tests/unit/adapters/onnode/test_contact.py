@@ -6,6 +6,7 @@ import http.server
 import json
 import socket
 import threading
+import time
 
 import pytest
 
@@ -99,3 +100,39 @@ def test_answers_are_read_and_errors_worded(daemon, closed, monkeypatch):
     assert "Connection refused" in contact.why(caught.value)
     with pytest.raises(OSError, match="refused"):
         contact.served_certificate("127.0.0.1", closed, 5)
+
+
+@pytest.mark.parametrize("start", [b"", b"HTTP/1.0 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_an_answer_has_a_limit_in_all_and_not_for_each_byte(start):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip():
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(start)
+                for _ in range(80):
+                    try:
+                        connection.sendall(b"H")
+                    except OSError:
+                        return
+                    time.sleep(0.05)
+
+        threading.Thread(target=drip, daemon=True).start()
+        began = time.monotonic()
+        with pytest.raises(OSError, match="no answer within"):
+            contact.get(f"http://127.0.0.1:{listener.getsockname()[1]}/x?y=z", 0.3)
+        assert time.monotonic() - began < 2
+
+
+def test_what_speaks_no_http_is_an_error_of_the_system_as_any_other():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer():
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"hello\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(OSError, match="speaks no HTTP: BadStatusLine"):
+            contact.get(f"http://127.0.0.1:{listener.getsockname()[1]}/", 5)

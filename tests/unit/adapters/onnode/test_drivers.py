@@ -8,7 +8,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from provision.adapters.onnode import drivers
+from provision.adapters.onnode import contact, drivers
+from provision.adapters.remote import Remote
 
 APP = {"id": "app-1", "name": "PySparkShell", "attempts": [{"sparkUser": "alice"}]}
 
@@ -52,3 +53,10 @@ def test_a_driver_says_what_runs(serve, capsys):
 def test_what_is_no_driver_is_passed_over(serve, body):
     port = serve(body)
     assert drivers.find("127.0.0.1", port, port) == []
+
+
+def test_the_program_runs_by_itself(serve):
+    port = serve(json.dumps([APP]))
+    order = {"address": "127.0.0.1", "first": port, "last": port}
+    with Remote("here", ("sh", "-c"), sudo=False).start(drivers, order, needs=[contact]) as piped:
+        assert [each["id"] for each in json.loads(piped.finish().stdout)] == ["app-1"]

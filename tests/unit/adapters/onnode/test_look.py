@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import os
 import time
 from types import SimpleNamespace
 
 import pytest
 
-from provision.adapters.onnode import contact, look
+from provision.adapters.onnode import contact, daemons, journal, look
 from provision.adapters.remote import Remote
 
 SHOWN = """\
@@ -75,12 +77,15 @@ def test_units_are_read(says):
 
 def test_the_journal_is_read_line_by_line(says):
     lines = [entry("one\n\ntwo " + "x" * 400), entry([104, 255, 105], UNIT="jupyterhub.service"), "no JSON"]
+    lines.append(entry(["one field", "and another", [104, 105]]))
     says(journalctl="\n".join(lines))
     found = look.journal("--unit", "x")
-    assert [(at, unit) for at, unit, _ in found] == [(5.0, "spark-worker")] * 2 + [(5.0, "jupyterhub")]
+    assert [(at, unit) for at, unit, _ in found] == [(5.0, "spark-worker")] * 2 + [(5.0, "jupyterhub")] + [
+        (5.0, "spark-worker")
+    ] * 3
     assert found[0][2] == "one"
     assert len(found[1][2]) == look.LINE_AT_MOST
-    assert found[2][2] == "h\ufffdi"
+    assert [text for _, _, text in found[2:]] == ["h\ufffdi", "one field", "and another", "hi"]
 
 
 def test_what_an_executor_printed_last_may_be_in_the_file_before(tmp_path):
@@ -180,12 +185,16 @@ def test_kernel_specs_that_start_nothing_are_named(tmp_path):
         "gone": '{"argv": ["/no/such/python"]}',
         "none": "{",
         "empty": '{"argv": []}',
+        "deep": "[" * 200000,
     }
     for name, text in texts.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "kernel.json").write_text(text)
+    # To open a pipe waits for whoever writes into it.
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe/kernel.json")
     found = {each["path"].split("/")[-2]: each["problem"] for each in look.kernel_specs([str(tmp_path)])}
-    assert set(found) == {"gone", "none", "empty"}
+    assert set(found) == {"gone", "none", "empty", "deep", "pipe"}
     assert found["gone"] == "/no/such/python is no program"
 
 
@@ -205,55 +214,6 @@ def test_shares_are_read_and_links_are_not_followed(tmp_path):
     assert look.shares(str(tmp_path)) == {"app-1": {"wants": 2}}
 
 
-def test_daemons_are_asked(monkeypatch, tmp_path):
-    answers = {
-        "http://m/json/": {"workers": [1], "activeapps": [], "status": "ALIVE", "more": 1},
-        "http://h/hub/api/users": [
-            {"name": "alice", "servers": {"": {"pending": "spawn", "started": "2026"}}},
-            {"name": "bob", "servers": {"": {"pending": None}}},
-        ],
-    }
-
-    def get(url, seconds, token=""):
-        if url not in answers:
-            raise OSError("no route")
-        return answers[url]
-
-    monkeypatch.setattr(look, "get", get)
-    monkeypatch.setattr(look, "served_certificate", lambda *_: "PEM")
-    assert look.spark("http://m", []) == {"workers": [1], "activeapps": [], "status": "ALIVE", "demands": {}}
-    assert look.spark("http://n", []) == {"problem": "no route"}
-    assert look.hub("http://h", "", 443) == {
-        "problem": "",
-        "pending": {"alice": ["spawn", "2026"]},
-        "certificate": "PEM",
-    }
-    assert look.hub("http://n", "", 443)["problem"] == "no route"
-    assert look.metadata("x") == "no route"
-
-
-def test_drivers_say_what_they_want(monkeypatch):
-    pages = "http://d:4040/api/v1/applications"
-    answers = {
-        "http://m/json/": {
-            "activeapps": [{"id": "app-1", "cores": 0}, {"id": "app-2", "cores": 2}, {"id": "app-3", "cores": 0}]
-        },
-        pages: [{"id": "app-1"}],
-        f"{pages}/app-1/stages?status=active": [{"stageId": 0}],
-        f"{pages}/app-1/environment": {"sparkProperties": [["spark.executor.cores", "64"]]},
-        "http://d:4041/api/v1/applications": "another program's page",
-    }
-    monkeypatch.setattr(look, "get", lambda url, *_: answers[url])
-    monkeypatch.setattr(
-        look, "reach", lambda targets, _: dict.fromkeys((f"{host}:{port}" for host, port in targets), "open")
-    )
-    drivers = [("d", 4040), ("d", 4041)]
-    assert look.spark("http://m", drivers)["demands"] == {"app-1": {"wants": 64, "unit": 64}}
-    answers[f"{pages}/app-1/stages?status=active"] = []
-    assert look.demands(["app-1"], drivers) == {"app-1": {"wants": 0, "unit": 64}}
-    assert look.demands(["app-9"], drivers) == {}
-
-
 def test_a_disk_and_a_folder_that_is_no_mount_are_told(tmp_path):
     (disk,) = look.disks([str(tmp_path)])
     assert disk["size"] > disk["free"] > 0
@@ -270,7 +230,7 @@ ORDER = {
 
 
 def test_the_program_runs_by_itself_and_says_what_it_could_not_see():
-    with Remote("here", ("sh", "-c"), sudo=False).start(look, ORDER, needs=[contact]) as piped:
+    with Remote("here", ("sh", "-c"), sudo=False).start(look, ORDER, needs=[contact, daemons, journal]) as piped:
         assert piped.output.readline() == b"ready\n"
         piped.feed.write(b"\n")
         piped.feed.flush()
@@ -287,3 +247,24 @@ def test_a_program_without_an_end_is_left_out():
     with pytest.raises(OSError, match="no end after 0 s"):
         look.run(["sleep", "60"], 0.1)
     assert look.run(["echo", "x"]) == "x\n"
+
+
+def test_what_cannot_be_seen_for_a_reason_nobody_thought_of_hides_nothing_else(monkeypatch, says):
+    says(**{"systemctl_list-units": "x.service\ny.service\n"}, journalctl=entry("its end"))
+    real = look.last_lines
+
+    def last_lines(unit, count):
+        if unit == "x":
+            raise RuntimeError("odd")
+        return real(unit, count)
+
+    def broken(_):
+        raise http.client.BadStatusLine("hello")
+
+    monkeypatch.setattr(look, "last_lines", last_lines)
+    monkeypatch.setattr(look, "metadata", broken)
+    found = look.facts(ORDER)
+    assert (found["logs"]["y"], "x" in found["logs"]) == (["its end"], False)
+    assert found["missing"]["log of x"] == "RuntimeError: odd"
+    assert found["missing"]["metadata"].startswith("BadStatusLine")
+    assert found["reach"] == {"127.0.0.1:9": "refused"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from http.client import IncompleteRead
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -77,6 +78,16 @@ def test_a_hub_that_refuses_is_an_error(url, tmp_path):
     (tmp_path / "token").write_text("another")
     assert "403" in hub(url, str(tmp_path / "token"))["error"]
     assert "No such file" in hub(url, str(tmp_path / "none"))["error"]
+
+
+def test_a_daemon_that_breaks_off_is_an_error(tmp_path, monkeypatch):
+    def broken(url, token=""):
+        raise IncompleteRead(b"[")
+
+    monkeypatch.setattr(vitals, "get", broken)
+    (tmp_path / "token").write_text("t0ken")
+    assert "IncompleteRead" in spark(["http://127.0.0.1:9/json/"])["error"]
+    assert "IncompleteRead" in hub("http://127.0.0.1:9", str(tmp_path / "token"))["error"]
 
 
 def test_it_tells_until_nobody_listens(url, tmp_path, monkeypatch):

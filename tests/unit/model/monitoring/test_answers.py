@@ -16,7 +16,15 @@ def alert(name, state="firing", since="2026-11-28T11:00:15Z"):
 def test_what_fires_is_a_finding_and_what_began_first_comes_first():
     found = firing([alert("late", since="2026-11-28T11:05:00Z"), alert("early"), alert("unsure", state="pending")])
     assert [finding.rule for finding in found] == ["early", "late"]
-    assert text(found[:1]) == "1. the early: is down.\n   Start it.\n   | since 11:00:15 UTC: up == 0"
+    assert text(found[:1]) == "1. the early: is down.\n   Start it.\n   | since 2026-11-28 11:00:15 UTC: up == 0"
+
+
+def test_when_an_alert_began_is_said_in_utc_and_with_its_day():
+    found = firing([alert("b", since="2026-11-29T00:30:15.123456789+02:00"), alert("a", since="2026-11-28T22:00:00Z")])
+    assert [finding.evidence[0].partition(": ")[0] for finding in found] == [
+        "since 2026-11-28 22:00:00 UTC",
+        "since 2026-11-28 22:30:15 UTC",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -100,6 +103,35 @@ def test_nothing_comes_from_outside_and_no_script_runs_but_its_own(html):
     assert f"script-src &#39;sha256-{digest}&#39;" in html or f"script-src 'sha256-{digest}'" in html
     assert html.count("<script") == 1
     assert "10000" in script
+
+
+# What a browser gives the script: documents with and without <main>, one after the other.
+BROWSER = """
+const banner = {hidden: true}, shown = [], timers = [];
+let now = {replaceWith(next) { now = next; shown.push(next.name); }};
+Object.defineProperty(globalThis, "document", {value: {
+  hidden: false, getElementById: () => banner, querySelector: () => now}});
+globalThis.location = {href: "/"};
+const texts = ["first", "", "second"];
+globalThis.fetch = async () => ({redirected: false, text: async () => texts.shift()});
+globalThis.DOMParser = class { parseFromString(name) {
+  const main = name && {name, replaceWith(next) { now = next; shown.push(next?.name); }};
+  return {title: name, querySelector: () => main || null}; } };
+globalThis.setTimeout = (refresh) => timers.push(refresh);
+SCRIPT
+(async () => {
+  const hidden = [];
+  for (let i = 0; i < 3; i++) { await timers.pop()(); hidden.push(banner.hidden); }
+  console.log(JSON.stringify({shown, hidden}));
+})();
+"""
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="node is not there")
+def test_an_answer_that_is_no_page_of_it_is_said_and_the_next_one_is_shown():
+    script = page(BOARD, SPAN, readings(), [], "/").partition("<script>")[2].partition("</script>")[0]
+    done = subprocess.run(["node", "-e", BROWSER.replace("SCRIPT", script)], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == {"shown": ["first", "second"], "hidden": [True, False, True]}
 
 
 def test_colours_are_there_for_each_line_in_light_and_dark():

@@ -67,6 +67,15 @@ def test_everything_is_on_the_page():
         assert words in text, words
 
 
+def test_where_nobody_was_asked_nothing_is_known_of_workers():
+    found = given()
+    nodes = [each | {"registered": None} for each in found.status["nodes"]]
+    spark = found.status["spark"] | {"answers": False}
+    text = Elements(page(replace(found, status=found.status | {"nodes": nodes, "spark": spark}))).text
+    assert "a-worker-2 SHUTOFF unknown" in text
+    assert "not registered" not in text
+
+
 def test_a_network_and_a_router_that_were_there_before_are_named():
     before = given()
     observed = replace(before.observed, networks=(), routers=())

@@ -100,6 +100,8 @@ def test_a_master_that_does_not_answer(site, services):
     services.workers = None
     state = read(site)
     assert (state["spark"]["answers"], state["spark"]["problem"]) == (False, "it does not answer")
+    # Nobody has said that they are not.
+    assert [node["registered"] for node in state["nodes"]] == [None, None, None]
     assert not state["working"]
 
 

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import json
+import os
+from importlib.util import module_from_spec, spec_from_file_location
+from types import SimpleNamespace
 
 import pytest
 
+from provision.base import paths
+from provision.base.progress import Silent
 from provision.operations.cluster.nodes import find_live_cluster
-from provision.operations.cluster.verify import VerifyCheck, VerifyReport, description, title
+from provision.operations.cluster.verify import VerifyCheck, VerifyReport, description, title, verify
 
 
 @pytest.mark.parametrize(
@@ -52,3 +57,34 @@ def test_the_suite_is_told_of_every_node_and_of_no_secret(make_site) -> None:
     assert secrets["spark_secret"] not in text
     assert "PRIVATE KEY" not in text
     assert "$6$" not in text
+
+
+def test_options_of_a_persons_shell_are_for_other_suites(make_site, monkeypatch) -> None:
+    site = make_site()
+    site.up()
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--no-such-option")
+    monkeypatch.setenv("PYTEST_PLUGINS", "no_such_plugin")
+    seen = []
+    monkeypatch.setattr(
+        pytest, "main", lambda *_, **__: seen.extend(name for name in os.environ if name.startswith("PYTEST_A")) or 0
+    )
+    verify(find_live_cluster(site.spec, "cluster.yaml", site.cloud), Silent())
+    assert seen == []
+    assert (os.environ["PYTEST_ADDOPTS"], os.environ["PYTEST_PLUGINS"]) == ("--no-such-option", "no_such_plugin")
+
+
+def test_a_users_notebook_that_has_failed_is_no_failure_of_the_cluster(make_site) -> None:
+    site = make_site()
+    site.up()
+    told = description(find_live_cluster(site.spec, "cluster.yaml", site.cloud))
+    spec = spec_from_file_location("live_test_nodes", paths.LIVE_TESTS / "test_nodes.py")
+    checks = module_from_spec(spec)
+    spec.loader.exec_module(checks)
+
+    class Probe(dict):
+        name = "a-master"
+
+    cluster = SimpleNamespace(data=json.loads(json.dumps(told)))
+    checks.test_no_unit_failed(cluster, Probe(failed=["notebook-alice.service", "job-train-1.service"]))
+    with pytest.raises(AssertionError, match=r"failed units: cron\.service$"):
+        checks.test_no_unit_failed(cluster, Probe(failed=["notebook-alice.service", "cron.service"]))

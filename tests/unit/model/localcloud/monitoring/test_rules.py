@@ -48,6 +48,13 @@ def test_an_alert_says_what_doctor_says_and_judges_by_the_same_figures():
     assert by_name["HypervisorAgentDown"].do == look_at("compute-1-nova-compute-1")
 
 
+def test_that_nothing_is_gathered_is_one_alert_and_takes_no_service_for_down():
+    by_name = {rule.name: rule for rule in RULES[False]}
+    assert (by_name["NothingGathered"].expr, by_name["NothingGathered"].where) == ("absent(up)", "monitoring")
+    assert by_name["ServiceDown"].expr.endswith(" and on () count(up)")
+    assert by_name["CertificateEnds"].wrong.startswith("{{ if lt $value 0.0 }}has expired{{ else }}expires in ")
+
+
 def test_an_api_is_called_by_its_type_and_its_log_by_its_service():
     of_apis = {rule.where: rule.do for rule in RULES[True] if rule.name == "ApiWithoutReplica"}
     assert "`provision cloud logs neutron-api`" in of_apis["the network API (neutron)"]

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from provision.model.finding import Finding
 from provision.model.monitoring.cluster.dashboards import HOUR
-from provision.model.monitoring.cluster.hour import hour
+from provision.model.monitoring.cluster.hour import FIRED, hour
 from provision.model.monitoring.readings import Reading, Series
+
+
+def test_two_units_of_a_node_do_not_make_two_hours_of_one():
+    assert FIRED.startswith("max by (alertname, instance) (count_over_time(")
 
 
 def test_figures_are_summed_up_and_alerts_are_named():

@@ -65,6 +65,20 @@ def test_a_worker_s_mounts_are_watched_too():
     assert watched_units(UNITS["master"]) == "spark-master.service|jupyterhub.service"
 
 
+def test_a_worker_is_missed_only_where_the_master_has_said_who_is_there():
+    (rule,) = [rule for rule in RULES if rule.name == "WorkerUnregistered"]
+    assert rule.expr.endswith(" unless on (address) spark_worker_alive and on () spark_master_answers == 1")
+
+
+def test_a_certificate_that_has_expired_is_said_to_have():
+    (rule,) = [rule for rule in RULES if rule.name == "CertificateEnds"]
+    assert rule.wrong.startswith("{{ if lt $value 0.0 }}has expired{{ else }}expires in ")
+
+
+def test_that_nothing_is_gathered_is_an_alert_of_its_own():
+    assert (RULES[0].name, RULES[0].expr, RULES[0].where) == ("NothingGathered", "absent(up)", "monitoring")
+
+
 def test_limits_and_words_are_the_doctor_s():
     found = {rule.name: rule for rule in RULES}
     assert str(ROOM) in found["DiskFull"].expr
