@@ -151,6 +151,25 @@ def test_init_asks_the_cloud_what_there_is(product, tmp_path) -> None:
     assert not file.exists()
 
 
+def test_an_image_comes_in_large_pieces_and_slowly(product) -> None:
+    # As Nova's snapshots do, by glanceclient's pieces of one MiB; others send larger ones, and pause.
+    pieces = [2 << 20, 1 << 20, 1, 1 << 20]
+
+    def body() -> Iterator[bytes]:
+        for number, size in enumerate(pieces):
+            time.sleep(6 if number == 2 else 0)
+            yield bytes(size)
+
+    cloud = connect(product)
+    asked = {"name": "pieces", "disk_format": "raw", "container_format": "bare"}
+    made = cloud.image.post("/images", json=asked).json()["id"]
+    headers = {"Content-Type": "application/octet-stream"}
+    taken = cloud.image.put(f"/images/{made}/file", data=body(), headers=headers)
+    assert taken.status_code == 204, taken.text
+    assert cloud.image.get_image(made).size == sum(pieces)
+    cloud.image.delete_image(made)
+
+
 def test_up_finishes_however_often_it_is_killed(product) -> None:
     note_what_is_held(product)
     for moment in MOMENTS:

@@ -291,7 +291,7 @@ class Install:
     def mask(self, _: dict) -> Step:
         """Put aside what a node does not need: some of it would take apt's lock."""
         commands = [self._script("system", "stop_masked", "mask"), ["systemctl", "daemon-reload"]]
-        return Step("what a node does not need", commands)
+        return Step("the system, without what a node does not need", commands)
 
     def packages(self, system: dict) -> Step:
         """Install the system's own packages."""
@@ -335,7 +335,7 @@ class Install:
     def clean(self, _: dict) -> Step:
         """Remove what two nodes must not have in common, and what nobody else should see."""
         operator = {"OPERATOR": self.settings["operator"]}
-        return Step("what makes it this very machine", [self._script("clean")], environment=operator)
+        return Step("the image, without what makes it this very machine", [self._script("clean")], environment=operator)
 
     def cluster(self, _: dict) -> Step:
         """Give the node what cloud-init gives to one of a golden image, by the same modules."""
@@ -352,7 +352,7 @@ class Install:
 
     def start(self, _: dict) -> Step:
         """Start what the node would have started as it booted."""
-        return Step("starting", [self._script("system", "start")])
+        return Step("its units", [self._script("system", "start")])
 
     def _script(self, name: str, *steps: str) -> list[str]:
         return ["bash", str(self.node.place / "image/setup" / name), *steps]

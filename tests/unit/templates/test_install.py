@@ -219,7 +219,7 @@ def test_a_source_that_stays_away_is_told_by_its_name(make, host):
     assert f"{host} does not answer for 10 minutes" in report["reason"]
     assert (report["unit"], report["log"]) == (INSTALL_UNIT, ["the last line"])
     # And it went on when the source came back.
-    assert machine.reports[-1][1] == {"phase": "install", "text": "starting"}
+    assert machine.reports[-1][1] == {"phase": "install", "text": "its units"}
 
 
 def test_the_source_that_is_away_is_told_while_a_command_waits_for_it(make):
