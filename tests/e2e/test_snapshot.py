@@ -70,11 +70,14 @@ def cloud(product):
 
 
 def test_a_bake_is_refused_before_anything_is_made(product, cloud) -> None:
+    if golden(cloud):
+        pytest.skip("it is baked already")
+    before = left(cloud)
     refused = product.run("image", "bake", "--base", "nothing", "--cloud", "local", "--yes", code=2)
     assert "has no image 'nothing'" in refused.output
     small = product.run(*BAKE[:-2], "m1.small", "--yes", code=2)
     assert "needs 10" in small.output
-    assert left(cloud) == []
+    assert left(cloud) == before
 
 
 def test_a_bake_that_is_killed_is_gone_on_with(product, cloud) -> None:
