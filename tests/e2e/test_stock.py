@@ -62,6 +62,7 @@ def test_a_source_that_stays_away_ends_up_with_its_name(product, cluster_file) -
         failed = product.run("up", "--yes", "--file", str(cluster_file), code=1, timeout=LONG)
     finally:
         sources.come_back()
+    assert "waiting for its software" in failed.output
     assert AWAY.search(failed.output), "it is said while it is waited for"
     end = failed.output[-3000:]
     assert AWAY.search(failed.output)[1] in end
@@ -83,15 +84,14 @@ def test_a_cluster_installs_itself_and_passes_the_checks(product, cluster_file) 
     began = time.monotonic()
     argv = [str(product.executable), "up", "--yes", "--file", str(cluster_file)]
     try:
-        made = product.command(argv, timeout=LONG, at_each=watch)
+        product.command(argv, timeout=LONG, at_each=watch)
     finally:
         for absence in absences:
             absence.join()
     say(f"a stock cluster took {(time.monotonic() - began) / 60:.0f} minutes")
-    for words in ("waiting for its software", "installing the system's packages", "installing Python's packages"):
-        assert words in made.output
-    assert said, "an absent source was not said"
-    assert said[0] - sources.left < SOON
+    if absences:  # none after an interrupted run that had come further
+        assert said, "an absent source was not said"
+        assert said[0] - sources.left < SOON
     report = json.loads(product.run("verify", "--json", "--file", str(cluster_file), code=None).stdout)
     assert report["failed"] == 0, [check for check in report["checks"] if not check["passed"]]
     assert report["passed"] > 0
