@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, ip_address
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from provision.base.constants import METADATA_ADDRESS
 
@@ -55,10 +55,23 @@ def apt_conf(proxies: Mapping[str, str], authorities: str = "") -> str:
 def is_loopback(url: str) -> bool:
     """Whether a URL, or HOST:PORT, is of the machine itself that uses it, by its name or address."""
     try:
-        host = urlsplit(url if "//" in url else f"//{url}").hostname or ""
-        return host == "localhost" or host.endswith(".localhost") or ip_address(host).is_loopback
+        host = (_place(url).hostname or "").removesuffix(".")
+        if host == "localhost" or host.endswith(".localhost"):
+            return True
+        address = ip_address(host)
     except ValueError:
         return False
+    # Who connects to 0.0.0.0 reaches itself.
+    return address.is_loopback or address.is_unspecified
+
+
+def bare_place(url: str) -> str:
+    """Return HOST:PORT of a URL, or of USER:PASSWORD@HOST:PORT, and nothing else of it."""
+    return _place(url).netloc.rpartition("@")[2]
+
+
+def _place(url: str) -> SplitResult:
+    return urlsplit(url if "//" in url else f"//{url}")
 
 
 def _java_options(proxy: ProxySpec, direct: Sequence[str]) -> Iterator[str]:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provision.base.constants import OPERATOR
 from provision.model.image.recipe import read_software
-from provision.model.masking import without_logins
-from provision.model.proxies import apt_conf, is_loopback
+from provision.model.proxies import apt_conf, bare_place, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,7 +46,7 @@ class PackageSources:
         settings = [("apt's archive", self.archive), ("apt's security updates", self.security)]
         settings += [(name, value) for name, value in self.environment.items() if not name.lower().startswith("no_")]
         settings += [*self.apt_proxies.items(), *_addresses("pip", self.pip_conf), *_addresses("npm", self.npmrc)]
-        return next((f"{name} ({without_logins(url)})" for name, url in settings if is_loopback(url)), "")
+        return next((f"{name} ({bare_place(url)})" for name, url in settings if is_loopback(url)), "")
 
 
 def _addresses(tool: str, text: str) -> Iterator[tuple[str, str]]:

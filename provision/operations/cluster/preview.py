@@ -28,6 +28,7 @@ from provision.operations.cluster.resolve import (
 )
 from provision.operations.data.carry import waiting_data
 from provision.operations.image import bake
+from provision.operations.image.delivery import check_sources
 from provision.operations.packages.resolution import kept_bundle
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def preview(spec: ClusterSpec, source: str) -> Plan:
     if file := made_from_another(resolved.desired_state(), observed):
         made = made.with_note(f"the cluster was made from {file}, and this is {source}: `up` refuses it")
     if made:
+        check_sources(spec, made)
         check_user_data(resolved, made)
         made = made.with_note(_quota(cloud, resolved, made, observed))
     return _with_packages(made, spec, cluster_dir)
@@ -68,6 +70,7 @@ def plan_stopped(spec: ClusterSpec, source: str) -> Plan:
     _refuse(spec, source)
     resolved = resolve_without_cloud(spec, source, FLAVORS)
     made = make_plan(resolved.desired_state(), ObservedCluster())
+    check_sources(spec, made)
     check_user_data(resolved, made)
     return made
 

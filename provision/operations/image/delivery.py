@@ -20,7 +20,7 @@ from provision.model.proxies import variables
 from provision.operations.cluster.nodes import write_ssh_config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from provision.adapters.cluster_dir import ClusterDir
     from provision.adapters.host.process import Result
@@ -40,8 +40,9 @@ TAKE: Final = (
 
 
 def host_sources(proxy: ProxySpec) -> PackageSources:
-    """Return where this machine takes packages from, but by `proxy` if the spec names one.
+    """Return where this machine takes packages from; a spec's proxy is in the place of its variables and of apt's own.
 
+    pip's and npm's settings keep theirs, which these tools take before any variable.
     Raises UsageError for a source or a proxy that is on this machine itself.
     """
     host, mirrors = package_settings.read(f"{NODE.install}/{AUTHORITIES}"), apt_mirrors()
@@ -49,7 +50,7 @@ def host_sources(proxy: ProxySpec) -> PackageSources:
         host.pip_conf,
         host.npmrc,
         host.authorities,
-        by_proxy(dict(host.proxies), proxy),
+        variables(proxy) or dict(host.proxies),
         mirrors.archive or "",
         mirrors.security or "",
         {} if proxy else apt_proxies(),
@@ -61,12 +62,6 @@ def host_sources(proxy: ProxySpec) -> PackageSources:
             "environment or of apt, `proxy` in cluster.yaml does.",
         )
     return sources
-
-
-def by_proxy(environment: Mapping[str, str], proxy: ProxySpec) -> dict[str, str]:
-    """Return the variables of an environment with a spec's proxy in the place of others."""
-    kept = {name: value for name, value in environment.items() if not proxy or name.lower() != "all_proxy"}
-    return kept | variables(proxy)
 
 
 def check_sources(spec: ClusterSpec, plan: Plan) -> None:

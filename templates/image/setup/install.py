@@ -15,6 +15,7 @@ import os
 import platform
 import re
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
@@ -117,7 +118,10 @@ class Node:
     def answers(self, url: str) -> bool:
         """Whether anything answers there; what it says does not matter, unless it is that it cannot."""
         try:
-            self._open(url).close()
+            if url.startswith("tcp:"):
+                socket.create_connection((urlsplit(url).hostname, urlsplit(url).port or 80), timeout=8).close()
+            else:
+                self._open(url).close()
         except urllib.error.HTTPError as error:
             return error.code < 500
         except (OSError, ValueError, http.client.HTTPException):
@@ -129,8 +133,7 @@ class Node:
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
-        parts = urlsplit(url)
-        bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        bare = re.sub(r"//[^/?#]*@", "//", url)
         answer: http.client.HTTPResponse = opener.open(bare, timeout=8)
         return answer
 
@@ -156,9 +159,7 @@ class Node:
         """Run a command, and call `look` from time to time while it runs; return its exit code."""
         began = self.clock()
         with LOG.open("ab") as log:
-            process = subprocess.Popen(
-                argv, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
-            )
+            process = subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
             while self.clock() - began < STEP:
                 with suppress(subprocess.TimeoutExpired):
                     return process.wait(LOOK)
@@ -206,18 +207,27 @@ class Node:
         return options
 
     def apt_sources(self, options: list[str]) -> list[str]:
-        """Return the addresses that apt takes packages from."""
+        """Return the addresses that apt takes packages from, or those of its proxies that lead to them."""
         # Without that option apt names only those that it has fetched from before, which on a new node are none.
         every = ["indextargets", "--no-release-info"]
         argv = ["apt-get", *options, *every, "--format", "$(REPO_URI)", "Created-By: Packages"]
-        found = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.split()
         addresses = []
-        for uri in found:
+        for uri in subprocess.run(argv, capture_output=True, text=True, check=False).stdout.split():
             # Debian's images name their mirrors in files.
             file = uri.partition("+file:")[2]
             lines = Path(file.rstrip("/")).read_text().split() if file else [uri]
             addresses += [line for line in lines if line.startswith(("http:", "https:"))]
-        return list(dict.fromkeys(addresses))
+        return list(dict.fromkeys(map(self._by_proxy, addresses)))
+
+    def _by_proxy(self, address: str) -> str:
+        """Return where apt connects to for an address: tcp://HOST:PORT of its own proxy, if it has one for it."""
+        file, parts = self.place / "settings/apt.conf", urlsplit(address)
+        proxies = dict(re.findall(r'(\S+) "(.+)";', file.read_text().lower() if file.exists() else ""))
+        # As apt does: that of the host goes first, and https has those of http where it has none.
+        names = [f"acquire::{of}::proxy{end}" for end in (f"::{parts.hostname}", "") for of in (parts.scheme, "http")]
+        proxy = urlsplit(next((proxies[name] for name in names if name in proxies), ""))
+        direct = not proxy.hostname or urllib.request.proxy_bypass(str(parts.hostname))
+        return address if direct else f"tcp://{proxy.netloc.rpartition('@')[2]}"
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -277,12 +287,10 @@ class Install:
         key, words, machine, free = self.node.system()
         systems = self.settings["systems"]
         if key not in systems or machine != "x86_64":
-            raise InstallError(
-                f"the image is {words} ({key}, {machine}), and nodes can be made of {', '.join(systems)} on x86_64"
-            )
+            known = ", ".join(systems)
+            raise InstallError(f"the image is {words} ({key}, {machine}), and nodes can be made of {known} on x86_64")
         system = systems[key]
-        wanted = self.settings["python"]
-        if wanted and wanted != system["python"]:
+        if (wanted := self.settings["python"]) and wanted != system["python"]:
             raise InstallError(f"the spec's own packages are for Python {wanted}, and {words} has {system['python']}")
         if free < ROOM and not self.done.exists():
             raise InstallError(f"its disk has {free} GiB free, and the software needs {ROOM}: choose a larger flavor")
@@ -341,14 +349,10 @@ class Install:
         """Give the node what cloud-init gives to one of a golden image, by the same modules."""
         file = self.node.place / "cluster.yaml"
         keys = {line.partition(":")[0] for line in file.read_text().splitlines() if line[:1].isalpha()}
-        modules = [
-            *(["bootcmd"] if "bootcmd" in keys else []),
-            "write_files",
-            "users_groups",
-            *(["runcmd", "scripts_user"] if "runcmd" in keys else []),
-        ]
+        names = ("bootcmd", "write_files", "users_groups", "runcmd", "scripts_user")
+        needs = {"bootcmd": "bootcmd", "runcmd": "runcmd", "scripts_user": "runcmd"}
         single = ["cloud-init", "single", "--frequency", "always", "--file", str(file), "--name"]
-        return Step("its part of the cluster", [[*single, module] for module in modules])
+        return Step("its part of the cluster", [[*single, each] for each in names if needs.get(each) in {None, *keys}])
 
     def start(self, _: dict) -> Step:
         """Start what the node would have started as it booted."""

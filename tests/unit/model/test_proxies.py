@@ -9,7 +9,7 @@ from urllib.request import proxy_bypass_environment
 import pytest
 
 from provision.base.model import Addresses, ClusterSpec, NetworkSpec, ProxySpec
-from provision.model.proxies import apt_conf, context, is_loopback, variables
+from provision.model.proxies import apt_conf, bare_place, context, is_loopback, variables
 
 URL = "http://proxy.example.org:3128"
 ADDRESSES = Addresses("10.20.0.10", "192.0.2.10")
@@ -100,6 +100,11 @@ def test_apt_gets_the_hosts_that_it_can_take():
         ("http://me:hunter2@mirror.localhost/", True),
         ("http://[::1]:5000", True),
         ("127.0.0.1:3128", True),
+        ("me:hunter2@127.0.0.1:3128", True),
+        ("http://0.0.0.0:3128", True),
+        ("http://[::]:3128", True),
+        ("https://localhost.:5000", True),
+        ("http://mirror.localhost./", True),
         ("https://192.0.2.1/v3", False),
         ("https://cloud.example.org/v3", False),
         ("proxy.example.org:3128", False),
@@ -109,6 +114,20 @@ def test_apt_gets_the_hosts_that_it_can_take():
 )
 def test_what_is_this_machine_itself(url, own):
     assert is_loopback(url) == own
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("http://me:hunter2@proxy:3128/x", "proxy:3128"),
+        ("socks5://hunter2@[::1]:1080", "[::1]:1080"),
+        ("me:hunter2@proxy:3128", "proxy:3128"),
+        ("http://me:hunt@er2@proxy", "proxy"),
+        ("proxy:3128", "proxy:3128"),
+    ],
+)
+def test_of_a_url_its_place_alone_is_shown(url, place):
+    assert bare_place(url) == place
 
 
 def test_apts_configuration():

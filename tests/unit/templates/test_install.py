@@ -6,6 +6,7 @@ import http.server
 import importlib.util
 import io
 import json
+import socket
 import ssl
 import sys
 import threading
@@ -20,6 +21,7 @@ from provision.base import paths
 from provision.base.constants import CONSOLE_MARK, INSTALL_UNIT, NODE
 from provision.model.cluster import console
 from provision.model.image.stock import PackageSources, install_settings
+from provision.model.proxies import apt_conf
 
 spec = importlib.util.spec_from_file_location("install", paths.TEMPLATES / "image/setup/install.py")
 install = sys.modules["install"] = importlib.util.module_from_spec(spec)
@@ -407,6 +409,7 @@ def test_apt_has_these_options(make, monkeypatch):
     machine.apt_options = lambda: ["-oAcquire::https::CAInfo=/ca.pem"]
     run.run()
     apt = [argv for argv, _ in machine.ran if argv[0] == "apt-get"]
+    assert apt
     assert [argv for argv in apt if "-oAcquire::https::CAInfo=/ca.pem" in argv] == apt
 
 
@@ -429,6 +432,49 @@ def test_debians_images_name_their_mirrors_in_files(tmp_path, monkeypatch):
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     assert install.Node(tmp_path).apt_sources([]) == ["https://deb.debian.org/debian", "http://other.example/debian/"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "asked"),
+    [
+        ([], ["https://a.example/debian", "http://near.example/debian"]),
+        (["http::Proxy", "http://me:hunter2@Proxy:3128"], ["tcp://proxy:3128"]),
+        (["https::Proxy", "socks5h://proxy"], ["tcp://proxy", "http://near.example/debian"]),
+        (
+            ["http::Proxy", "http://proxy:1", "https::Proxy", "DIRECT"],
+            ["https://a.example/debian", "tcp://proxy:1"],
+        ),
+        (
+            ["http::Proxy", "http://proxy:1/", "http::Proxy::Near.example", "DIRECT"],
+            ["tcp://proxy:1", "http://near.example/debian"],
+        ),
+        (["http::Proxy::near.example", "http://proxy:1"], ["https://a.example/debian", "tcp://proxy:1"]),
+    ],
+)
+def test_apts_sources_are_its_proxies_where_they_alone_lead_there(tmp_path, monkeypatch, lines, asked):
+    program = tmp_path / "apt-get"
+    program.write_text("#!/bin/sh\necho https://a.example/debian http://near.example/debian\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    (tmp_path / "settings").mkdir()
+    names = [f"Acquire::{name}" for name in lines[::2]]
+    (tmp_path / "settings/apt.conf").write_text(apt_conf(dict(zip(names, lines[1::2], strict=True))))
+    assert install.Node(tmp_path).apt_sources([]) == asked
+    # Which apt obeys although it has a proxy of its own.
+    monkeypatch.setenv("no_proxy", "a.example,near.example")
+    assert install.Node(tmp_path).apt_sources([]) == ["https://a.example/debian", "http://near.example/debian"]
+
+
+def test_of_a_proxy_it_is_enough_that_it_lets_one_connect(tmp_path, monkeypatch):
+    # It is asked directly, whatever proxy there is for others.
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    node = install.Node(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        assert node.answers(url)
+    assert not node.answers(url)
 
 
 def test_apt_itself_names_sources_that_it_has_never_fetched_from(tmp_path):

@@ -30,7 +30,7 @@ from provision.model.localcloud.image_families import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from provision.adapters.docker.engine import Engine
     from provision.base.progress import Progress
@@ -81,6 +81,7 @@ def ensure_images(engine: Engine, progress: Progress, names: Collection[str]) ->
     mirrors = apt_mirrors.apt_mirrors()
     proxies = apt_mirrors.build_proxies()
     numbers = count(1)
+    renewal = "" if "base" in missing else _renewal(tags)
 
     def build(name: str) -> None:
         family, image, item = missing[name], image_name(name, tags), f"image {name}"
@@ -101,7 +102,7 @@ def ensure_images(engine: Engine, progress: Progress, names: Collection[str]) ->
                     "apt/authorities.pem": package_settings.authorities().encode(),
                 }
             progress.update(item, f"building ({next(numbers)} of {len(missing)})")
-            with _logged(name, partial(_report, progress, item)) as line:
+            with _logged(name, partial(_report, progress, item), renewal) as line:
                 engine.build(
                     image,
                     context,
@@ -122,22 +123,35 @@ def _builds_at_once() -> int:
 
 
 @contextmanager
-def _logged(family: str, report: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
-    """Keep the lines of a build in a file, which an error names; `report` gets them too."""
+def _logged(family: str, report: Callable[[str], None], renewal: str) -> Iterator[Callable[[str], None]]:
+    """Keep the lines of a build in a file, which an error names; `report` gets them too.
+
+    `renewal`: the remedy where a server's certificate is not known.
+    """
     file = paths.cache_dir() / "logs" / f"image-{family}.log"
     file.parent.mkdir(parents=True, exist_ok=True)
+    unknown = False
     with file.open("w", encoding="utf-8") as log:
 
         def line(text: str) -> None:
+            nonlocal unknown
+            unknown = unknown or "certificate verif" in text.lower()
             log.write(text + "\n")
             report(text)
 
         try:
             yield line
         except ProvisionError as error:
-            raise ProvisionError(
-                error.message, f"{file} has the build's whole output. {error.hint}", error.detail
-            ) from None
+            hint = f"{file} has the build's whole output. {(unknown and renewal) or error.hint}"
+            raise ProvisionError(error.message, hint, error.detail) from None
+
+
+def _renewal(tags: Mapping[str, str]) -> str:
+    """Tell how a base image that has been there is made again: it keeps the authorities that it was made with."""
+    return (
+        "If the authority of the package mirror is a new one, the base image does not know it: remove it with "
+        f"`docker image rm {image_name('base', tags)}`, and run the same command again."
+    )
 
 
 def _report(progress: Progress, item: str, line: str) -> None:

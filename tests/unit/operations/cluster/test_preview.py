@@ -7,6 +7,7 @@ from ipaddress import IPv4Network
 
 import pytest
 
+from provision.adapters.openstack.cloud import Image
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import (
     ClusterSpec,
@@ -104,6 +105,23 @@ def test_user_data_that_is_too_large_is_refused_as_up_does(site):
     many = HubSpec(users=tuple(User(f"user-{number}") for number in range(1000)))
     with pytest.raises(UsageError, match=r"cluster\.yaml: the user-data of a master takes"):
         preview(replace(site.spec, hub=many), "cluster.yaml")
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_sources_that_nodes_would_not_reach_are_refused_as_up_does(site, monkeypatch, runs):
+    def connect(name, source):
+        raise ProvisionError("it cannot be reached")
+
+    if not runs:
+        monkeypatch.setattr(module, "connect", connect)
+    monkeypatch.setattr("provision.operations.image.delivery.apt_proxies", dict)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:3128")
+    site.cloud.image = lambda name: Image("img-debian")
+    large = {"master": MasterSpec("m1.medium"), "workers": WorkersSpec(flavor="m1.medium")}
+    spec = replace(site.spec, image=ImageSpec("debian-13", stock=True, sources="host"), **large)
+    with pytest.raises(UsageError, match=r"(?i)http_proxy \(127\.0\.0\.1:3128\) is on this machine itself"):
+        preview(spec, "cluster.yaml")
+    assert preview(replace(spec, image=replace(spec.image, sources="image")), "cluster.yaml")
 
 
 def test_a_cluster_of_another_machine_is_refused(site, monkeypatch, tmp_path):

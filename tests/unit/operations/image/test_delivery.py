@@ -17,6 +17,7 @@ from provision.base.model import ClusterSpec, ImageSpec, Node, PackagesSpec, Pro
 from provision.model.cluster.steps import Plan, Step
 from provision.model.image.stock import PackageSources
 from provision.model.localcloud.image_families import AptMirrors
+from provision.model.proxies import variables
 from provision.operations.image import delivery
 
 NODES = (
@@ -109,6 +110,17 @@ def test_the_proxy_of_the_spec_holds_for_the_installation(make, sources, monkeyp
     assert "settings/apt.conf" not in files_in(sent[0])
 
 
+def test_no_variable_of_this_machine_is_beside_the_proxy_of_the_spec(monkeypatch, tmp_path):
+    file = tmp_path / "pip.conf"
+    file.write_text("[global]\nproxy = http://pips.example:1\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(file))
+    monkeypatch.setenv("https_proxy", "http://mine:1")
+    monkeypatch.setenv("no_proxy", ".mine.example")
+    found = delivery.host_sources(ProxySpec("http://proxy:3128"))
+    assert found.environment == dict(variables(ProxySpec("http://proxy:3128")))
+    assert "proxy = http://pips.example:1" in found.pip_conf
+
+
 def test_what_this_machine_uses(monkeypatch, tmp_path):
     file = tmp_path / "pip.conf"
     file.write_text("[global]\nindex-url = https://pypi.example/simple\n")
@@ -140,9 +152,7 @@ def test_a_proxy_of_this_machine_itself_is_refused_before_a_node_is_made(monkeyp
     monkeypatch.setenv("http_proxy", "http://me:hunter2@127.0.0.1:3128")
     spec = ClusterSpec("a", image=ImageSpec("d", stock=True, sources="host"))
     create = Plan("a", (Step("create", "server", "a-master", "there is none"),))
-    with pytest.raises(
-        UsageError, match=r"(?i)http_proxy \(http://\*\*\*@127.0.0.1:3128\) is on this machine itself"
-    ) as caught:
+    with pytest.raises(UsageError, match=r"(?i)http_proxy \(127.0.0.1:3128\) is on this machine itself") as caught:
         delivery.check_sources(spec, create)
     assert "`proxy` in cluster.yaml" in caught.value.hint
     delivery.check_sources(spec, Plan("a", (Step("update", "security group", "a", "other rules"),)))

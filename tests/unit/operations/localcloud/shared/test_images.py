@@ -132,6 +132,25 @@ def test_apt_knows_this_machines_authorities_before_it_has_any(console, monkeypa
     assert text.index("Acquire::https::CAInfo") < text.index("&& install-packages"), "before apt is first asked"
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_an_authority_that_the_base_image_does_not_know_is_told_with_the_remedy(console, there):
+    base = image_name("base", image_tags(contexts()))
+
+    class Engine(FakeEngine):
+        def images(self):
+            return {base} if there else set()
+
+        def build(self, name, context, *, arguments, labels, line):
+            if not name.startswith("provision/base:"):
+                line("Err:1 https://mirror.example trixie InRelease")
+                line("  Certificate verification failed: The certificate is NOT trusted.")
+                raise ProvisionError("the image could not be built", "The lines above are the build's own.", "apt: 100")
+
+    with pytest.raises(ProvisionError, match="could not be built") as caught:
+        ensure_images(Engine(), TerminalProgress(console), {"consul"})
+    assert (f"`docker image rm {base}`" in caught.value.hint) is there
+
+
 def test_what_another_has_built_meanwhile_is_not_built_again(console):
     class Engine(FakeEngine):
         def images(self):
