@@ -95,6 +95,13 @@ ALIVE = 'spark_worker_alive{address="10.20.0.11",instance="a-master",job="spark-
 # A rule, what is different, the labels of its alert, and what it says where its text has a figure in it.
 FAULTS = [
     ("NothingGathered", dict.fromkeys(well(), "_x90"), {}, ""),
+    # Without a word that they end, as on a full disk: the store repeats the last figures for five minutes.
+    (
+        "NothingGathered",
+        {up(node, job): "1x46 _x43" for node, (role, _) in NODES.items() for job in JOBS[role]},
+        {},
+        "",
+    ),
     (
         "NodeAway",
         {up("a-worker-1", job): 0 for job in JOBS["worker"]},
@@ -154,6 +161,13 @@ FAULTS = [
     (
         "WorkerUnregistered",
         {ALIVE: "_x90"},
+        WORKER | {"name": "spark-worker.service", "state": "active"},
+        "",
+    ),
+    (
+        "WorkerUnregistered",
+        # On a master of an older image.
+        {ALIVE: "_x90", ANSWERS: "_x90"},
         WORKER | {"name": "spark-worker.service", "state": "active"},
         "",
     ),

@@ -19,7 +19,7 @@ from docker.types import IPAMConfig, IPAMPool
 from provision.adapters.docker.client import OUTPUT_HINT, OWN_LABELS, connect, engine_errors, ignore_missing
 from provision.adapters.host.process import run_checked
 from provision.base.errors import ProvisionError, UsageError
-from provision.model.localcloud.settings import LABEL, PROJECT
+from provision.model.localcloud.settings import LABEL, PROJECT, USUAL_MTU, VXLAN_BYTES
 from provision.model.localcloud.swarm import (
     MEMBER_LABEL,
     MTU_OPTION,
@@ -28,8 +28,6 @@ from provision.model.localcloud.swarm import (
     RESOLVER,
     SERVICE_LABEL,
     TUNNEL,
-    USUAL_MTU,
-    VXLAN_BYTES,
     Host,
     Task,
     renewal_hint,
@@ -64,7 +62,7 @@ class Swarm:
     # --- this host ---
 
     def state(self) -> tuple[str, bool]:
-        """Return this host's state (Docker's: inactive, active, pending, error), and whether it is a manager."""
+        """Return this host's state (Docker's: inactive, active, pending, locked, error), and whether it manages."""
         with engine_errors():
             swarm = self._client.info()["Swarm"]
             return str(swarm["LocalNodeState"]), bool(swarm["ControlAvailable"])
@@ -184,7 +182,7 @@ class Swarm:
                 if not there.attrs.get("Attachable"):
                     raise UsageError(
                         f"the network {name} was made by an older version, and hypervisors cannot join it",
-                        renewal_hint(name),
+                        renewal_hint(),
                     )
                 return
             self._client.networks.create(

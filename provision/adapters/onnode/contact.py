@@ -111,10 +111,12 @@ def get(url: str, seconds: float, token: str = "") -> Any:  # noqa: ANN401 - JSO
     # No proxy of the environment: it does not reach the nodes. No redirects: a port may be any user's program.
     place = urllib.parse.urlsplit(url)
     connection = http.client.HTTPConnection(place.hostname or "", place.port or 80, timeout=seconds)
+    begun = time.monotonic()
     connection.connect()
     # A limit for all of it: whoever answers may send a byte now and then.
     over = threading.Event()
-    end = threading.Timer(seconds, _cut, (connection.sock, over))
+    left = max(seconds - (time.monotonic() - begun), 0)
+    end = threading.Timer(left, _cut, (connection.sock, over))
     end.daemon = True
     end.start()
     try:

@@ -46,8 +46,11 @@ INFRASTRUCTURE: Final = (
 CLUSTERED: Final = ("mariadb", "rabbitmq", "memcached")
 """Services that have three members with `--ha` (compose/ha.yaml). The further members' names end in a number."""
 MEMBERS: Final = 3
-OVERLAY_MTU: Final = 1500 - 50
-"""MTU of a Swarm's network where the hosts' own is the usual one: VXLAN takes 50 bytes of each packet."""
+USUAL_MTU: Final = 1500
+VXLAN_BYTES: Final = 50
+"""What VXLAN takes of each packet between the hosts of a Swarm."""
+OVERLAY_MTU: Final = USUAL_MTU - VXLAN_BYTES
+"""MTU of a Swarm's network where the hosts' own is the usual one."""
 EARLY: Final = ("netns", "switch", "libvirt")
 """A hypervisor's services that need nothing of the control plane except OVN's databases."""
 

@@ -27,8 +27,6 @@ TUNNEL: Final = f"{PROJECT}_tunnel"
 """Network between hypervisors. Like NETWORK it is attachable: containers that Compose runs on a host can join it."""
 MTU_OPTION: Final = "com.docker.network.driver.mtu"
 """Option of an overlay network: the MTU of the network below it, of which VXLAN takes VXLAN_BYTES."""
-USUAL_MTU: Final = 1500
-VXLAN_BYTES: Final = 50
 RESOLVER: Final = "/var/lib/provision"
 """Folder on every host: its Consul writes resolv.conf there, and the host's containers mount it as their own."""
 MEMBER_LABEL: Final = "provision.member"
@@ -114,9 +112,15 @@ def hypervisor_project(host: str) -> str:
     return f"{PROJECT}-{re.sub('[^a-z0-9-]', '-', host.lower())}"
 
 
-def renewal_hint(network: str) -> str:
-    """Say how an overlay network is made anew: nothing of it can be changed while it exists."""
-    return f"Run `provision cloud down`, `docker network rm {network}` and `provision cloud up` to renew it."
+def renewal_hint() -> str:
+    """Say how the overlay networks are made anew: nothing of them can be changed while they exist."""
+    # `down` leaves FIRST, which use NETWORK and without which `up` gets no images: `init` starts them again.
+    services = " ".join(f"{PROJECT}_{service}" for service in FIRST)
+    return (
+        f"To renew the networks: `provision cloud down` on every host; `docker service rm {services}`, and some "
+        f"seconds later `docker network rm {NETWORK} {TUNNEL}`, on one; `provision cloud init --advertise-addr "
+        "ADDRESS` on the host with the smallest MTU; then `provision cloud up` on each."
+    )
 
 
 def registry_host(settings: Settings) -> str:

@@ -7,6 +7,9 @@ from typing import Final
 
 ENDS: Final = "{{ if lt $value 0.0 }}has expired{{ else }}expires in {{ $value | humanizeDuration }}{{ end }}"
 """What is wrong with a certificate: the value is the seconds until its end."""
+GATHERED: Final = "count_over_time(up[1m])"
+"""What was asked in the last minute. `up` alone is repeated for five minutes where nothing says that it has ended, and
+nothing does while the store's disk is full. Whatever is asked is asked twice a minute or more often (scrape.yaml)."""
 NOTHING_GATHERED: Final = "has no new figures, so what its other alerts would tell is not known"
 
 

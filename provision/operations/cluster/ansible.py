@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -46,7 +47,7 @@ def run_playbooks(
     with tempfile.TemporaryDirectory(prefix="provision-ansible-", dir=paths.state_dir()) as folder:
         script = Path(folder) / "inventory"
         script.with_suffix(".json").write_text(json.dumps(inventory))
-        script.write_text(f"#!/bin/sh\nexec cat '{script}.json'\n")
+        script.write_text(f"#!/bin/sh\nexec cat {shlex.quote(f'{script}.json')}\n")
         script.chmod(0o700)
         (Path(folder) / "ansible.cfg").write_text(_SETTINGS)
         for playbook in playbooks:

@@ -19,6 +19,7 @@ import pytest
 from provision.base.paths import TEMPLATES
 
 PROGRAM = TEMPLATES / "image/files/usr/local/lib/provision/spark-metrics"
+LATE = float("inf")
 ACCOUNTS = {"alice": 2001, "bob": 2002, "provision": 1000, "spark": 990}
 MASTER = {
     "workers": [
@@ -121,14 +122,14 @@ def test_whose_an_application_is_the_kernel_says(program, serve, monkeypatch):
     port = serve(driver(rows))
     metrics = program.SparkMetrics("127.0.0.1", 1, [port])
     sockets_of(program, monkeypatch, (port, 2002, 7))
-    found = samples(metrics.of_drivers())
+    found = samples(metrics.of_drivers(LATE))
     assert found['spark_user_executors{user="bob"}'] == "1"
     assert found['spark_user_active_tasks{user="bob"}'] == "2"
     # What was done before the first look is not of now.
     assert found['spark_user_shuffle_read_bytes_total{user="bob"}'] == "0"
     rows[1]["totalShuffleRead"] = 130
     rows.append(executor("2", totalShuffleRead=5))
-    assert samples(metrics.of_drivers())['spark_user_shuffle_read_bytes_total{user="bob"}'] == "35"
+    assert samples(metrics.of_drivers(LATE))['spark_user_shuffle_read_bytes_total{user="bob"}'] == "35"
 
 
 def test_what_was_counted_stays_when_an_application_ends_and_another_begins(program, serve, monkeypatch):
@@ -137,13 +138,13 @@ def test_what_was_counted_stays_when_an_application_ends_and_another_begins(prog
     metrics = program.SparkMetrics("127.0.0.1", 1, ports)
     name = 'spark_user_tasks_completed_total{user="alice"}'
     sockets_of(program, monkeypatch, (ports[0], 2001, 7))
-    metrics.of_drivers()
+    metrics.of_drivers(LATE)
     first[0]["completedTasks"] = 11
-    assert samples(metrics.of_drivers())[name] == "10"
+    assert samples(metrics.of_drivers(LATE))[name] == "10"
     sockets_of(program, monkeypatch, (ports[1], 2001, 8))
-    assert samples(metrics.of_drivers())[name] == "13"
+    assert samples(metrics.of_drivers(LATE))[name] == "13"
     sockets_of(program, monkeypatch)
-    found = samples(metrics.of_drivers())
+    found = samples(metrics.of_drivers(LATE))
     assert (found[name], found['spark_user_executors{user="alice"}']) == ("13", "0")
     assert (metrics.apps, metrics.before) == ({}, {})
 
@@ -153,8 +154,8 @@ def test_what_a_driver_answers_is_not_trusted(program, serve, monkeypatch, rows)
     port = serve(driver(rows))
     metrics = program.SparkMetrics("127.0.0.1", 1, [port])
     sockets_of(program, monkeypatch, (port, 2001, 7))
-    metrics.of_drivers()
-    assert samples(metrics.of_drivers())['spark_user_tasks_completed_total{user="alice"}'] == "0"
+    metrics.of_drivers(LATE)
+    assert samples(metrics.of_drivers(LATE))['spark_user_tasks_completed_total{user="alice"}'] == "0"
 
 
 def test_another_s_socket_on_the_same_port_is_not_asked(program, serve, monkeypatch):
@@ -162,24 +163,26 @@ def test_another_s_socket_on_the_same_port_is_not_asked(program, serve, monkeypa
     metrics = program.SparkMetrics("127.0.0.1", 1, [port])
     answers = iter([[(port, 2001, 7)], [(port, 2002, 8)]])
     monkeypatch.setattr(program, "listeners", lambda lines, ports: next(answers))
-    assert samples(metrics.of_drivers())['spark_user_executors{user="alice"}'] == "0"
+    assert samples(metrics.of_drivers(LATE))['spark_user_executors{user="alice"}'] == "0"
 
 
 class Drivers(dict):
-    """What drivers answer by port; each answer takes a second of a clock of its own."""
+    """What drivers answer by port: in a second of a clock of its own, or never."""
 
     def __init__(self, program, metrics, monkeypatch):
         super().__init__()
         self.asked = []
         self.now = 0
+        self.seconds = program.SECONDS
         monkeypatch.setattr(program, "time", SimpleNamespace(monotonic=lambda: self.now))
         monkeypatch.setattr(metrics, "ask", self.ask)
 
-    def ask(self, place):
-        self.now += 1
+    def ask(self, place, late):
         self.asked.append(place[0])
         if self.get(place[0]) is None:
+            self.now = min(self.now + self.seconds, late)
             raise TimeoutError
+        self.now += 1
         return self[place[0]]
 
 
@@ -190,14 +193,49 @@ def test_all_drivers_have_their_turn_and_keep_their_figures_until_then(program, 
     drivers |= {port: [executor("0", completedTasks=100, activeTasks=port)] for port in ports}
     sockets_of(program, monkeypatch, *((port, 2001, port) for port in ports))
     executors, done = (f'spark_user_{name}{{user="alice"}}' for name in ("executors", "tasks_completed_total"))
-    found = [samples(metrics.of_drivers()) for _ in range(2)]
-    assert drivers.asked == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 1, 2]
-    assert [each[executors] for each in found] == ["6", "10"]
+    found = [samples(metrics.of_drivers(drivers.now + program.TOGETHER)) for _ in range(2)]
+    assert drivers.asked == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+    assert [each[executors] for each in found] == ["5", "10"]
     # What was done before the first answer is nobody's work of now, however late that came.
     assert found[1][done] == "0"
     drivers |= {port: [executor("0", completedTasks=101)] for port in ports}
-    assert samples(metrics.of_drivers())[done] == "6"
-    assert samples(metrics.of_drivers())[done] == "10"
+    assert samples(metrics.of_drivers(drivers.now + program.TOGETHER))[done] == "5"
+    assert samples(metrics.of_drivers(drivers.now + program.TOGETHER))[done] == "10"
+
+
+def test_a_driver_that_had_less_than_its_time_is_the_first_to_be_asked_next(program, monkeypatch):
+    ports = range(1, 6)
+    metrics = program.SparkMetrics("127.0.0.1", 1, ports)
+    drivers = Drivers(program, metrics, monkeypatch)
+    drivers |= {port: [executor("0")] for port in ports}
+    drivers[4] = None
+    sockets_of(program, monkeypatch, *((port, 2001, port) for port in ports))
+    for _ in range(2):
+        began = drivers.now
+        metrics.of_drivers(began + program.TOGETHER)
+        assert drivers.now - began == program.TOGETHER
+    # It has had its time now, and keeps nobody up.
+    assert drivers.asked == [1, 2, 3, 4, 4, 5, 1]
+
+
+def test_all_of_a_page_has_one_limit(program, monkeypatch):
+    metrics = program.SparkMetrics("127.0.0.1", 1, range(1))
+    clock = [0.0]
+    monkeypatch.setattr(program, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(metrics, "of_master", lambda: clock.append(clock.pop() + 2) or [])
+    monkeypatch.setattr(metrics, "of_drivers", lambda late: [late - clock[0]])
+    assert metrics.lines() == [program.TOGETHER - 2]
+
+
+def test_what_is_asked_late_is_waited_for_no_longer_than_is_left(program):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        began = time.monotonic()
+        with pytest.raises((OSError, program.http.client.HTTPException)):
+            program.read("127.0.0.1", port, "/", late=began + 0.2)
+        assert time.monotonic() - began < program.SECONDS - 1
+        with pytest.raises(TimeoutError):
+            program.read("127.0.0.1", port, "/", late=began)
 
 
 def test_a_slow_driver_keeps_its_figures_and_a_new_one_counts_from_its_start(program, monkeypatch):
@@ -205,15 +243,15 @@ def test_a_slow_driver_keeps_its_figures_and_a_new_one_counts_from_its_start(pro
     drivers = Drivers(program, metrics, monkeypatch)
     executors, done = (f'spark_user_{name}{{user="alice"}}' for name in ("executors", "tasks_completed_total"))
     sockets_of(program, monkeypatch, (1, 2001, 7))
-    metrics.of_drivers()
+    metrics.of_drivers(LATE)
     drivers[1] = [executor("0", completedTasks=50)]
-    assert samples(metrics.of_drivers())[done] == "0"
+    assert samples(metrics.of_drivers(LATE))[done] == "0"
     drivers[1] = None
-    assert samples(metrics.of_drivers())[executors] == "1"
+    assert samples(metrics.of_drivers(LATE))[executors] == "1"
     sockets_of(program, monkeypatch, (1, 2001, 7), (2, 2001, 8))
-    metrics.of_drivers()
+    metrics.of_drivers(LATE)
     drivers[2] = [executor("0", completedTasks=3)]
-    found = samples(metrics.of_drivers())
+    found = samples(metrics.of_drivers(LATE))
     assert (found[executors], found[done]) == ("2", "3")
 
 
@@ -221,7 +259,7 @@ def test_daemons_and_the_operator_are_no_users(program, serve, monkeypatch):
     port = serve(driver([executor("0")]))
     metrics = program.SparkMetrics("127.0.0.1", 1, [port])
     sockets_of(program, monkeypatch, (port, 1000, 7), (port, 990, 8), (port, 4711, 9))
-    assert metrics.of_drivers() == []
+    assert metrics.of_drivers(LATE) == []
 
 
 def test_a_driver_that_is_silent_or_slow_holds_nobody_up(program, monkeypatch):

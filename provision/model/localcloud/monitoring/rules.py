@@ -22,7 +22,7 @@ from provision.model.localcloud.doctor.words import (
 )
 from provision.model.localcloud.monitoring.jobs import watched_apis
 from provision.model.localcloud.settings import MEMBERS
-from provision.model.monitoring.alert_rule import ENDS, NOTHING_GATHERED, AlertRule
+from provision.model.monitoring.alert_rule import ENDS, GATHERED, NOTHING_GATHERED, AlertRule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,8 +48,8 @@ def alert_rules(settings: Settings) -> tuple[AlertRule, ...]:
         AlertRule(
             "NothingGathered",
             # All other rules are silent without figures.
-            "absent(up)",
-            "2m",
+            f"absent({GATHERED})",
+            "1m",
             "monitoring",
             NOTHING_GATHERED,
             "Its store takes none while the disk is full: `provision cloud doctor` says so. `provision cloud metrics` "
@@ -111,7 +111,7 @@ def _infrastructure() -> Iterator[AlertRule]:
         yield AlertRule(
             "ServiceDown",
             # Where nothing is gathered at all, it is not the services that are away.
-            f"absent({working}) and on () count(up)",
+            f"absent({working}) and on () count({GATHERED})",
             "30s",
             f"the service {service}",
             "has no replica that answers",

@@ -42,7 +42,7 @@ from provision.model.doctor.words import (
     start_again,
     who_has_memory,
 )
-from provision.model.monitoring.alert_rule import ENDS, NOTHING_GATHERED, AlertRule
+from provision.model.monitoring.alert_rule import ENDS, GATHERED, NOTHING_GATHERED, AlertRule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -76,8 +76,8 @@ def alert_rules(units: Mapping[Role, Sequence[str]], on_demand: Mapping[Role, Se
         AlertRule(
             "NothingGathered",
             # All other rules are silent without figures.
-            "absent(up)",
-            "2m",
+            f"absent({GATHERED})",
+            "1m",
             "monitoring",
             NOTHING_GATHERED,
             "Its store takes none while its disk is full: `provision doctor` says so. `provision metrics` shows what "
@@ -181,8 +181,10 @@ def _services() -> Iterator[AlertRule]:
     runs = f'{_STATE}{{name="spark-worker.service",state="active"}} == 1'
     yield AlertRule(
         "WorkerUnregistered",
-        # Whoever asks the Spark master may be down itself, or have no answer: then nobody knows.
-        f"({runs}) unless on (address) spark_worker_alive and on () spark_master_answers == 1",
+        # Whoever asks the Spark master may be down itself, or have no answer: then nobody knows. A master of an older
+        # image does not tell that it has one: it has, where it names any worker.
+        f"({runs}) unless on (address) spark_worker_alive "
+        "and on () (spark_master_answers == 1 or on () count(spark_worker_alive))",
         f"{STARTING}s",
         _NODE,
         f"{UNREGISTERED} runs",

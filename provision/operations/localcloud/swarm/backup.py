@@ -11,8 +11,14 @@ from provision.base.errors import UsageError
 from provision.model.localcloud.backup import key_files
 from provision.model.localcloud.settings import base_service
 from provision.operations.localcloud.shared.backup import write_backup
-from provision.operations.localcloud.shared.installation import exclusive_lock, read_passwords, require_complete_data
+from provision.operations.localcloud.shared.installation import (
+    exclusive_lock,
+    load_settings,
+    read_passwords,
+    require_complete_data,
+)
 from provision.operations.localcloud.swarm.files import current_settings, swarm_adapter
+from provision.operations.localcloud.swarm.lock import swarm_lock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +39,7 @@ def backup(progress: Progress, path: Path, *, images: bool) -> Manifest:
     """
     archive.refuse_existing(path)
     engine = Engine()
-    with exclusive_lock(progress):
+    with exclusive_lock(progress), swarm_lock(swarm_adapter(load_settings()), progress):
         require_complete_data()
         swarm = swarm_adapter(current_settings(engine))
         if not swarm.desired_replicas().get("mariadb"):

@@ -12,6 +12,7 @@ from provision.operations.localcloud.shared.installation import exclusive_lock
 from provision.operations.localcloud.swarm import hypervisor
 from provision.operations.localcloud.swarm.files import require_swarm, swarm_adapter
 from provision.operations.localcloud.swarm.hosts import remove_all, until
+from provision.operations.localcloud.swarm.lock import swarm_lock
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -43,7 +44,7 @@ def down(progress: Progress, *, purge: bool) -> None:
     settings = require_swarm()
     swarm = swarm_adapter(settings)
     engine = Engine()
-    with exclusive_lock(progress), progress.phase("stopping the control plane"):
+    with exclusive_lock(progress), swarm_lock(swarm, progress), progress.phase("stopping the control plane"):
         hypervisor.stop(engine, progress, purge=purge)
         if swarm.state() == ("active", True):
             remove_services(swarm, () if purge else FIRST)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from provision.adapters.consul.catalogue import Catalogue
-from provision.adapters.consul.http import ConsulUnavailableError
 from provision.adapters.docker import compose
 from provision.adapters.docker.engine import Engine
 from provision.adapters.host.facts import interface_mtu
@@ -17,13 +16,11 @@ from provision.base.constants import LOCAL_CLOUD
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.poll import Pending
 from provision.model.localcloud.image_families import image_name
-from provision.model.localcloud.settings import CLUSTERED, PROJECT
+from provision.model.localcloud.settings import CLUSTERED, PROJECT, USUAL_MTU, VXLAN_BYTES
 from provision.model.localcloud.swarm import (
     FIRST,
     NETWORK,
     TUNNEL,
-    USUAL_MTU,
-    VXLAN_BYTES,
     absent_members,
     names,
     next_member,
@@ -62,6 +59,11 @@ _Answer = TypeVar("_Answer")
 
 _JOIN_TIMEOUT: Final = 180
 """Seconds that a host may take to become one of the Swarm's."""
+_UNDECIDED: Final = {
+    "pending": "Start the hosts that are away: it may be one of theirs still. ",
+    "locked": "`docker swarm unlock` lets it go on. ",
+}
+"""Docker's states of a host that has not found the others yet, and what helps."""
 
 
 def until(ask: Callable[[], _Answer | Pending], timeout: float = _JOIN_TIMEOUT) -> _Answer:
@@ -96,23 +98,29 @@ def init(progress: Progress, address: str, *, vms: bool = True) -> str:
             swarm.begin(address)
         else:
             _require_managing(state, manages=manages)
+        with swarm_lock(swarm, progress):
             if read_shared(engine, swarm):
                 # Not what this host last saw of them: all hosts get what is deployed below.
                 settings = load_settings()
-                swarm = swarm_adapter(settings)
-        save_settings(settings)
-        hypervisor.choose(vms=vms)
-        take_member(swarm)
-        ensure_networks(swarm, settings)
-        with progress.phase("images"):
-            tags = _prepare(engine, swarm, progress)
-            ensure_files(tags)
-            swarm = swarm_adapter(settings)
-            stack = ensure_stack_files(tags, names(settings, tags))
-            swarm.deploy(part(stack.file(), FIRST))
-            until(lambda: None if swarm.registry_answers() else Pending("the registry"))
-            ensure_built(engine, swarm, progress, settings.families)
+            save_settings(settings)
+            hypervisor.choose(vms=vms)
+            _begin(engine, swarm, settings, progress)
         return swarm.token()
+
+
+def _begin(engine: Engine, swarm: Swarm, settings: Settings, progress: Progress) -> None:
+    """Deploy what the other hosts get the images and the local cloud's files from."""
+    take_member(swarm)
+    ensure_networks(swarm, settings)
+    with progress.phase("images"):
+        tags = _prepare(engine, swarm, progress)
+        ensure_files(tags)
+        # With the registry's password, which may have been made just now.
+        swarm = swarm_adapter(settings)
+        stack = ensure_stack_files(tags, names(settings, tags))
+        swarm.deploy(part(stack.file(), FIRST))
+        until(lambda: None if swarm.registry_answers() else Pending("the registry"))
+        ensure_built(engine, swarm, progress, settings.families)
 
 
 def join(progress: Progress, token: str, address: str, own: str = "", *, vms: bool = True) -> None:
@@ -138,14 +146,15 @@ def join(progress: Progress, token: str, address: str, own: str = "", *, vms: bo
             until(lambda: None if this_host(swarm).ready else Pending("this host"))
             _require_unique_name(swarm)
             try:
-                _require_mtu(swarm)
+                _require_mtu(swarm, joins=True)
             except UsageError:
                 # One that was a host before may run a member.
                 if state == "inactive":
                     swarm.leave()
                 raise
             until(lambda: None if read_shared(engine, swarm) else Pending("the local cloud's files, from the Swarm"))
-            take_member(swarm)
+            with swarm_lock(swarm, progress):
+                take_member(swarm)
         hypervisor.choose(vms=vms)
         ensure_clouds_yaml(progress, load_settings())
         progress.update("this host", f"runs member {this_host(swarm).member or 'none'}")
@@ -154,13 +163,20 @@ def join(progress: Progress, token: str, address: str, own: str = "", *, vms: bo
 def leave(progress: Progress) -> None:
     """Take this machine out of its Swarm, and remove what it has of the local cloud: containers, data, images, files.
 
-    Raises UsageError if it runs a member without which the others would be no majority.
+    Raises UsageError if it runs a member without which the others would be no majority, and if it has not reached the
+    others since Docker's start: they may count on it.
     """
     settings = require_swarm()
     swarm = swarm_adapter(settings)
     engine = Engine()
     with exclusive_lock(progress), swarm_lock(swarm, progress):
         state = swarm.state()
+        if state[0] in _UNDECIDED:
+            raise UsageError(
+                f"this host does not reach the others (Docker says: {state[0]}), so they still count on it",
+                f"{_UNDECIDED[state[0]]}If they have removed it, `docker swarm leave --force` here; then the same "
+                "command again.",
+            )
         if state == ("active", True):
             if len(swarm.hosts()) > 1 and this_host(swarm).member and swarm.desired_replicas().get("mariadb"):
                 _require_others(swarm, settings)
@@ -198,15 +214,19 @@ def ensure_networks(swarm: Swarm, settings: Settings) -> None:
     _require_mtu(swarm)
 
 
-def _require_mtu(swarm: Swarm) -> None:
+def _require_mtu(swarm: Swarm, *, joins: bool = False) -> None:
     """Raise UsageError if this host's network takes only shorter packets than the Swarm's networks make."""
     own = interface_mtu(this_host(swarm).address)
     for name in (NETWORK, TUNNEL):
         needed = swarm.network_mtu(name) + VXLAN_BYTES
         if 0 < own < needed:
+            # Networks are made on a host of the Swarm, for the packets of its own.
+            lower = (
+                f"Or lower that of one of the Swarm's hosts to {own}, and make the networks there. " if joins else ""
+            )
             raise UsageError(
                 f"this host's network has an MTU of {own}, and {name} is made for {needed}: long packets would be lost",
-                f"{renewal_hint(name)} Or give this host's network an MTU of {needed}.",
+                f"Give this host's network an MTU of {needed}. {lower}{renewal_hint()}",
             )
 
 
@@ -219,12 +239,12 @@ def missing_members(swarm: Swarm, settings: Settings) -> Pending | None:
 
 
 def serving_containers(swarm: Swarm) -> set[str]:
-    """Return the containers (the first 12 digits of their ids) of the members that serve, on all hosts."""
+    """Return the containers (the first 12 digits of their ids) of the members that serve, on all hosts.
+
+    Raises ConsulUnavailableError where nobody knows.
+    """
     catalogue = Catalogue(f"http://{swarm.address('consul')}:8500")
-    try:
-        return set().union(*map(catalogue.containers, CLUSTERED))
-    except ConsulUnavailableError:
-        return set()
+    return set().union(*map(catalogue.containers, CLUSTERED))
 
 
 def _require_others(swarm: Swarm, settings: Settings) -> None:
@@ -269,7 +289,8 @@ def _require_managing(state: str, *, manages: bool) -> None:
     if not manages:
         raise UsageError(
             f"Docker says that this machine's part in a Swarm is: {state}, not managing it",
-            "`docker swarm leave --force` takes it out of that Swarm, and then it can join ours.",
+            f"{_UNDECIDED.get(state, '')}`docker swarm leave --force` takes it out of that Swarm, and then it can join "
+            "ours.",
         )
 
 
@@ -289,7 +310,10 @@ def this_host(swarm: Swarm) -> Host:
 
 def _require_unique_name(swarm: Swarm) -> None:
     mine = this_host(swarm)
-    if any(host.name == mine.name and host.id != mine.id for host in swarm.hosts()):
+    # One that is away and carries no member may be this machine itself: Docker lists a host that has left under its old
+    # id, and gives another when it joins again.
+    others = [host for host in swarm.hosts() if host.id != mine.id and (host.ready or host.member)]
+    if any(host.name == mine.name for host in others):
         swarm.leave()
         raise UsageError(f"another host of the Swarm is called {mine.name} too", "Give this machine another host name.")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
     from provision.base.progress import Progress
 
 _TIMEOUT: Final = 3600
-"""Seconds to wait for another host's command: `cloud up` from nothing builds all images."""
+"""Seconds to wait for one host's command: `cloud up` from nothing builds all images."""
+_ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
+_FREED: Final = f"`provision cloud up` there or `docker config rm {LOCK}` on any host lets others begin."
 
 
 @contextmanager
@@ -32,37 +36,71 @@ def swarm_lock(swarm: Swarm, progress: Progress) -> Iterator[None]:
         yield
         return
     mine = swarm.host_id()
-    poll.until(_Turn(swarm, progress).ask, timeout=_TIMEOUT, too_late=_too_late)
+    turn = _Turn(swarm, progress)
+    with _orderly_end():
+        try:
+            # Each host whose turn comes before has its own time.
+            while not poll.until(turn.ask, timeout=_TIMEOUT, too_late=_too_late):
+                pass
+            yield
+        finally:
+            # One that stays, as this host has left meanwhile or no majority answers, is none to the next command.
+            with suppress(ProvisionError):
+                swarm.drop_lock(mine)
+
+
+@contextmanager
+def _orderly_end() -> Iterator[None]:
+    """Let a signal that ends this process raise SystemExit, so that what is held is given back."""
+    if threading.current_thread() is not threading.main_thread():
+        # Python has handlers of signals in the main thread alone.
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _ENDING}
+    # What is ignored stays so: a command under nohup outlives its terminal.
+    taken = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]
+
+    def end(number: int, _: object) -> None:
+        # Once: a second one, as a terminal and a shell send, may not end what gives the lock back.
+        for each in taken:
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
     try:
+        for number in taken:
+            signal.signal(number, end)
         yield
     finally:
-        # One that stays, as this host has left meanwhile or no majority answers, is none to the next command.
-        with suppress(ProvisionError):
-            swarm.drop_lock(mine)
+        for number in taken:
+            signal.signal(number, before[number])
 
 
 class _Turn:
     def __init__(self, swarm: Swarm, progress: Progress) -> None:
         self._swarm = swarm
         self._progress = progress
-        self._said = ""
+        self._before = ""
 
-    def ask(self) -> Pending | None:
-        """Take the lock; return Pending with the host that has it."""
+    def ask(self) -> bool | Pending:
+        """Take the lock; return False when another host has it than before, else Pending with the host."""
         holder, mine = self._swarm.take_lock(), self._swarm.host_id()
         if holder == mine:
-            return None
+            return True
         name = next((host.name for host in self._swarm.hosts() if host.id == holder and host.ready), "")
         if not name:
             self._swarm.drop_lock(holder)
-        elif name != self._said:
-            self._progress.note(f"A `provision cloud` command is running on {name}: waiting for it.")
-            self._said = name
+        elif name != self._before:
+            self._progress.note(
+                f"A `provision cloud` command on {name} has begun, and not ended: waiting for it. If none runs there "
+                f"any more, {_FREED}"
+            )
+            self._before = name
+            return False
         return Pending(name or "another host")
 
 
 def _too_late(holder: str) -> ProvisionError:
     return ProvisionError(
         f"a `provision cloud` command on {holder} has not ended for {_TIMEOUT // 60} minutes",
-        f"If none runs there any more, `docker config rm {LOCK}` on any host lets others begin.",
+        f"If none runs there any more, {_FREED}",
     )

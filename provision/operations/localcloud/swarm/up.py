@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from provision.adapters.consul.http import ConsulUnavailableError
 from provision.adapters.docker import compose
 from provision.adapters.docker.engine import Engine
 from provision.adapters.openstack.admin import Admin
@@ -87,6 +88,7 @@ def up(progress: Progress, replicas: Mapping[str, int] | None = None) -> None:
         # The host of a member may be gone for good: then one without a member takes its place.
         take_member(swarm)
         require_three_hosts(swarm)
+        _require_start(swarm)
         ensure_networks(swarm, settings)
         # All hosts make their files from these.
         settings = replace(settings, members=member_addresses(swarm.hosts()), overlay_mtu=swarm.network_mtu(TUNNEL))
@@ -198,7 +200,11 @@ class Deployment:
             until(missing, _SETTLE_TIMEOUT)
         except ProvisionError:
             # What they lack may be in this version. Those that serve must not stop with them.
-            serving = serving_containers(self._swarm)
+            try:
+                serving = serving_containers(self._swarm)
+            except ConsulUnavailableError:
+                # Any of them may serve.
+                return []
             tasks = (task for task in self._swarm.tasks() if task.wanted and task.service in names)
             idle = sorted({task.service for task in tasks if task.container[:12] not in serving})
             self._deploy(*idle, wait=False)
@@ -220,10 +226,9 @@ class Deployment:
     def _require_database(self) -> None:
         """Raise UsageError if databases may have to be migrated, and no member of MariaDB is this host's to ask."""
         if not this_host(self._swarm).member and self._selected(old_services(self._swarm.tasks(), self._file)):
-            names = " or ".join(sorted(host.name for host in self._swarm.hosts() if host.member))
             raise UsageError(
                 "services are out of date, and this host has no member of MariaDB to migrate their databases with",
-                f"Run the same command on {names} first.",
+                f"Run the same command on {_hosts_with_members(self._swarm)} first.",
             )
 
     def _not_migrated(self) -> list[str]:
@@ -365,6 +370,19 @@ class Deployment:
 
     def _note_made(self, text: str) -> None:
         self._progress.update(text, "made")
+
+
+def _require_start(swarm: Swarm) -> None:
+    """Raise UsageError if nothing runs yet, and this host has no member: databases are made on one that has."""
+    if not this_host(swarm).member and "keystone" not in swarm.desired_replicas():
+        raise UsageError(
+            "the local cloud does not run yet, and hosts with a member of MariaDB come first: this one has none",
+            f"Run the same command on {_hosts_with_members(swarm)} first.",
+        )
+
+
+def _hosts_with_members(swarm: Swarm) -> str:
+    return " or ".join(sorted(host.name for host in swarm.hosts() if host.member))
 
 
 def _members_of(settings: Settings) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from provision.adapters.docker import swarm as module
 from provision.adapters.docker.swarm import Swarm
 from provision.base.errors import ProvisionError, UsageError
 from provision.model.localcloud.settings import LABEL
-from provision.model.localcloud.swarm import MEMBER_LABEL, Host
+from provision.model.localcloud.swarm import MEMBER_LABEL, Host, renewal_hint
 
 LABELS = dict([LABEL.split("=")])
 
@@ -203,8 +203,9 @@ def test_a_network_is_made_once_and_has_to_be_attachable(client, swarm):
     swarm.ensure_network("net", IPv4Network("10.0.0.0/24"), 1450)
     client.networks.create.assert_not_called()
     client.networks.list.return_value = [SimpleNamespace(name="net", attrs={})]
-    with pytest.raises(UsageError, match="older version"):
+    with pytest.raises(UsageError, match="older version") as caught:
         swarm.ensure_network("net", IPv4Network("10.0.0.0/24"), 1450)
+    assert caught.value.hint == renewal_hint()
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,19 @@ def test_an_answer_has_a_limit_in_all_and_not_for_each_byte(start):
         assert time.monotonic() - began < 2
 
 
+def test_the_limit_counts_from_before_the_connection(daemon, monkeypatch):
+    limits, real, connect = [], threading.Timer, contact.http.client.HTTPConnection.connect
+
+    def slow(connection):
+        time.sleep(0.3)
+        connect(connection)
+
+    monkeypatch.setattr(contact.http.client.HTTPConnection, "connect", slow)
+    monkeypatch.setattr(contact.threading, "Timer", lambda left, *more: limits.append(left) or real(left, *more))
+    contact.get(f"http://127.0.0.1:{daemon}/text", 5)
+    assert limits[0] <= 4.7
+
+
 def test_what_speaks_no_http_is_an_error_of_the_system_as_any_other():
     with socket.create_server(("127.0.0.1", 0)) as listener:
 

@@ -255,6 +255,18 @@ def test_the_members_addresses_are_in_the_order_of_their_numbers():
     assert swarm.member_addresses(every) == ("192.0.2.3", "192.0.2.4", "192.0.2.1")
 
 
+def test_networks_are_made_anew_in_an_order_that_docker_and_up_can_follow():
+    steps = [
+        "`provision cloud down` on every host",
+        "`docker service rm provision_registry provision_mirror`",
+        "`docker network rm provision_management provision_tunnel`",
+        "`provision cloud init --advertise-addr ADDRESS` on the host with the smallest MTU",
+        "`provision cloud up` on each",
+    ]
+    places = [swarm.renewal_hint().index(step) for step in steps]
+    assert places == sorted(places)
+
+
 @pytest.mark.parametrize(
     ("host", "project"), [("host-1", "provision-host-1"), ("Node_7.example.org", "provision-node-7-example-org")]
 )

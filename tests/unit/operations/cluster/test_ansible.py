@@ -63,6 +63,14 @@ def test_both_playbooks_run_and_their_changes_are_counted(monkeypatch):
     assert progress.updates == [(name, "Inspect every file and unit") for name in ("site.yml", "users.yml")]
 
 
+def test_an_inventory_may_be_at_any_path(tmp_path, monkeypatch):
+    ansible = Ansible(RECAP)
+    monkeypatch.setattr(process, "stream", ansible.stream)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "it's $HOME"))
+    run_playbooks(INVENTORY, Silent(), ("site.yml",))
+    assert ansible.inventories == [INVENTORY]
+
+
 def test_one_playbook_alone(monkeypatch):
     ansible = Ansible(RECAP)
     monkeypatch.setattr(process, "stream", ansible.stream)

@@ -27,6 +27,9 @@ class FakeSwarm:
         self.mtu, self.network = 1500, 1450
         self.services = {}
         self.done = []
+        self.locked = False
+        self.unlocked = []
+        """What was changed without the lock."""
 
     def state(self):
         if self.removed:
@@ -40,6 +43,7 @@ class FakeSwarm:
         return tuple(self.known.values())
 
     def set_member(self, host, member):
+        self._note("member")
         self.known[host] = replace(self.known[host], member=member)
 
     def begin(self, address):
@@ -64,7 +68,23 @@ class FakeSwarm:
         return f"container-{service}"
 
     def take_lock(self):
+        self.locked = True
         return self.me
+
+    def drop_lock(self, host):
+        self.locked = False
+
+    def _note(self, change):
+        if not self.locked:
+            self.unlocked.append(change)
+
+    def deploy(self, document):
+        self._note("services")
+        self.done.append(("deploy", document))
+
+    def remove(self, services):
+        self._note("services")
+        self.done.append(("remove", services))
 
     def network_mtu(self, name):
         return self.network

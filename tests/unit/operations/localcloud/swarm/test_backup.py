@@ -38,7 +38,15 @@ def _here(monkeypatch, tmp_path):
     data = FakeData()
     data.galera = {"c1": SERVES}
     here = SimpleNamespace(data=data, units=(DATABASE,), wanted={"mariadb": 1}, file=tmp_path / "cloud.tar.gz")
-    swarm = SimpleNamespace(desired_replicas=lambda: here.wanted, tasks=lambda: TASKS)
+    here.locks = []
+    swarm = SimpleNamespace(
+        desired_replicas=lambda: here.wanted,
+        tasks=lambda: TASKS,
+        state=lambda: ("active", True),
+        host_id=lambda: "id2",
+        take_lock=lambda: here.locks.append("taken") or "id2",
+        drop_lock=here.locks.append,
+    )
     monkeypatch.setattr(shared_backup, "ContainerData", lambda: data)
     monkeypatch.setattr(backup, "Engine", lambda: None)
     monkeypatch.setattr(backup, "Inspector", lambda: SimpleNamespace(replicas=lambda: here.units, units=tuple))
@@ -65,6 +73,7 @@ def test_a_backup_is_what_one_machine_can_restore_too(here):
         "passwords.json": json.dumps(PASSWORDS).encode(),
     }
     assert here.data.dumped[0] == "c1"
+    assert here.locks == ["taken", "id2"]
 
 
 def test_images_are_kept_where_they_are(here):

@@ -34,6 +34,8 @@ def test_down_keeps_the_registry_and_purge_keeps_nothing(world, monkeypatch):
     swarm.services = {"keystone": 2, "registry": 1, "mirror": 3}
     down.down(Silent(), purge=False)
     assert swarm.done == [("remove", {"keystone"})]
+    # No other host's `up` starts them meanwhile.
+    assert (swarm.unlocked, swarm.locked) == ([], False)
     assert installation.load_settings().swarm
     swarm.done.clear()
     monkeypatch.setattr(swarm, "remove_networks", lambda: "", raising=False)

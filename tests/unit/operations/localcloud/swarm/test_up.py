@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from provision.adapters.consul.http import ConsulUnavailableError
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.poll import Pending
 from provision.base.progress import Silent
@@ -150,6 +151,19 @@ def test_members_that_run_and_do_not_serve_are_replaced_and_no_others(swarm, dep
     assert swarm.deployed == [idle, *((name,) for name in NAMES if name not in idle)]
 
 
+def test_members_of_which_nobody_knows_whether_they_serve_are_replaced_singly(swarm, deployment, monkeypatch):
+    swarm.running = dict.fromkeys(NAMES, "running")
+    answers = [Pending("Consul")] * 70
+    monkeypatch.setattr(up, "missing_members", lambda *_: answers.pop() if answers else None)
+
+    def away(_):
+        raise ConsulUnavailableError("Consul does not answer")
+
+    monkeypatch.setattr(up, "serving_containers", away)
+    deployment._deploy_members()
+    assert swarm.deployed == [(name,) for name in NAMES]
+
+
 @pytest.mark.parametrize(
     ("image", "only", "families"),
     [(NOVA, (), []), ("old", (), None), ("old", ("mariadb",), []), ("old", ("keystone",), None)],
@@ -277,6 +291,18 @@ def test_a_host_without_a_member_takes_that_of_one_that_is_gone(hosts, monkeypat
     monkeypatch.setattr(hosts, "set_member", set_member, raising=False)
     up.up(Silent())
     assert load_settings().members == ("192.0.2.1", "192.0.2.2", "192.0.2.4")
+
+
+def test_hosts_with_members_come_first_and_no_image_is_built_before(hosts, monkeypatch):
+    hosts.known.append(Host("id4", "host-4", "192.0.2.4", True))
+    monkeypatch.setattr(hosts, "host_id", lambda: "id4")
+    with pytest.raises(UsageError, match="hosts with a member of MariaDB come first") as caught:
+        up.up(Silent())
+    assert caught.value.hint == "Run the same command on host-1 or host-2 or host-3 first."
+    assert "bring_up" not in hosts.steps
+    hosts.running["keystone"] = "running"
+    up.up(Silent())
+    assert "bring_up" in hosts.steps
 
 
 def test_two_hosts_are_too_few(hosts):
