@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -163,4 +164,23 @@ def test_an_address_of_before_that_is_haproxy_s_own_now_starts_no_loop(world):
         assert most < 50, f"{most} requests at a time went round"
     finally:
         world.get("/v1/agent/service/deregister/stale", "PUT")
+        world.remove(proxy)
+
+
+def test_many_requests_at_once_do_not_make_the_only_copy_look_dead(world):
+    proxy = world.start_haproxy(at_once=1)
+    try:
+        world.web("busy", alone=True)
+        url = f"http://{world.address(proxy)}:8404/;csv"
+        rows = lambda: [row.split(",") for row in requests.get(url, timeout=5).text.splitlines()]  # noqa: E731
+        up = lambda: any(row[0] == "web" and row[1] == "web1" and row[17].startswith("UP") for row in rows())  # noqa: E731
+        until(up, READY_TIMEOUT, "the copy")
+        load, crowd = Load(world.address(proxy), patience=120), 30
+        with ThreadPoolExecutor(crowd) as threads:
+            answers = [threads.submit(load.one, "/slow") for _ in range(crowd)]
+            while not all(answer.done() for answer in answers):
+                assert up(), "it was taken for dead"
+                time.sleep(0.5)
+        assert [answer.result()[0] for answer in answers] == [200] * crowd
+    finally:
         world.remove(proxy)

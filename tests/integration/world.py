@@ -43,15 +43,18 @@ TLS_PORT = 8443
 CHECK = {"SERVICE_CHECK_HTTP": "/", "SERVICE_CHECK_INTERVAL": "1s", "SERVICE_CHECK_TIMEOUT": "1s"}
 # Answers with its own name, at once, and says nothing on the terminal.
 SERVER = f"""
-import http.server, socket
+import http.server, socket, sys, time
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         body = socket.gethostname().encode()
+        if self.path == "/slow": time.sleep(1)
         if self.path == "/headers": body = str(self.headers).encode()
         self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers()
         self.wfile.write(body)
     def log_message(self, *_): pass
-http.server.ThreadingHTTPServer(("", {WEB_PORT}), Handler).serve_forever()
+class Alone(http.server.HTTPServer): request_queue_size = 100
+kind = Alone if sys.argv[1:] == ["one"] else http.server.ThreadingHTTPServer
+kind(("", {WEB_PORT}), Handler).serve_forever()
 """
 
 
@@ -129,13 +132,15 @@ class World:
         options.setdefault("ports", {f"{WEB_PORT}/tcp": None})
         return self.start(name, "registrator", ["infinity"], entrypoint=["sleep"], labels=labels, **options)
 
-    def web(self, name, labels=None, **options):
-        """Start a web server that answers with its container's host name, checked every second."""
+    def web(self, name, labels=None, *, alone=False, **options):
+        """Start a web server that answers with its container's host name, checked every second.
+
+        `alone`: it works at one request at a time.
+        """
         labels = {"SERVICE_NAME": "web", **CHECK, **(labels or {})}
         options.setdefault("ports", {f"{WEB_PORT}/tcp": None})
-        return self.start(
-            name, "registrator", ["-c", SERVER], entrypoint=["python3"], labels=labels, hostname=name, **options
-        )
+        command = ["-c", SERVER, *(["one"] if alone else [])]
+        return self.start(name, "registrator", command, entrypoint=["python3"], labels=labels, hostname=name, **options)
 
     def start_consul(self):
         container = self.start(
@@ -163,8 +168,8 @@ class World:
         }
         return self.start(name, "registrator", [*command, *options], volumes=volumes)
 
-    def start_haproxy(self):
-        services = [{"name": "web", "port": PROXY_PORT, "tls_port": TLS_PORT, "health": "/"}]
+    def start_haproxy(self, **service):
+        services = [{"name": "web", "port": PROXY_PORT, "tls_port": TLS_PORT, "health": "/", **service}]
         self.new_certificate()
         text = render("openstack/haproxy.cfg.j2", services=services, consul_address=self.consul_address)
         (self.folder / "haproxy.cfg").write_text(text)
@@ -298,8 +303,9 @@ def resolve(server, name, kind):
 class Load:
     """Requests to HAProxy at a steady pace: who answered, when, and what failed."""
 
-    def __init__(self, address, per_second=20, authority=None):
+    def __init__(self, address, per_second=20, authority=None, patience=5):
         self.address = address
+        self.patience = patience
         # The certificate is for a name, the proxy's address is another one.
         self.trust = authority and ssl.create_default_context(cafile=authority)
         self.pause = 1 / per_second
@@ -323,7 +329,7 @@ class Load:
 
     def _link(self):
         if not self.trust:
-            return http.client.HTTPConnection(self.address, PROXY_PORT, timeout=5)
+            return http.client.HTTPConnection(self.address, PROXY_PORT, timeout=self.patience)
         link = http.client.HTTPSConnection("localhost", TLS_PORT, timeout=5, context=self.trust)
         plain = socket.create_connection((self.address, TLS_PORT), timeout=5)
         link.sock = self.trust.wrap_socket(plain, server_hostname="localhost")

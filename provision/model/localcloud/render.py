@@ -142,7 +142,7 @@ def _shared_secrets(passwords: Mapping[str, str]) -> dict[str, str]:
 
 def _haproxy_service(api: Api) -> dict[str, object]:
     service: dict[str, object] = {"name": api.name, "port": api.port, "health": api.health, "private": api.private}
-    service["replicas"] = MAX_REPLICAS + 1
+    service |= {"replicas": MAX_REPLICAS + 1, "at_once": api.at_once}
     if api.public:
         service["tls_port"] = tls_port(api.port)
     if api.slow:
@@ -226,8 +226,9 @@ def environment(
     values |= ovn.environment(settings)
     values |= {replicas_variable(service): str(settings.replicas_of(service)) for service in SCALABLE_NAMES}
     for api in apis(settings):
+        name = variable_name(api.name)
+        values |= {f"{name}_PROCESSES": str(api.processes), f"{name}_THREADS": str(api.threads)}
         if api.public:
-            name = variable_name(api.name)
             values |= {f"{name}_PORT": str(api.port), f"{name}_TLS_PORT": str(tls_port(api.port))}
     for family, tag in tags.items():
         values[f"{variable_name(family)}_TAG"] = tag

@@ -205,6 +205,14 @@ class Api:
     """Whether containers reach it, without TLS: the management network is this local cloud's own."""
     idle: bool = False
     """Whether it should have no replica."""
+    processes: int = 1
+    threads: int = 1
+    """In each process of a replica."""
+
+    @property
+    def at_once(self) -> int:
+        """Requests that a replica is given at once, so that it answers health checks however many wait."""
+        return self.processes * self.threads - self.slow
 
     @property
     def awaited(self) -> bool:
@@ -216,14 +224,17 @@ def apis(settings: Settings) -> tuple[Api, ...]:
     """List the services behind HAProxy; those without a type are not in Keystone's catalogue."""
     ports = settings.ports
     return (
-        Api("keystone", ports.keystone, "/v3", "identity", "", "/v3"),
-        Api("glance", ports.glance, "/healthcheck", "image", "glance", slow=True),
-        Api("placement", ports.placement, "/", "placement", "placement"),
-        Api("nova-api", ports.nova_api, "/", "compute", "nova", "/v2.1"),
+        Api("keystone", ports.keystone, "/v3", "identity", "", "/v3", threads=4),
+        # One thread is there for health checks alone, while all others take images.
+        Api("glance", ports.glance, "/healthcheck", "image", "glance", slow=True, threads=5),
+        Api("placement", ports.placement, "/", "placement", "placement", threads=4),
+        # Nova's API does not support threads. It has a second process, since a call may wait long for a hypervisor.
+        Api("nova-api", ports.nova_api, "/", "compute", "nova", "/v2.1", processes=2),
         Api("nova-metadata", ports.nova_metadata, "/", public=False),
-        Api("neutron", ports.neutron, "/", "network", "neutron"),
+        # One process may be busy with OVN for long; the other one answers the health checks.
+        Api("neutron", ports.neutron, "/", "network", "neutron", processes=2),
         # Its first page redirects to the login page: a cheap request that still goes through all of Django.
-        Api("horizon", ports.horizon, "/", private=False, idle=not settings.replicas_of("horizon")),
+        Api("horizon", ports.horizon, "/", private=False, idle=not settings.replicas_of("horizon"), threads=4),
     )
 
 

@@ -260,6 +260,15 @@ def test_compose_files_ask_for_nothing_that_they_do_not_get(name):
     assert not re.search(r"\$\{[A-Z_]+\}", text), "an unset value must be an error: ${NAME:?}"
 
 
+def test_a_replica_gets_no_more_requests_at_once_than_it_works_at():
+    text = render.documents(Settings(), PASSWORDS)["haproxy/haproxy.cfg"]
+    found = dict(re.findall(r"server-template (\S+) .* maxconn (\d+)$", text, re.MULTILINE))
+    assert found == {api.name: str(api.at_once) for api in apis(Settings())}
+    assert (found["nova-api"], found["keystone"]) == ("2", "4")
+    (glance,) = [api for api in apis(Settings()) if api.slow]
+    assert glance.at_once < glance.processes * glance.threads, "uploads that take all of it would look like its death"
+
+
 def test_every_value_for_compose_is_used():
     used = variables("".join((paths.COMPOSE / name).read_text() for name in FILES))
     unused = set(swarm_values()) - used
