@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 _PAGE: Final = "provision.operations.hub_page"
 _PAGE_TEMPLATE: Final = "monitoring/page.html.j2"
 CONTAINER: Final = "provision-bake"
-AUTHORITIES: Final = "/settings/authorities.pem"
+_AUTHORITIES: Final = "authorities.pem"
+_MOUNTED_AUTHORITIES: Final = f"/settings/{_AUTHORITIES}"
 _REMOVAL_SECONDS: Final = 60
 _KEPT: Final = 2
 """Finished images, and archives of packed software, that are kept: the newest and the one before."""
@@ -72,7 +73,7 @@ def bake(
     `files` are the inputs, `settings` small texts for /settings. Raises ProvisionError with the container's last lines.
     """
     stop()  # one that a killed `provision` left running would write the same files
-    host = package_settings.read(AUTHORITIES)
+    host = package_settings.read(_MOUNTED_AUTHORITIES)
     (cache / "downloads").mkdir(parents=True, exist_ok=True)
     # In the cache folder: Docker may not see this program's /tmp, and leftovers of a killed bake are found there.
     with tempfile.TemporaryDirectory(prefix="bake-", dir=cache) as folder:
@@ -80,13 +81,13 @@ def bake(
         _write(
             place / "image", {name.removeprefix("image/"): data for name, data in files.items() if name[:6] == "image/"}
         )
-        texts = {**settings, "pip.conf": host.pip_conf, "npmrc": host.npmrc, "authorities.pem": host.authorities}
-        texts["apt.conf"] = apt_conf(apt_proxies(), AUTHORITIES if host.authorities else "")
+        texts = {**settings, "pip.conf": host.pip_conf, "npmrc": host.npmrc, _AUTHORITIES: host.authorities}
+        texts["apt.conf"] = apt_conf(apt_proxies(), _MOUNTED_AUTHORITIES if host.authorities else "")
         _write(place / "settings", {name: text.encode() for name, text in texts.items() if text})
         # apt's programs that fetch are another user's; `folder` is closed to those of this machine.
         (place / "settings").chmod(0o755)
         if host.authorities:
-            (place / "settings/authorities.pem").chmod(0o644)
+            (place / "settings" / _AUTHORITIES).chmod(0o644)
         last_lines: deque[str] = deque(maxlen=25)
 
         def note_line(text: str) -> None:

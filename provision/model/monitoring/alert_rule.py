@@ -10,7 +10,6 @@ ENDS: Final = "{{ if lt $value 0.0 }}has expired{{ else }}expires in {{ $value |
 GATHERED: Final = "count_over_time(up[1m])"
 """What was asked in the last minute. `up` alone is repeated for five minutes where nothing says that it has ended, and
 nothing does while the store's disk is full. Whatever is asked is asked twice a minute or more often (scrape.yaml)."""
-NOTHING_GATHERED: Final = "has no new figures, so what its other alerts would tell is not known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +22,9 @@ class AlertRule:
     where: str
     wrong: str
     do: str
+
+
+def nothing_gathered(do: str) -> AlertRule:
+    """Return the rule that comes before all others, which are silent without figures."""
+    wrong = "has no new figures, so what its other alerts would tell is not known"
+    return AlertRule("NothingGathered", f"absent({GATHERED})", "1m", "monitoring", wrong, do)

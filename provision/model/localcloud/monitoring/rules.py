@@ -22,7 +22,7 @@ from provision.model.localcloud.doctor.words import (
 )
 from provision.model.localcloud.monitoring.jobs import watched_apis
 from provision.model.localcloud.settings import MEMBERS
-from provision.model.monitoring.alert_rule import ENDS, GATHERED, NOTHING_GATHERED, AlertRule
+from provision.model.monitoring.alert_rule import ENDS, GATHERED, AlertRule, nothing_gathered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,15 +45,9 @@ TAKES_CALLS: Final = (
 def alert_rules(settings: Settings) -> tuple[AlertRule, ...]:
     """List the alerts, likely causes first."""
     return (
-        AlertRule(
-            "NothingGathered",
-            # All other rules are silent without figures.
-            f"absent({GATHERED})",
-            "1m",
-            "monitoring",
-            NOTHING_GATHERED,
+        nothing_gathered(
             "Its store takes none while the disk is full: `provision cloud doctor` says so. `provision cloud metrics` "
-            f"shows what is asked, {logs('monitoring')} its log.",
+            f"shows what is asked, {logs('monitoring')} its log."
         ),
         *_machine(),
         *_infrastructure(),

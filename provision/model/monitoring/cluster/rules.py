@@ -42,7 +42,7 @@ from provision.model.doctor.words import (
     start_again,
     who_has_memory,
 )
-from provision.model.monitoring.alert_rule import ENDS, GATHERED, NOTHING_GATHERED, AlertRule
+from provision.model.monitoring.alert_rule import ENDS, AlertRule, nothing_gathered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -73,15 +73,9 @@ def alert_rules(units: Mapping[Role, Sequence[str]], on_demand: Mapping[Role, Se
     `units` are those that the nodes of a role run, `on_demand` those that run once somebody has asked for them.
     """
     return (
-        AlertRule(
-            "NothingGathered",
-            # All other rules are silent without figures.
-            f"absent({GATHERED})",
-            "1m",
-            "monitoring",
-            NOTHING_GATHERED,
+        nothing_gathered(
             "Its store takes none while its disk is full: `provision doctor` says so. `provision metrics` shows what "
-            "is asked, `provision ssh -- sudo journalctl -u provision-metrics` its log.",
+            "is asked, `provision ssh -- sudo journalctl -u provision-metrics` its log."
         ),
         *_nodes(),
         *_units(units, on_demand),
