@@ -93,7 +93,12 @@ start_docker() {
     say "Starting the Docker engine (no systemd here; its log: /var/log/dockerd.log)"
     # A power cut leaves the engine's pid file, and some other process may have that number by now.
     if ! pgrep -x dockerd >/dev/null; then root rm -f /var/run/docker.pid; fi
-    root sh -c 'setsid dockerd >>/var/log/dockerd.log 2>&1 </dev/null & echo $! >/run/provision-dockerd.pid'
+    # Nobody else keeps its log short. The engine appends to it, so it can be emptied at any time.
+    root sh -c '
+      setsid dockerd >>"$0" 2>&1 </dev/null &
+      echo $! >/run/provision-dockerd.pid
+      setsid sh -c "while kill -0 $!; do find $0 -size +16M -exec truncate -s 0 {} +; sleep 600; done" \
+        >/dev/null 2>&1 </dev/null &' /var/log/dockerd.log
   fi
   local _
   for _ in $(seq 60); do
@@ -103,12 +108,19 @@ start_docker() {
   die "the Docker engine does not answer" "see 'journalctl -u docker' or /var/log/dockerd.log"
 }
 
+# By the account, not by this session, which may have begun before.
+in_docker_group() { id -nG "$(id -un)" | tr ' ' '\n' | grep -qx docker; }
+
 join_docker_group() {
-  if [ "$(id -u)" = 0 ] || docker info >/dev/null 2>&1; then return; fi
-  if ! id -nG "$(id -un)" | grep -qw docker; then
-    say "Adding $(id -un) to the group docker"
-    root usermod -aG docker "$(id -un)"
-  fi
+  if [ "$(id -u)" = 0 ] || docker info >/dev/null 2>&1 || in_docker_group; then return; fi
+  say "Adding $(id -un) to the group docker"
+  root usermod -aG docker "$(id -un)"
+}
+
+# with_docker CMD…: become CMD, with access to the engine where this account has it.
+with_docker() {
+  if docker info >/dev/null 2>&1 || ! in_docker_group; then exec "$@"; fi
+  exec sg docker -c "$(printf '%q ' "$@")"
 }
 
 # The environment is made anew when the lock file changes, and the package installed again when its metadata does: the
@@ -138,7 +150,8 @@ install_python() {
 
 case ${1:-} in
   install)
-    if good_python; then python3 -m provision.operations.localcloud.shared.preflight; fi
+    # With access to the engine, as `make up` runs the rest: without, a cloud that runs already is in its own way.
+    if good_python; then (with_docker python3 -m provision.operations.localcloud.shared.preflight); fi
     install_packages "$2"
     start_docker
     join_docker_group
@@ -147,8 +160,7 @@ case ${1:-} in
     ;;
   with-docker)
     shift
-    if docker info >/dev/null 2>&1; then exec "$@"; fi
-    exec sg docker -c "$(printf '%q ' "$@")"
+    with_docker "$@"
     ;;
   *) die "setup.sh takes 'install run', 'install test' or 'with-docker CMD'" "use make: \`make help\`" 2 ;;
 esac

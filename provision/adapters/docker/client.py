@@ -109,5 +109,9 @@ def remove_network(network: Network, timeout: float = 10) -> bool:
 
 def _connect_hint(problem: str) -> str:
     if "Permission denied" in problem or "PermissionError" in problem:
-        return "Run this as root or with sudo, or have your account added to the group `docker`."
+        # Not with sudo: root's local cloud would take the place of the one that this user has started.
+        return (
+            "Have your account added to the group `docker` (`sudo usermod -aG docker YOU`), and log out and in again. "
+            "If root has started the local cloud, run this as root."
+        )
     return "Start Docker (`systemctl start docker`), or set DOCKER_HOST."

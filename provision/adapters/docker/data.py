@@ -98,6 +98,22 @@ class ContainerData:
             mounts = {volume: {"bind": folder, "mode": "rw"}}
             return str(self._client.containers.create(image, ["true"], volumes=mounts, labels=OWN_LABELS).id)
 
+    def entries(self, image: str, volume: str, mount: str, folder: str) -> list[str]:
+        """List a folder of a volume, which is mounted at `mount`; nothing without such a folder.
+
+        A container of this image does so: Docker itself would send all content with the names.
+        """
+        with engine_errors():
+            printed: bytes = self._client.containers.run(
+                image,
+                entrypoint=["sh", "-c", 'ls -A "$0" 2>/dev/null || true', folder],
+                volumes={volume: {"bind": mount, "mode": "ro"}},
+                network_mode="none",
+                labels=OWN_LABELS,
+                remove=True,
+            )
+        return printed.decode(errors="replace").splitlines()
+
     def volumes(self) -> list[str]:
         """Return the names of all volumes of the cloud."""
         with engine_errors():

@@ -39,9 +39,10 @@ def ensure_certificate(
 ) -> Issued:
     """Return the certificate `<stem>.pem` in `folder`, signed by `ca.pem` there; what is missing is made.
 
-    `authority` is the name of a new authority. The certificate is replaced when it expires soon, lacks one of the
-    addresses, or was signed by another authority. A `mutual` certificate is presented by both ends and never to a
-    browser, so it is valid as long as its authority.
+    `authority` is the name of a new authority. The certificate is replaced when it expires soon or is not valid yet,
+    lacks one of the addresses, or was signed by another authority. A `mutual` certificate is presented by both ends and
+    never to a browser, so it is valid as long as its authority.
+    Raises ProvisionError for an authority with which nothing can be signed: it is never replaced unasked.
     """
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
     from cryptography.x509 import load_pem_x509_certificate
@@ -52,26 +53,49 @@ def ensure_certificate(
         # The key first: without it a certificate is replaced, which does no harm while nobody trusts it.
         ensure_private(authority_key_file, key_pem)
         ensure_private(authority_file, pem)
-    try:
-        authority_pem = authority_file.read_text()
-        signer = load_pem_x509_certificate(authority_pem.encode())
-    except ValueError:
-        raise _damaged(authority_file, "certificate", folder) from None
+    require_authority(folder)
+    authority_pem = authority_file.read_text()
+    signer = load_pem_x509_certificate(authority_pem.encode())
     cert_file, key_file = folder / f"{stem}.pem", folder / f"{stem}.key"
     if not (cert_file.exists() and key_file.exists() and _is_valid(cert_file.read_bytes(), addresses, signer)):
         try:
             signer_key = load_pem_private_key(authority_key_file.read_bytes(), password=None)
         except (ValueError, TypeError):
-            raise _damaged(authority_key_file, "private key", folder) from None
+            raise _useless(authority_key_file, "holds no PEM private key", folder) from None
         cert, key = _issue(names, addresses, signer, signer_key, mutual=mutual)  # type: ignore[arg-type]
         ensure_private(key_file, key)
         ensure_private(cert_file, cert)
     return Issued(cert_file.read_text(), key_file.read_text(), authority_pem)
 
 
-def _damaged(file: Path, what: str, folder: Path) -> ProvisionError:
+def require_authority(folder: Path) -> None:
+    """Raise ProvisionError for an authority in `folder` whose certificate is damaged or not valid now."""
+    file = folder / "ca.pem"
+    if file.exists() and (wrong := authority_problem(file.read_bytes())):
+        raise _useless(file, wrong, folder)
+
+
+def authority_problem(pem: bytes) -> str:
+    """Say why nothing can be signed now with an authority (PEM), as a predicate; empty if all is well."""
+    from cryptography.x509 import load_pem_x509_certificate
+
+    try:
+        authority = load_pem_x509_certificate(pem)
+    except ValueError:
+        return "holds no PEM certificate"
+    now = datetime.now(UTC)
+    # The clock may be what is wrong, or have been when the authority was made.
+    clock = f"(this machine's clock says {now:%Y-%m-%d})"
+    if authority.not_valid_after_utc <= now:
+        return f"expired on {authority.not_valid_after_utc:%Y-%m-%d} {clock}"
+    if authority.not_valid_before_utc > now:
+        return f"is not valid before {authority.not_valid_before_utc:%Y-%m-%d} {clock}"
+    return ""
+
+
+def _useless(file: Path, wrong: str, folder: Path) -> ProvisionError:
     return ProvisionError(
-        f"{file} holds no PEM {what}",
+        f"{file} {wrong}",
         f"Restore it from a backup, or remove ca.pem and ca.key in {folder}: a new authority is made, and has to be "
         "trusted in place of the old one.",
     )
@@ -201,7 +225,7 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 
 def _is_valid(pem: bytes, addresses: tuple[str, ...], authority: x509.Certificate) -> bool:
-    """Return whether a certificate is signed by this authority, has these addresses, and is valid long enough."""
+    """Return whether a certificate is signed by this authority, has these addresses, and is valid now and for long."""
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature
 
@@ -212,4 +236,7 @@ def _is_valid(pem: bytes, addresses: tuple[str, ...], authority: x509.Certificat
     except (ValueError, TypeError, x509.ExtensionNotFound, InvalidSignature):
         return False
     served = {str(address) for address in names.get_values_for_type(x509.IPAddress)}
-    return set(addresses) <= served and cert.not_valid_after_utc > datetime.now(UTC) + timedelta(days=RENEW_DAYS)
+    now = datetime.now(UTC)
+    # One that begins later was made while the clock was ahead.
+    lasts = cert.not_valid_before_utc <= now and cert.not_valid_after_utc > now + timedelta(days=RENEW_DAYS)
+    return set(addresses) <= served and lasts

@@ -1,4 +1,4 @@
-"""When certificates on this machine expire: those of the clusters and of the local cloud."""
+"""When certificates on this machine begin and end: those of the clusters and of the local cloud."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def certificates(folder: Path, cluster: str = "") -> list[Certificate]:
     """Read the certificates in the PEM files below a folder; `cluster` is the cluster that they belong to, if any.
 
-    Of a chain, the certificate that expires first counts. Of identical files, the one in the fewest folders counts.
+    A chain is valid from its last beginning to its first end. Of identical files, the one in the fewest folders counts.
     """
     found, known = [], set()
     files = (*folder.rglob("*.pem"), *folder.rglob("*.crt"))
@@ -23,12 +23,14 @@ def certificates(folder: Path, cluster: str = "") -> list[Certificate]:
         chain = list(_read(path))
         if chain and path.read_bytes() not in known:
             known.add(path.read_bytes())
-            ends, authority = min(chain)
-            found.append(Certificate(str(path), ends, cluster, authority))
+            ends, authority, _ = min(chain)
+            begins = max(begins for _, _, begins in chain)
+            found.append(Certificate(str(path), begins, ends, cluster, authority))
     return found
 
 
-def _read(path: Path) -> Iterator[tuple[datetime, bool]]:
+def _read(path: Path) -> Iterator[tuple[datetime, bool, datetime]]:
+    """Yield of each certificate its end, whether it is an authority's, and its beginning."""
     from cryptography import x509
 
     try:
@@ -37,7 +39,7 @@ def _read(path: Path) -> Iterator[tuple[datetime, bool]]:
                 authority = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
             except x509.ExtensionNotFound:
                 authority = False
-            yield certificate.not_valid_after_utc, authority
+            yield certificate.not_valid_after_utc, authority, certificate.not_valid_before_utc
     except (OSError, ValueError):
         # A key, or no PEM file.
         return

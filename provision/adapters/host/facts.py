@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _OURS = f"label={LOCALCLOUD_LABEL}"
+_SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
 def read(ports: Iterable[int], engine: str = "") -> HostFacts:
@@ -29,6 +30,7 @@ def read(ports: Iterable[int], engine: str = "") -> HostFacts:
     docker, problem = (engine, "") if engine else _docker()
     info = _info() if docker and not engine else {}
     running = bool(engine) or (bool(docker) and bool(_listed("ps", "--format", "{{.ID}}")))
+    present = running or (bool(docker) and bool(_listed("volume", "ls", "-q")))
     disk = _existing(info.get("DockerRootDir") or "/var/lib/docker")
     return HostFacts(
         system=_system(),
@@ -51,6 +53,8 @@ def read(ports: Iterable[int], engine: str = "") -> HostFacts:
         ports_taken=() if engine else tuple(port for port in ports if _taken(port)),
         networks={} if engine else _networks(docker is not None),
         stack_running=running,
+        stack_present=present,
+        dockerd_runs=bool(engine) or _dockerd_runs(),
     )
 
 
@@ -64,13 +68,29 @@ def _system() -> tuple[str, str]:
 
 def _docker() -> tuple[str | None, str]:
     if not shutil.which("docker"):
-        return None, "an engine is installed but has no client" if shutil.which("dockerd") else ""
+        return None, "an engine is installed but has no client" if _has_dockerd() else ""
     version = run(["docker", "version", "--format", "{{.Server.Version}}"], timeout=20)
     if version.ok and version.stdout.strip():
         return version.stdout.strip(), ""
-    if not shutil.which("dockerd"):
-        return None, ""
-    return None, "installed, but it does not answer"
+    if _dockerd_runs():
+        return None, "an engine runs, but does not answer you"
+    return None, "installed, but it does not answer" if _has_dockerd() else ""
+
+
+def _has_dockerd() -> bool:
+    """Return whether an engine is installed. Debian has no sbin in the PATH of those who are not root."""
+    return shutil.which("dockerd", path=os.pathsep.join([os.environ.get("PATH", ""), *_SBIN])) is not None
+
+
+def _dockerd_runs() -> bool:
+    for status in Path("/proc").glob("[0-9]*/comm"):
+        try:
+            if status.read_text().strip() == "dockerd":
+                return True
+        except OSError:
+            # It has just ended.
+            continue
+    return False
 
 
 def _info() -> dict[str, Any]:
@@ -114,7 +134,7 @@ def _networks(docker: bool) -> dict[IPv4Network, str]:
     if docker:
         own = _own_networks()
         return {network: interface for network, interface in _routes().items() if network not in own}
-    installed = shutil.which("dockerd") is not None
+    installed = _has_dockerd() or _dockerd_runs()
     return {
         network: interface
         for network, interface in _routes().items()

@@ -20,6 +20,8 @@ MEMORY_NEEDED = 11 * GIB
 MEMORY_COMFORTABLE = 15 * GIB
 # Measured: images 6 GiB, golden image and its cache 4, guests' disks and databases 6.
 DISK_NEEDED = 20 * GIB
+# What a cloud that is there already has taken its part of. Below this, doctor reports a disk, however large it is.
+LEAST_FREE = 2 * GIB
 # Capabilities that nova-compute, libvirt and Open vSwitch use. A container cannot have one that its host lacks.
 CAPABILITIES = {"NET_ADMIN": 12, "NET_RAW": 13, "SYS_ADMIN": 21, "MKNOD": 27}
 SYSTEMS = {("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")}
@@ -68,7 +70,16 @@ class HostFacts:
     networks: Mapping[IPv4Network, str]
     """Networks that this machine already routes to, without the local cloud's own, with their interfaces."""
     stack_running: bool = False
+    stack_present: bool = False
+    """Whether the local cloud has data here, running or not."""
+    dockerd_runs: bool = False
+    """Whether an engine runs, also one that does not answer this user."""
     docker_kind: DockerKind = DockerKind()
+
+    @property
+    def docker_refuses(self) -> bool:
+        """Whether an engine runs that does not answer: what it runs is not known then, and may be this cloud."""
+        return self.dockerd_runs and not self.docker
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +143,20 @@ def _memory(facts: HostFacts) -> PreflightCheck:
 
 def _disk(facts: HostFacts) -> PreflightCheck:
     found = f"{facts.disk_free / GIB:.0f} GiB free below {facts.disk_path}"
-    needed = f"{DISK_NEEDED // GIB} GiB"
-    if facts.disk_free >= DISK_NEEDED or facts.stack_running:
+    # An engine that refuses cannot say whether it is there.
+    least = LEAST_FREE if facts.stack_present or facts.docker_refuses else DISK_NEEDED
+    needed = f"{least // GIB} GiB"
+    if facts.disk_free >= least or facts.stack_running:
         return PreflightCheck("ok", "disk", found, needed)
     return PreflightCheck(
-        "fail", "disk", found, needed, f"Free some space below {facts.disk_path}; `docker system prune` may help."
+        "fail",
+        "disk",
+        found,
+        needed,
+        # Not `docker system prune`: a cloud that is down has no containers, so its images count as unused, and its
+        # volumes with all data do so for Docker 20.10 (https://github.com/moby/moby/issues/40693).
+        f"Free some space below {facts.disk_path}: `docker system df` shows what Docker holds, and "
+        "`docker image prune` removes images without a name.",
     )
 
 
@@ -149,7 +169,8 @@ def _docker(facts: HostFacts) -> PreflightCheck:
         return PreflightCheck("ok", "Docker", f"engine {facts.docker}{compose}", needed)
     if facts.docker_problem:
         if facts.can_be_root:
-            return PreflightCheck("ok", "Docker", f"{facts.docker_problem}; it will be started", needed)
+            then = "" if facts.docker_refuses else "; it will be started"
+            return PreflightCheck("ok", "Docker", f"{facts.docker_problem}{then}", needed)
         return PreflightCheck(
             "fail", "Docker", facts.docker_problem, needed, "Start it, or run this as root or with sudo."
         )
@@ -208,13 +229,13 @@ def _ports(facts: HostFacts) -> PreflightCheck:
     if not facts.ports_taken or facts.stack_running:
         return PreflightCheck("ok", "ports", "free", "the cloud's API ports on 127.0.0.1")
     taken = ", ".join(map(str, facts.ports_taken))
-    return PreflightCheck(
-        "fail",
-        "ports",
-        f"in use on 127.0.0.1: {taken}",
-        "the cloud's API ports",
-        f"`ss -ltnp` shows which programs use {taken}. Stop these programs.",
-    )
+    remedy = f"`ss -ltnp` shows which programs use {taken}. Stop these programs."
+    if facts.docker_refuses:
+        remedy = (
+            "It may be the cloud itself: a Docker engine runs here that does not answer you. Log out and in again if "
+            "you have just joined the group docker; if it is another user's cloud, run this as that user."
+        )
+    return PreflightCheck("fail", "ports", f"in use on 127.0.0.1: {taken}", "the cloud's API ports", remedy)
 
 
 def _networks(facts: HostFacts, wanted: tuple[IPv4Network, ...]) -> PreflightCheck:
@@ -230,11 +251,14 @@ def _networks(facts: HostFacts, wanted: tuple[IPv4Network, ...]) -> PreflightChe
     needed = "free: " + ", ".join(map(str, wanted))
     if clashes and not facts.stack_running:
         remedy = "Disconnect that network (a VPN, another container network), then run this again."
-        # Docker names its bridges so.
+        # Docker names its bridges so. While an engine runs, one that it does not list may be another engine's.
         if left := sorted({name for name in clashes.values() if name.startswith("br-")}):
-            remedy = (
-                "If `docker network ls` shows whose network it is, remove that; if not, an engine that is gone has "
-                "left it: " + ", ".join(f"`sudo ip link delete {name}`" for name in left) + ". Then run this again."
+            deleted = ", ".join(f"`sudo ip link delete {name}`" for name in left)
+            remedy = "If `docker network ls` shows whose network it is, remove that; if not, an engine " + (
+                "that runs (rootless, a snap, another context) may have made it, and one that is gone may have left "
+                "it: that one's goes when this machine starts anew. Then run this again."
+                if facts.docker or facts.dockerd_runs
+                else f"that is gone has left it: {deleted}. Then run this again."
             )
         found = ", ".join(f"{other} ({name})" for other, name in clashes.items())
         return PreflightCheck("fail", "networks", f"already routed here: {found}", needed, remedy)

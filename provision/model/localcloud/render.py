@@ -86,7 +86,9 @@ def documents(
         "rabbitmq/definitions.json": document("rabbitmq.json", rabbitmq_hash=rabbitmq_hash(passwords["rabbitmq"])),
         "keystone/keystone.conf": document("keystone.conf"),
         "keystone/admin-password": passwords["admin"],
-        "glance/glance.conf": document("glance.conf"),
+        "glance/glance.conf": document(
+            "glance.conf", origins=[f"https://{host}:{settings.ports.horizon}" for host in settings.hosts]
+        ),
         "placement/placement.conf": document("placement.conf"),
         "nova/nova.conf": document("nova.conf"),
         "nova/nova-compute-kvm.conf": document("nova-compute.conf", virt_type="kvm"),
@@ -96,6 +98,7 @@ def documents(
         "neutron/metadata_agent.ini": document("metadata_agent.ini"),
         "horizon/local_settings.py": document(
             "horizon.py",
+            hosts=settings.hosts,
             metrics_url=f"http://{MONITORING[0]}:{settings.ports.monitoring}",
             metrics_user=METRICS_USER,
         ),

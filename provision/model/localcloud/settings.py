@@ -146,6 +146,11 @@ class Settings:
         """Host name or address by which users reach the APIs; it resolves to this machine's loopback address."""
         return self.tls.host if self.tls else "127.0.0.1"
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """All names by which users of this machine may come to Horizon; the one that they are sent to is `host`."""
+        return tuple(dict.fromkeys((self.host, "127.0.0.1", "localhost")))
+
     def public_url(self, port: int, path: str = "") -> str:
         """Return the URL of an API for users of this machine."""
         return f"https://{self.host}:{port}{path}"

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 from provision.model.finding import Finding, listed, span
-from provision.model.localcloud.doctor.words import MAKE_ROOM, RENEW
+from provision.model.localcloud.backup import AUTHORITY_FILES
+from provision.model.localcloud.doctor.words import MAKE_ROOM, RENEW, UP
+from provision.model.localcloud.preflight import LEAST_FREE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from provision.model.localcloud.doctor.observed import ObservedLocalCloud, Unit
+    from provision.model.localcloud.doctor.observed import Certificate, ObservedLocalCloud, Unit
 
 _GIB: Final = 1024**3
-LEAST_FREE: Final = 2 * _GIB
-"""Bytes below which a disk is reported, however large it is."""
 AMPLE_FREE: Final = 20 * _GIB
 """Bytes from which on a disk is not reported, however small a part of it they are."""
 FREE_PART: Final = 10
@@ -61,19 +62,29 @@ def _same(one: tuple[int, int], other: tuple[int, int]) -> bool:
 
 
 def expiring(seen: ObservedLocalCloud) -> Iterator[Finding]:
-    """A certificate has expired, or will soon."""
+    """A certificate has expired, will soon, or is not valid yet."""
     for each in seen.certificates:
         days = (each.ends - seen.now).total_seconds() / 86400
-        if days > EXPIRES:
+        if each.begins > seen.now:
+            wrong = f"is not valid before {each.begins:%Y-%m-%d}"
+            clock = "It was made while a clock was ahead, or this machine's is behind: set that first. "
+        elif days > EXPIRES:
             continue
-        wrong = f"expired {span(-days * 86400)} ago" if days < 0 else f"expires in {span(days * 86400)}"
-        if not each.cluster:
-            do = RENEW
-        elif each.authority:
-            do = "Remove it and its .key, run `provision up`, and let every browser trust the new one."
         else:
-            do = f"Run playbooks/site.yml for cluster {each.cluster}: it makes a new one and puts it on the node."
-        yield Finding("certificates", f"the certificate {each.path}", wrong, do)
+            wrong = f"expired {span(-days * 86400)} ago" if days < 0 else f"expires in {span(days * 86400)}"
+            clock = ""
+        yield Finding("certificates", f"the certificate {each.path}", wrong, clock + _renewal(each))
+
+
+def _renewal(certificate: Certificate) -> str:
+    if certificate.cluster:
+        if certificate.authority:
+            return "Remove it and its .key, run `provision up`, and let every browser trust the new one."
+        return f"Run playbooks/site.yml for cluster {certificate.cluster}: it makes a new one and puts it on the node."
+    # A certificate of the user's own may be an authority's too, if it has signed itself.
+    if PurePath(certificate.path).name == AUTHORITY_FILES[0]:
+        return f"Remove it and its .key, run {UP}, and let every client trust the new one: it is never renewed unasked."
+    return RENEW
 
 
 def drifted(seen: ObservedLocalCloud) -> Iterator[Finding]:

@@ -132,6 +132,7 @@ class Certificate:
     """A certificate on this machine. `cluster` is the Spark cluster it belongs to; empty for the local cloud's own."""
 
     path: str
+    begins: datetime
     ends: datetime
     cluster: str = ""
     authority: bool = False

@@ -124,7 +124,8 @@ def unsynced(seen: ObservedLocalCloud) -> Iterator[Finding]:
             "database",
             "the database's members",
             f"form {len(clusters)} clusters, each with data of its own",
-            "Keep the one that HAProxy used and remove the others' volumes: they then copy its data.",
+            "Save the data of each first (`mariadb-dump --all-databases` in its container), as others may lack some of "
+            "it. Keep the one that HAProxy used and remove the others' volumes: they then copy its data.",
         )
 
 

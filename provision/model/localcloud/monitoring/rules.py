@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from provision.model.localcloud.doctor.host_rules import AMPLE_FREE, EXPIRES, FREE_PART, LEAST_FREE
+from provision.model.localcloud.doctor.host_rules import AMPLE_FREE, EXPIRES, FREE_PART
 from provision.model.localcloud.doctor.words import (
     CUT_OFF,
     MAKE_ROOM,
@@ -21,6 +21,7 @@ from provision.model.localcloud.doctor.words import (
     service_of,
 )
 from provision.model.localcloud.monitoring.jobs import watched_apis
+from provision.model.localcloud.preflight import LEAST_FREE
 from provision.model.localcloud.settings import MEMBERS
 from provision.model.monitoring.alert_rule import ENDS, GATHERED, AlertRule, nothing_gathered
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from provision import __version__
 from provision.adapters import archive
 from provision.adapters.docker.data import ContainerData, Place
-from provision.base.errors import ProvisionError
+from provision.base.errors import ProvisionError, UsageError
 from provision.model.galera.status import STATUS_QUERY, read_status
 from provision.model.localcloud.backup import (
     AUTHORITY,
@@ -127,11 +127,32 @@ def _size(writer: Writer, name: str) -> str:
 
 
 def verify(progress: Progress, path: Path) -> Manifest:
-    """Read a whole backup file and return its manifest; raises UsageError for a file that is incomplete or damaged."""
+    """Read a whole backup file and return its manifest.
+
+    Raises UsageError for a file that is incomplete or damaged, or that a newer version has made.
+    """
     with progress.phase("checking the file"):
         manifest = archive.verified(path)
         progress.update(str(path), f"made {manifest.created} by version {manifest.version}")
+    if is_newer(manifest.version, __version__):
+        # Its databases have been migrated further, and no OpenStack goes back: they would be found out when all data
+        # that is here now is gone.
+        raise UsageError(
+            f"{path} was made by `provision` {manifest.version}, and this one is {__version__}",
+            f"Nothing was changed. Use version {manifest.version}, or a newer one.",
+        )
     return manifest
+
+
+def is_newer(made_by: str, version: str) -> bool:
+    """Whether one version of `provision` is newer than another; a development version precedes its own."""
+    # Imported only when needed: it takes 0.05 s.
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return Version(made_by) > Version(version)
+    except InvalidVersion:
+        return False
 
 
 def load_databases(data: ContainerData, target: str, path: Path, manifest: Manifest) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from provision.adapters import net
-from provision.adapters.host.certificates import ensure_certificate
+from provision.adapters.host.certificates import authority_problem, ensure_certificate, require_authority
 from provision.adapters.host.files import ensure_private
 from provision.base import paths
 from provision.base.errors import UsageError
@@ -66,9 +66,25 @@ def authority_files() -> dict[str, str]:
     return {name: path.read_text() for name, path in files.items()} if all(map(Path.exists, files.values())) else {}
 
 
+def require_usable(settings: Settings) -> None:
+    """Raise what `ensure_tls` would raise, for commands that make or remove other things before."""
+    if settings.tls:
+        accept(settings.tls)
+    else:
+        require_authority(_folder())
+
+
+def problem_of(files: Mapping[str, str]) -> str:
+    """Say why a CA (as `authority_files` returns it) cannot be the local cloud's, as a predicate; empty if it can."""
+    return authority_problem(files.get(AUTHORITY_FILES[0], "").encode())
+
+
 def write_authority(files: Mapping[str, str]) -> None:
-    """Replace the local cloud's own CA; certificates that the old one signed are then made again."""
-    for name, text in files.items():
+    """Replace the local cloud's own CA; certificates that the old one signed are then made again.
+
+    One that `problem_of` finds fault with is left out: nothing could be signed with it.
+    """
+    for name, text in files.items() if not problem_of(files) else ():
         ensure_private(_folder() / name, text)
 
 
@@ -86,7 +102,10 @@ def hand_over(engine: Engine, settings: Settings) -> Pending | None:
 
 
 def accept(given: GivenTls) -> GivenTls:
-    """Check the user's certificate and return it with the host name that it is for; raises UsageError."""
+    """Check the user's certificate and return it with the host name that it is for, which stays once it is chosen.
+
+    Raises UsageError for one that cannot be used.
+    """
     # Imported only when needed: it loads all of `cryptography`.
     from provision.clusterfile import tls
 
@@ -95,7 +114,14 @@ def accept(given: GivenTls) -> GivenTls:
     if given.authority and not given.authority.is_file():
         raise UsageError(f"{given.authority} does not exist", "Name the certificate (PEM) of the CA that signed yours.")
     names = tls.names(given.cert)
-    host = "127.0.0.1" if "127.0.0.1" in names else next((name for name in names if "*" not in name), "")
+    if given.host and not any(_covers(name, given.host) for name in names):
+        # It was renewed: services, users and clouds.yaml know the APIs by the name of before.
+        raise UsageError(
+            f"{given.cert} is not for {given.host}, where the APIs are",
+            "Renew it for that name too; or name it again (`provision cloud up --tls-cert`) to move them to its own.",
+        )
+    first = "127.0.0.1" if "127.0.0.1" in names else next((name for name in names if "*" not in name), "")
+    host = given.host or first
     if not host:
         raise UsageError(f"{given.cert} names no host that can be connected to", "Use a certificate for a host name.")
     if net.address_of(host) != "127.0.0.1":
@@ -104,6 +130,11 @@ def accept(given: GivenTls) -> GivenTls:
             f"Only this machine can reach the APIs: write `127.0.0.1 {host}` into /etc/hosts.",
         )
     return replace(given, host=host)
+
+
+def _covers(name: str, host: str) -> bool:
+    """Whether a certificate with this name is for a host."""
+    return name == host or (name.startswith("*.") and name[2:] == host.partition(".")[2])
 
 
 def _folder() -> Path:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 from provision.adapters.docker import compose
 from provision.adapters.docker.data import ContainerData, Place
@@ -11,6 +12,7 @@ from provision.adapters.docker.inspect import Inspector
 from provision.base.errors import ProvisionError
 from provision.base.poll import Pending
 from provision.model.localcloud.backup import AUTHORITY, IDENTITIES, KEYS, PASSWORDS
+from provision.model.localcloud.image_families import image_name
 from provision.model.localcloud.settings import PROJECT, bridges, services_of
 from provision.operations.localcloud.shared import preflight, tls
 from provision.operations.localcloud.shared.backup import (
@@ -41,19 +43,23 @@ from provision.operations.localcloud.single import members
 from provision.operations.localcloud.single.down import down
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from provision.base.progress import Progress
     from provision.model.localcloud.backup import Manifest
     from provision.operations.localcloud.shared.installation import Installation
 
+_INSTANCES: Final = f"{NOVA_FOLDER}/instances"
+"""Folder with the disks of a hypervisor's VMs, each in one named after its id; `_resize` and the like may follow."""
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
 
 def restore(progress: Progress, path: Path, confirm: Callable[[], None]) -> None:
     """Replace all data with that of a backup; `confirm` is called first if there is any, and raises to stop it.
 
-    Raises UsageError, before anything is changed, for a file that is incomplete or damaged. An interrupted restore can
-    be run again.
+    Raises UsageError, before anything is changed, for a file that is incomplete, damaged or too new, and for a
+    certificate that cannot be used. An interrupted restore can be run again.
     """
     manifest = verify(progress, path)
     preflight.require(progress)
@@ -63,18 +69,24 @@ def restore(progress: Progress, path: Path, confirm: Callable[[], None]) -> None
 
 
 def _restore(progress: Progress, path: Path, manifest: Manifest, confirm: Callable[[], None]) -> None:
-    engine, data = Engine(), ContainerData()
+    engine, data, settings = Engine(), ContainerData(), load_settings()
+    files = read_small_files(path)
+    authority = files_below(files, AUTHORITY)
+    if settings.tls or tls.problem_of(authority):
+        tls.require_usable(settings)
     if engine.states() or data.volumes() or read_passwords():
         confirm()
     with progress.phase("images"):
-        tags = ensure_images(engine, progress, load_settings().families)
+        tags = ensure_images(engine, progress, settings.families)
     down(progress, purge=False)
+    # Where the cloud's files are lost, Compose knows none of its containers, and they hold its volumes.
+    for state in engine.states():
+        engine.stop_and_remove(state.id)
     begin_restoring(path.absolute())
-    files = read_small_files(path)
     with progress.phase("databases"):
         _remove_volumes(data, keep_images=not manifest.images)
         write_passwords(files[PASSWORDS].decode())
-        tls.write_authority(files_below(files, AUTHORITY))
+        tls.write_authority(authority)
         installation = ensure_files(tags)
         target = _start_database(engine, data, installation, Watch(engine, progress))
         progress.update("databases", "loading")
@@ -88,11 +100,17 @@ def _restore(progress: Progress, path: Path, manifest: Manifest, confirm: Callab
         _put_images(data, installation, path, manifest, progress)
     end_restoring()
     note_next_steps(data, target, installation, manifest, progress)
+    if authority and (wrong := tls.problem_of(authority)):
+        progress.note(f"The backup's authority was left out, as it {wrong}: clients have to trust this cloud's own.")
+    _note_unknown_disks(data, target, installation, tags, progress)
 
 
 def _remove_volumes(data: ContainerData, *, keep_images: bool) -> None:
-    """Remove the control plane's volumes: what is in no backup would not match it. The disks of VMs stay."""
-    kept = {f"{PROJECT}_glance"} if keep_images else set()
+    """Remove the control plane's volumes: what is in no backup would not match it.
+
+    The disks of VMs stay, and what monitoring has gathered: it says how things were, whatever they are now.
+    """
+    kept = {f"{PROJECT}_monitoring", *([f"{PROJECT}_glance"] if keep_images else [])}
     for name in data.volumes():
         if name.startswith(f"{PROJECT}_") and name not in kept:
             data.remove_volume(name)
@@ -158,3 +176,25 @@ def _put_images(
     installation.control.create([service])
     put_images(data, f"{PROJECT}-{service}-1", path, manifest, progress)
     data.remove(f"{PROJECT}-{service}-1")
+
+
+def _note_unknown_disks(
+    data: ContainerData, target: str, installation: Installation, tags: Mapping[str, str], progress: Progress
+) -> None:
+    """Name the disks of VMs that were made after the backup. They stay: nobody else has what is on them."""
+    volumes = set(data.volumes())
+    for hypervisor in installation.hypervisors:
+        volume = f"{hypervisor.project}_nova"
+        if volume not in volumes:
+            continue
+        names = data.entries(image_name("compute", tags), volume, NOVA_FOLDER, _INSTANCES)
+        if not (disks := {match[0] for match in map(_UUID.match, names) if match}):
+            continue
+        # Also those of deleted VMs: Nova removes their disks itself.
+        known = {row[0] for row in data.query(target, "SELECT uuid FROM nova.instances")}
+        if unknown := sorted(disks - known):
+            progress.note(
+                "These VMs were made after the backup. Nova knows nothing of them any more, and leaves their disks "
+                f"alone: {', '.join(unknown)}. When the cloud is up, `docker exec {hypervisor.project}-nova-compute-1 "
+                f"rm -r {_INSTANCES}/ID` removes one for good."
+            )

@@ -58,6 +58,7 @@ def up(progress: Progress, *, ha: bool | None = None, checked: Callable[[], None
     compose.require()
     with exclusive_lock(progress):
         require_complete_data()
+        tls.require_usable(load_settings())
         members.ensure_choice(engine, progress, ha)
         checked()
         with progress.phase("images"):

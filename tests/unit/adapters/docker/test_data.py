@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import tarfile
+from types import SimpleNamespace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,3 +49,27 @@ def test_it_is_an_ordinary_tar():
     packed = b"".join(data._tar(Place("/run", "x.sql", "root"), (0, 0), [b"1" * 512], 512))
     with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
         assert tar.getnames() == ["x.sql"]
+
+
+class FakeContainers:
+    """Containers that run to their end as programs of this machine, with a volume at its place."""
+
+    def __init__(self, volumes):
+        self.volumes = volumes
+
+    def run(self, image, *, entrypoint, volumes, network_mode, labels, remove):
+        ((name, mount),) = volumes.items()
+        assert (mount["mode"], network_mode, remove) == ("ro", "none", True)
+        argv = [word.replace(mount["bind"], str(self.volumes[name])) for word in entrypoint]
+        return subprocess.run(argv, check=True, capture_output=True).stdout
+
+
+def test_a_folder_of_a_volume_is_listed_without_its_content(tmp_path, monkeypatch):
+    client = SimpleNamespace(containers=FakeContainers({"nova": tmp_path}))
+    monkeypatch.setattr(data, "connect", lambda timeout: client)
+    listed = data.ContainerData()
+    assert listed.entries("i", "nova", "/var/lib/nova", "/var/lib/nova/instances") == []
+    (tmp_path / "instances/one").mkdir(parents=True)
+    (tmp_path / "instances/two words").mkdir()
+    (tmp_path / "instances/one/disk").touch()
+    assert listed.entries("i", "nova", "/var/lib/nova", "/var/lib/nova/instances") == ["one", "two words"]

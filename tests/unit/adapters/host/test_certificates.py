@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -67,6 +68,46 @@ def test_a_certificate_that_expires_soon_is_replaced(tmp_path, monkeypatch):
     second = ensure(tmp_path)
     assert second.cert != first.cert
     assert load(second.cert).not_valid_after_utc > datetime.now(UTC) + timedelta(days=certificates.RENEW_DAYS)
+
+
+@pytest.mark.parametrize(
+    ("begins", "lasts", "said"),
+    [(timedelta(days=-2), 1, r"expired on 20\d\d-\d\d-\d\d"), (timedelta(days=1), 3650, "is not valid before 20")],
+)
+def test_an_authority_that_is_not_valid_now_is_said_and_never_replaced(tmp_path, monkeypatch, begins, lasts, said):
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz):
+            return datetime.now(tz) + begins
+
+    with monkeypatch.context() as then:
+        then.setattr(certificates, "datetime", Clock)
+        then.setattr(certificates, "AUTHORITY_DAYS", lasts)
+        ensure(tmp_path)
+    before = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    with pytest.raises(ProvisionError) as caught:
+        ensure(tmp_path)
+    assert re.match(re.escape(f"{tmp_path / 'ca.pem'} ") + said, caught.value.message)
+    assert f"this machine's clock says {datetime.now(UTC):%Y-%m-%d}" in caught.value.message
+    assert "a new authority is made" in caught.value.hint
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
+
+
+def test_a_certificate_that_is_not_valid_yet_is_replaced(tmp_path, monkeypatch):
+    ensure(tmp_path)
+
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz):
+            return datetime.now(tz) + timedelta(days=365)
+
+    (tmp_path / "server.pem").unlink()
+    with monkeypatch.context() as then:
+        then.setattr(certificates, "datetime", Ahead)
+        ahead = ensure(tmp_path)
+    again = ensure(tmp_path)
+    assert again.cert != ahead.cert
+    assert load(again.cert).not_valid_before_utc < datetime.now(UTC)
 
 
 def test_a_mutual_certificate_is_for_both_ends_and_as_long_as_its_authority(tmp_path):

@@ -14,10 +14,12 @@ from provision.adapters.host.expiries import certificates
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-def certificate(days, *, authority=None):
+def certificate(days, *, authority=None, begins=0):
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, NOW, NOW + timedelta(days=days))
+    builder = x509.CertificateBuilder(
+        name, name, key.public_key(), 1, NOW + timedelta(days=begins), NOW + timedelta(days=days)
+    )
     if authority is not None:
         builder = builder.add_extension(x509.BasicConstraints(authority, None), critical=True)
     pem = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
@@ -28,7 +30,7 @@ def certificate(days, *, authority=None):
 
 
 def test_every_certificate_is_found_and_nothing_else(tmp_path):
-    leaf, key = certificate(10, authority=False)
+    leaf, key = certificate(10, authority=False, begins=2)
     authority, _ = certificate(3650, authority=True)
     folder = tmp_path / "etc" / "haproxy"
     folder.mkdir(parents=True)
@@ -46,6 +48,8 @@ def test_every_certificate_is_found_and_nothing_else(tmp_path):
         "ca.crt": 3650,
         "plain.pem": 5,
     }
+    # A chain is valid when all of it is.
+    assert {name for name, each in found.items() if each.begins > NOW} == {"site.pem"}
     assert found["site.pem"].path == str(folder / "site.pem")
     assert {name for name, each in found.items() if each.authority} == {"ca.crt"}
     assert {each.cluster for each in found.values()} == {"analytics"}

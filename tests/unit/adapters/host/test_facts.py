@@ -17,12 +17,22 @@ case "$1 $2" in
 "version --format") echo 26.1.5 ;;
 "compose version") echo v2.26.1 ;;
 "ps --format") echo 0123 ;;
+"volume ls") ;;
 "network ls") echo n1 ;;
 "network inspect") echo "172.28.0.0/24 " ;;
 "info --format") echo '{"DockerRootDir": "/root/no", "OperatingSystem": "X", "SecurityOptions": ["name=userns"]}' ;;
 "context inspect") echo "ssh://builder" ;;
 esac
 """
+
+
+@pytest.fixture(autouse=True)
+def run_engine(tmp_path, monkeypatch):
+    """Return a function that says whether an engine runs; what this machine has counts for nothing."""
+    monkeypatch.setattr(facts, "_SBIN", (str(tmp_path / "sbin"),))
+    runs = []
+    monkeypatch.setattr(facts, "_dockerd_runs", lambda: bool(runs))
+    return lambda: runs.append(1)
 
 
 @pytest.fixture(name="docker")
@@ -73,6 +83,40 @@ def test_an_engine_without_compose_that_does_not_answer(docker):
     docker("#!/bin/sh\nexit 1\n")
     found = facts.read([])
     assert (found.docker, found.compose, found.stack_running) == (None, None, False)
+    assert (found.docker_problem, found.docker_refuses) == ("", False)
+
+
+def test_an_engine_that_is_not_this_user_s_to_ask_is_no_absent_one(docker, tmp_path, run_engine):
+    docker("#!/bin/sh\nexit 1\n")
+    # Debian has it where the PATH of those who are not root does not lead.
+    (tmp_path / "sbin").mkdir()
+    (tmp_path / "sbin/dockerd").touch(mode=0o755)
+    assert facts.read([]).docker_problem == "installed, but it does not answer"
+    run_engine()
+    found = facts.read([])
+    assert (found.docker, found.docker_problem, found.docker_refuses) == (
+        None, "an engine runs, but does not answer you", True,
+    )  # fmt: skip
+
+
+def test_a_process_of_that_name_is_an_engine(tmp_path, monkeypatch):
+    monkeypatch.undo()
+    processes = tmp_path / "proc"
+    for number, name in ((7, "containerd"), (8, None), (9, "dockerd")):
+        (processes / str(number)).mkdir(parents=True)
+        if name:
+            (processes / str(number) / "comm").write_text(f"{name}\n")
+    monkeypatch.setattr(facts, "Path", lambda *parts: processes if parts == ("/proc",) else Path(*parts))
+    assert facts._dockerd_runs()
+    (processes / "9/comm").write_text("dockerd-rootless\n")
+    assert not facts._dockerd_runs()
+
+
+@pytest.mark.parametrize(("volumes", "present"), [("provision_mariadb", True), ("", False)])
+def test_a_cloud_that_is_down_is_there_by_its_data(docker, volumes, present):
+    docker(DOCKER.replace("echo 0123", "true").replace('"volume ls")', f'"volume ls") echo {volumes}'))
+    found = facts.read([])
+    assert (found.stack_running, found.stack_present) == (False, present)
 
 
 @pytest.mark.parametrize(("engine", "counts"), [("killed", False), ("gone", True), ("answers", True)])

@@ -36,16 +36,20 @@ PROBLEMS = [
     ("processors", {"cpus": 1}, "fail", "second processor"),
     ("memory", {"memory": 8 * GIB}, "fail", "larger machine"),
     ("memory", {"memory": 12 * GIB}, "warn", "smaller flavors"),
-    ("disk", {"disk_free": 5 * GIB}, "fail", "/var/lib"),
+    ("disk", {"disk_free": 19 * GIB}, "fail", "/var/lib"),
+    ("disk", {"disk_free": 1 * GIB, "stack_present": True}, "fail", "docker image prune"),
     ("Docker", {"can_be_root": False}, "fail", "as root or with sudo"),
     ("Docker", {"docker_problem": "installed, but it does not answer", "can_be_root": False}, "fail", "Start it"),
     ("capabilities", {"capabilities": (1 << 41) - 1 - (1 << 12)}, "fail", "restricts containers"),
     ("capabilities", {"tun_device": False}, "fail", "modprobe tun"),
     ("ports", {"ports_taken": (5000, 9292)}, "fail", "5000, 9292"),
+    ("ports", {"ports_taken": (5000,), "dockerd_runs": True}, "fail", "It may be the cloud itself"),
     ("networks", {"networks": {IPv4Network("172.28.0.0/25"): "tun0"}}, "fail", "Disconnect"),
     ("networks", {"networks": {IPv4Network("172.28.0.0/16"): "br-0123456789ab"}}, "fail", "docker network ls"),
     ("networks", {"networks": {IPv4Network("172.16.0.0/12"): "tun0"}}, "warn", "does not reach"),
     ("networks", {"networks": {WANTED[0]: "br-0123456789ab"}}, "fail", "ip link delete br-0123456789ab"),
+    ("networks", {"networks": {WANTED[0]: "br-0123456789ab"}, "dockerd_runs": True}, "fail", "starts anew"),
+    ("networks", {"networks": {WANTED[0]: "br-0"}, "docker": "28.0", "compose": "2"}, "fail", "starts anew"),
     ("virtualisation", {"kvm_device": False}, "warn", "modprobe kvm"),
     ("virtualisation", {"cpu_virtualisation": False}, "warn", "nested virtualisation"),
 ]
@@ -100,6 +104,29 @@ def test_each_problem_has_its_line_and_its_remedy(subject, change, level, remedy
         [subject] if level == "fail" else []
     )
     assert any(remedy in line for line in lines(list(checks.values())))
+
+
+@pytest.mark.parametrize("known", [{"stack_present": True, "docker": "28.0", "compose": "2"}, {"dockerd_runs": True}])
+def test_a_cloud_that_is_down_has_taken_its_part_of_the_disk(known) -> None:
+    checks = {check.subject: check for check in judge(replace(BARE, disk_free=3 * GIB, **known), WANTED)}
+    assert (checks["disk"].level, checks["disk"].needed) == ("ok", "2 GiB")
+
+
+@pytest.mark.parametrize("engine", [{}, {"dockerd_runs": True}, {"docker": "28.0", "compose": "2"}])
+def test_nothing_is_advised_that_would_destroy_a_cloud_which_nobody_could_ask_for(engine) -> None:
+    """What is down has no containers, so Docker counts its images and volumes as unused."""
+    troubles = {"disk_free": GIB, "ports_taken": (5000,), "networks": {WANTED[0]: "br-provision"}}
+    advice = " ".join(check.remedy for check in judge(replace(BARE, **troubles, **engine), WANTED))
+    assert "system prune" not in advice
+    assert ("ip link delete" in advice) == (not engine)
+    assert ("Stop these programs" in advice) == ("dockerd_runs" not in engine)
+
+
+def test_an_engine_that_refuses_this_user_is_not_started() -> None:
+    said = {"docker_problem": "an engine runs, but does not answer you"}
+    for runs, end in ((True, "answer you"), (False, "it will be started")):
+        checks = {check.subject: check for check in judge(replace(BARE, **said, dockerd_runs=runs), WANTED)}
+        assert (checks["Docker"].level, checks["Docker"].found.endswith(end)) == ("ok", True)
 
 
 def test_our_own_running_stack_is_no_clash_with_itself() -> None:

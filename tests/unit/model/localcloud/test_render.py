@@ -58,6 +58,8 @@ def test_only_ovn_and_dns_are_named_by_address(settings):
 
 def hosts(text: str) -> set[str]:
     """Find every host that a configuration names: in URLs, after the account if there is one, and in server lists."""
+    # The pages that a browser may have are asked for nothing.
+    text = re.sub(r"^allowed_origin = .*", "", text, flags=re.M)
     urls = re.findall(r"(?:@|://)([^/@:,\s]+)(?::\d+)?(?=[/,\s]|$)", text)
     lists = re.findall(r"memcached?_servers = (\S+)", text)
     return {*urls, *(server.partition(":")[0] for servers in lists for server in servers.split(","))}
@@ -163,6 +165,20 @@ def test_users_are_sent_to_the_name_that_the_certificate_is_for():
     assert given.public_url(5000, "/v3") == "https://cloud.example.org:5000/v3"
     assert Settings().public_url(5000) == "https://127.0.0.1:5000"
     assert compose_values(given)["KEYSTONE_INPUTS"] != compose_values()["KEYSTONE_INPUTS"]
+
+
+def test_horizon_answers_and_uploads_by_the_name_that_the_certificate_is_for(monkeypatch):
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [])
+    given = Settings(tls=GivenTls("cloud.example.org", Path("c"), Path("k")))
+    found = render.documents(given, PASSWORDS)
+    settings: dict[str, Any] = {}
+    exec(found["horizon/local_settings.py"], settings)
+    assert settings["ALLOWED_HOSTS"] == ["cloud.example.org", "127.0.0.1", "localhost", "haproxy.service.consul"]
+    # The browser asks Glance itself, which has to allow that to the pages of each of these.
+    assert settings["HORIZON_IMAGES_UPLOAD_MODE"] == "direct"
+    names = ("cloud.example.org", "127.0.0.1", "localhost")
+    origins = ",".join(f"https://{name}:8443" for name in names)
+    assert f"\n[cors]\nallowed_origin = {origins}\n" in found["glance/glance.conf"]
 
 
 def test_horizon_s_settings_are_python_that_names_keystone_by_its_name_in_consul(rendered, monkeypatch):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from provision.adapters import archive
+from provision.adapters.host.certificates import ensure_certificate
 from provision.base.errors import ProvisionError
 from provision.base.progress import Silent
+from provision.model.localcloud.backup import AUTHORITY_FILES
 from provision.model.localcloud.doctor.observed import Unit
 from provision.model.localcloud.settings import Settings
 from provision.operations.localcloud.shared import backup as shared_backup
@@ -27,7 +31,17 @@ FILES = {
     "/var/lib/glance/images": {"63c24d03-c96d": b"qcow" * 1000, ".upload.part": b"x"},
 }
 PASSWORDS = json.dumps({"admin": "kept"})
-AUTHORITY = {"ca.pem": "the authority", "ca.key": "its key"}
+
+
+def make_authority():
+    """Make an authority; return its files."""
+    with tempfile.TemporaryDirectory() as folder:
+        ensure_certificate(Path(folder), "any", "test", ("localhost",), ())
+        return {name: Path(folder, name).read_text() for name in AUTHORITY_FILES}
+
+
+AUTHORITY = make_authority()
+VM, OTHER_VM = "0d6c4eb1-53a5-4b8e-9f0e-5f3a1d1a7a11", "7b1f2c9e-8f43-4f1c-a1d4-0c9a6f5e2b22"
 SERVES = {
     "wsrep_provider_name": "Galera",
     "wsrep_cluster_status": "Primary",
@@ -60,6 +74,7 @@ class FakeData:
         self.broken = False
         self.behind = {}
         self.asked = []
+        self.disks = []
 
     def query(self, container, sql):
         self.asked.append((container, sql))
@@ -73,6 +88,8 @@ class FakeData:
             return [[name] for name in names]
         if "glance.images" in sql:
             return [["golden"]]
+        if "nova.instances" in sql:
+            return [[VM]]
         assert sql.startswith("SET wsrep_sync_wait=1;")
         if self.loaded and self.behind.get(container):
             self.behind[container] -= 1
@@ -100,6 +117,11 @@ class FakeData:
         data = b"".join(content)
         assert len(data) == size
         self.put_in[(container, f"{place.folder}/{place.name}", place.user)] = data
+
+    def entries(self, image, volume, mount, folder):
+        assert (image, volume, mount) == ("provision/compute:new", "provision-compute-1_nova", "/var/lib/nova")
+        assert folder == "/var/lib/nova/instances"
+        return self.disks
 
     def volumes(self):
         return self.there
@@ -154,13 +176,18 @@ def make_cloud(monkeypatch, tmp_path):
         hypervisors=(FakeProject("provision-compute-1", log),),
         inputs=cloud.inputs,
     )
-    engine = SimpleNamespace(states=lambda: cloud.states, ensure_bridge=lambda bridge: True)
+    engine = SimpleNamespace(
+        states=lambda: cloud.states,
+        ensure_bridge=lambda bridge: True,
+        stop_and_remove=data.removed.append,
+    )
     for module in (shared_backup, restore):
         monkeypatch.setattr(module, "ContainerData", lambda: data)
     for module in (backup, restore):
         monkeypatch.setattr(module, "Inspector", lambda: SimpleNamespace(units=lambda: cloud.units))
     monkeypatch.setattr(restore, "Engine", lambda: engine)
-    monkeypatch.setattr(restore, "ensure_images", lambda engine, progress, names: log.append(("images",)) or {})
+    tags = {"compute": "new"}
+    monkeypatch.setattr(restore, "ensure_images", lambda engine, progress, names: log.append(("images",)) or tags)
     monkeypatch.setattr(restore, "down", lambda progress, purge: log.append(("down", purge)))
     monkeypatch.setattr(restore.preflight, "require", lambda progress: None)
     monkeypatch.setattr(restore.compose, "require", lambda: None)

@@ -84,7 +84,7 @@ WELL = ObservedLocalCloud(
     queues=(Queue("conductor", 0, 1), Queue("compute.compute-1", 3, 1), Queue("reply_1", 2, 0)),
     clocks=(Clock("Docker's host", 0.4, 0.1), Clock("Keystone's host", 3.4, 0.6)),
     disks=(Disk("the database", 100 * GIB, 30 * GIB),),
-    certificates=(Certificate("/x/hub.pem", NOW + timedelta(days=300), "analytics"),),
+    certificates=(Certificate("/x/hub.pem", NOW, NOW + timedelta(days=300), "analytics"),),
 )
 BROKERS = ("rabbitmq", "rabbitmq-2", "rabbitmq-3")
 
@@ -168,7 +168,11 @@ def observed(case):
     if "certificates" in case:
         fields["certificates"] = tuple(
             Certificate(
-                "/x/hub.pem", NOW + timedelta(days=each["ends"]), each.get("cluster", ""), each.get("authority", False)
+                each.get("path", "/x/hub.pem"),
+                NOW + timedelta(days=each.get("begins", 0)),
+                NOW + timedelta(days=each["ends"]),
+                each.get("cluster", ""),
+                each.get("authority", False),
             )
             for each in case["certificates"]
         )

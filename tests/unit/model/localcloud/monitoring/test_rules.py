@@ -10,6 +10,7 @@ import yaml
 from provision.model.localcloud.doctor import host_rules
 from provision.model.localcloud.doctor.words import CUT_OFF, MAKE_ROOM, look_at
 from provision.model.localcloud.monitoring.rules import alert_rules
+from provision.model.localcloud.preflight import LEAST_FREE
 from provision.model.localcloud.render import documents
 from provision.model.localcloud.settings import PASSWORDS, Settings
 
@@ -43,7 +44,7 @@ def test_the_number_of_members_counts_where_there_are_several():
 def test_an_alert_says_what_doctor_says_and_judges_by_the_same_figures():
     by_name = {rule.name: rule for rule in RULES[True]}
     assert by_name["DiskFilling"].do == MAKE_ROOM
-    assert f"< {host_rules.LEAST_FREE} or" in by_name["DiskFilling"].expr
+    assert f"< {LEAST_FREE} or" in by_name["DiskFilling"].expr
     assert (by_name["DatabaseCutOff"].wrong, by_name["DatabaseCutOff"].do) == CUT_OFF
     assert str(host_rules.EXPIRES * 86400) in by_name["CertificateEnds"].expr
     assert by_name["HypervisorAgentDown"].do == look_at("compute-1-nova-compute-1")

@@ -61,3 +61,26 @@ def test_a_damaged_file_is_bad_usage(cloud):
     cloud.file.write_bytes(cloud.file.read_bytes()[:-20])
     with pytest.raises(UsageError, match="no backup that can be restored"):
         backup.verify(Silent(), cloud.file)
+
+
+def test_a_file_of_a_newer_version_is_bad_usage(cloud, monkeypatch):
+    kept(cloud)
+    monkeypatch.setattr(backup, "__version__", "0.1.0")
+    with pytest.raises(UsageError, match=r"this one is 0\.1\.0") as caught:
+        backup.verify(Silent(), cloud.file)
+    assert "Nothing was changed" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("made_by", "newer"),
+    [
+        ("0.2.0", True),
+        ("0.2.0.dev0", False),
+        ("0.1.0", False),
+        ("0.10.0.dev0", True),
+        ("0.2.0.dev1", True),
+        ("of no form", False),
+    ],
+)
+def test_a_backup_is_newer_by_its_version(made_by, newer):
+    assert backup.is_newer(made_by, "0.2.0.dev0") == newer

@@ -10,7 +10,7 @@ from provision.adapters import net
 from provision.adapters.host import certificates
 from provision.adapters.host.certificates import ensure_certificate
 from provision.base import paths
-from provision.base.errors import UsageError
+from provision.base.errors import ProvisionError, UsageError
 from provision.model.localcloud.host import ServiceState
 from provision.model.localcloud.settings import GivenTls, Settings
 from provision.operations.localcloud.shared import installation, login, tls
@@ -184,3 +184,36 @@ def test_a_certificate_that_is_not_there_is_no_matter_of_a_spec(tmp_path):
     with pytest.raises(UsageError, match=r"the certificate for HAProxy: .*c\.pem cannot be read") as refused:
         tls.accept(GivenTls("", tmp_path / "c.pem", tmp_path / "c.key"))
     assert refused.value.hint == "Name a file that you may read."
+
+
+def test_the_apis_stay_at_their_name_when_the_certificate_is_renewed(tmp_path, monkeypatch):
+    monkeypatch.setattr(net, "address_of", lambda _: "127.0.0.1")
+    _, files = given(tmp_path / "given")
+    installation.choose_tls(files)
+    settings = installation.load_settings()
+    for names in (("more.example.org", "cloud.example.org"), ("*.example.org",)):
+        files.cert.unlink()
+        given(tmp_path / "given", names)
+        assert tls.accept(settings.tls).host == "cloud.example.org"
+    files.cert.unlink()
+    given(tmp_path / "given", ("other.example.org",))
+    for refuse in (tls.ensure_tls, tls.require_usable):
+        with pytest.raises(UsageError, match=r"is not for cloud\.example\.org, where the APIs are"):
+            refuse(settings)
+    # Named again, it moves them.
+    installation.choose_tls(files)
+    assert installation.load_settings().host == "other.example.org"
+
+
+def test_an_authority_that_nothing_can_be_signed_with_takes_no_other_s_place(tmp_path):
+    tls.ensure_tls(Settings())
+    kept = tls.authority_files()
+    useless = {**kept, "ca.pem": "no certificate"}
+    assert tls.problem_of(kept) == ""
+    assert tls.problem_of(useless) == tls.problem_of({}) == "holds no PEM certificate"
+    tls.write_authority(useless)
+    assert tls.authority_files() == kept
+    tls.require_usable(Settings())
+    tls.authority(Settings()).write_text("no certificate")
+    with pytest.raises(ProvisionError, match="holds no PEM certificate"):
+        tls.require_usable(Settings())

@@ -14,7 +14,19 @@ from provision.operations.localcloud.shared import installation
 from provision.operations.localcloud.shared.schema import MIGRATED
 from provision.operations.localcloud.single import restore
 
-from ..backup_world import DUMP, FILES, JOINS, PASSWORDS, SERVES, UNITS, kept, make_cloud, serves, unit  # noqa: F401
+from ..backup_world import (  # noqa: F401
+    AUTHORITY,
+    DUMP,
+    FILES,
+    JOINS,
+    PASSWORDS,
+    SERVES,
+    UNITS,
+    kept,
+    make_cloud,
+    serves,
+    unit,
+)
 
 
 def test_a_backup_holds_what_the_databases_need(cloud):
@@ -28,8 +40,7 @@ def test_a_backup_holds_what_the_databases_need(cloud):
         "keystone/credential-keys/0": b"c0",
         "hypervisors/compute-1/compute_id": b"3e39b057",
         "passwords.json": PASSWORDS.encode(),
-        "tls/ca.pem": b"the authority",
-        "tls/ca.key": b"its key",
+        **{f"tls/{name}": text.encode() for name, text in AUTHORITY.items()},
     }
     assert manifest.inputs == {"nova": "n1", "keystone": "k1"}
     # Every database but the server's own; ours last, for it says what is migrated.

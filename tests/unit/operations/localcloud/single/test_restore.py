@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import shutil
+from datetime import datetime, timedelta
 
 import pytest
 
+from provision.adapters.host import certificates
 from provision.base import paths
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.progress import Silent
 from provision.model.localcloud.host import ServiceState
-from provision.model.localcloud.settings import CLUSTERED, INFRASTRUCTURE, Settings, member_services
+from provision.model.localcloud.settings import CLUSTERED, INFRASTRUCTURE, GivenTls, Settings, member_services
+from provision.operations.localcloud.shared import backup as shared_backup
 from provision.operations.localcloud.shared import installation, tls
 from provision.operations.localcloud.single import restore
 
-from ..backup_world import AUTHORITY, DUMP, SERVES, Notes, kept, make_cloud  # noqa: F401
+from ..backup_world import (  # noqa: F401
+    AUTHORITY,
+    DUMP,
+    OTHER_VM,
+    SERVES,
+    VM,
+    Notes,
+    kept,
+    make_authority,
+    make_cloud,
+)
 
 
 def never():
@@ -72,7 +85,7 @@ def test_whatever_is_left_of_a_cloud_is_worth_the_question(cloud, there):
 def test_what_is_not_in_the_backup_goes_but_guests_disks_and_images_that_are_not_in_it(cloud, images):
     kept(cloud, images=images)
     old = {f"provision_{name}" for name in ("consul", "mariadb", "mariadb-2", "mariadb-3", "ovn", "rabbitmq-2")}
-    cloud.data.there = ["provision-compute-1_nova", "provision_glance", *old]
+    cloud.data.there = ["provision-compute-1_nova", "provision_glance", "provision_monitoring", *old]
     restore.restore(Silent(), cloud.file, lambda: None)
     assert {name for name in cloud.data.removed if "_" in name} == old | ({"provision_glance"} if images else set())
 
@@ -80,7 +93,7 @@ def test_what_is_not_in_the_backup_goes_but_guests_disks_and_images_that_are_not
 def test_an_authority_that_is_not_in_the_backup_stays(cloud):
     (paths.localcloud_dir() / "tls" / "ca.key").unlink()
     assert not any(name.startswith("tls/") for name in kept(cloud))
-    other = {"ca.pem": "another", "ca.key": "another key"}
+    other = make_authority()
     tls.write_authority(other)
     restore.restore(Silent(), cloud.file, lambda: None)
     assert tls.authority_files() == other
@@ -134,6 +147,69 @@ def test_a_file_that_is_damaged_changes_nothing(cloud):
     with pytest.raises(UsageError, match="no backup that can be restored"):
         restore.restore(Silent(), cloud.file, never)
     assert cloud.log == cloud.data.removed == []
+
+
+def test_a_file_of_a_newer_version_is_refused_before_anybody_is_asked(cloud, monkeypatch):
+    kept(cloud)
+    monkeypatch.setattr(shared_backup, "__version__", "0.1.0")
+    with pytest.raises(UsageError, match=r"was made by `provision` 0\.2\.0\.dev0, and this one is 0\.1\.0") as caught:
+        restore.restore(Silent(), cloud.file, never)
+    assert "Use version 0.2.0.dev0, or a newer one" in caught.value.hint
+    assert cloud.log == cloud.data.removed == []
+
+
+def test_a_certificate_that_cannot_be_used_any_more_is_refused_before_anything_is_removed(cloud, tmp_path):
+    kept(cloud)
+    installation.save_settings(Settings(tls=GivenTls("cloud.example.org", tmp_path / "moved.pem", tmp_path / "k.pem")))
+    with pytest.raises(UsageError, match=r"moved\.pem cannot be read"):
+        restore.restore(Silent(), cloud.file, never)
+    assert cloud.log == cloud.data.removed == []
+    assert installation.read_passwords() == {"admin": "kept"}
+
+
+def test_an_authority_of_another_time_is_left_out_where_this_cloud_has_one_that_is_good(cloud, monkeypatch):
+    class LongAgo(datetime):
+        @classmethod
+        def now(cls, tz):
+            return datetime.now(tz) - timedelta(days=certificates.AUTHORITY_DAYS + 1)
+
+    with monkeypatch.context() as then:
+        then.setattr(certificates, "datetime", LongAgo)
+        tls.write_authority(make_authority())
+    kept(cloud)
+    # Ours is no better: nothing is removed.
+    with pytest.raises(ProvisionError, match=r"ca\.pem expired on"):
+        restore.restore(Silent(), cloud.file, never)
+    assert cloud.log == cloud.data.removed == []
+    tls.write_authority(good := make_authority())
+    progress = Notes()
+    restore.restore(progress, cloud.file, lambda: None)
+    assert tls.authority_files() == good
+    assert any("authority was left out, as it expired on" in note for note in progress.notes)
+
+
+def test_containers_that_lost_files_have_left_do_not_hold_the_volumes(cloud):
+    kept(cloud)
+    cloud.states = [ServiceState("mariadb", "provision-mariadb-1", "running", id="0123")]
+    cloud.data.there = ["provision_mariadb"]
+    restore.restore(Silent(), cloud.file, lambda: None)
+    assert cloud.data.removed[:2] == ["0123", "provision_mariadb"]
+
+
+def test_vms_that_nova_does_not_know_any_more_are_named_and_keep_their_disks(cloud):
+    kept(cloud)
+    cloud.data.there = ["provision-compute-1_nova"]
+    cloud.data.disks = ["_base", "locks", VM, OTHER_VM, f"{OTHER_VM}_resize", f"{VM}_del"]
+    progress = Notes()
+    restore.restore(progress, cloud.file, lambda: None)
+    (note,) = [note for note in progress.notes if "made after the backup" in note]
+    assert f"alone: {OTHER_VM}. When" in note
+    assert "`docker exec provision-compute-1-nova-compute-1 rm -r /var/lib/nova/instances/ID`" in note
+    assert not any("compute" in name for name in cloud.data.removed)
+    cloud.data.disks = ["_base", VM]
+    progress = Notes()
+    restore.restore(progress, cloud.file, lambda: None)
+    assert not any("made after the backup" in note for note in progress.notes)
 
 
 def test_an_interrupted_restore_keeps_the_cloud_from_starting_until_it_is_done(cloud):

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from provision.base import paths
-from provision.base.errors import ProvisionError
+from provision.base.errors import ProvisionError, UsageError
 from provision.model.localcloud.replicas import SCALABLE_SERVICES
-from provision.model.localcloud.settings import EARLY, MIGRATED, Settings
+from provision.model.localcloud.settings import EARLY, MIGRATED, GivenTls, Settings
 from provision.operations.localcloud.shared import installation
 from provision.operations.localcloud.shared.hypervisors import AGENTS
 from provision.operations.localcloud.single import rolling, up
@@ -188,3 +188,12 @@ def test_an_api_that_never_answers_is_named(machine):
         up.up(machine)
     assert "accounts" not in machine.log
     assert not paths.clouds_yaml().exists()
+
+
+def test_a_certificate_that_cannot_be_used_is_refused_before_members_go_and_images_are_baked(machine, tmp_path):
+    given = GivenTls("cloud.example.org", tmp_path / "moved.pem", tmp_path / "key.pem")
+    installation.save_settings(Settings(ha=True, tls=given))
+    with pytest.raises(UsageError, match=r"moved\.pem cannot be read"):
+        up.up(machine, ha=False, checked=lambda: machine.log.append("checked"))
+    assert machine.log == []
+    assert installation.load_settings().ha
