@@ -190,6 +190,30 @@ def test_a_version_that_cannot_start_leaves_no_trace(site):
         assert {state.id for state in site.engine.states(site.compose.project)} == before
 
 
+def test_a_leaving_that_was_interrupted_is_taken_back(site, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    with site.running() as load:
+        copies = site.copies()
+        for state in copies.start({"placement": 2}):
+            copies.wait(state)
+        monkeypatch.setattr(copies, "_drain", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            copies.retire(max(copies.states(), key=lambda state: state.number))
+        assert copies.all_healthy()
+        with load.running():
+            alone = time.monotonic() + SOON
+            until(lambda: time.monotonic() > alone + 1, READY_TIMEOUT)
+            assert set(load.since(alone)) == {"placement-1 1"}
+            (resumed,) = copies.start({"placement": 2})
+            copies.wait(resumed)
+            both = time.monotonic()
+            until(lambda: len(load.since(both)) == 2, SOON, "a request to each")
+        assert copies.all_healthy() is None
+        assert not load.failures
+
+
 def test_what_listens_nowhere_keeps_its_name(site):
     with site.running():
         copies = site.copies()

@@ -55,9 +55,17 @@ class Catalogue:
                 raise
 
     def maintain(self, service_id: str, reason: str) -> None:
-        """Put a service into maintenance: until it is removed, no answer names it, in DNS neither."""
+        """Put a service into maintenance: until it is removed or resumed, no answer names it, in DNS neither."""
         id_, why = quote(service_id, safe=""), quote(reason, safe="")
         self._consul.request("PUT", f"/v1/agent/service/maintenance/{id_}?enable=true&reason={why}")
+
+    def resume(self, service_id: str) -> None:
+        """End a service's maintenance; one that is in none is no error."""
+        self._consul.request("PUT", f"/v1/agent/service/maintenance/{quote(service_id, safe='')}?enable=false")
+
+    def in_maintenance(self) -> set[str]:
+        """Return the ids of the agent's services that are in maintenance."""
+        return {check["ServiceID"] for id_, check in self.checks().items() if id_.startswith(MAINTENANCE)}
 
     def heartbeat(self, service_id: str, status: str, output: str) -> None:
         """Report the status of a service whose check is a TTL.

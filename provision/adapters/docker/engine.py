@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from docker.models.containers import Container
-    from docker.models.images import Image
 
     from provision.model.localcloud.settings import Bridge
 
@@ -99,10 +98,11 @@ class Engine:
         What a build that goes on has made so far has its parent's labels, and no tag: it goes by the parent's.
         """
         with engine_errors():
-            for image in self._client.images.list(filters={"label": FAMILY_LABEL}):
-                family = image.labels[FAMILY_LABEL]
-                if family in current and image.labels.get(INPUTS_LABEL) != current[family]:
-                    self._remove_image(image)
+            for image in self._client.api.images(filters={"label": FAMILY_LABEL}):
+                labels = image["Labels"]
+                family = labels[FAMILY_LABEL]
+                if family in current and labels.get(INPUTS_LABEL) != current[family]:
+                    self._remove_image(image["Id"])
 
     def ensure_base_image(
         self, line: Callable[[str], None], mirror: str | None = None, proxies: Mapping[str, str] | None = None
@@ -262,13 +262,13 @@ class Engine:
             line(f"{len(images)} images")
             # Newest first: an image may be built on an older one.
             for image in sorted(images, key=lambda image: str(image.attrs["Created"]), reverse=True):
-                if not self._remove_image(image) and image.tags:
+                if not self._remove_image(str(image.id)) and image.tags:
                     line(f"{', '.join(image.tags)} stays: something that is not ours still uses it")
 
-    def _remove_image(self, image: Image) -> bool:
-        """Remove an image; return False when a container, or an image that is built on it, still uses it."""
+    def _remove_image(self, image: str) -> bool:
+        """Remove an image by id; return False when a container, or an image that is built on it, still uses it."""
         try:
-            self._client.api.remove_image(str(image.id), force=True)
+            self._client.api.remove_image(image, force=True)
         except ImageNotFound:
             return True
         except APIError as error:

@@ -313,9 +313,22 @@ class Swarm:
             }
 
     def images(self) -> set[str]:
-        """Return the names of the services' images."""
+        """Return the names of the images of services that run for good."""
         with engine_errors():
-            return {service["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"] for service in self._services()}
+            return {
+                service["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
+                for service in self._services()
+                if not _runs_once(service)
+            }
+
+    def jobs(self) -> set[str]:
+        """Return the one-shot services that exist: what removes each at its end was interrupted, or still runs."""
+        with engine_errors():
+            return {
+                service["Spec"]["Name"].removeprefix(f"{PROJECT}_")
+                for service in self._services()
+                if _runs_once(service)
+            }
 
     def updates(self) -> dict[str, str]:
         """Return the state of each changed service's update (Docker's: updating, completed, paused, …)."""
@@ -365,6 +378,10 @@ class Swarm:
     def _services(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._api.services(filters={"label": f"{_STACK}={PROJECT}"}, status=True)
         return found
+
+
+def _runs_once(service: Mapping[str, Any]) -> bool:
+    return not {"ReplicatedJob", "GlobalJob"}.isdisjoint(service["Spec"].get("Mode") or {})
 
 
 def _pushed_digest(event: Mapping[str, Any]) -> str:

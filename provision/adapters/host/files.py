@@ -19,14 +19,29 @@ if TYPE_CHECKING:
 @contextmanager
 def exclusive_lock(lock: Path, waiting: Callable[[], None]) -> Iterator[None]:
     """Hold the lock file `lock`; `waiting` is called once if another process holds it and has to be waited for."""
-    lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with lock.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waiting()
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+    waited = False
+    while True:
+        lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with lock.open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not waited:
+                    waiting()
+                waited = True
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            # Who held it may have removed it with its folder: others hold the one that was made since.
+            if _is_at(lock, handle.fileno()):
+                yield
+                return
+
+
+def _is_at(path: Path, handle: int) -> bool:
+    """Whether an open file is the one at `path`."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
 
 
 def read_json(path: Path, hint: str = "Restore it from a backup.") -> dict[str, Any]:

@@ -48,11 +48,11 @@ def up(*, ha: bool | None, cert: Path | None, key: Path | None, authority: Path 
             "on several hosts the APIs have the certificate that the cloud makes itself",
             "Leave out --tls-cert, --tls-key and --own-tls.",
         )
-    if cert and key:
-        choose_tls(GivenTls("", cert, key, authority))
-    elif own_tls:
-        choose_tls(None)
     progress = TerminalProgress()
+    if cert and key:
+        choose_tls(progress, GivenTls("", cert, key, authority))
+    elif own_tls:
+        choose_tls(progress, None)
     local_cloud().up(progress, ha=ha)
     for depth, name, seconds in progress.phases:
         progress.note(f"  {'  ' * depth}{name}: {duration(seconds)}")

@@ -126,6 +126,15 @@ def missing(replicas: Mapping[str, int], states: Iterable[ServiceState]) -> dict
     return found
 
 
+def newest(replicas: Mapping[str, int], states: Iterable[ServiceState]) -> list[ServiceState]:
+    """Choose the newest container of each number that there shall be: an upgrade may have left two of one number."""
+    chosen: dict[tuple[str, int], ServiceState] = {}
+    for state in sorted(states, key=lambda state: state.created):
+        if state.number <= replicas.get(state.service, 0):
+            chosen[state.service, state.number] = state
+    return list(chosen.values())
+
+
 @dataclass(frozen=True, slots=True)
 class Slot:
     """A service's replica of one number: the container to keep, and the containers to remove."""

@@ -44,6 +44,8 @@ _RENAMED: Final = {"reviver": "restart-hypervisor"}
 _KEPT: Final = (
     "command", "entrypoint", "environment", "healthcheck", "hostname", "init", "logging", "stop_grace_period", "deploy",
 )  # fmt: skip
+_ONCE: Final = {"mode": "replicated-job", "endpoint_mode": "dnsrr", "restart_policy": {"condition": "none"}}
+"""How a one-shot service is deployed that runs on one host."""
 # A host that vanishes leaves connections that nobody ends. With these values they fail after 13 s instead of 15 min.
 _SYSCTLS: Final = {
     "net.ipv4.tcp_retries2": "5",
@@ -220,14 +222,23 @@ def job(
 ) -> dict[str, Any]:
     """Make a stack file for a one-shot run of a service on one host; `host` is the host's id."""
     body = {**compose["services"][service], "profiles": [], "command": command, "healthcheck": None}
-    body["deploy"] = {
-        "mode": "replicated-job",
-        "endpoint_mode": "dnsrr",
-        "restart_policy": {"condition": "none"},
-        "placement": {"constraints": [f"node.id == {host}"]},
-    }
+    body["deploy"] = {**_ONCE, "placement": _on(host)}
     document = {**compose, "services": {service: body}}
     return stack_file(document, documents, images, etc=etc, places=places, local_ports=())
+
+
+def collect_job(document: Mapping[str, Any], host: str) -> dict[str, Any]:
+    """Make the one-shot service that frees what the registry's deleted images took, on the registry's own host.
+
+    `document` is the stack file; `host` is the host's id.
+    """
+    body = document["services"]["registry"]
+    kept = {key: body[key] for key in ("image", "init", "logging", "networks", "volumes") if key in body}
+    return {"registry-collect": {**kept, "command": ["collect"], "deploy": {**_ONCE, "placement": _on(host)}}}
+
+
+def _on(host: str) -> dict[str, list[str]]:
+    return {"constraints": [f"node.id == {host}"]}
 
 
 def clear_jobs(document: Mapping[str, Any], image: str, *, images: bool) -> dict[str, Any]:
@@ -242,11 +253,7 @@ def clear_jobs(document: Mapping[str, Any], image: str, *, images: bool) -> dict
         volumes = [mount for mount in body["volumes"] if mount["type"] == "volume"]
         if not volumes or base_service(name) not in cleared:
             continue
-        deploy = {
-            "mode": "global-job" if body["deploy"].get("mode") == "global" else "replicated-job",
-            "endpoint_mode": "dnsrr",
-            "restart_policy": {"condition": "none"},
-        }
+        deploy = {**_ONCE, **({"mode": "global-job"} if body["deploy"].get("mode") == "global" else {})}
         if "placement" in body["deploy"]:
             deploy["placement"] = body["deploy"]["placement"]
         jobs[f"clear-{name}"] = {

@@ -6,8 +6,11 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +28,8 @@ PLAYBOOKS: Final = ("site.yml", "users.yml")
 _SETTINGS: Final = "[defaults]\nnocolor = True\nretry_files_enabled = False\n"
 _NOT_HANDED_ON: Final = ("ANSIBLE_", "LANG", "LC_")
 """How the variables begin that Ansible does not get. It refuses a locale that is not UTF-8, or not installed here."""
+_FOLDER: Final = "provision-ansible-"
+_DAY: Final = 86400
 _RECAP: Final = re.compile(r"^(\S+)\s*: .*?changed=(\d+)", re.MULTILINE)
 
 
@@ -44,7 +49,8 @@ def run_playbooks(
     changed = 0
     # Not in /tmp, which may be mounted noexec: the inventory is a program.
     paths.state_dir().mkdir(parents=True, exist_ok=True, mode=0o700)
-    with tempfile.TemporaryDirectory(prefix="provision-ansible-", dir=paths.state_dir()) as folder:
+    _remove_leftovers()
+    with tempfile.TemporaryDirectory(prefix=_FOLDER, dir=paths.state_dir()) as folder:
         script = Path(folder) / "inventory"
         script.with_suffix(".json").write_text(json.dumps(inventory))
         script.write_text(f"#!/bin/sh\nexec cat {shlex.quote(f'{script}.json')}\n")
@@ -53,6 +59,14 @@ def run_playbooks(
         for playbook in playbooks:
             changed += _run_playbook(script, playbook, progress, options)
     return changed
+
+
+def _remove_leftovers() -> None:
+    """Remove the folders of runs that were killed; those of today may belong to runs that go on."""
+    for folder in paths.state_dir().glob(f"{_FOLDER}*/"):
+        with suppress(FileNotFoundError):
+            if folder.stat().st_mtime < time.time() - _DAY:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run_playbook(inventory: Path, playbook: str, progress: Progress, options: Sequence[str]) -> int:

@@ -38,7 +38,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
-    do_PUT = do_GET  # noqa: N815 - http.server's name
+    do_PUT = do_DELETE = do_GET  # noqa: N815 - http.server's names
 
     def log_message(self, *_):
         pass

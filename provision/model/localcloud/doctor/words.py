@@ -9,8 +9,8 @@ UP: Final = "`provision cloud up`"
 
 
 MAKE_ROOM: Final = (
-    "Make room: `docker system df` shows what Docker holds, `docker image prune` removes old images. "
-    "Below 0.5 GiB RabbitMQ accepts no messages."
+    "Make room: `docker system df` shows what Docker holds, `docker image prune` removes images without a name, and "
+    f"{UP} those of earlier versions. Below 0.5 GiB RabbitMQ accepts no messages."
 )
 RENEW: Final = f"{UP} renews a certificate that it has made. Renew one that you provided yourself."
 CUT_OFF: Final = (

@@ -7,6 +7,7 @@ import json
 import secrets
 import shutil
 import uuid
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -34,7 +35,7 @@ from provision.operations.localcloud.shared import tls
 from provision.operations.localcloud.shared.images import contexts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from provision.adapters.docker.engine import Engine
@@ -126,9 +127,11 @@ def save_settings(settings: Settings) -> None:
     ensure_private(paths.localcloud_dir() / _CHOICES, json.dumps(known, indent=1, default=str) + "\n")
 
 
-def choose_tls(given: GivenTls | None) -> None:
+def choose_tls(progress: Progress, given: GivenTls | None) -> None:
     """Use the user's certificate, or go back to the local cloud's own (None); raises UsageError for a bad one."""
-    save_settings(replace(load_settings(), tls=given and tls.accept(given)))
+    accepted = given and tls.accept(given)
+    with single_host_lock(progress):
+        save_settings(replace(load_settings(), tls=accepted))
 
 
 def ensure_files(tags: Mapping[str, str]) -> Installation:
@@ -173,6 +176,18 @@ def exclusive_lock(progress: Progress) -> AbstractContextManager[None]:
         paths.localcloud_dir() / "lock",
         lambda: progress.note("Another `provision cloud` command is running: waiting for it."),
     )
+
+
+@contextmanager
+def single_host_lock(progress: Progress) -> Iterator[None]:
+    """Hold the exclusive lock for a command of one host's cloud.
+
+    Raises UsageError where this machine has become one of several hosts while the command waited.
+    """
+    with exclusive_lock(progress):
+        if load_settings().swarm:
+            raise UsageError("this machine has become one of several hosts meanwhile", "Run the same command again.")
+        yield
 
 
 def this_checkout() -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from provision.adapters.docker.logs import Logs
 from provision.model.localcloud.doctor.rules import diagnose
+from provision.operations.localcloud.shared.installation import single_host_lock
 from provision.operations.localcloud.single import monitoring
 from provision.operations.localcloud.single.backup import backup
 from provision.operations.localcloud.single.doctor import observe
@@ -52,7 +53,9 @@ class SingleHost:
 
     def down(self, progress: Progress, *, purge: bool) -> None:
         """Stop everything on this host; with `purge`, remove its data too."""
-        down(progress, purge=purge)
+        # Here: `restore` stops it too, and holds the lock already.
+        with single_host_lock(progress):
+            down(progress, purge=purge)
 
     def backup(self, progress: Progress, path: Path, *, images: bool) -> Manifest:
         """Write this host's data into a new file."""

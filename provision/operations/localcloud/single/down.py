@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def down(progress: Progress, *, purge: bool) -> None:
     """Remove containers and networks, VMs first; with `purge` also volumes, images, files and the clouds.yaml entry.
 
+    To be called with the lock held: what another command has begun would go on beside it.
     The folders of clusters stay: they may be on other clouds, and `provision down` removes each with its cluster.
     """
     engine = Engine()
@@ -40,9 +41,10 @@ def down(progress: Progress, *, purge: bool) -> None:
             engine.purge(lambda text: progress.update("removing", text))
             clouds_yaml.remove_entry(config.own_file(), LOCAL_CLOUD, PROJECT)
             kept_token.forget_all()
-            for folder in (paths.localcloud_dir(), paths.cache_dir()):
-                shutil.rmtree(folder, ignore_errors=True)
             for lock in paths.cluster_dir("").glob(".*.lock"):
                 # `.NAME.lock` of a cluster that no longer exists.
                 if not paths.cluster_dir(lock.name[1 : -len(".lock")]).exists():
                     lock.unlink(missing_ok=True)
+            # The lock's own folder last: from then on another command may begin.
+            for folder in (paths.cache_dir(), paths.localcloud_dir()):
+                shutil.rmtree(folder, ignore_errors=True)

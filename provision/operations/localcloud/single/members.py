@@ -30,6 +30,7 @@ Wait = Callable[[Callable[[], Pending | None]], None]
 """Waits until a function no longer returns Pending."""
 _FIRST: Final = "mariadb"
 """Service, and volume, of the member that stays when there is only one."""
+_BROKER: Final = "rabbitmq"
 
 
 def ensure_choice(engine: Engine, progress: Progress, ha: bool | None) -> None:
@@ -59,12 +60,13 @@ def _reduce(engine: Engine, project: Compose, settings: Settings) -> None:
             f"the first member of MariaDB did not stay when the others left ({state or 'no answer'})",
             "Nothing is lost: run `provision cloud up` to start all three again.",
         )
-    save_settings(replace(settings, ha=False))
-    project.remove(member_services(settings))
+    # A single broker has no volume: the first one of three is made anew too, and its volume is in use until then.
+    leaving = (*member_services(settings), _BROKER)
+    project.remove(leaving)
     # Data that would only grow old, and RPC calls that nobody waits for any more.
-    engine.remove_volumes(
-        f"{PROJECT}_{name}" for name in (*member_services(settings), "rabbitmq") if not name.startswith("memcached")
-    )
+    engine.remove_volumes(f"{PROJECT}_{name}" for name in leaving if not name.startswith("memcached"))
+    # Last: interrupted before, three members start again, and the two others get their data from the first.
+    save_settings(replace(settings, ha=False))
 
 
 def _state(engine: Engine) -> MemberState | None:

@@ -21,12 +21,12 @@ from provision.operations.localcloud.shared.images import ensure_images
 from provision.operations.localcloud.shared.installation import (
     control,
     ensure_files,
-    exclusive_lock,
     is_installed,
     load_settings,
     read_passwords,
     require_complete_data,
     save_settings,
+    single_host_lock,
 )
 from provision.operations.localcloud.shared.watch import Watch
 from provision.operations.localcloud.single.scale import replica_set
@@ -49,15 +49,16 @@ def enable(progress: Progress) -> None:
 
     Raises ProvisionError when it does not work: the settings are what they were then.
     """
-    before = load_settings()
-    settings = replace(before, monitoring=True)
-    if not is_installed() or not Engine().states(control().project):
-        save_settings(settings)
-        progress.note("The local cloud does not run: `provision cloud up` will start it with monitoring.")
-        return
-    compose.require()
-    engine = Engine()
-    with exclusive_lock(progress):
+    with single_host_lock(progress):
+        # Not before: another command may be about to change them.
+        before = load_settings()
+        settings = replace(before, monitoring=True)
+        if not is_installed() or not Engine().states(control().project):
+            save_settings(settings)
+            progress.note("The local cloud does not run: `provision cloud up` will start it with monitoring.")
+            return
+        compose.require()
+        engine = Engine()
         require_complete_data()
         save_settings(settings)
         try:
@@ -96,8 +97,8 @@ def start(engine: Engine, installation: Installation, replicas: ReplicaSet, watc
 
 def disable(progress: Progress, *, purge: bool) -> None:
     """Stop monitoring; with `purge`, remove what it has gathered too."""
-    settings = load_settings()
-    with exclusive_lock(progress):
+    with single_host_lock(progress):
+        settings = load_settings()
         # Also when it is off by the settings: with `purge`, what it left can still be removed.
         if settings.monitoring and is_installed():
             compose.require()

@@ -11,10 +11,10 @@ from provision.base import poll
 from provision.base.errors import ProvisionError
 from provision.base.poll import Pending
 from provision.model.localcloud.health import healthy, instances, instances_of
-from provision.model.localcloud.replicas import READY_TIMEOUT, SCALABLE_SERVICES, missing, slots
+from provision.model.localcloud.replicas import READY_TIMEOUT, SCALABLE_SERVICES, missing, newest, slots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from provision.adapters.consul.catalogue import Catalogue
     from provision.adapters.docker.compose import Compose
@@ -78,15 +78,19 @@ class ReplicaSet:
         }
 
     def start(self, replicas: Mapping[str, int], values: Mapping[str, str] | None = None) -> list[ServiceState]:
-        """Start the missing replicas of these services all at once; return the new containers without waiting."""
+        """Start the missing replicas of these services all at once; return the new containers without waiting.
+
+        Replicas that were about to leave serve again: they are among those that are returned.
+        """
         before = self.sweep(replicas)
+        resumed = self._resume(newest(replicas, before))
         for number, totals in missing(replicas, before).items():
             self._control.with_values({**(values or {}), "REPLICA": str(number)}).add(totals)
         known = {state.id for state in before}
         new = [state for state in self.states(replicas) if state.id not in known]
         for state in new:
             self._name(state)
-        return sorted(new, key=lambda state: (state.service, state.number))
+        return sorted([*new, *resumed], key=lambda state: (state.service, state.number))
 
     def drop_broken(self, replicas: Mapping[str, int], timeout: float = 30) -> None:
         """Remove all replicas of a service if they are out of date and none works within `timeout` seconds.
@@ -119,7 +123,9 @@ class ReplicaSet:
         ones go on.
         """
         wanted = self.definitions({service: count})[service]
-        for slot in slots(count, wanted, self.sweep([service])):
+        planned = slots(count, wanted, self.sweep([service]))
+        self._resume([slot.stays for slot in planned if slot.stays])
+        for slot in planned:
             if slot.done:
                 continue
             stays = slot.stays
@@ -174,6 +180,19 @@ class ReplicaSet:
         # A service that gets its calls from the broker ends them by itself when it is told to stop. An API has none.
         self._engine.stop_and_remove(state.id, int(drain_timeout) if service.peer else 10)
         self._progress.update(_item(state), "removed")
+
+    def _resume(self, stay: Sequence[ServiceState]) -> list[ServiceState]:
+        """Let those serve again whose leaving was interrupted, and return them: Consul would never name them again."""
+        leaving = self._catalogue.in_maintenance() if stay else set()
+        known = instances(self._catalogue.services(), self._catalogue.checks()) if leaving else ()
+        resumed = []
+        for state in stay:
+            if ids := [instance.id for instance in instances_of(state, known) if instance.id in leaving]:
+                for id_ in ids:
+                    self._catalogue.resume(id_)
+                self._progress.update(_item(state), "serves again: its leaving was interrupted")
+                resumed.append(state)
+        return resumed
 
     def _drain(
         self, state: ServiceState, addresses: set[str], places: set[tuple[str, str]], drain_timeout: float

@@ -17,12 +17,12 @@ from provision.operations.localcloud.shared.images import ensure_images
 from provision.operations.localcloud.shared.installation import (
     catalogue,
     control,
-    exclusive_lock,
     is_installed,
     load_settings,
     read_passwords,
     require_complete_data,
     save_settings,
+    single_host_lock,
 )
 from provision.operations.localcloud.single.rolling import ReplicaSet
 
@@ -66,46 +66,64 @@ def scale(
     """Run as many replicas as the SERVICE=N words say, now and from now on.
 
     Raises UsageError for words that are wrong, and ProvisionError when a new replica does not work: it is removed then,
-    and the settings are what they were.
+    and its service has as many as before, now and from now on; the other services have what was asked for.
     """
     wanted = parse_replicas(words, {*INFRASTRUCTURE, *(each.service for each in SCALABLE_SERVICES)})
-    before = load_settings()
-    settings = replace(before, replicas=dict(before.replicas) | wanted)
-    if not is_installed() or not Engine().states(control().project):
-        save_settings(settings)
-        progress.note("The local cloud does not run: `provision cloud up` will start it with these replicas.")
-        return
-    compose.require()
-    engine = Engine()
-    with exclusive_lock(progress):
+    with single_host_lock(progress):
+        # Not before: another command may be about to change them.
+        before = load_settings()
+        settings = _with_replicas(before, wanted)
+        if not is_installed() or not Engine().states(control().project):
+            save_settings(settings)
+            progress.note("The local cloud does not run: `provision cloud up` will start it with these replicas.")
+            return
+        compose.require()
+        engine = Engine()
         require_complete_data()
-        save_settings(settings)
         replicas = replica_set(
             control(), engine, settings, progress, ready_timeout=ready_timeout, drain_timeout=drain_timeout
         )
-        try:
-            with progress.phase("replicas"):
-                _scale(replicas, wanted, image_values(engine, progress, replicas.states(), wanted))
-        except ProvisionError:
-            save_settings(before)
-            raise
+        with progress.phase("replicas"):
+            values = image_values(engine, progress, replicas.states(), wanted)
+            save_settings(settings)
+            failures = _start(replicas, wanted, values)
+            if failures:
+                settings = _with_replicas(before, {name: wanted[name] for name in wanted if name not in failures})
+                save_settings(settings)
+            for service in wanted:
+                _retire_surplus(replicas, service, settings.replicas_of(service))
         forget_removed(progress, settings)
+        if failures:
+            done = ", ".join(f"{service}={wanted[service]}" for service in wanted if service not in failures)
+            kept = ", ".join(f"{service}={settings.replicas_of(service)}" for service in failures)
+            progress.note(f"As asked for: {done or 'nothing'}. As before: {kept}.")
+            raise next(iter(failures.values()))
 
 
-def _scale(replicas: ReplicaSet, wanted: Mapping[str, int], values: Mapping[str, str]) -> None:
-    new = replicas.start(wanted, values)
-    failures: list[ProvisionError] = []
+def _with_replicas(settings: Settings, wanted: Mapping[str, int]) -> Settings:
+    return replace(settings, replicas=dict(settings.replicas) | dict(wanted))
+
+
+def _start(replicas: ReplicaSet, wanted: Mapping[str, int], values: Mapping[str, str]) -> dict[str, ProvisionError]:
+    """Start what is missing, and wait until it works; return the services of which something does not, and why."""
+    try:
+        new = replicas.start(wanted, values)
+    except ProvisionError as error:
+        # Of which service it is Compose says in words alone.
+        return dict.fromkeys(wanted, error)
+    failures: dict[str, ProvisionError] = {}
     for state in new:
         try:
             replicas.wait(state)
         except ProvisionError as error:
-            failures.append(error)
-    if failures:
-        raise failures[0]
-    for service, count in wanted.items():
-        for state in sorted(replicas.states([service]), key=lambda state: -state.number):
-            if state.number > count:
-                replicas.retire(state)
+            failures.setdefault(state.service, error)
+    return failures
+
+
+def _retire_surplus(replicas: ReplicaSet, service: str, count: int) -> None:
+    for state in sorted(replicas.states([service]), key=lambda state: -state.number):
+        if state.number > count:
+            replicas.retire(state)
 
 
 def image_values(

@@ -20,9 +20,9 @@ from provision.operations.localcloud.shared.installation import (
     Installation,
     drop_unused,
     ensure_files,
-    exclusive_lock,
     load_settings,
     require_complete_data,
+    single_host_lock,
 )
 from provision.operations.localcloud.shared.watch import Watch
 from provision.operations.localcloud.single import members, monitoring
@@ -56,7 +56,7 @@ def up(progress: Progress, *, ha: bool | None = None, checked: Callable[[], None
     preflight.require(progress)
     engine = Engine()
     compose.require()
-    with exclusive_lock(progress):
+    with single_host_lock(progress):
         require_complete_data()
         tls.require_usable(load_settings())
         members.ensure_choice(engine, progress, ha)
@@ -67,6 +67,8 @@ def up(progress: Progress, *, ha: bool | None = None, checked: Callable[[], None
             installation = ensure_files(tags)
         _start(engine, installation, progress)
         drop_unused(engine, installation)
+        # Those that were built had to come before what ran with their predecessors could go.
+        engine.drop_superseded(tags)
         entry = login.user_entry(installation.settings, installation.passwords["provision"])
         file = config.own_file()
         if clouds_yaml.ensure_entry(file, LOCAL_CLOUD, entry):

@@ -19,10 +19,10 @@ from provision.operations.localcloud.shared.installation import (
     control,
     drop_unused,
     ensure_files,
-    exclusive_lock,
     is_installed,
     load_settings,
     require_complete_data,
+    single_host_lock,
 )
 from provision.operations.localcloud.single.rolling import is_connected
 from provision.operations.localcloud.single.scale import forget_removed, replica_set
@@ -55,16 +55,16 @@ def upgrade(
     Raises UsageError for an unknown service, and ProvisionError when a new replica does not work: it is removed then,
     and what ran before goes on.
     """
-    monitoring = MONITORING if load_settings().monitoring else ()
-    named = _in_order(services, (*WITHOUT_PAUSE, *monitoring))
+    _named(services)  # an unknown one is refused before anything is waited for
     if not is_installed():
         raise UsageError("there is no local cloud on this machine", "Start it with `provision cloud up`.")
     compose.require()
     engine = Engine()
-    if not engine.states(control().project):
-        raise UsageError("the local cloud does not run", "Start it with `provision cloud up`.")
-    with exclusive_lock(progress):
+    with single_host_lock(progress):
+        if not engine.states(control().project):
+            raise UsageError("the local cloud does not run", "Start it with `provision cloud up`.")
         require_complete_data()
+        named = _named(services)
         with progress.phase("images"):
             tags = ensure_images(engine, progress, {_family(name) for name in named})
         with progress.phase("configuration"):
@@ -83,6 +83,7 @@ def upgrade(
                     replace_members(engine, installation, replicas, name, ready_timeout)
         replace_outdated(engine, installation, replicas, progress, named)
         drop_unused(engine, installation)
+        engine.drop_superseded(tags)
         forget_removed(progress, installation.settings)
         note_rest(engine, installation, progress)
 
@@ -129,7 +130,12 @@ def _family(service: str) -> str:
     return SERVICE_FAMILIES.get(service) or AGENTS.get(service, (service,))[0]
 
 
-def _in_order(services: Sequence[str], without_pause: Sequence[str] = WITHOUT_PAUSE) -> list[str]:
+def _named(services: Sequence[str]) -> list[str]:
+    """Return what is to be upgraded, in its order, of what there is by the settings; raises UsageError."""
+    return _in_order(services, (*WITHOUT_PAUSE, *(MONITORING if load_settings().monitoring else ())))
+
+
+def _in_order(services: Sequence[str], without_pause: Sequence[str]) -> list[str]:
     """Return the named services, or all without a pause, in the order in which they are replaced; raises UsageError."""
     if not services:
         return [*without_pause, *SERVICE_FAMILIES, *AGENTS]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from provision.adapters.docker.compose import Compose
+from provision.adapters.docker.registry import Registry
 from provision.adapters.docker.swarm import Swarm
 from provision.adapters.host.files import ensure_private
 from provision.base import paths
@@ -17,6 +18,7 @@ from provision.model.localcloud.settings import PROJECT
 from provision.model.localcloud.swarm import NUMBER, registry_host, stack_file
 from provision.operations.localcloud.shared.images import contexts, ensure_images
 from provision.operations.localcloud.shared.installation import (
+    drop_unused,
     ensure_files,
     load_settings,
     read_passwords,
@@ -54,6 +56,8 @@ class Stack:
     """Path of a document below `etc`, if it is not its name."""
     images: Mapping[str, str]
     """Names of the images in the registry, by their names here."""
+    tags: Mapping[str, str]
+    """Tags of the images of all families."""
 
     @property
     def etc(self) -> str:
@@ -79,6 +83,11 @@ class Stack:
 def swarm_adapter(settings: Settings) -> Swarm:
     """Return the adapter to the Swarm of this host, with the registry's password where there is one."""
     return Swarm(registry_host(settings), read_passwords().get("registry", ""))
+
+
+def registry_adapter(settings: Settings) -> Registry:
+    """Return the adapter to the Swarm's registry."""
+    return Registry(registry_host(settings), read_passwords().get("registry", ""))
 
 
 def require_swarm() -> Settings:
@@ -151,4 +160,13 @@ def ensure_stack_files(tags: Mapping[str, str], images: Mapping[str, str]) -> St
     ensure_private(folder / "etc" / _SHARED_DOCUMENT, documents[_SHARED_DOCUMENT])
     files = tuple(paths.COMPOSE / name for name in ("stack.yaml", "ha.yaml", "swarm.yaml"))
     project = Compose(PROJECT, files, folder / "compose.env", {"REPLICA": NUMBER})
-    return Stack(installation, project.document(), documents, places, images)
+    return Stack(installation, project.document(), documents, places, images, tags)
+
+
+def drop_leftovers(engine: Engine, stack: Stack) -> None:
+    """Remove what only earlier versions used on this host: images, and rendered documents.
+
+    To be called when the whole stack runs: what another host has built is fetched here, and no build removes it.
+    """
+    drop_unused(engine, stack.installation)
+    engine.drop_superseded(stack.tags)

@@ -178,9 +178,10 @@ def leave(progress: Progress) -> None:
                 "command again.",
             )
         if state == ("active", True):
-            if len(swarm.hosts()) > 1 and this_host(swarm).member and swarm.desired_replicas().get("mariadb"):
+            services = swarm.desired_replicas()
+            if len(swarm.hosts()) > 1 and this_host(swarm).member and services.get("mariadb"):
                 _require_others(swarm, settings)
-            hypervisor.retire(engine, settings, progress)
+            hypervisor.retire(engine, settings, progress, listed="nova-api" in services)
             swarm.leave()
         else:
             # The others have removed this host, and ask it for nothing any more.

@@ -101,9 +101,13 @@ def stop(engine: Engine, progress: Progress, *, purge: bool) -> None:
         engine.remove_bridge(bridge)
 
 
-def retire(engine: Engine, settings: Settings, progress: Progress) -> None:
-    """Remove this host's hypervisor for good, also from Nova's and Neutron's lists."""
+def retire(engine: Engine, settings: Settings, progress: Progress, *, listed: bool) -> None:
+    """Remove this host's hypervisor for good. `listed`: also from Nova's and Neutron's lists, as these run.
+
+    From the lists in any case: an interrupted `leave` may have stopped it already.
+    """
     if engine.states(hypervisor_project(engine.host())):
         stop(engine, progress, purge=True)
+    if listed:
         admin = Admin(login.admin_login(settings, read_passwords().get("admin", "")))
         admin.forget_hypervisor(engine.host())

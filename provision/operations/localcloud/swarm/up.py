@@ -21,6 +21,7 @@ from provision.model.localcloud.swarm import (
     FIRST,
     TUNNEL,
     clear_jobs,
+    collect_job,
     job,
     member_addresses,
     old_services,
@@ -37,9 +38,12 @@ from provision.operations.localcloud.shared.installation import (
 )
 from provision.operations.localcloud.swarm import hypervisor
 from provision.operations.localcloud.swarm.files import (
-    current_settings,
+    drop_leftovers,
     ensure_built,
     ensure_stack_files,
+    read_shared,
+    registry_adapter,
+    require_swarm,
     swarm_adapter,
 )
 from provision.operations.localcloud.swarm.hosts import (
@@ -76,11 +80,11 @@ def up(progress: Progress, replicas: Mapping[str, int] | None = None) -> None:
 
     `replicas` is how many replicas some services have from now on.
     """
-    require_complete_data()
     compose.require()
     engine = Engine()
     with exclusive_lock(progress), swarm_lock(swarm_adapter(load_settings()), progress):
-        settings = current_settings(engine)
+        require_complete_data()
+        settings = newest_settings(engine)
         if replicas:
             settings = replace(settings, replicas=dict(settings.replicas) | dict(replicas))
             save_settings(settings)
@@ -97,7 +101,19 @@ def up(progress: Progress, replicas: Mapping[str, int] | None = None) -> None:
         if hypervisor.runs_vms():
             with progress.phase("this host's hypervisor"):
                 hypervisor.ensure(engine, stack.installation, progress)
+        drop_leftovers(engine, stack)
     ensure_clouds_yaml(progress, settings)
+
+
+def newest_settings(engine: Engine) -> Settings:
+    """Return the settings as the Swarm has them now, once this host's part of it has started.
+
+    Right after a start of the host they cannot be read yet, and this host's own would undo what others have changed.
+    """
+    swarm = swarm_adapter(load_settings())
+    if "mirror" in swarm.desired_replicas():
+        until(lambda: None if read_shared(engine, swarm) else Pending("the local cloud's files, from the Swarm"))
+    return require_swarm()
 
 
 def bring_up(
@@ -109,7 +125,10 @@ def bring_up(
         tags, images = ensure_built(engine, swarm, progress, families)
     with progress.phase("configuration"):
         stack = ensure_stack_files(tags, images)
-    Deployment(engine, swarm, stack, progress, only).run()
+    deployment = Deployment(engine, swarm, stack, progress, only)
+    deployment.run()
+    if not only:
+        deployment.drop_old_images()
     return stack
 
 
@@ -156,8 +175,9 @@ class Deployment:
             ensure_resources(self._admin, self._settings, self._note_made)
         self._contract([family for family in pending if family in running])
         self._admin.forget_services(self._stack.installation.replicas)
-        # Services of which no replica is wanted any more.
-        self._swarm.remove(unwanted_services(self._swarm.desired_replicas(), self._file))
+        # Services of which no replica is wanted any more, and one-shot ones that an interruption has left.
+        unwanted = unwanted_services(self._swarm.desired_replicas(), self._file)
+        self._swarm.remove(unwanted | self._swarm.jobs())
         self._swarm.drop_secrets({secret["name"] for secret in self._file["secrets"].values()})
 
     def start_empty(self, *, images: bool) -> None:
@@ -166,6 +186,24 @@ class Deployment:
         self._run_jobs(clear_jobs(self._file, image, images=images), "removing data")
         self._deploy_everywhere()
         self._deploy_members()
+
+    def drop_old_images(self) -> None:
+        """Have the registry delete all images but those of this stack and of services, and free their room.
+
+        This fails no command: the next one tries it again. Nothing is pushed meanwhile, since that takes the Swarm's
+        lock.
+        """
+        try:
+            kept = {*self._stack.images.values(), *self._swarm.images()}
+            if not registry_adapter(self._settings).drop_others(kept):
+                return
+            hosts = {host.name: host.id for host in self._swarm.hosts()}
+            running = (task for task in self._swarm.tasks() if task.wanted and task.state == "running")
+            place = next((hosts[task.host] for task in running if task.service == "registry"), "")
+            if place:
+                self._run_jobs(collect_job(self._file, place), "removing old images from the registry")
+        except ProvisionError as error:
+            self._progress.note(f"Old images stay in the registry: {error.message}.")
 
     def _deploy_everywhere(self) -> None:
         """Deploy what runs on every host, and give Consul's clients their rights."""

@@ -12,10 +12,10 @@ from provision.model.localcloud.replicas import SERVICE_FAMILIES
 from provision.model.localcloud.settings import CLUSTERED, INFRASTRUCTURE, services_of
 from provision.model.localcloud.swarm import FIRST
 from provision.operations.localcloud.shared.installation import exclusive_lock, load_settings, require_complete_data
-from provision.operations.localcloud.swarm.files import current_settings, swarm_adapter
+from provision.operations.localcloud.swarm.files import drop_leftovers, swarm_adapter
 from provision.operations.localcloud.swarm.hosts import missing_members
 from provision.operations.localcloud.swarm.lock import swarm_lock
-from provision.operations.localcloud.swarm.up import bring_up
+from provision.operations.localcloud.swarm.up import bring_up, newest_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,16 +41,16 @@ def upgrade(progress: Progress, services: Sequence[str]) -> None:
             raise UsageError(
                 f"there is no service {service!r} on several hosts", f"Name one of: {', '.join(_FAMILIES)}."
             )
-    require_complete_data()
     compose.require()
     engine = Engine()
     with exclusive_lock(progress), swarm_lock(swarm_adapter(load_settings()), progress):
-        settings = current_settings(engine)
+        require_complete_data()
+        settings = newest_settings(engine)
         swarm = swarm_adapter(settings)
         if "keystone" not in swarm.desired_replicas():
             raise UsageError("the local cloud does not run", "Start it with `provision cloud up`.")
         if not services:
-            bring_up(engine, swarm, progress, settings.families)
+            drop_leftovers(engine, bring_up(engine, swarm, progress, settings.families))
             return
         if set(services) & set(CLUSTERED) and (missing := missing_members(swarm, settings)):
             raise ProvisionError(

@@ -64,11 +64,19 @@ def test_a_service_in_maintenance_has_its_own_status_still(http_server, catalogu
     assert set(catalogue.checks()) == {"service:a", "_service_maintenance:a"}
 
 
+def test_what_is_in_maintenance(http_server, catalogue):
+    own = {"service:a": {"ServiceID": "a", "Status": "critical"}}
+    answer(http_server, own | {"_service_maintenance:h:b:80": {"ServiceID": "h:b:80", "Status": "critical"}})
+    assert catalogue.in_maintenance() == {"h:b:80"}
+
+
 def test_maintenance(http_server, catalogue):
     catalogue.maintain("h:a/b:80", "this copy leaves")
-    assert http_server.requests[0][:2] == (
-        "PUT", "/v1/agent/service/maintenance/h:a/b:80?enable=true&reason=this copy leaves",
-    )  # fmt: skip
+    catalogue.resume("h:a/b:80")
+    assert [request[:2] for request in http_server.requests] == [
+        ("PUT", "/v1/agent/service/maintenance/h:a/b:80?enable=true&reason=this copy leaves"),
+        ("PUT", "/v1/agent/service/maintenance/h:a/b:80?enable=false"),
+    ]
 
 
 def test_healthy_instances_by_id_and_by_container(http_server, catalogue):

@@ -125,17 +125,19 @@ def test_a_program_in_a_container(client, engine, monkeypatch):
 
 
 def test_images_of_other_families_and_current_ones_stay(client, engine):
-    def image(family, inputs, tags):
-        labels = {"provision.family": family, "provision.inputs": inputs}
-        return SimpleNamespace(id=f"{family}-{inputs}", labels=labels, tags=tags)
+    def image(family, inputs):
+        return {
+            "Id": f"{family}-{inputs}",
+            "Labels": {"provision.family": family, "provision.inputs": inputs},
+        }
 
-    client.images.list.return_value = [
-        image("nova", "old", ["nova:old"]),
-        image("nova", "new", ["nova:new"]),
-        image("glance", "old", ["glance:old"]),
+    client.api.images.return_value = [
+        image("nova", "old"),
+        image("nova", "new"),
+        image("glance", "old"),
         # A build that another command is at has come this far: the labels are its parent's.
-        image("base", "new", []),
-        image("base", "old", []),
+        image("base", "new"),
+        image("base", "old"),
     ]
     client.api.remove_image.side_effect = conflict()
     engine.drop_superseded({"nova": "new", "base": "new"})

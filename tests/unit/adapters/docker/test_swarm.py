@@ -144,7 +144,16 @@ def test_what_services_are_to_be(api, swarm):
     api.services.return_value = [service("s1", "api", UpdateStatus={"State": "paused"}), service("s2", "db")]
     assert swarm.desired_replicas() == {"api": 2, "db": 2}
     assert swarm.updates() == {"api": "paused"}
-    assert swarm.images() == {"api:1", "db:1"}
+    assert (swarm.images(), swarm.jobs()) == ({"api:1", "db:1"}, set())
+
+
+def test_one_shot_services_are_known_from_those_that_run_for_good(api, swarm):
+    fetching, migrating = service("s2", "fetch-api"), service("s3", "nova-migrate")
+    fetching["Spec"]["Mode"] = {"GlobalJob": {}}
+    migrating["Spec"]["Mode"] = {"ReplicatedJob": {"MaxConcurrent": 1}}
+    api.services.return_value = [service("s1", "api"), fetching, migrating]
+    assert swarm.images() == {"api:1"}
+    assert swarm.jobs() == {"fetch-api", "nova-migrate"}
 
 
 def test_a_push_without_a_digest_for_programs_has_it_in_its_last_line(api, swarm):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 
 import pytest
@@ -49,6 +50,23 @@ def test_one_holds_a_lock_and_the_other_waits_and_says_so(tmp_path):
         order.append("first")
     thread.join(5)
     assert order == ["first", "second"]
+
+
+def test_a_lock_that_was_removed_with_its_folder_is_nobody_s(tmp_path):
+    lock, waiting, order = tmp_path / "new" / "lock", threading.Event(), []
+
+    def second():
+        with files.exclusive_lock(lock, waiting.set):
+            order.append(lock.exists())
+
+    with files.exclusive_lock(lock, lambda: None):
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert waiting.wait(5)
+        shutil.rmtree(lock.parent)
+    thread.join(5)
+    # Not the file that is gone: whoever comes next would make another one, and hold that.
+    assert order == [True]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -51,6 +52,18 @@ class Progress(Silent):
 
     def update(self, item, state):
         self.updates.append((item, state))
+
+
+def test_what_a_run_has_left_that_was_killed_is_removed_in_the_end(monkeypatch):
+    monkeypatch.setattr(process, "stream", Ansible(RECAP).stream)
+    old, new = (paths.state_dir() / f"provision-ansible-{name}" for name in ("old", "new"))
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+        (folder / "inventory.json").write_text("{}")
+    os.utime(old, (0, 0))
+    run_playbooks(INVENTORY, Silent())
+    # Another cluster's run may be going on.
+    assert [each.name for each in paths.state_dir().iterdir()] == [new.name]
 
 
 def test_both_playbooks_run_and_their_changes_are_counted(monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import multiprocessing
 import uuid
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -106,6 +107,20 @@ def test_one_command_at_a_time(monkeypatch, tmp_path):
     with installation.exclusive_lock(Listener()):
         assert said == ["Another `provision cloud` command is running: waiting for it."]
     other.join(10)
+
+
+def test_a_certificate_is_chosen_beside_what_another_command_has_chosen_meanwhile(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+    def lock(progress):
+        installation.save_settings(Settings(ha=True))
+        return nullcontext()
+
+    monkeypatch.setattr(installation, "exclusive_lock", lock)
+    monkeypatch.setattr(installation.tls, "accept", lambda given: given)
+    given = GivenTls("cloud.example", tmp_path / "cert", tmp_path / "key")
+    installation.choose_tls(Silent(), given)
+    assert installation.load_settings() == Settings(ha=True, tls=given)
 
 
 def test_data_is_incomplete_while_a_restore_runs_and_after_one_that_was_interrupted(monkeypatch, tmp_path):

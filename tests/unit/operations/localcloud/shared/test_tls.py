@@ -11,6 +11,7 @@ from provision.adapters.host import certificates
 from provision.adapters.host.certificates import ensure_certificate
 from provision.base import paths
 from provision.base.errors import ProvisionError, UsageError
+from provision.base.progress import Silent
 from provision.model.localcloud.host import ServiceState
 from provision.model.localcloud.settings import GivenTls, Settings
 from provision.operations.localcloud.shared import installation, login, tls
@@ -89,7 +90,7 @@ def given(folder, names=("cloud.example.org",), addresses=()):
 def test_the_users_own_is_shown_and_read_again_when_it_was_renewed(tmp_path, monkeypatch):
     monkeypatch.setattr(net, "address_of", {"cloud.example.org": "127.0.0.1"}.get)
     made, files = given(tmp_path / "given")
-    installation.choose_tls(files)
+    installation.choose_tls(Silent(), files)
     settings = installation.load_settings()
     assert settings.host == "cloud.example.org"
     tls.ensure_tls(settings)
@@ -99,7 +100,7 @@ def test_the_users_own_is_shown_and_read_again_when_it_was_renewed(tmp_path, mon
     again, _ = given(tmp_path / "given")
     tls.ensure_tls(settings)
     assert net.leaf(shown().read_text()) == net.leaf(again.cert)
-    installation.choose_tls(None)
+    installation.choose_tls(Silent(), None)
     assert installation.load_settings() == Settings()
     assert login.user_entry(Settings(), "p")["cacert"] == str(paths.localcloud_dir() / "tls/ca.pem")
 
@@ -125,7 +126,7 @@ def test_what_cannot_be_used_is_refused_and_changes_nothing(tmp_path, monkeypatc
     _, files = given(tmp_path / "given")
     break_it(files)
     with pytest.raises(UsageError, match=said):
-        installation.choose_tls(files)
+        installation.choose_tls(Silent(), files)
     assert installation.load_settings() == Settings()
 
 
@@ -189,7 +190,7 @@ def test_a_certificate_that_is_not_there_is_no_matter_of_a_spec(tmp_path):
 def test_the_apis_stay_at_their_name_when_the_certificate_is_renewed(tmp_path, monkeypatch):
     monkeypatch.setattr(net, "address_of", lambda _: "127.0.0.1")
     _, files = given(tmp_path / "given")
-    installation.choose_tls(files)
+    installation.choose_tls(Silent(), files)
     settings = installation.load_settings()
     for names in (("more.example.org", "cloud.example.org"), ("*.example.org",)):
         files.cert.unlink()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field, replace
 
+from provision.adapters.consul.catalogue import MAINTENANCE
 from provision.base.errors import ProvisionError
 from provision.model.localcloud.health import BackendServer
 from provision.model.localcloud.host import ServiceState
@@ -39,6 +40,8 @@ class Machine:
     watch: list = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     migrated: dict[str, str] = field(default_factory=dict)
+    superseded: list = field(default_factory=list)
+    """Tags of which all other images were removed."""
 
     def __post_init__(self):
         self.ids = (f"{number:012x}" for number in itertools.count(1))
@@ -96,6 +99,9 @@ class Machine:
         if box:
             self.log.append(f"end {box.state.service} {box.state.number} {self._tag(box)} {box.requests}")
 
+    def drop_superseded(self, tags):
+        self.superseded.append(tags)
+
     def rename(self, container, name):
         box = self.boxes[container]
         assert self.state(name) is None
@@ -128,18 +134,30 @@ class Machine:
         }
 
     def checks(self):
-        return {
-            f"service:{id_}": {
-                "ServiceID": id_,
-                "Status": "passing" if self._passes(self.boxes[each["Address"]]) else "critical",
-            }
-            for id_, each in self.services().items()
+        services = {id_: self.boxes[each["Address"]] for id_, each in self.services().items()}
+        own = {
+            f"service:{id_}": {"ServiceID": id_, "Status": "passing" if self._works(box) else "critical"}
+            for id_, box in services.items()
         }
+        maintenance = {
+            f"{MAINTENANCE}{id_}": {"ServiceID": id_, "Status": "critical"}
+            for id_, box in services.items()
+            if box.left is not None
+        }
+        return own | maintenance
+
+    def in_maintenance(self):
+        return {check["ServiceID"] for id_, check in self.checks().items() if id_.startswith(MAINTENANCE)}
 
     def maintain(self, service_id, reason):
         box = self.boxes[self.services()[service_id]["Address"]]
         box.left = self.now
         self.log.append(f"leave {box.state.service} {box.state.number} {self._tag(box)}")
+
+    def resume(self, service_id):
+        box = self.boxes[self.services()[service_id]["Address"]]
+        box.left = None
+        self.log.append(f"stay {box.state.service} {box.state.number} {self._tag(box)}")
 
     # --- HAProxy ---
 
@@ -186,9 +204,6 @@ class Machine:
 
     def _works(self, box):
         return box.works is not None and box.state.state == "running" and self.now - box.born >= box.works
-
-    def _passes(self, box):
-        return self._works(box) and box.left is None
 
 
 @dataclass

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+
 import pytest
 
+from provision.base import paths
 from provision.base.progress import Silent
 from provision.operations.localcloud.single import cloud
 from provision.operations.localcloud.single.cloud import SingleHost
@@ -51,3 +54,20 @@ def test_what_is_observed_is_judged(monkeypatch):
     monkeypatch.setattr(cloud, "observe", lambda: "seen")
     monkeypatch.setattr(cloud, "diagnose", lambda seen: [f"wrong: {seen}"])
     assert SingleHost().diagnose() == ["wrong: seen"]
+
+
+def test_a_cloud_is_stopped_when_no_other_command_is_at_it(monkeypatch):
+    seen = []
+    monkeypatch.setattr(cloud, "down", lambda *_, purge: seen.append(is_locked()))
+    SingleHost().down(PROGRESS, purge=False)
+    assert seen == [True]
+    assert not is_locked()
+
+
+def is_locked():
+    with (paths.localcloud_dir() / "lock").open() as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

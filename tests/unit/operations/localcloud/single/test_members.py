@@ -77,11 +77,29 @@ def test_from_three_to_one_the_others_leave_first(project):
     engine = Engine((0, STATUS.format("Primary", 3)), (0, STATUS.format("Primary", 1)))
     members.ensure_choice(engine, Silent(), False)
     others = member_services(HA)
-    assert project.done == [("stop", *others), ("remove", *others)]
+    # The first broker's volume is in use as long as its container is there.
+    assert project.done == [("stop", *others), ("remove", *others, "rabbitmq")]
     assert not installation.load_settings().ha
     assert set(engine.removed) == {
         f"provision_{name}" for name in ("mariadb-2", "mariadb-3", "rabbitmq", "rabbitmq-2", "rabbitmq-3")
     }
+
+
+def test_what_was_interrupted_before_all_data_is_gone_can_be_begun_again(project):
+    class Interrupted(Engine):
+        def remove_volumes(self, names):
+            raise KeyboardInterrupt
+
+    installation.save_settings(HA)
+    with pytest.raises(KeyboardInterrupt):
+        members.ensure_choice(
+            Interrupted((0, STATUS.format("Primary", 3)), (0, STATUS.format("Primary", 1))), Silent(), False
+        )
+    assert installation.load_settings().ha
+    engine = Engine(*[(0, STATUS.format("Primary", 1))] * 2)
+    members.ensure_choice(engine, Silent(), False)
+    assert not installation.load_settings().ha
+    assert "provision_mariadb-2" in engine.removed
 
 
 @pytest.mark.parametrize("answer", [(1, "no such container"), (0, STATUS.format("non-Primary", 1)), (0, "")])

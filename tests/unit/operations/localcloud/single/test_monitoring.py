@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -95,6 +97,17 @@ def test_a_cloud_that_does_not_run_keeps_the_choice_for_its_start(host):
     assert host.log == []
     assert load_settings().monitoring
     assert "`provision cloud up` will start it" in host.notes.said[-1]
+
+
+@pytest.mark.parametrize("change", [monitoring.enable, partial(monitoring.disable, purge=False)])
+def test_what_another_command_has_chosen_meanwhile_stays(host, monkeypatch, change):
+    def lock(progress):
+        save_settings(Settings(ha=True, replicas={"keystone": 2}))
+        return nullcontext()
+
+    monkeypatch.setattr(monitoring, "single_host_lock", lock)
+    change(host.notes)
+    assert (load_settings().ha, load_settings().replicas) == (True, {"keystone": 2})
 
 
 @pytest.mark.parametrize("purge", [False, True])

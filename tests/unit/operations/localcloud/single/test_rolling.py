@@ -188,3 +188,40 @@ def test_the_drain_of_a_service_is_its_own_where_nobody_says_otherwise(machine):
     replicas(machine).retire(machine.boxes[id_].state)
     assert machine.now > 60
     assert machine.lines[-3].endswith("requests under way after 60 s")
+
+
+def test_a_replica_whose_leaving_was_interrupted_serves_again_where_it_shall_stay(machine):
+    machine.put("glance", 1, "new")
+    id_ = machine.put("glance", 2, "new")
+    machine.boxes[id_].left = 0.0
+    machine.sleep(10)
+    assert machine.serving("glance") == 1
+    here = replicas(machine)
+    (resumed,) = here.start({"glance": 2})
+    here.wait(resumed)
+    assert machine.log == ["stay glance 2 new"]
+    assert here.all_healthy() is None
+    assert machine.serving("glance") == 2
+
+
+def test_one_that_shall_leave_is_not_called_back(machine):
+    machine.put("glance", 1, "new")
+    id_ = machine.put("glance", 2, "new")
+    machine.boxes[id_].left = 0.0
+    here = replicas(machine)
+    assert here.start({"glance": 1}) == []
+    here.roll("glance", 1)
+    assert machine.log == ["leave glance 2 new", "end glance 2 new 0"]
+
+
+def test_an_upgrade_that_was_interrupted_as_an_old_replica_left_can_be_taken_back(machine):
+    id_ = machine.put("keystone", 1, "old")
+    machine.put("keystone", 1, "new")
+    machine.boxes[id_].left = 0.0
+    machine.tag = "old"
+    here = replicas(machine)
+    # The one that came for it serves meanwhile.
+    assert here.start({"keystone": 1}) == []
+    here.roll("keystone", 1)
+    assert machine.log == ["stay keystone 1 old", "leave keystone 1 new", "end keystone 1 new 0"]
+    assert machine.serving("keystone") == 1

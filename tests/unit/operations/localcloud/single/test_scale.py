@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 
 from provision.base import paths
 from provision.base.errors import ProvisionError, UsageError
-from provision.operations.localcloud.shared.installation import load_settings
+from provision.model.localcloud.settings import Settings
+from provision.operations.localcloud.shared.installation import load_settings, save_settings
 from provision.operations.localcloud.single import rolling, scale
 from provision.operations.localcloud.single.rolling import ReplicaSet
 
@@ -110,3 +112,86 @@ def test_the_first_replica_of_all_has_its_image_built(machine, monkeypatch):
         "KEYSTONE_TAG": "some",
         "GLANCE_TAG": "built",
     }
+
+
+@pytest.fixture
+def meanwhile(monkeypatch):
+    """Have another command hold the lock first; return what makes it do something."""
+
+    def first(action):
+        def lock(progress):
+            action()
+            return nullcontext()
+
+        monkeypatch.setattr(scale, "single_host_lock", lock)
+
+    return first
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_what_another_command_has_chosen_meanwhile_stays(machine, meanwhile, runs):
+    if runs:
+        machine.put("nova-api", 1, "new")
+    meanwhile(lambda: save_settings(Settings(ha=True, replicas={"keystone": 2})))
+    scale.scale(machine, ["nova-api=2"], ready_timeout=20)
+    assert load_settings() == Settings(ha=True, replicas={"keystone": 2, "nova-api": 2})
+
+
+def test_what_another_command_has_chosen_meanwhile_stays_where_this_one_fails(machine, meanwhile):
+    machine.put("nova-api", 1, "new")
+    machine.next["nova-api"] = {"works": None}
+    meanwhile(lambda: save_settings(Settings(ha=True)))
+    with pytest.raises(ProvisionError):
+        scale.scale(machine, ["nova-api=2"], ready_timeout=20)
+    assert load_settings() == Settings(ha=True)
+
+
+def test_services_that_work_have_what_was_asked_for_and_others_what_they_had(machine):
+    machine.put("nova-api", 1, "new")
+    machine.put("keystone", 1, "new")
+    for number in (1, 2):
+        machine.put("placement", number, "new")
+    machine.next["nova-api"] = {"works": None}
+    with pytest.raises(ProvisionError, match="new replica 2 of nova-api"):
+        scale.scale(machine, ["nova-api=2", "keystone=2", "placement=1"], ready_timeout=20)
+    assert load_settings().replicas == {"keystone": 2, "placement": 1}
+    counts = {service: len(machine.running(service)) for service in ("nova-api", "keystone", "placement")}
+    assert counts == {"nova-api": 1, "keystone": 2, "placement": 1}
+    assert machine.lines[-1] == "As asked for: keystone=2, placement=1. As before: nova-api=1."
+
+
+def test_of_a_service_that_fails_no_new_replica_stays(machine):
+    machine.put("nova-api", 1, "new")
+
+    def one_works():
+        for box in machine.boxes.values():
+            box.works = 3.0 if box.state.number < 3 else None
+
+    machine.watch.append(one_works)
+    with pytest.raises(ProvisionError, match="new replica 3 of nova-api"):
+        scale.scale(machine, ["nova-api=3"], ready_timeout=20)
+    assert machine.running("nova-api") == [(1, "new", "provision-nova-api-1")]
+    assert load_settings().replicas == {}
+
+
+def test_where_nothing_can_be_started_all_is_as_before(machine, monkeypatch):
+    machine.put("nova-api", 1, "new")
+    added = FakeCompose.add
+
+    def add(self, totals):
+        if self.values["REPLICA"] == "3":
+            raise ProvisionError("no room")
+        added(self, totals)
+
+    monkeypatch.setattr(FakeCompose, "add", add)
+    with pytest.raises(ProvisionError, match="no room"):
+        scale.scale(machine, ["nova-api=3"], ready_timeout=20)
+    assert machine.running("nova-api") == [(1, "new", "provision-nova-api-1")]
+    assert load_settings().replicas == {}
+
+
+def test_a_machine_that_has_become_one_of_several_hosts_is_left_alone(machine):
+    save_settings(Settings(ha=True, swarm=True))
+    with pytest.raises(UsageError, match="one of several hosts"):
+        scale.scale(machine, ["nova-api=2"])
+    assert load_settings().replicas == {}

@@ -157,6 +157,8 @@ def test_what_runs_and_is_out_of_date_is_replaced_while_it_serves(machine):
     assert [line for line in steps(machine, "start", "leave") if "nova-api" in line] == [
         "start nova-api 1 new", "leave nova-api 1 old",
     ]  # fmt: skip
+    # The old images were in use until now.
+    assert machine.superseded == [{}]
     assert min(serving) == 1
 
 

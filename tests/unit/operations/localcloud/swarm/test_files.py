@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from provision.base.progress import Silent
@@ -57,3 +59,12 @@ def test_only_what_nobody_has_is_built(monkeypatch, here, registry, built):
     assert images[name("ovn")].endswith("@sha256:ab")
     # Each host has made its own: a tag is what they have in common.
     assert images[name("registry")] == f"127.0.0.1:5001/{name('registry')}"
+
+
+def test_what_earlier_versions_needed_is_removed_from_this_host(monkeypatch):
+    done = []
+    engine = SimpleNamespace(drop_superseded=lambda tags: done.append(("images", tags)))
+    stack = SimpleNamespace(installation="installation", tags=TAGS)
+    monkeypatch.setattr(files, "drop_unused", lambda engine, installation: done.append(("documents", installation)))
+    files.drop_leftovers(engine, stack)
+    assert done == [("documents", "installation"), ("images", TAGS)]

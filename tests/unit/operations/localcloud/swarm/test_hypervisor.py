@@ -106,8 +106,13 @@ def test_a_host_that_stops_keeps_its_guests_disks_unless_all_goes(world):
 
 
 def test_nova_and_neutron_forget_a_host_that_leaves(world):
-    hypervisor.retire(world, SETTINGS, Silent())
+    hypervisor.retire(world, SETTINGS, Silent(), listed=False)
     assert world.done == []
     world.there = [True]
-    hypervisor.retire(world, SETTINGS, Silent())
+    hypervisor.retire(world, SETTINGS, Silent(), listed=True)
     assert (world.done[0], world.done[-1]) == (("down", True), ("forget_hypervisor", "Node.7"))
+
+
+def test_they_forget_one_whose_leaving_was_interrupted_when_it_had_stopped(world):
+    hypervisor.retire(world, SETTINGS, Silent(), listed=True)
+    assert world.done == [("forget_hypervisor", "Node.7")]

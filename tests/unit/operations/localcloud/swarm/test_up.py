@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +13,7 @@ from provision.base.poll import Pending
 from provision.base.progress import Silent
 from provision.model.localcloud.settings import CLUSTERED, MEMBERS, Settings
 from provision.model.localcloud.swarm import TUNNEL, Host, Task
-from provision.operations.localcloud.shared.installation import load_settings
+from provision.operations.localcloud.shared.installation import begin_restoring, load_settings, save_settings
 from provision.operations.localcloud.swarm import up
 
 from ..fake_clock import use_clock
@@ -54,6 +55,9 @@ class FakeSwarm:
 
     def images(self):
         return self.fetched
+
+    def jobs(self):
+        return {name for name, state in self.running.items() if state != "running"}
 
     def address(self, service):
         return "192.0.2.1"
@@ -238,6 +242,103 @@ def test_a_host_that_cannot_fetch_is_named(swarm, deployment):
     assert caught.value.detail == "oom"
 
 
+def complete(monkeypatch, deployment):
+    """Leave out all of a deployment but what it ends with."""
+    for name in ("_require_database", "_deploy_everywhere", "_deploy_members", "_deploy_ovn", "_contract"):
+        monkeypatch.setattr(deployment, name, lambda *_: None)
+    for name in ("_not_migrated", "_deploy", "_await_apis"):
+        monkeypatch.setattr(deployment, name, lambda *_: [])
+    monkeypatch.setattr(up, "ensure_accounts", lambda *_: None)
+    monkeypatch.setattr(up, "ensure_resources", lambda *_: None)
+    nobody = SimpleNamespace(renew=lambda: None, forget_services=lambda replicas: None)
+    monkeypatch.setattr(deployment, "_admin", nobody)
+    monkeypatch.setattr(deployment._stack.installation, "replicas", {}, raising=False)
+
+
+def test_one_shot_services_that_an_interruption_has_left_are_removed(swarm, deployment, monkeypatch):
+    swarm.running = {"keystone": "running", "fetch-nova": "pending", "clear-mariadb": "complete"}
+    monkeypatch.setattr(swarm, "drop_secrets", lambda kept: None, raising=False)
+    complete(monkeypatch, deployment)
+    deployment.run()
+    assert swarm.running == {"keystone": "running"}
+
+
+class FakeRegistry:
+    def __init__(self, *old):
+        self.old, self.kept = list(old), set()
+
+    def drop_others(self, kept):
+        self.kept = set(kept)
+        return self.old
+
+
+@pytest.mark.parametrize("old", [(), ("provision/nova:0",)])
+def test_images_of_earlier_versions_leave_the_registry_where_it_runs(swarm, deployment, monkeypatch, old):
+    registry = FakeRegistry(*old)
+    monkeypatch.setattr(up, "registry_adapter", lambda settings: registry)
+    monkeypatch.setitem(deployment._file["services"], "registry", BODY)
+    swarm.running, swarm.fetched = {"registry": "running"}, {"127.0.0.1:5001/provision/ovn:0@sha256:ef"}
+    documents = []
+    monkeypatch.setattr(
+        swarm, "deploy", lambda document: documents.append(document) or FakeSwarm.deploy(swarm, document)
+    )
+    deployment.drop_old_images()
+    # A service of which no newer version was deployed keeps its image.
+    assert registry.kept == {*IMAGES.values(), *swarm.fetched}
+    assert [list(document["services"]) for document in documents] == [["registry-collect"]] * len(old)
+    for document in documents:
+        job = document["services"]["registry-collect"]
+        assert job["deploy"]["placement"] == {"constraints": ["node.id == id1"]}
+    assert swarm.running == {"registry": "running"}
+
+
+def test_a_registry_that_cannot_be_tidied_fails_nothing(swarm, deployment, monkeypatch):
+    class Broken:
+        def drop_others(self, kept):
+            raise ProvisionError("the registry does not answer as it should")
+
+    class Notes(Silent):
+        def note(self, text):
+            said.append(text)
+
+    said = []
+    monkeypatch.setattr(deployment, "_progress", Notes())
+    monkeypatch.setattr(up, "registry_adapter", lambda settings: Broken())
+    deployment.drop_old_images()
+    assert said == ["Old images stay in the registry: the registry does not answer as it should."]
+
+
+@pytest.mark.parametrize("only", [(), ("keystone",)])
+def test_only_what_all_services_have_left_behind_is_removed_from_the_registry(swarm, monkeypatch, only):
+    steps = []
+    made = SimpleNamespace(run=lambda: steps.append("run"), drop_old_images=lambda: steps.append("drop"))
+    monkeypatch.setattr(swarm, "registry_answers", lambda: True, raising=False)
+    monkeypatch.setattr(up, "ensure_built", lambda *_: ({}, {}))
+    monkeypatch.setattr(up, "ensure_stack_files", lambda *_: STACK)
+    monkeypatch.setattr(up, "Deployment", lambda *_: made)
+    assert up.bring_up(None, swarm, Silent(), {"keystone"}, only) is STACK
+    assert steps == (["run"] if only else ["run", "drop"])
+
+
+@pytest.mark.parametrize("deployed", [True, False])
+def test_what_others_have_changed_is_waited_for_right_after_this_host_s_start(swarm, monkeypatch, deployed):
+    answers = [False, False, True]
+    swarm.running = {"mirror": "running"} if deployed else {}
+    monkeypatch.setattr(up, "swarm_adapter", lambda settings: swarm)
+    monkeypatch.setattr(up, "read_shared", lambda engine, swarm: answers.pop(0))
+    save_settings(SETTINGS)
+    assert up.newest_settings(None) == SETTINGS
+    assert len(answers) == (0 if deployed else 3)
+
+
+def test_settings_that_this_host_cannot_read_are_not_replaced_by_its_own(swarm, monkeypatch):
+    swarm.running = {"mirror": "running"}
+    monkeypatch.setattr(up, "swarm_adapter", lambda settings: swarm)
+    monkeypatch.setattr(up, "read_shared", lambda engine, swarm: False)
+    with pytest.raises(ProvisionError, match="lacks: the local cloud's files, from the Swarm"):
+        up.newest_settings(None)
+
+
 def test_starting_empty_removes_data_before_anything_starts(swarm, deployment, monkeypatch):
     monkeypatch.setitem(deployment._stack.images, "provision/registry:1", "127.0.0.1:5001/provision/registry:1")
     monkeypatch.setattr(
@@ -262,8 +363,8 @@ def make_hosts(swarm, monkeypatch):
     monkeypatch.setattr(up, "Engine", lambda: None)
     monkeypatch.setattr(up.compose, "require", lambda: None)
     monkeypatch.setattr(up, "swarm_adapter", lambda settings: swarm)
-    monkeypatch.setattr(up, "current_settings", lambda engine: SETTINGS)
-    for name in ("ensure_networks", "bring_up", "ensure_clouds_yaml"):
+    monkeypatch.setattr(up, "newest_settings", lambda engine: SETTINGS)
+    for name in ("ensure_networks", "bring_up", "drop_leftovers", "ensure_clouds_yaml"):
         monkeypatch.setattr(up, name, lambda *_, _name=name: swarm.steps.append(_name) or STACK)
     monkeypatch.setattr(up.hypervisor, "ensure", lambda *_: swarm.steps.append("hypervisor"))
     return swarm
@@ -274,7 +375,8 @@ def test_a_host_becomes_a_hypervisor_after_the_control_plane_unless_it_shall_not
     up.hypervisor.choose(vms=vms)
     up.up(Silent(), {"nova-api": 3})
     middle = ["hypervisor"] if vms else []
-    assert hosts.steps == ["lock", "ensure_networks", "bring_up", *middle, "unlock id1", "ensure_clouds_yaml"]
+    middle += ["drop_leftovers", "unlock id1"]
+    assert hosts.steps == ["lock", "ensure_networks", "bring_up", *middle, "ensure_clouds_yaml"]
     settings = load_settings()
     assert settings.replicas == {"nova-api": 3}
     assert settings.members == ("192.0.2.1", "192.0.2.2", "192.0.2.3")
@@ -310,3 +412,14 @@ def test_two_hosts_are_too_few(hosts):
     with pytest.raises(UsageError, match="needs three: 1 more hosts have to join"):
         up.up(Silent())
     assert hosts.steps == ["lock", "unlock id1"]
+
+
+def test_data_that_a_restore_has_left_incomplete_while_this_waited_is_not_gone_on_with(hosts, monkeypatch, tmp_path):
+    def lock(swarm, progress):
+        begin_restoring(tmp_path / "cloud.tar.gz")
+        return nullcontext()
+
+    monkeypatch.setattr(up, "swarm_lock", lock)
+    with pytest.raises(UsageError, match="was interrupted"):
+        up.up(Silent())
+    assert hosts.steps == []

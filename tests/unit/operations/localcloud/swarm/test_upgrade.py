@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,7 @@ from provision.base.poll import Pending
 from provision.base.progress import Silent
 from provision.model.localcloud.settings import Settings
 from provision.model.localcloud.swarm import Host, Task
+from provision.operations.localcloud.shared.installation import begin_restoring
 from provision.operations.localcloud.swarm import up, upgrade
 
 from ..fake_clock import use_clock
@@ -21,10 +23,11 @@ SETTINGS = Settings(ha=True, swarm=True)
 @pytest.fixture(name="world")
 def _world(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    world = SimpleNamespace(wanted={"keystone": 2}, missing=None, brought=[], unlocked=[])
+    world = SimpleNamespace(wanted={"keystone": 2}, missing=None, brought=[], unlocked=[], tidied=[])
     monkeypatch.setattr(upgrade.compose, "require", lambda: None)
     monkeypatch.setattr(upgrade, "Engine", lambda: None)
-    monkeypatch.setattr(upgrade, "current_settings", lambda engine: SETTINGS)
+    monkeypatch.setattr(upgrade, "newest_settings", lambda engine: SETTINGS)
+    monkeypatch.setattr(upgrade, "drop_leftovers", lambda engine, stack: world.tidied.append(stack))
     swarm = SimpleNamespace(
         desired_replicas=lambda: world.wanted,
         state=lambda: ("active", True),
@@ -45,6 +48,8 @@ def test_named_services_and_what_tells_the_hosts_are_brought_up(world):
     members = {"mariadb", "mariadb-2", "mariadb-3"}
     assert world.brought == [({"registry", "nova", "mariadb"}, {"registry", "mirror", "nova-api", *members})]
     upgrade.upgrade(Silent(), ["ovn"])
+    # The others run with what came before.
+    assert world.tidied == []
     assert world.brought[1] == ({"registry", "ovn"}, {"registry", "mirror", "ovn", "ovn-2", "ovn-3"})
 
 
@@ -52,6 +57,18 @@ def test_without_names_everything_is(world):
     upgrade.upgrade(Silent(), [])
     assert world.brought == [(set(SETTINGS.families),)]
     assert world.unlocked == ["id1"]
+    assert len(world.tidied) == 1
+
+
+def test_data_that_a_restore_has_left_incomplete_while_this_waited_is_not_gone_on_with(world, monkeypatch, tmp_path):
+    def lock(swarm, progress):
+        begin_restoring(tmp_path / "cloud.tar.gz")
+        return nullcontext()
+
+    monkeypatch.setattr(upgrade, "swarm_lock", lock)
+    with pytest.raises(UsageError, match="was interrupted"):
+        upgrade.upgrade(Silent(), [])
+    assert world.brought == []
 
 
 def test_unknown_services_and_a_cloud_that_does_not_run_are_bad_usage(world):
