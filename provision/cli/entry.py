@@ -54,8 +54,13 @@ def _run() -> int:
     try:
         import click
 
+        from provision.cli.completion import VARIABLE
         from provision.cli.main import cli
 
+        if VARIABLE in os.environ:
+            from provision.cli.completion.shells import register
+
+            register()
         try:
             code = cli.main(standalone_mode=False, prog_name="provision")
             sys.stdout.flush()

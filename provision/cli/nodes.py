@@ -122,10 +122,10 @@ def verify(*, file: Path | None, as_json: bool, only: str) -> None:
 @click.option("--host", metavar="NODE", help="One node's variables.")
 def inventory(*, file: Path | None, listed: bool, host: str | None) -> None:
     """Print Ansible's dynamic inventory, from the cloud's metadata. JSON, without secrets."""
-    if host and listed:
+    if host is not None and listed:
         raise click.UsageError("give --list or --host, not both")
     data = live_cluster(load_spec(file), file).inventory()
-    if host:
+    if host is not None:
         variables = data["_meta"]["hostvars"]
         if host not in variables:
             raise UsageError(f"there is no node {host!r}", f"There are: {', '.join(variables)}.")

@@ -12,7 +12,7 @@ import click
 from provision.base.constants import LOCAL_CLOUD
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import ClusterSpec
-from provision.cli.completion.names import complete, documents, note
+from provision.cli.completion.names import complete, documents, note_documents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,7 +146,7 @@ def init(name: str, file: Path, cloud: str) -> None:
                 err=True,
             )
             offered = OfferedSpec(replace(ClusterSpec(name), cloud=cloud), "", "", "")
-    text = render_template("spec/cluster.yaml.j2", name=name, spec=offered.spec, offered=offered, scalar=scalar)
+    text = render_template("spec/cluster.yaml.j2", spec=offered.spec, offered=offered, scalar=scalar)
     try:
         with file.open("x", encoding="utf-8") as out:
             out.write(text)
@@ -173,7 +173,7 @@ def list_documents(file: Path | None) -> dict[str, str]:
 
     spec = load_spec(file)
     rendered = render_documents(spec, source_of(file), FLAVORS)
-    note("documents", spec.name, list(rendered))
+    note_documents(file, spec.name, rendered)
     return rendered
 
 

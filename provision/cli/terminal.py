@@ -59,6 +59,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s"
 
 
+def redraws(console: Console) -> bool:
+    """Whether a console shows what changes in place. A terminal that is dumb does not, and rich draws nothing there."""
+    return console.is_terminal and not console.is_dumb_terminal
+
+
 @dataclass(slots=True)
 class _Row:
     state: str
@@ -116,14 +121,14 @@ class TerminalProgress:
     def update(self, item: str, state: str) -> None:
         """Set the state that is shown for an item."""
         with self._lock:
-            if self._console.is_terminal:
+            if redraws(self._console):
                 self._show(item, state)
             else:
                 self._print(item, state)
 
     def step(self, item: str, state: str) -> None:
         """Set the state in a live table; without a terminal a line for each step would hide the others."""
-        if self._console.is_terminal:
+        if redraws(self._console):
             self.update(item, state)
 
     def _show(self, item: str, state: str) -> None:

@@ -6,8 +6,10 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from ruamel.yaml.util import load_yaml_guess_indent
 
 from provision.base.errors import UsageError
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 class _File:
     """A document that can be changed, and the tool that writes it as it was."""
 
-    yaml: YAML
+    tool: YAML
     data: CommentedMap
 
 
@@ -66,7 +68,7 @@ def _change(text: str, source: str, change: Callable[[CommentedSeq], None], defa
         hub["users"].fa.set_flow_style()
     change(hub["users"])
     written = io.StringIO()
-    file.yaml.dump(file.data, written)
+    file.tool.dump(file.data, written)
     new = written.getvalue()
     if _others(new) != _others(text):
         raise UsageError(
@@ -78,13 +80,13 @@ def _change(text: str, source: str, change: Callable[[CommentedSeq], None], defa
 
 def _load(text: str) -> _File:
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096
+    tool = YAML()
+    tool.preserve_quotes = True
+    tool.width = 4096
     _, indent, offset = load_yaml_guess_indent(text)
     if indent:
-        yaml.indent(mapping=_mapping_indent(text), sequence=indent, offset=offset or 0)
-    return _File(yaml, yaml.load(text))
+        tool.indent(mapping=_mapping_indent(text), sequence=indent, offset=offset or 0)
+    return _File(tool, tool.load(text))
 
 
 def _mapping_indent(text: str) -> int:
@@ -120,19 +122,24 @@ def _update(listed: CommentedSeq, place: int, user: User) -> None:
     listed[place] = new
 
 
+def _text(name: str) -> str:
+    """Return a name, in quotes where a spec's reader takes it for something else: true for `on`, as YAML 1.1 has it."""
+    return name if yaml.safe_load(name) == name else DoubleQuotedScalarString(name)
+
+
 def _entry(user: User) -> str | CommentedMap:
     """Return a user as the list has it: a bare name where that says everything."""
-    fields: dict[str, object] = {"name": user.name}
+    fields: dict[str, object] = {"name": _text(user.name)}
     if user.admin:
         fields["admin"] = True
     if user.groups:
-        groups = CommentedSeq(user.groups)
+        groups = CommentedSeq(map(_text, user.groups))
         groups.fa.set_flow_style()
         fields["groups"] = groups
     if user.must_change_password:
         fields["must_change_password"] = True
     if len(fields) == 1:
-        return user.name
+        return _text(user.name)
     entry = CommentedMap(fields)
     entry.fa.set_flow_style()
     return entry

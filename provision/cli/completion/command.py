@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from provision.cli.completion import VARIABLE
+
 SHELLS = ("bash", "zsh", "fish")
 
 
@@ -18,8 +20,10 @@ def completion(shell: str) -> None:
     """
     from click.shell_completion import get_completion_class
 
+    from provision.cli.completion.shells import register
     from provision.cli.main import cli
 
+    register()
     made = get_completion_class(shell)
     assert made is not None  # noqa: S101 - click has all three
-    click.echo(made(cli, {}, "provision", "_PROVISION_COMPLETE").source())
+    click.echo(made(cli, {}, "provision", VARIABLE).source())

@@ -5,12 +5,15 @@ Somebody waits at the keyboard: nothing is asked, neither a cloud nor a node, an
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from provision import __version__
 from provision.base import paths
 from provision.base.model import ClusterSpec
 from provision.model.cluster.resources import hub_name, master_name, worker_names
@@ -32,10 +35,15 @@ def complete(names: Callable[[Path | None], Iterable[str]]) -> Complete:
     @wraps(names)
     def completed(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
         with suppress(Exception):
-            return [name for name in names(context.params.get("file")) if name.startswith(incomplete)]
+            return [name for name in names(_expanded(context.params.get("file"))) if name.startswith(incomplete)]
         return []
 
     return completed
+
+
+def _expanded(file: Path | None) -> Path | None:
+    """Return the path that the shell would make of a word: it hands over what was typed, `~` and `$HOME` included."""
+    return None if file is None else Path(os.path.expandvars(file)).expanduser()
 
 
 def note(kind: str, cluster: str, names: Sequence[str]) -> None:
@@ -96,23 +104,40 @@ def what(file: Path | None) -> list[str]:
 
 
 def documents(file: Path | None) -> list[str]:
-    """Return the documents of `provision render`. They are worked out once, in a second, and kept."""
-    kept = noted("documents", _cluster(_spec(file)))
-    if kept is not None:
+    """Return the documents of `provision render`. They are worked out once for a spec, in a second, and kept."""
+    mark, *kept = noted("documents", _cluster(_spec(file))) or [""]
+    if mark == _mark(file):
         return kept
     from provision.cli.spec import list_documents
 
     return list(list_documents(file))
 
 
+def note_documents(file: Path | None, cluster: str, names: Iterable[str]) -> None:
+    """Keep the documents of a spec: another one, of a cluster with the same name, may have others."""
+    with suppress(OSError):
+        note("documents", cluster, [_mark(file), *names])
+
+
+def _mark(file: Path | None) -> str:
+    """Return what tells the documents of one spec from those of another, and of another release."""
+    return hashlib.sha256(f"{__version__}\n{_text(file)}".encode()).hexdigest()
+
+
+def _text(file: Path | None) -> str:
+    """Read a spec; empty where none is named, and there is none. Raises OSError for a named one that is not there."""
+    path = file or Path("cluster.yaml")
+    return path.read_text(encoding="utf-8") if file or path.exists() else ""
+
+
 def _spec(file: Path | None) -> dict[str, Any]:
     """Read a spec as YAML alone: its rules take a quarter of a second to load."""
-    path = file or Path("cluster.yaml")
-    if not path.exists():
+    text = _text(file)
+    if not text:
         return {}
     import yaml
 
-    found = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    found = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
     return found if isinstance(found, dict) else {}
 
 

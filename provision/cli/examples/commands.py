@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import click
 
 from provision.base.errors import UsageError
+from provision.cli.completion.names import complete, users
 from provision.cli.spec import file_option, live_cluster, live_hub, load_spec
 from provision.cli.terminal import STDERR, TerminalProgress, duration, print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from provision.base.model import ClusterSpec
     from provision.model.examples.notebooks import Example
 
@@ -68,7 +72,12 @@ def put(*, file: Path | None) -> None:
 @examples.command()
 @file_option
 @click.option(
-    "--as", "user", metavar="USER", default="", help="The notebook user who runs them.  [default: the only one]"
+    "--as",
+    "user",
+    metavar="USER",
+    default="",
+    shell_complete=complete(users),
+    help="The notebook user who runs them.  [default: the only one]",
 )
 @click.option(
     "-o",
@@ -121,35 +130,46 @@ def run(
     master = over_ssh(cluster.ssh_config, cluster.hub.name)
     _make(folder)
     operation.bring(master, TerminalProgress())
-    failed = []
-    for example in chosen:
-        STDERR.print(f"{example.name}: {example.title}", markup=False)
-        path = folder / f"{example.name}.html"
-        part = path.with_suffix(".part")
-        with part.open("wb") as page:
-            job = operation.run(
-                master,
-                example,
-                parameters=parameters,
-                user=runs_as,
-                limits=unit_limits(cluster.hub_context),
-                told=lambda name: STDERR.print(f"{name} runs as {runs_as}.", markup=False),
-                page=page,
-                errors=sys.stderr.buffer,
-            )
-        # A driver that was killed leaves no page.
-        written = part.stat().st_size > 0
-        if written:
-            part.replace(path)
-        else:
-            part.unlink()
-        good = job.state == "succeeded"
-        failed += [] if good else [example.name]
-        outcome = "passed" if good else "FAILED"
-        click.echo(f"{example.name}: {outcome} after {duration(job.seconds)}{f', {path}' if written else ''}")
+    failed: list[str] = []
+    try:
+        for example in chosen:
+            STDERR.print(f"{example.name}: {example.title}", markup=False)
+            path = folder / f"{example.name}.html"
+            with _opened(path) as page:
+                job = operation.run(
+                    master,
+                    example,
+                    parameters=parameters,
+                    user=runs_as,
+                    limits=unit_limits(cluster.hub_context),
+                    told=lambda name: STDERR.print(f"{name} runs as {runs_as}.", markup=False),
+                    page=page,
+                    errors=sys.stderr.buffer,
+                )
+                written = page.tell() > 0
+            good = job.state == "succeeded"
+            failed += [] if good else [example.name]
+            outcome = "passed" if good else "FAILED"
+            click.echo(f"{example.name}: {outcome} after {duration(job.seconds)}{f', {path}' if written else ''}")
+    finally:
+        # Ctrl-C and a lost connection end it before the last one: what has failed until then is said all the same.
+        if failed:
+            STDERR.print(f"Failed: {', '.join(failed)}. The pages end with the cells that did.", markup=False)
     if failed:
-        STDERR.print(f"Failed: {', '.join(failed)}. The pages end with the cells that did.", markup=False)
         context.exit(1)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """Open a page that takes its place when it is whole; an empty one does not, as of a driver that was killed."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as page:
+            yield page
+        if part.stat().st_size:
+            part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _runnable(chosen: list[Example], spec: ClusterSpec, *, named: bool) -> list[Example]:

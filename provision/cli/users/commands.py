@@ -12,6 +12,8 @@ import click
 from provision.base.errors import UsageError
 from provision.base.model import User
 from provision.cli.asking import ask, require_consent
+from provision.cli.completion.names import complete
+from provision.cli.completion.names import users as user_names
 from provision.cli.spec import file_option, load_spec, source_of
 from provision.cli.terminal import STDERR, TerminalProgress, print_json
 
@@ -134,7 +136,7 @@ def _merged(user: User, asked: User) -> User:
 @file_option
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--delete-home", is_flag=True, help="Do not keep their homes in /var/backups/notebooks.")
-@click.argument("names", nargs=-1, required=True, metavar="NAME…")
+@click.argument("names", nargs=-1, required=True, metavar="NAME…", shell_complete=complete(user_names))
 def remove(*, file: Path | None, yes: bool, delete_home: bool, names: tuple[str, ...]) -> None:
     """Remove users from the spec and from the cluster.
 
@@ -251,7 +253,7 @@ def _lines(change: Change, forgotten: tuple[str, ...]) -> list[str]:
 @click.option("--stdin", "from_stdin", is_flag=True, help="Read the password from the first line of stdin.")
 @click.option("--generate", is_flag=True, help="Make a password and print it, once.")
 @click.option("--must-change", is_flag=True, help="It is good for one login only, at which the user sets another.")
-@click.argument("name")
+@click.argument("name", shell_complete=complete(user_names))
 def passwd(*, file: Path | None, from_stdin: bool, generate: bool, must_change: bool, name: str) -> None:
     """Set a user's password.
 

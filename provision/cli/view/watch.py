@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from provision.cli.terminal import duration
+from provision.cli.terminal import duration, redraws
 from provision.cli.view.lines import print_lines
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def watch_status(spec: ClusterSpec, source: str, every: float, *, as_json: bool)
     states = watch(cluster, lambda: {server.name: server.status for server in cloud.servers(spec.name)}, every)
     if as_json:
         print_lines(json.dumps(state.as_data()) for state in states)
-    elif sys.stdout.isatty():
+    elif sys.stdout.isatty() and redraws(Console()):
         _draw(states, every)
     else:
         print_lines(line(state) for state in states)

@@ -78,6 +78,12 @@ def size_rack(rack: Rack) -> RackSize:
     lanes = breakout_ports * rack.lanes
     servers = lanes // links_per_leaf
     port = rack.lanes * rack.lane_gbits
+    if not servers and not whole_ports:
+        raise UsageError(
+            f"this rack connects no server: the split ports of a leaf give {lanes} links, and one server has "
+            f"{links_per_leaf} there",
+            "Take a larger switch, fewer spines, or fewer links for a server.",
+        )
     down = servers * links_per_leaf * rack.lane_gbits + whole_ports * port
     up = uplinks * port
     return RackSize(

@@ -39,14 +39,6 @@ _PORTS: Final = {
     PORTS.block_manager: "executors' blocks",
 }
 """What is behind a port, by the first of a range."""
-_NODES: Final = {
-    7077: "Spark master",
-    7078: "Spark worker",
-    2049: "homes and /shared",
-    7100: "drivers",
-    7200: "drivers' blocks",
-    7300: "executors' blocks",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +77,7 @@ def context(given: ReportInput) -> dict[str, Any]:
     """Return what the template shows; plain data."""
     boots = timelines(given.boots)
     length = max((each.end for each in boots), default=0.0)
+    requested = [each.end for each in boots if each.from_request]
     return {
         "cluster": given.spec.name,
         "made": given.made,
@@ -98,7 +91,7 @@ def context(given: ReportInput) -> dict[str, Any]:
             "ticks": [{"left": _percent(at, length), "text": _tick(at)} for at in ticks(length)],
             "nodes": [_chart(each, length) for each in boots],
             "slowest": [{"what": what, "time": clock(seconds), "node": node} for what, seconds, node in slowest(boots)],
-            "total": clock(length),
+            "total": clock(max(requested)) if requested else "not known",
         },
         "checks": given.checks,
         "hour": given.hour,
@@ -110,14 +103,20 @@ def context(given: ReportInput) -> dict[str, Any]:
 def _problems(status: Mapping[str, Any]) -> list[str]:
     """Say in sentences why the cluster does not work."""
     found = []
-    hub, spark = status["hub"], status["spark"]
+    hub, spark, nodes = status["hub"], status["spark"], status["nodes"]
     if not hub["well"]:
         found.append(f"The Hub is not well: {hub['problem']}.")
     if not spark["answers"]:
         found.append("The Spark master does not answer.")
     elif spark["workers_alive"] < spark["workers_wanted"]:
         found.append(f"{spark['workers_alive']} of {spark['workers_wanted']} workers are registered with the master.")
-    found += [f"{node['name']} is {node['status']}." for node in status["nodes"] if node["status"] != "ACTIVE"]
+    else:
+        # As many are registered as there ought to be, and other ones: the master forgets a lost one after a minute.
+        found += [f"{node['name']} is not registered with the master." for node in nodes if node["registered"] is False]
+    workers = sum(node["role"] == "worker" for node in nodes)
+    if workers != spark["workers_wanted"]:
+        found.append(f"It has {workers} workers, and the spec asks for {spark['workers_wanted']}.")
+    found += [f"{node['name']} is {node['status']}." for node in nodes if node["status"] != "ACTIVE"]
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from provision.model.logs import plain
@@ -20,9 +21,8 @@ EVENTS: Final = {
     "the Spark master is ready": ("spark-master.service", "New state: ALIVE"),
     "registered with the master": ("spark-worker.service", "Successfully registered with master"),
     "the Hub is ready": ("jupyterhub.service", "JupyterHub is now running"),
-    "the history server is ready": ("spark-history.service", "started at http"),
 }
-"""Events that matter: the unit that says so, and its words."""
+"""Events that matter: the unit that says so, and its words. None is of a unit that starts when somebody asks for it."""
 _PARTS: Final[Mapping[str, Part]] = {
     "cloud-init-local": "cloud-init",
     "cloud-init-network": "cloud-init",
@@ -30,7 +30,6 @@ _PARTS: Final[Mapping[str, Part]] = {
     "cloud-final": "cloud-init",
     "spark-master": "spark",
     "spark-worker": "spark",
-    "spark-history": "spark",
     "provision-jvm": "spark",
     "jupyterhub": "hub",
 }
@@ -43,6 +42,15 @@ _STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200,
 """Seconds between two marks of an axis."""
 _FIRST_BOOT: Final = 900
 """Seconds after the cloud has started a server in which its first kernel has begun."""
+_MADE: Final = 3600
+"""Seconds that a cloud takes to make a server: one that it has started later was resized or unshelved since."""
+_ADDED: Final = 300
+"""Seconds after the first server in which the others of the same `up` are asked for."""
+_SKEW: Final = 60
+"""Seconds that a node's clock may be behind the cloud's."""
+_LATE: Final = 14400
+"""Seconds after systemd's own end of a boot in which units still start for the first time: emulated, a stock image
+installs for an hour and more. A later start is one of many, of a journal that has lost those before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +75,9 @@ class NodeTimeline:
     node: str
     spans: tuple[Span, ...] = ()
     note: str = ""
-    """A sentence about what is not shown."""
+    """A sentence about what is not shown, or where its zero is."""
+    from_request: bool = False
+    """Whether it begins when the cloud was asked for the server, and not with a kernel."""
 
     @property
     def end(self) -> float:
@@ -93,32 +103,45 @@ class BootTimes:
 def timelines(boots: Iterable[BootTimes]) -> tuple[NodeTimeline, ...]:
     """Return the nodes' boots. Zero is when the first server was asked for.
 
-    The boot of a node that was started again since begins at a zero of its own.
+    The boot of a node that was added later, or started again since, begins at a zero of its own.
     """
     boots = tuple(boots)
-    created = [moment for boot in boots if _is_first(boot) and (moment := _moment(boot.created)) is not None]
-    zero = min(created, default=None)
-    return tuple(_timeline(boot, zero) for boot in boots)
+    first = min((asked for boot in boots if (asked := _asked(boot)) is not None), default=0.0)
+    return tuple(_timeline(boot, first) for boot in boots)
 
 
-def _is_first(boot: BootTimes) -> bool:
-    launched = _moment(boot.launched)
-    return bool(boot.told) and launched is not None and boot.told["kernel"] <= launched + _FIRST_BOOT  # type: ignore[index]
+def _asked(boot: BootTimes) -> float | None:
+    """Return when the cloud was asked for a node, or the next that is known of it."""
+    created = _moment(boot.created)
+    return _moment(boot.launched) if created is None else created
 
 
-def _timeline(boot: BootTimes, zero: float | None) -> NodeTimeline:
+def _zero(boot: BootTimes, kernel: float, first: float) -> tuple[float | None, str]:
+    """Return the zero of a node's boot, None where that is its kernel's start; and what is to be said of it."""
+    asked, launched = _asked(boot), _moment(boot.launched)
+    shown = "this is its last boot, from the kernel on."
+    if asked is None or launched is None:
+        return None, f"The cloud does not say when it was made: {shown}"
+    if kernel < asked - _SKEW:
+        return None, f"Its clock and the cloud's differ: {shown}"
+    if kernel > launched + _FIRST_BOOT or launched > asked + _MADE:
+        return None, f"It was started again on {_minute(kernel)}: {shown}"
+    if asked > first + _ADDED:
+        return asked, f"It was added on {_minute(asked)}: zero is when the cloud was asked for it."
+    return first, ""
+
+
+def _minute(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _timeline(boot: BootTimes, first: float) -> NodeTimeline:
     if boot.told is None:
         return NodeTimeline(boot.node.name, (), f"Its boot is not known: {plain(boot.problem)}.")
     told, kernel = boot.told, float(boot.told["kernel"])
-    spans: list[Span] = []
-    note = ""
-    if _is_first(boot) and zero is not None:
-        shift = kernel - zero
-        spans += _cloud_spans(boot, zero, kernel)
-    else:
-        shift = 0.0
-        since = datetime.fromtimestamp(kernel, UTC).strftime("%Y-%m-%d %H:%M UTC")
-        note = f"It was started again on {since}: this is its last boot, from the kernel on."
+    zero, note = _zero(boot, kernel, first)
+    spans = [] if zero is None else _cloud_spans(boot, zero, kernel)
+    shift = 0.0 if zero is None else max(kernel - zero, 0.0)
     phases = told["phases"]
     userspace = phases.get("userspace", 0.0)
     begin = phases.get("initrd", 0.0)
@@ -126,15 +149,19 @@ def _timeline(boot: BootTimes, zero: float | None) -> NodeTimeline:
     if begin:
         spans.append(Span("initramfs", shift + begin, shift + userspace, "system"))
     units = [_unit_span(each, shift) for each in told["units"] if each.get("begin") is not None]
-    spans += [_event_span(name, told, shift) for name in EVENTS if name in told["events"]]
-    spans += [span for span in units if span.label in _PARTS]
+    named = [_event_span(name, told, shift) for name in EVENTS if name in told["events"]]
+    named += [span for span in units if span.label in _PARTS]
+    latest = shift + phases["finish"] + _LATE if phases.get("finish") else inf
+    spans += [span for span in named if span.end <= latest]
     # What starts when the node works already, as /home does with its first use, is no part of its boot.
     end = max([span.end for span in spans] + [shift + phases.get("finish", 0.0)])
     length = end - min(span.begin for span in spans)
     others = [span for span in units if span.label not in _PARTS and span.end <= end]
     others = [span for span in others if span.seconds >= _NOTABLE * length]
     spans += sorted(others, key=lambda span: -span.seconds)[:_OTHERS]
-    return NodeTimeline(boot.node.name, tuple(sorted(spans, key=lambda span: (span.begin, span.end))), note)
+    return NodeTimeline(
+        boot.node.name, tuple(sorted(spans, key=lambda span: (span.begin, span.end))), note, zero is not None
+    )
 
 
 def _cloud_spans(boot: BootTimes, zero: float, kernel: float) -> list[Span]:

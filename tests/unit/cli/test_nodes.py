@@ -136,8 +136,9 @@ def test_inventory_of_one_host(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(LiveCluster, "inventory", lambda self: {"_meta": {"hostvars": {"a-master": {"x": 1}}}})
     assert json.loads(invoke(inventory, "--host", "a-master").stdout) == {"x": 1}
     assert "_meta" in json.loads(invoke(inventory, "--list").stdout)
-    with pytest.raises(UsageError, match="there is no node 'a-worker-9'"):
-        invoke(inventory, "--host", "a-worker-9")
+    for name in ("a-worker-9", ""):
+        with pytest.raises(UsageError, match=f"there is no node '{name}'"):
+            invoke(inventory, "--host", name)
     assert invoke(inventory, "--host", "a-master", "--list").exit_code == 2
 
 

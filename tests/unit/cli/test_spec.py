@@ -31,6 +31,12 @@ def test_it_is_the_default_cluster(folder):
     assert load(None) == ClusterSpec("analytics")
 
 
+@pytest.mark.parametrize("name", ["no", "on", "off", "yes", "true", "false", "null", "y", "e1"])
+def test_a_name_that_yaml_takes_for_something_else_is_that_name(folder, name):
+    assert run(name).exit_code == 0
+    assert load(None) == ClusterSpec(name)
+
+
 def test_every_field_is_explained(folder):
     run("other")
     text = (folder / "cluster.yaml").read_text()

@@ -114,6 +114,16 @@ def test_elsewhere_every_change_is_one_line():
     assert len(lines) == 4
 
 
+def test_a_terminal_that_draws_nothing_in_place_has_lines_too():
+    console = Console(file=io.StringIO(), force_terminal=True, width=60, _environ={"TERM": "dumb"})
+    progress = TerminalProgress(console)
+    with progress.phase("cloud"):
+        progress.update("mariadb", "created")
+        progress.step("mariadb", "step 1 of 9")
+    assert "mariadb: created\n" in console.file.getvalue()
+    assert "step 1" not in console.file.getvalue()
+
+
 def test_an_error_shows_no_password_of_a_url(capsys):
     show_error(
         ProvisionError(

@@ -80,6 +80,13 @@ def test_a_file_that_names_nobody_names_its_default_too(text):
     assert data["hub"]["users"] == ["alice", "bob"]
 
 
+def test_names_that_yaml_would_take_for_something_else_are_in_quotes():
+    more = with_users(FLOW, "c", [User("no"), User("null"), User("carol", groups=("on", "team"))], [])
+    assert '{name: bob, admin: true}, "no", "null", {name: carol, groups: ["on", team]}]' in more
+    assert parse(more).data["hub"]["users"][2:] == ["no", "null", {"name": "carol", "groups": ["on", "team"]}]
+    assert parse(without_users(more, "c", ["no", "null", "carol"], [])).data == parse(FLOW).data
+
+
 def test_the_file_that_init_writes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     CliRunner().invoke(init, ["a"], catch_exceptions=False)

@@ -14,6 +14,8 @@ ROOT = Path(__file__).parents[3]
 TOP = ("provision", "templates", "compose", "playbooks", "inventories", "tests", "docs")
 OWN_LINKS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 PAGES = [*(ROOT / name for name in OWN_LINKS[:2]), *sorted((ROOT / "docs").rglob("*.md"))]
+FIGURES = "docs/reference/measurements.md"
+NUMBER = r"\d+(?:\.\d+)?"
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
@@ -75,6 +77,17 @@ def test_the_folder_map_is_complete():
         if folder.parts[1:2] and folder.parts[1] != "data" and near != "provision/cli/cloud":
             assert near in shown, f"{near} is missing in the folder map of CONTRIBUTING.md"
     assert set(TOP) - {"provision"} <= {name.partition("/")[0] for name in shown}
+
+
+def test_figures_of_the_readme_are_measured_ones():
+    readme, page = (file.read_text(encoding="utf-8") for file in (ROOT / "README.md", ROOT / FIGURES))
+    table = readme.partition("## How long, how large\n")[2].partition("\n## ")[0]
+    figures = [cells.split(" | ")[1] for cells in re.findall(r"^\| (.*) \|$", table, re.M)[1:]]
+    sections = [page.partition(f"\n## {title}\n")[2].partition("\n## ")[0] for title in ("`make up`", "Memory")]
+    measured = set(re.findall(NUMBER, " ".join(sections)))
+    assert len(figures) > 3
+    for figure in figures:
+        assert set(re.findall(NUMBER, figure)) <= measured, f"{figure} is not in {FIGURES}"
 
 
 def test_every_port_is_on_its_page():

@@ -9,6 +9,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+from provision.cli.completion import VARIABLE
 from provision.cli.completion.command import SHELLS, completion
 
 HEAVY = ("pydantic", "cryptography", "openstack", "jinja2", "requests", "fabric", "ansible")
@@ -17,7 +18,7 @@ HEAVY = ("pydantic", "cryptography", "openstack", "jinja2", "requests", "fabric"
 @pytest.mark.parametrize("shell", SHELLS)
 def test_each_shell_has_a_script(shell):
     done = CliRunner().invoke(completion, [shell], catch_exceptions=False)
-    assert f"_PROVISION_COMPLETE={shell}_complete" in done.stdout
+    assert f"{VARIABLE}={shell}_complete" in done.stdout
 
 
 def test_another_shell_is_refused():
@@ -34,7 +35,7 @@ def complete(words, folder):
     )
     environment = {
         **os.environ,
-        "_PROVISION_COMPLETE": "bash_complete",
+        VARIABLE: "bash_complete",
         "COMP_WORDS": words,
         "COMP_CWORD": str(words.count(" ")),
         "XDG_STATE_HOME": str(folder / "state"),
@@ -55,6 +56,8 @@ def complete(words, folder):
         ("provision logs notebook-", {"notebook-alice"}),
         ("provision submit --as ", {"alice"}),
         ("provision backup --user al", {"alice"}),
+        ("provision users remove al", {"alice"}),
+        ("provision users passwd al", {"alice"}),
         ("provision cloud do", {"doctor", "down"}),
         ("provision status --w", {"--watch"}),
     ],
@@ -63,3 +66,20 @@ def test_words_are_completed_without_heavy_modules(words, found, tmp_path):
     completed, heavy = complete(words, tmp_path)
     assert found <= set(completed)
     assert heavy == []
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("provision ssh --file = team.yaml wor", ["worker-1"]),
+        ("provision ssh --file team.yaml wor", ["worker-1"]),
+        ("provision ssh --file = missing.yaml wor", []),
+        ("provision ssh --file = te", ["te"]),
+        ("provision run --role = wor", ["workers"]),
+        ("provision examples run -p rows = 7 --as ", ["dave"]),
+    ],
+)
+def test_bash_may_write_an_option_with_an_equals_sign(words, found, tmp_path):
+    (tmp_path / "team.yaml").write_text("name: team\nworkers: {count: 1}\n")
+    (tmp_path / "cluster.yaml").write_text("name: b\nhub: {users: [dave]}\n")
+    assert [each for each in complete(words, tmp_path)[0] if each] == found

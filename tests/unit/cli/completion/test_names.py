@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -46,6 +47,28 @@ def test_they_follow_the_spec(folder):
     assert nodes(folder / "other.yaml")[:1] == ["master"]
 
 
+def named(word):
+    """Return the nodes that are offered behind `--file WORD`."""
+    return completed(nodes, "worker", word and Path(word))
+
+
+def test_a_spec_is_found_as_the_shell_would_find_it(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("TEAMS", str(folder / "c"))
+    (folder / "c").mkdir()
+    (folder / "c/team.yaml").write_text("name: b\nworkers: {count: 1}\n")
+    for word in ("~/c/team.yaml", "$HOME/c/team.yaml", "${TEAMS}/team.yaml", "c/team.yaml"):
+        assert named(word) == ["worker-1"], word
+
+
+@pytest.mark.parametrize("word", ["missing.yaml", "~/missing.yaml", "$NOBODY/c.yaml", "."])
+def test_a_spec_that_is_not_there_has_no_names(folder, word):
+    (folder / "cluster.yaml").write_text("name: b\n")
+    assert named(None) == ["worker-1", "worker-2"]
+    for function in (nodes, users, jobs, what, documents):
+        assert completed(function, "", Path(word)) == []
+
+
 def test_nodes_are_those_of_the_clusters_folders():
     for folder, hosts in (
         ("analytics", ["analytics-master"]),
@@ -71,6 +94,16 @@ def test_documents_are_worked_out_once(monkeypatch):
     monkeypatch.setattr("provision.cli.spec.list_documents", pytest.fail)
     assert documents(None) == first
     assert completed(documents, "worker/h") == ["worker/hosts"]
+
+
+def test_documents_are_those_of_this_spec(folder):
+    first = documents(None)
+    apart = folder / "apart.yaml"
+    apart.write_text("name: analytics\nhub: {on: node}\n")
+    assert "hub/jupyterhub_config.py" in set(documents(apart)) - set(first)
+    assert documents(None) == first
+    apart.write_text("name: analytics\n")
+    assert documents(apart) == first
 
 
 @pytest.mark.parametrize("text", ["name: [", "- a\n", "workers: 7\n", "hub: {users: 3}\n", "\x00"])

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
-from provision.base.errors import UsageError
-from provision.cli.examples.commands import examples
+from provision.base.errors import ProvisionError, UsageError
+from provision.cli.examples.commands import _opened, examples
 from provision.model.examples.notebooks import Cell, Example
 from provision.operations.data.transfer import Transferred
 from provision.operations.examples import run as operation
 from provision.operations.jobs.submit import Job
 
+BREAKS = {"stopped": KeyboardInterrupt(), "lost": ProvisionError("the connection to a-master was lost")}
 LIMITS = {"memory": 700, "tasks": 500, "cores": None}
 
 
@@ -25,7 +27,7 @@ def example(name, *packages):
 
 @pytest.fixture
 def asked(tmp_path, monkeypatch):
-    """A cluster with two users; `bad` fails, `killed` leaves no page. Returns what was run."""
+    """A cluster with two users; `bad` fails, `killed` leaves no page, those of BREAKS end it. Returns what was run."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "cluster.yaml").write_text("name: a\nhub: {users: [alice, bob]}\n")
     known = {
@@ -44,6 +46,8 @@ def asked(tmp_path, monkeypatch):
         told(f"{chosen.name}-1")
         if chosen.name != "killed":
             page.write(b"<html>")
+        if chosen.name in BREAKS:
+            raise BREAKS[chosen.name]
         good = chosen.name in ("good", "big")
         return Job(f"{chosen.name}-1", user, "x", (), "succeeded" if good else "failed", 0 if good else 1, 1.0, 80.0)
 
@@ -85,6 +89,34 @@ def test_the_others_go_on_when_one_fails(asked, tmp_path):
     assert "Failed: bad, killed." in done.stderr
     assert "killed: FAILED after 80 s\n" in done.stdout
     assert sorted(path.name for path in (tmp_path / "examples-out").iterdir()) == ["bad.html", "good.html"]
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_what_is_broken_off_leaves_no_part_of_a_page_and_says_what_has_failed(asked, tmp_path, monkeypatch, name):
+    known = {each: example(each) for each in ("bad", name, "good")}
+    monkeypatch.setattr(operation, "examples", lambda: known)
+    done = CliRunner().invoke(examples, ["run", "--as", "bob", "-o", "out"])
+    assert done.exit_code == 1
+    assert [each[0] for each in asked[1:]] == ["bad", name]
+    assert "Failed: bad. " in done.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["bad.html"]
+    CliRunner().invoke(examples, ["run", name, "--as", "bob", "-o", "alone"])
+    assert list((tmp_path / "alone").iterdir()) == []
+
+
+def test_two_runs_into_one_folder_write_files_of_their_own(asked, tmp_path, monkeypatch):
+    def another_run(master, chosen, *, page, **given):
+        (part,) = (tmp_path / "out").iterdir()
+        monkeypatch.setattr(os, "getpid", lambda: 7)
+        with _opened(tmp_path / "out/good.html") as other:
+            other.write(b"other")
+        assert part.exists()
+        page.write(b"whole")
+        return Job("good-1", "bob", "x", (), "succeeded", 0, 1.0, 80.0)
+
+    monkeypatch.setattr(operation, "run", another_run)
+    assert invoke("run", "good", "--as", "bob", "-o", "out").exit_code == 0
+    assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == {"good.html": "whole"}
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from click.testing import CliRunner
 
+from provision.base.errors import UsageError
 from provision.cli.examples.sizing import sizing
 
 
@@ -19,6 +21,13 @@ def test_the_defaults_are_the_published_case():
     assert shown["servers on split ports, in the rack"] == "40"
     assert shown["links of split ports"] == "80"
     assert shown["oversubscription"] == "5:1"
+
+
+def test_a_rack_without_a_server_is_refused():
+    for words in (["--ports", "5", "--links-per-server", "8"], ["--ports", "5", "--lanes", "1"]):
+        with pytest.raises(UsageError, match="connects no server") as caught:
+            invoke("network", *words)
+        assert caught.value.exit_code == 2
 
 
 def test_every_number_may_be_given():

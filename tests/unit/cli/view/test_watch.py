@@ -102,6 +102,13 @@ def test_elsewhere_than_in_a_terminal_there_are_lines_until_ctrl_c(watched):
     assert watched == [("cluster", {"a-master": "ACTIVE"}, 5.0)]
 
 
+def test_a_terminal_that_draws_nothing_in_place_has_lines_too(watched, monkeypatch):
+    monkeypatch.setattr(module, "sys", SimpleNamespace(stdout=SimpleNamespace(isatty=lambda: True)))
+    monkeypatch.setattr(module, "Console", lambda: Console(force_terminal=True, _environ={"TERM": "dumb"}))
+    done = CliRunner().invoke(status, ["--watch"], catch_exceptions=False)
+    assert done.stdout.splitlines() == [line(STATE)] * 2
+
+
 def test_json_is_a_document_a_line(watched):
     done = CliRunner().invoke(status, ["--watch", "2", "--json"], catch_exceptions=False)
     assert [json.loads(each)["cluster"] for each in done.stdout.splitlines()] == ["a", "a"]

@@ -176,6 +176,22 @@ def test_workers_get_no_secret_of_the_hub() -> None:
     assert "$6$" not in text
 
 
+def test_names_that_yaml_takes_for_something_else_stay_names() -> None:
+    hub = HubSpec(users=(User("no", True, ("on",), True), User("null")))
+    spec = dataclasses.replace(DEFAULT, name="off", hub=hub)
+    secrets = dataclasses.replace(
+        SECRETS,
+        password_hashes=(("no", "$6$salt$no"), ("null", "$6$salt$null")),
+        uids=(("no", 2001), ("null", 2002)),
+        gids=(("on", 10001),),
+    )
+    told = yaml.safe_load(render.user_data(render.node_context(spec, SIZING, ADDRESSES, secrets, "master")))
+    assert [user["name"] for user in told["users"][-2:]] == ["no", "null"]
+    assert told["users"][-2]["groups"][-1] == "on"
+    assert told["runcmd"] == [["chage", "--lastday", "0", "no"]]
+    assert "groupadd --gid 10001 on" in told["bootcmd"][0][2]
+
+
 def test_context_is_plain_json() -> None:
     context = render.node_context(FULL, SIZING, ADDRESSES, SECRETS, "master")
     assert json.loads(json.dumps(context)) == context

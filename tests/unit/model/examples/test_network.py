@@ -49,6 +49,8 @@ def test_a_leaf_that_fails():
         (Rack(ports=24, spines=24), "has no room"),
         (Rack(whole_port_servers=21), "21 whole ports"),
         (Rack(links_per_server=3, leaves=2), "spread evenly"),
+        (Rack(ports=5, links_per_server=8), "give 4 links, and one server has 8"),
+        (Rack(ports=5, lanes=1), "connects no server"),
         (Rack(spines=0), "spines"),
         (Rack(whole_port_servers=-1), "-1 servers"),
     ],
@@ -75,7 +77,9 @@ def test_no_port_and_no_lane_is_given_twice(rack):
     try:
         size = size_rack(rack)
     except UsageError:
-        assert uplinks + rack.whole_port_servers > rack.ports or uplinks >= rack.ports
+        room = rack.ports - uplinks
+        assert room < max(rack.whole_port_servers, 1) or (not rack.whole_port_servers and room * rack.lanes < links)
         return
+    assert size.servers + size.whole_ports
     assert size.uplinks + size.whole_ports + size.breakout_ports == rack.ports
     assert 0 <= size.lanes - size.servers * links < links

@@ -55,7 +55,13 @@ def given(**more):
     )
     rules = [Rule(443, 443, "192.0.2.0/24"), Rule(22, 22, "192.0.2.0/24"), Rule(22, 22, NODES), Rule(7100, 7199, NODES)]
     nodes = [
-        {"name": node.name, "status": node.status, "flavor": "m1.small", "registered": registered}
+        {
+            "name": node.name,
+            "role": node.role,
+            "status": node.status,
+            "flavor": "m1.small",
+            "registered": registered,
+        }
         for node, registered in ((MASTER, None), (WORKER, True), (LOST, False))
     ]
     return ReportInput(

@@ -12,7 +12,7 @@ from provision.model.cluster.resources import Floating, Network, ObservedCluster
 from provision.model.view.report import clock, context, page, size, spec_text
 from provision.model.view.timeline import BootTimes
 
-from .boots import CREATED, LAUNCHED, MASTER, VERSIONS, WORKER, given, told
+from .boots import CREATED, KERNEL, LAUNCHED, MASTER, VERSIONS, WORKER, given, told
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>' style=x:url(//evil.example)"
 CHECKS = {
@@ -67,6 +67,21 @@ def test_everything_is_on_the_page():
         assert words in text, words
 
 
+def problems(registered, wanted):
+    """Return what is wrong where all answers, with two workers of which some are registered."""
+    found = given()
+    nodes = [each | {"status": "ACTIVE"} for each in found.status["nodes"]]
+    nodes[2]["registered"] = registered
+    spark = found.status["spark"] | {"workers_alive": 2, "workers_wanted": wanted}
+    return context(replace(found, status=found.status | {"nodes": nodes, "spark": spark}))["state"]["problems"]
+
+
+def test_a_cluster_that_does_not_work_has_a_reason():
+    assert problems(registered=True, wanted=2) == []
+    assert problems(registered=True, wanted=1) == ["It has 2 workers, and the spec asks for 1."]
+    assert problems(registered=False, wanted=2) == ["a-worker-2 is not registered with the master."]
+
+
 def test_where_nobody_was_asked_nothing_is_known_of_workers():
     found = given()
     nodes = [each | {"registered": None} for each in found.status["nodes"]]
@@ -74,6 +89,13 @@ def test_where_nobody_was_asked_nothing_is_known_of_workers():
     text = Elements(page(replace(found, status=found.status | {"nodes": nodes, "spark": spark}))).text
     assert "a-worker-2 SHUTOFF unknown" in text
     assert "not registered" not in text
+
+
+def test_the_time_from_the_request_is_of_nodes_that_have_not_been_started_again():
+    again = told(kernel=KERNEL + 86400)
+    both = (BootTimes(MASTER, CREATED, LAUNCHED, again), BootTimes(WORKER, CREATED, LAUNCHED, told()))
+    assert "From request to ready 90 s" in Elements(page(given(boots=both))).text
+    assert "From request to ready not known" in Elements(page(given(boots=both[:1]))).text
 
 
 def test_a_network_and_a_router_that_were_there_before_are_named():
@@ -117,7 +139,7 @@ def hostile():
     )
     status = given().status | {
         "hub": {"url": HOSTILE, "well": False, "problem": HOSTILE},
-        "nodes": [{"name": HOSTILE, "status": HOSTILE, "flavor": HOSTILE, "registered": None}],
+        "nodes": [{"name": HOSTILE, "role": "worker", "status": HOSTILE, "flavor": HOSTILE, "registered": None}],
     }
     return given(
         spec=ClusterSpec(HOSTILE, cloud=HOSTILE, image=ImageSpec(HOSTILE)),
