@@ -202,7 +202,7 @@ def test_the_apis_stay_at_their_name_when_the_certificate_is_renewed(tmp_path, m
         with pytest.raises(UsageError, match=r"is not for cloud\.example\.org, where the APIs are"):
             refuse(settings)
     # Named again, it moves them.
-    installation.choose_tls(files)
+    installation.choose_tls(Silent(), files)
     assert installation.load_settings().host == "other.example.org"
 
 
