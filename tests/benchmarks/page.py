@@ -66,8 +66,10 @@ def rows(table: Table) -> str:
 
 
 def provenance(result: Result) -> str:
-    """Say when, where and with what a result was taken, and what of that was not noted."""
+    """Say when, where and with what a result was taken, and what of that was not noted; nothing of what sums up others."""
     taken: Mapping[str, Any] = result.taken
+    if not taken and not result.command:
+        return ""
     by = f" by `{result.command}`" if result.command else ""
     known, unknown = [], []
     if machine := taken.get("machine"):

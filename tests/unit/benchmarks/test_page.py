@@ -90,3 +90,7 @@ def test_a_drawing_is_the_same_each_time(tmp_path):
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
     assert page.drawn(tmp_path / "one.svg", CHART)
     assert not page.drawn(tmp_path / "one.svg", replace(CHART, unit="min"))
+
+
+def test_what_sums_up_others_was_not_taken_itself():
+    assert page.provenance(replace(WHOLE, taken={}, command="")) == ""
