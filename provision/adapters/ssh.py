@@ -22,10 +22,11 @@ from provision.base import paths
 from provision.base.constants import OPERATOR, PORTS
 from provision.base.errors import ProvisionError
 from provision.base.model import Bastion, Node
+from provision.base.parallel import NODES_AT_ONCE, of_each
 from provision.base.roles import with_hub
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 CONFIG: Final = "ssh_config"
 KNOWN_HOSTS: Final = "known_hosts"
@@ -183,6 +184,8 @@ class Fleet:
         self._folder = folder
         self._nodes = {node.name: node for node in nodes}
         self._open: dict[str, Any] = {}
+        self._files: tuple[Any, Mapping[str, list[str]]] | None = None
+        """What the folder's files say, read once: fabric's settings, and lines of known_hosts by each name in them."""
 
     def __enter__(self) -> Fleet:
         return self
@@ -193,24 +196,23 @@ class Fleet:
     def run(
         self, nodes: Sequence[Node], command: str | Sequence[str], *, timeout: float | None = None
     ) -> dict[str, Result]:
-        """Run a command on many nodes at once; every node has a result: 255 when unreachable, 124 after `timeout` s.
+        """Run a command on nodes, many at once; every node has a result: 255 when unreachable, 124 after `timeout` s.
 
         A string goes to the node's shell as it is; an argument list is quoted.
         """
-        from fabric.exceptions import GroupException
-        from fabric.group import ThreadingGroup
-
         line = command if isinstance(command, str) else shlex.join(command)
         self._open_gateway(nodes)
-        group: Any = ThreadingGroup.from_connections(  # type: ignore[no-untyped-call]
-            [self._connection(node.name) for node in nodes]
-        )
-        try:
-            answers = group.run(line, hide=True, warn=True, in_stream=False, timeout=timeout)
-        except GroupException as failed:
-            answers = failed.result
-        results = {connection.original_host: _result(line, answer, timeout) for connection, answer in answers.items()}
-        return {node.name: results[node.name] for node in nodes}
+        # Made here: a connection is kept for the next command.
+        connections = {node.name: self._connection(node.name) for node in nodes}
+
+        def run(name: str) -> Any:  # noqa: ANN401 - fabric's Result or an exception
+            try:
+                return connections[name].run(line, hide=True, warn=True, in_stream=False, timeout=timeout)
+            except Exception as error:
+                return error
+
+        answers = of_each(connections, run, at_once=NODES_AT_ONCE)
+        return {name: _result(line, answer, timeout) for name, answer in answers.items()}
 
     def _open_gateway(self, nodes: Sequence[Node]) -> None:
         """Connect to the node with the Hub before the others' threads would all try to."""
@@ -246,18 +248,18 @@ class Fleet:
         return self._open[name]
 
     def _connect(self, name: str) -> Any:  # noqa: ANN401 - fabric's Connection, which has no types
-        from fabric.config import Config
         from fabric.connection import Connection
-        from paramiko import RejectPolicy, SSHConfig  # type: ignore[import-untyped]
+        from paramiko import RejectPolicy  # type: ignore[import-untyped]
+        from paramiko.hostkeys import HostKeyEntry  # type: ignore[import-untyped]
 
         # Without a handler, paramiko's threads print tracebacks of errors that are results here.
         logging.getLogger("paramiko").addHandler(logging.NullHandler())
         gateway = with_hub(self._nodes.values())
-        connection: Any = Connection(
+        self._files = self._files or (_settings(self._folder / CONFIG), _lines_of(self._folder / KNOWN_HOSTS))
+        config, lines = self._files
+        connection: Any = Connection(  # type: ignore[no-untyped-call]
             name,
-            config=Config(  # type: ignore[no-untyped-call]
-                ssh_config=SSHConfig.from_path(str(self._folder / CONFIG))
-            ),
+            config=config,
             gateway=self._connection(gateway.name) if gateway and gateway.name != name else None,
             connect_timeout=CONNECT_SECONDS,
             # Under emulation the banner alone may take longer than paramiko waits by default.
@@ -268,10 +270,30 @@ class Fleet:
                 "auth_timeout": CONNECT_SECONDS,
             },
         )
-        # fabric accepts unknown host keys by default; here all keys are known.
-        connection.client.load_host_keys(str(self._folder / KNOWN_HOSTS))
+        # fabric accepts unknown host keys by default; here all keys are known. Not load_host_keys, for which ten times
+        # the lines take a hundred times as long, a third of a second of a thousand: a connection needs a few of them.
+        for each in lines.get(connection.host, ()):
+            if entry := HostKeyEntry.from_line(each):
+                connection.client.get_host_keys().add(connection.host, entry.key.get_name(), entry.key)
         connection.client.set_missing_host_key_policy(RejectPolicy())
         return connection
+
+
+def _settings(config: Path) -> Any:  # noqa: ANN401 - fabric's Config, which has no types
+    from fabric.config import Config
+    from paramiko import SSHConfig
+
+    return Config(ssh_config=SSHConfig.from_path(str(config)))  # type: ignore[no-untyped-call]
+
+
+def _lines_of(known_hosts: Path) -> dict[str, list[str]]:
+    """Read known_hosts: the lines with a host key, by each name and address that it is for."""
+    found: dict[str, list[str]] = {}
+    for line in known_hosts.read_text().splitlines():
+        if len(line.split()) >= 3:
+            for name in line.split()[0].split(","):
+                found.setdefault(name, []).append(line)
+    return found
 
 
 def _result(line: str, answer: Any, timeout: float | None) -> Result:  # noqa: ANN401 - fabric's Result or an exception

@@ -5,14 +5,18 @@ from __future__ import annotations
 # Nothing that takes time: Ctrl-C during an import of what follows ends as it does during a command.
 import errno
 import os
+import resource
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import click
 
 INTERRUPTED: Final = 130
+_OPEN_FILES: Final = 65_536
+"""Open files that a command may have, where the system allows it: each connection to a node takes three."""
 _OUTPUT: Final = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EBADF)
 
 
@@ -21,6 +25,7 @@ def main() -> None:
     try:
         sys.unraisablehook = _raise_later
         _open_closed_streams()
+        _allow_open_files()
         for stream in (sys.stdout, sys.stderr):
             # A terminal without UTF-8 shows `\u2026`, rather than nothing at all.
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -46,6 +51,19 @@ def _open_closed_streams() -> None:
         ended, output = os.pipe()
         os.close(ended)
         sys.stdout = os.fdopen(output, "w")
+
+
+def _allow_open_files() -> None:
+    """Allow this process and its children as many open files as it may have itself: the usual 1,024 are for select().
+
+    Not more than those: some programs close, one by one, all numbers that they might have inherited.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        # A sandbox may forbid it: then what there is has to do.
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _run() -> int:

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from provision.base.errors import ProvisionError, UsageError
 from provision.model.monitoring.answers import firing
-from provision.model.monitoring.readings import SPANS, Reading, TimeSpan, series_of
+from provision.model.monitoring.readings import SPANS, Reading, TimeSpan, least_window, series_of
 
 if TYPE_CHECKING:
     from provision.adapters.metrics import Metrics
     from provision.model.monitoring.panels import Dashboard, Panel
 
-_WINDOW: Final = "60s"
-"""Over which time rates are taken that are shown as figures."""
-
 
 def newest(metrics: Metrics, dashboard: Dashboard) -> dict[Panel, Reading]:
     """Ask for the newest figures of all panels."""
-    return {panel: _newest(metrics, panel) for panel in dashboard.panels()}
+    return {panel: _newest(metrics, panel, dashboard.every) for panel in dashboard.panels()}
 
 
-def _newest(metrics: Metrics, panel: Panel) -> Reading:
+def _newest(metrics: Metrics, panel: Panel, every: int) -> Reading:
     found = []
     for query in panel.queries:
-        answer = metrics.query(query.over(_WINDOW))
+        answer = metrics.query(query.over(f"{least_window(every)}s"))
         found += series_of(query, answer["result"])
     return Reading(panel, tuple(found))
 
@@ -44,10 +41,10 @@ def dashboard_page(metrics: Metrics, dashboard: Dashboard, span: str, home: str)
     # pygal, which draws it, is in the images; the command line does without.
     from provision.model.monitoring.page import page, problem_page
 
-    chosen = TimeSpan(span if span in SPANS else next(iter(SPANS)), time.time())
+    chosen = TimeSpan(span if span in SPANS else next(iter(SPANS)), time.time(), dashboard.every)
     try:
         readings = {
-            panel: _newest(metrics, panel) if section.figures else over(metrics, panel, chosen)
+            panel: _newest(metrics, panel, dashboard.every) if section.figures else over(metrics, panel, chosen)
             for section in dashboard.sections
             for panel in section.panels
         }

@@ -11,7 +11,10 @@ from provision.operations.dashboard_page import dashboard_page
 _HINT: Final = "`provision doctor` says why."
 
 
-def hub_page(url: str, name: str, span: str, home: str) -> tuple[int, str]:
-    """Return the HTTP status and the page that the Hub shows of the cluster `name`; `url` is the store's."""
+def hub_page(url: str, name: str, every: int, span: str, home: str) -> tuple[int, str]:
+    """Return the HTTP status and the page that the Hub shows of the cluster `name`.
+
+    `url` is the store's, `every` the seconds between two looks of it.
+    """
     metrics = Metrics.at(url, timeout=10, hint=_HINT)
-    return dashboard_page(metrics, CLUSTER.titled(f"Cluster {name}"), span, home)
+    return dashboard_page(metrics, CLUSTER.titled(f"Cluster {name}", every), span, home)

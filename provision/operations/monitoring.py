@@ -15,6 +15,7 @@ from provision.base.constants import NODE, PORTS
 from provision.base.errors import ProvisionError, UsageError
 from provision.model.monitoring.answers import firing
 from provision.model.monitoring.cluster.dashboards import CLUSTER, HOUR
+from provision.model.monitoring.cluster.gathering import gathering
 from provision.model.monitoring.cluster.hour import FIRED, SPAN, hour
 from provision.model.monitoring.readings import TimeSpan
 from provision.model.templating import render_mapping
@@ -55,7 +56,7 @@ def last_hour(cluster: LiveCluster) -> dict[str, Any]:
     """Return the last hour in figures, as the report shows it; where the store does not answer, why."""
     try:
         with store(cluster) as metrics:
-            now = TimeSpan(SPAN, time.time())
+            now = TimeSpan(SPAN, time.time(), gathering(cluster.spec.workers.count).every)
             readings = [over(metrics, panel, now) for panel in HOUR]
             return hour(readings, firing(metrics.alerts()), metrics.query(FIRED)["result"])
     except ProvisionError as error:
@@ -82,7 +83,7 @@ def refresh_targets(cluster: LiveCluster, remote: Remote | None = None) -> bool:
 
 def dashboard(spec: ClusterSpec) -> Dashboard:
     """Return the cluster's dashboard, with its name."""
-    return CLUSTER.titled(f"Cluster {spec.name}")
+    return CLUSTER.titled(f"Cluster {spec.name}", gathering(spec.workers.count).every)
 
 
 def write_grafana(spec: ClusterSpec, folder: Path) -> None:

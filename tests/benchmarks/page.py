@@ -66,7 +66,7 @@ def rows(table: Table) -> str:
 
 
 def provenance(result: Result) -> str:
-    """Say when, where and with what a result was taken, and what of that was not noted; nothing of what sums up others."""
+    """Say when, where and with what a result was taken, and what was not noted; nothing of one that sums up others."""
     taken: Mapping[str, Any] = result.taken
     if not taken and not result.command:
         return ""

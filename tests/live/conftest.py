@@ -16,6 +16,10 @@ import pytest
 import testinfra
 
 PROBE = Path(__file__).with_name("probe.sh").read_text()
+AT_ONCE = 32
+"""Nodes that are probed at the same time: each takes two processes of ssh and three open files here."""
+NEIGHBOURS = 3
+"""Workers that each worker tries: not all, or a node would start thousands of programs. Each is tried by as many."""
 BASE_UNITS = ("nftables", "ssh", "systemd-networkd", "systemd-resolved", "provision-jvm")
 
 
@@ -57,15 +61,17 @@ class Cluster:
         """testinfra's host for a node, over the cluster's ssh_config (host keys are checked)."""
         return testinfra.get_host(f"ssh://{name}", ssh_config=self.data["ssh_config"], timeout=timeout)
 
-    def peers(self, role: str) -> list[str]:
-        """Addresses that a node of this role tries to connect to."""
-        ports = self.context(role)["ports"]
-        if role != "worker":
-            return sorted(self.needed(role))
+    def peers(self, node: dict[str, str]) -> list[str]:
+        """Addresses that a node tries to connect to."""
+        ports = self.context(node["role"])["ports"]
+        if node["role"] != "worker":
+            return sorted(self.needed(node["role"]))
         master = [(self.master, ports[name]) for name in ("spark_master", "spark_master_ui", "ssh")]
         hub = [(self.hub, ports[name]) for name in ("hub_api", "ssh", "spark_history", "nfs")]
-        others = [(node, ports[name]) for node in self.workers for name in ("ssh", "spark_worker")]
-        return list(dict.fromkeys(f"{node['address']}:{port}" for node, port in [*master, *hub, *others]))
+        behind = self.workers.index(node) + 1
+        ring = [*self.workers[behind:], *self.workers[: behind - 1]]
+        others = [(other, ports[name]) for other in ring[:NEIGHBOURS] for name in ("ssh", "spark_worker")]
+        return list(dict.fromkeys(f"{other['address']}:{port}" for other, port in [*master, *hub, *others]))
 
     def needed(self, role: str) -> set[str]:
         """Those of them that it has to reach."""
@@ -83,8 +89,8 @@ class Cluster:
 
     @cached_property
     def probes(self) -> dict[str, Probe]:
-        """Probe every node at the same time."""
-        with ThreadPoolExecutor(len(self.nodes)) as pool:
+        """Probe all nodes, once: what came of it is kept, also of a node that could not be probed."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
             return {probe.name: probe for probe in pool.map(self._run_probe, self.nodes)}
 
     def _run_probe(self, node: dict[str, str]) -> Probe:
@@ -93,13 +99,15 @@ class Cluster:
         users = (
             " ".join(user["name"] for user in self.context(role)["hub"]["users"]) if role == self.hub["role"] else ""
         )
-        arguments = (PROBE, files, " ".join(self.units(role)), users, " ".join(self.peers(role)))
+        arguments = (PROBE, files, " ".join(self.units(role)), users, " ".join(self.peers(node)))
         try:
             result = self.host(node["name"]).run("sudo bash -c %s probe %s %s %s %s", *arguments)
         except RuntimeError as error:
             # The error holds the command's result with the whole probe in it; what ssh printed is at its end.
             result = getattr(error.args[0], "stderr", "") if error.args else ""
             return Probe(node["name"], role, node["address"], {}, result.strip() or "no connection")
+        except Exception as error:  # whatever it is: raised, it would have each check probe all nodes again
+            return Probe(node["name"], role, node["address"], {}, f"{type(error).__name__}: {error}")
         sections: dict[str, list[str]] = {}
         lines: list[str] = []
         for line in result.stdout.splitlines():

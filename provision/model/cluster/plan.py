@@ -22,8 +22,10 @@ from provision.model.cluster.resources import (
     role_of,
     worker_names,
 )
+from provision.model.cluster.sizing import master_heap
 from provision.model.cluster.statuses import BUILDING, STARTABLE, refuse_stuck
 from provision.model.cluster.steps import Plan, Step, WaitingData
+from provision.model.monitoring.cluster.gathering import gathering
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -76,7 +78,10 @@ def spec_hash(spec: ClusterSpec, sizing: Sizing, certificate: str = "", login: s
     if spec.public_key:
         data["key"] = spec.public_key
     if spec.monitoring:
-        data["monitoring"] = True
+        hundreds = gathering(spec.workers.count).hundreds
+        data["monitoring"] = hundreds if hundreds > 1 else True
+    if heap := master_heap(spec.workers.count):
+        data["heap"] = heap
     if spec.proxy:
         data["proxy"] = asdict(spec.proxy)
     if spec.packages.has_jars:
@@ -101,7 +106,19 @@ def plan(desired: DesiredState, observed: ObservedCluster, data: WaitingData | N
     steps = [*carrying, *going, *network_steps(desired, observed), *access_steps(desired, observed, ids, names)]
     steps += [*_plan_server_group(desired, observed), *coming, *restoring]
     notes = () if desired.has_port_security or not steps else (_NO_PORT_SECURITY,)
-    return Plan(desired.name, tuple(steps), notes)
+    return Plan(desired.name, tuple(steps), notes).with_note(_more_users_than_notebooks(desired, steps))
+
+
+def _more_users_than_notebooks(desired: DesiredState, steps: Sequence[Step]) -> str:
+    """Say how many notebooks run at once where the node with the Hub gets more users than that; empty otherwise."""
+    hub, most = _hub_node_name(desired), PORTS.retries + 1
+    concerned = any(step.verb in ("create", "configure") and step.name == hub for step in steps)
+    if len(desired.users) <= most or not concerned:
+        return ""
+    return (
+        f"hub.users names {len(desired.users)} people, and at most {most} notebooks and other programs of theirs run "
+        "at once: each has ports of its own"
+    )
 
 
 def _names(desired: DesiredState) -> tuple[str, ...]:

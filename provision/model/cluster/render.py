@@ -21,6 +21,8 @@ from provision.clusterfile import pinned
 from provision.clusterfile.units import reserved_users
 from provision.model import proxies
 from provision.model.cluster.resources import master_name
+from provision.model.cluster.sizing import master_heap
+from provision.model.monitoring.cluster.gathering import gathering
 from provision.model.monitoring.cluster.jobs import job_settings, targets
 from provision.model.monitoring.cluster.rules import alert_rules, watched_units
 from provision.model.templating import environment, render_mapping
@@ -93,6 +95,7 @@ def public_context(
             "initial_executors": sizing.initial_executors,
             "sizes": [asdict(each) for each in sizing.sizes],
             "driver_memory": sizing.driver_memory,
+            "master_heap": master_heap(spec.workers.count),
             "worker_cores": sizing.worker_cores,
             "worker_memory": sizing.worker_memory,
             "defaults": dict(spec.spark.defaults),
@@ -140,12 +143,16 @@ def _monitoring(
     contexts = {role: context | {"node_role": role} for role in spec.roles}
     running, asked = ({role: names(contexts[role]) for role in spec.roles} for names in (units, on_demand))
     known = [node for node in nodes if node.address] or [Node(master_name(spec.name), "master", addresses.master)]
+    scale = gathering(spec.workers.count)
     settings: dict[str, Any] = {
         "units": watched_units([*units(context), *on_demand(context)]),
         "group": spec.name,
         "nodes": targets(known),
         "jobs": job_settings(),
-        "rules": [asdict(rule) for rule in alert_rules(running, asked)],
+        "rules": [asdict(rule) for rule in alert_rules(running, asked, scale)],
+        "every": scale.every,
+        "caches": scale.caches,
+        "room": scale.room,
     }
     names = ("units",) if context["node_role"] == "worker" else tuple(settings)
     return {name: settings[name] for name in names}

@@ -12,12 +12,15 @@ The rules, in MiB:
 - The master keeps 1024 MiB, but no more than half, or a tenth if that is more, for the system, the Hub and Spark; three
   quarters of it are protected, so that nobody's notebook takes the daemons' own pages away. Of the rest a user may take
   half, for all notebooks, drivers and terminals; all of it where there is one user, and always as much as one notebook
-  of the largest size needs. With monitoring it keeps 160 MiB more, if what is left is enough for a notebook.
+  of the largest size needs. With monitoring it keeps 160 MiB more, and of many workers more than that
+  (model/monitoring/cluster/gathering.py), if what is left is enough for a notebook.
 - A setting that no worker can satisfy is refused: Spark would accept the application and then wait for ever.
 
 Where the Hub has a node of its own (hub.on), all that is said of the master is that node's.
 
-None of it follows from the number of workers: with one more, the others need no other settings, and no restart.
+- The Spark master's heap is at most 256 MiB, and 1024 with more than 200 workers: then its node keeps 768 more.
+
+Nothing else follows from the number of workers: with one more, the others need no other settings, and no restart.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from typing import TYPE_CHECKING, Final
 from provision.base.constants import PORTS, SPARK_HEAP_LEAST
 from provision.base.errors import UsageError
 from provision.base.model import ClusterSpec, Flavor, ServerSize, Sizing
+from provision.model.monitoring.cluster.gathering import gathering
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,23 +54,34 @@ MASTER_KEEPS: Final = 1024
 """MiB of the master that are not for notebooks, at least, if it has twice as much. Measured on one of 2048 MiB
 without a notebook: the kernel and all daemons use 725, and 230 more are the files that they have mapped: less than that
 in memory, and the node reads them from its disk again and again."""
-MONITORING: Final = 160
-"""MiB of the master that monitoring takes, where it is on: the store 40 to 80, the page in the Hub 50, the rest 60."""
+MANY_WORKERS: Final = 200
+"""Workers up to which the Spark master's heap is that of all daemons (image/files/usr/local/lib/provision/spark)."""
+DAEMON_HEAP: Final = 256
+"""MiB of that heap."""
+LARGE_HEAP: Final = 1024
+"""MiB of the heap of a Spark master with more: as Spark has it by default."""
 NOTEBOOK: Final = 512
 """MiB of a notebook beside its driver's heap: JupyterLab, Python, and what a JVM takes outside of its heap."""
 _SYMPTOM: Final = "notebooks would wait for ever for an executor"
 
 
+def master_heap(workers: int) -> int:
+    """Return the MiB of the Spark master's heap where it has another than other daemons, else 0."""
+    return LARGE_HEAP if workers > MANY_WORKERS else 0
+
+
 def size(spec: ClusterSpec, flavors: Mapping[str, Flavor], source: str = "cluster.yaml") -> Sizing:
     """Work out a cluster's sizing from its flavors. Raises UsageError that names `source` and the field."""
+    more = LARGE_HEAP - DAEMON_HEAP if master_heap(spec.workers.count) else 0
     # What is said below of the master is the Hub's node's.
     master = _flavor(flavors, spec.hub_node.flavor, f"{source}: {spec.hub_role}.flavor")
     worker = _flavor(flavors, spec.workers.flavor, f"{source}: workers.flavor")
     if spec.hub.node:
         alone = _flavor(flavors, spec.master.flavor, f"{source}: master.flavor")
-        _refuse_little(flavors, alone, MASTER_ALONE, "the Spark master needs", f"{source}: master.flavor")
+        _refuse_little(flavors, alone, MASTER_ALONE + more, "the Spark master needs", f"{source}: master.flavor")
     who = "the Hub and a notebook need" if spec.hub.node else "the Spark master, the Hub and a notebook need"
-    _refuse_little(flavors, master, MASTER_AT_LEAST, who, f"{source}: {spec.hub_role}.flavor")
+    here = 0 if spec.hub.node else more
+    _refuse_little(flavors, master, MASTER_AT_LEAST + here, who, f"{source}: {spec.hub_role}.flavor")
     worker_memory = worker.ram - max(SYSTEM_AT_LEAST, worker.ram // 10)
     if worker_memory < SPARK_HEAP_LEAST:
         needed = SPARK_HEAP_LEAST + SYSTEM_AT_LEAST
@@ -77,13 +92,15 @@ def size(spec: ClusterSpec, flavors: Mapping[str, Flavor], source: str = "cluste
         )
     executor_cores = _executor_cores(spec, worker, worker_memory, source)
     most = spec.spark.app_cores or spec.spark.user_cores
-    keeps = max(min(MASTER_KEEPS, master.ram // 2), master.ram // 10)
+    keeps = max(min(MASTER_KEEPS, (master.ram - here) // 2), master.ram // 10) + here
     first = max(min(FIRST_CORES, worker.vcpus), 2)
     driver_memory = _driver_memory(spec, master, source)
     users_memory = master.ram - keeps
     if spec.monitoring:
         # A master that is too small for both still has room for a notebook.
-        users_memory = max(users_memory - MONITORING, min(users_memory, driver_memory + NOTEBOOK))
+        users_memory = max(
+            users_memory - gathering(spec.workers.count).memory, min(users_memory, driver_memory + NOTEBOOK)
+        )
     sizing = Sizing(
         worker_cores=worker.vcpus,
         worker_memory=worker_memory,

@@ -3,12 +3,48 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 _VERDICTS: Final = ("accept", "drop", "reject")
+_Value = TypeVar("_Value", str, int)
+
+
+class Firewall:
+    """A ruleset that is asked about many connections: those that none of its rules tells apart are worked out once."""
+
+    def __init__(self, ruleset: Sequence[Mapping[str, Any]]) -> None:
+        self._ruleset = ruleset
+        self._compared: dict[str, list[object]] = {"saddr": [], "daddr": [], "dport": []}
+        for item in ruleset:
+            for part in item.get("rule", {}).get("expr", ()):
+                if "match" in part and (field := _payload(part["match"])):
+                    self._compared[field].append(part["match"]["right"])
+        self._kinds: dict[tuple[str, object], tuple[bool, ...]] = {}
+        self._told: dict[object, str] = {}
+
+    def refusal(self, source: str, target: str, port: int, hook: str = "input") -> str:
+        """Return what `refusal` does."""
+        key = (hook, self._kind("saddr", source), self._kind("daddr", target), self._kind("dport", port))
+        if key not in self._told:
+            self._told[key] = refusal(self._ruleset, source, target, port, hook)
+        return self._told[key]
+
+    def alike(self, field: str, values: Iterable[_Value]) -> list[list[_Value]]:
+        """Return the values of a packet's field in groups that no rule tells apart, in the order of the first ones."""
+        groups: dict[tuple[bool, ...], list[_Value]] = {}
+        for value in values:
+            groups.setdefault(self._kind(field, value), []).append(value)
+        return list(groups.values())
+
+    def _kind(self, field: str, value: object) -> tuple[bool, ...]:
+        """Return which of the rules' comparisons hold for a value."""
+        key = (field, value)
+        if key not in self._kinds:
+            self._kinds[key] = tuple(_holds(right, value) for right in self._compared[field])
+        return self._kinds[key]
 
 
 def refusal(ruleset: Sequence[Mapping[str, Any]], source: str, target: str, port: int, hook: str = "input") -> str:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from provision.base.constants import LOCAL_CLOUD, METADATA_ADDRESS, NODE, PORTS
 from provision.model.doctor.cause import Cause, closed
 from provision.model.doctor.cloud_rules import follows
-from provision.model.doctor.firewall import refusal
+from provision.model.doctor.firewall import Firewall
 from provision.model.doctor.observed import spans
 from provision.model.doctor.words import STARTING
 from provision.model.finding import Finding, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from provision.model.doctor.observed import ObservedNode, ObservedSparkCluster, Way
 
@@ -23,46 +23,34 @@ _OPEN = ("open", "refused")
 
 def firewalled(seen: ObservedSparkCluster) -> Iterator[Cause]:
     """A node's own firewall keeps out what it has to let in."""
+    ways, firewalls = seen.ways, _firewalls(seen)
     for node in seen.answering:
-        ruleset = node.fact("firewall", [])
         others = [each for each in seen.nodes if each is not node and each.address]
-        for way in seen.ways:
+        for way in ways:
+            if way.role != node.role:
+                continue
             # Drivers on the Hub's own node need the Spark master too.
             also = "hub" if way.role == "master" else "worker"
             sources = [each for each in others if each.role in ("worker", also) or way.role == "worker"]
-            if way.role != node.role or not sources:
-                continue
             # The Spark master alone starts executors, say.
             if way.only:
                 sources = [each for each in sources if each.role == way.only]
-            why = {
-                port: words
-                for port in way.ports
-                for words in [
-                    next(filter(None, (refusal(ruleset, s.address, node.address, port) for s in sources)), "")
-                ]
-                if words
-            }
-            if why:
+            addresses = [each.address for each in sources]
+            if why := _refused(firewalls[node.name], addresses, [node.address], way.ports, "input"):
                 yield _firewalled(seen, node, way, why)
 
 
 def walled_in(seen: ObservedSparkCluster) -> Iterator[Cause]:
     """A node's own firewall does not let it reach what it needs of another."""
+    ways, firewalls, tried = seen.ways, _firewalls(seen), _tried(seen)
     for node in seen.answering:
-        ruleset = node.fact("firewall", [])
-        for way in seen.ways:
-            targets = [each for each in seen.nodes if each is not node and each.address and each.role == way.role]
+        for way in ways:
             # The master needs nothing of a worker but to start executors there.
             if (node.role == "master" and way.only != "master") or (way.only == "hub" and node.role != "hub"):
                 continue
-            why = {
-                port: words
-                for port in way.ports
-                for other in targets
-                if (words := refusal(ruleset, node.address, other.address, port, "output"))
-            }
-            if why:
+            targets = [each for each in seen.nodes if each is not node and each.address and each.role == way.role]
+            addresses = [each.address for each in targets]
+            if why := _refused(firewalls[node.name], [node.address], addresses, way.ports, "output"):
                 finding = Finding(
                     "firewall",
                     f"the firewall of {node.name} (nftables)",
@@ -71,9 +59,45 @@ def walled_in(seen: ObservedSparkCluster) -> Iterator[Cause]:
                     _reload(seen, node),
                     tuple(dict.fromkeys(why.values())),
                 )
-                blocked = frozenset(closed(each.name, port) for each in targets for port in why)
+                blocked = frozenset(
+                    closed(each.name, port) for each in targets for port in tried.get(each.address, ()) if port in why
+                )
                 concerned = seen.workers if way.only == "hub" else [node]
                 yield Cause(finding, explains=blocked | follows(concerned, way.ports[0]))
+
+
+def _firewalls(seen: ObservedSparkCluster) -> dict[str, Firewall]:
+    """Return each node's firewall by its name; nodes with the same rules, as all of a role, share one."""
+    found: dict[str, Firewall] = {}
+    rulesets = {node.name: node.fact("firewall", []) for node in seen.answering}
+    return {name: found.setdefault(repr(ruleset), Firewall(ruleset)) for name, ruleset in rulesets.items()}
+
+
+def _refused(
+    firewall: Firewall, sources: Iterable[str], targets: Iterable[str], ports: Iterable[int], hook: str
+) -> dict[int, str]:
+    """Return, by port, what stops the first of these connections that it stops."""
+    ends = [
+        (source[0], target[0])
+        for source in firewall.alike("saddr", sources)
+        for target in firewall.alike("daddr", targets)
+    ]
+    found: dict[int, str] = {}
+    for group in firewall.alike("dport", ports):
+        words = next(filter(None, (firewall.refusal(*end, group[0], hook) for end in ends)), "")
+        if words:
+            found |= dict.fromkeys(group, words)
+    return found
+
+
+def _tried(seen: ObservedSparkCluster) -> dict[str, set[int]]:
+    """Return the ports that somebody has tried, by the address."""
+    found: dict[str, set[int]] = {}
+    for node in seen.answering:
+        for target in node.fact("reach", {}):
+            host, _, port = target.rpartition(":")
+            found.setdefault(host, set()).add(int(port))
+    return found
 
 
 def _reload(seen: ObservedSparkCluster, node: ObservedNode) -> str:

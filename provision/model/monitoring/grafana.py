@@ -59,6 +59,7 @@ class MetricsSource:
 
 def documents(boards: Sequence[Dashboard], source: MetricsSource, login: str) -> dict[str, str]:
     """Return the folder's files by their paths; `login` is the password of Grafana's first login."""
+    every = max(each.every for each in boards)
     found: dict[str, object] = {
         "name": "provision",
         "uid": _SOURCE.uid,
@@ -66,7 +67,7 @@ def documents(boards: Sequence[Dashboard], source: MetricsSource, login: str) ->
         "access": "proxy",
         "url": source.url,
         "isDefault": True,
-        "jsonData": {"httpMethod": "POST", "prometheusType": "Prometheus", "timeInterval": "10s"},
+        "jsonData": {"httpMethod": "POST", "prometheusType": "Prometheus", "timeInterval": f"{every}s"},
     }
     secrets = f"{_LOGIN}={login}\n"
     if source.user:

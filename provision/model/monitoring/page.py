@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from markupsafe import Markup
 
 from provision.model.monitoring.charts import LINES_AT_MOST, chart, shown
-from provision.model.monitoring.readings import EVERY, SPANS, figure
+from provision.model.monitoring.panels import EVERY
+from provision.model.monitoring.readings import SPANS, figure
 from provision.model.templating import render_html
 
 if TYPE_CHECKING:

@@ -9,6 +9,8 @@ from typing import Final
 WINDOW: Final = "$__rate_interval"
 """Stands in a query for the time over which a rate is taken. It is Grafana's own variable; our page fills it in."""
 
+EVERY: Final = 10
+"""Seconds between two looks of a store, if nothing else is said (scrape.yaml.j2 of the local cloud and of clusters)."""
 FIRING: Final = 'ALERTS{alertstate="firing"}'
 """The alerts that fire, as vmalert writes them into the store."""
 
@@ -92,10 +94,12 @@ class Dashboard:
     """How monitoring is turned on, in a sentence."""
     site: str = ""
     """What the page belongs to, as its link back says."""
+    every: int = EVERY
+    """Seconds between two looks of its store."""
 
-    def titled(self, title: str) -> Dashboard:
-        """Return the same with another title."""
-        return replace(self, title=title)
+    def titled(self, title: str, every: int) -> Dashboard:
+        """Return the same with another title, of a store that looks so often."""
+        return replace(self, title=title, every=every)
 
     def panels(self) -> tuple[Panel, ...]:
         """List the panels of all sections."""

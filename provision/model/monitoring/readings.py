@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from provision.model.monitoring.panels import FigureUnit, Level
+from provision.model.monitoring.panels import EVERY, FigureUnit, Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,8 +20,6 @@ _SEVERITY: Final = (Level.GOOD, Level.WARN, Level.BAD)
 
 SPANS: Final = {"1h": 3600, "6h": 6 * 3600, "1d": 86400, "7d": 7 * 86400, "30d": 30 * 86400}
 """What charts can show, in seconds. The store keeps 30 days."""
-EVERY: Final = 10
-"""Seconds between two looks, as between two scrapes (scrape.yaml.j2 of the local cloud and of clusters)."""
 _POINTS: Final = 120
 """Points in a line."""
 
@@ -32,6 +30,8 @@ class TimeSpan:
 
     name: str
     end: float
+    every: int = EVERY
+    """Seconds between two looks of the store."""
 
     @property
     def length(self) -> float:
@@ -46,12 +46,12 @@ class TimeSpan:
     @property
     def step(self) -> float:
         """Return the seconds between two points."""
-        return max(EVERY, self.length / _POINTS)
+        return max(self.every, self.length / _POINTS)
 
     @property
     def window(self) -> str:
-        """Return over which time rates are taken: all of what lies between two points, and six scrapes at least."""
-        return f"{max(6 * EVERY, self.step):.0f}s"
+        """Return over which time rates are taken: all of what lies between two points, and some looks at least."""
+        return f"{max(least_window(self.every), self.step):.0f}s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,11 @@ class Reading:
         """The worst of all series."""
         levels = [level for series in self.series if (level := self.level(series))]
         return max(levels, key=_SEVERITY.index, default=None)
+
+
+def least_window(every: int) -> int:
+    """Return the least seconds over which a rate can be taken, where the store looks so often: six looks, or four."""
+    return max(6 * EVERY, 4 * every)
 
 
 def series_of(query: PanelQuery, result: Iterable[Mapping[str, Any]]) -> list[Series]:

@@ -40,6 +40,22 @@ class NodeVitals:
     spark_memory: int | None = None
     spark_memory_used: int | None = None
 
+    @property
+    def busy(self) -> bool:
+        """Whether twice as much wants to run as there are processors."""
+        return bool(self.load) and self.load[0] > 2 * (self.processors or 1)
+
+    @property
+    def troubled(self) -> bool:
+        """Whether somebody has to look at it."""
+        lost = self.status != "ACTIVE" or bool(self.problem) or self.registered is False
+        return lost or self.busy or low(self.memory_free, self.memory) or low(self.disk_free, self.disk)
+
+
+def low(free: int | None, total: int | None) -> bool:
+    """Whether little is left of a node's memory or disk."""
+    return free is not None and bool(total) and free < (total or 0) / 20
+
 
 @dataclass(frozen=True, slots=True)
 class RunningApplication:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from provision.adapters.onnode import contact, daemons, journal, look
 from provision.base.constants import HUB_GROUP, METADATA_ADDRESS, NODE, PORTS
+from provision.base.parallel import NODES_AT_ONCE, of_each
 from provision.base.roles import with_hub
 from provision.model.doctor.observed import asked_of
 from provision.model.doctor.words import RECENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from provision.adapters.host.process import Piped
     from provision.adapters.remote import Remote
@@ -29,6 +30,8 @@ _REACH_SECONDS: Final = 6
 _KERNELS: Final = ["/usr/local/share/jupyter/kernels", f"{NODE.venv}/share/jupyter/kernels"]
 _EVERYWHERE: Final = ("nftables", "provision-jvm", "systemd-networkd", "systemd-resolved", "systemd-timesyncd")
 """Units that all roles need besides those of templates/node/manifest.yaml."""
+_Told = tuple[Mapping[str, Any], float, float, str]
+"""A node's facts, how far its clock is ahead, how uncertain that is, and why there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +80,31 @@ def units_of(role_units: Sequence[str], *, hub: bool) -> tuple[str, ...]:
 
 
 def ask(question: Question, remote: Callable[[str], Remote]) -> tuple[ObservedNode, ...]:
-    """Ask all nodes at once; one that does not answer in time says why in `silent`.
+    """Ask all nodes, many at once; one that does not answer in time says why in `silent`.
 
     The node with the Hub first, until it answers: the connections to the others go through its.
     """
+    asked = {node.name: node for node in question.nodes if node.status == "ACTIVE" and node.address}
+    hub = with_hub(asked.values())
     started: dict[str, _Answer] = {}
-    asked = [node for node in question.nodes if node.status == "ACTIVE" and node.address]
-    hub = with_hub(asked)
+
+    def start(node: ObservedNode) -> _Answer:
+        started[node.name] = _Answer(remote(node.name), question.order(node))
+        return started[node.name]
+
+    def ask_one(name: str) -> _Told:
+        # A program ends with the thread that has started it: this one waits for its answer.
+        answer = started.get(name) or start(asked[name])
+        told = answer.facts()
+        started.pop(name).stop()
+        return told
+
     try:
-        # Programs are started by this thread alone; only their answers are waited for in others.
         if hub:
-            started[hub.name] = _Answer(remote(hub.name), question.order(hub))
-            started[hub.name].await_ready()
-        others = [node for node in asked if node is not hub]
-        started |= {node.name: _Answer(remote(node.name), question.order(node)) for node in others}
-        with ThreadPoolExecutor(max(len(started), 1)) as pool:
-            waiting = {name: pool.submit(answer.facts) for name, answer in started.items()}
-            facts = {name: future.result() for name, future in waiting.items()}
+            start(hub).await_ready()
+        facts = of_each(asked, ask_one, at_once=NODES_AT_ONCE)
     finally:
-        for answer in started.values():
+        for answer in list(started.values()):
             answer.stop()
     return tuple(_told(node, *facts[node.name]) if node.name in facts else node for node in question.nodes)
 
@@ -134,8 +143,7 @@ class _Answer:
         except ValueError:  # it was stopped meanwhile
             return b""
 
-    def facts(self) -> tuple[Mapping[str, Any], float, float, str]:
-        """Return the node's facts, how far its clock is ahead, how uncertain that is, and why there are none."""
+    def facts(self) -> _Told:
         try:
             if self.await_ready():
                 before = time.time()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Final
 
 from provision.adapters.onnode import journal
 from provision.base.errors import ProvisionError
+from provision.base.parallel import NODES_AT_ONCE, Turns, of_each
 from provision.model.cluster.journal import JournalReader
 from provision.model.logs import merged
 from provision.operations.logs.following import Following
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 _RETRY: Final = 5.0
 """Seconds between two tries to reach a node that was lost."""
+_IN_MEMORY: Final = 1 << 20
+"""Bytes of a log that is fetched whole that are kept in memory; more go to a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +64,11 @@ class _Journals:
         self._lost: dict[str, str] = {}
         """Nodes that were not reached, or no longer are, and why."""
         self._following = Following()
+        self._turns = Turns(NODES_AT_ONCE)
 
     def lines(self) -> Iterator[Line]:
-        streams: list[Iterator[Line]] = []
-        for node in self._nodes:
-            stream = self._kept(node, self._start(node, after=""))
-            # All connections go through that of the node with the Hub: it has to be there when the others begin.
-            first = next(stream, None) if not streams else None
-            streams.append(_with_first(first, stream))
-        yield from merged(streams)
+        # To put logs in order takes all of them at once; those of many nodes are fetched before.
+        yield from merged(self._streams() if len(self._nodes) <= NODES_AT_ONCE else self._fetched())
         if self._query.follow:
             for name, why in self._lost.items():
                 self._told(f"{name} cannot be reached, and is tried again: {why}")
@@ -80,6 +80,33 @@ class _Journals:
                 "`provision status` shows its state. What other nodes have told is above.",
                 "\n".join(f"{name}: {why}" for name, why in self._lost.items()),
             )
+
+    def _streams(self) -> list[Iterator[Line]]:
+        streams: list[Iterator[Line]] = []
+        for node in self._nodes:
+            stream = self._kept(node, self._start(node, after=""))
+            # All connections go through that of the node with the Hub: it has to be there when the others begin.
+            first = next(stream, None) if not streams else None
+            streams.append(_with_first(first, stream))
+        return streams
+
+    def _fetched(self) -> list[Iterator[Line]]:
+        nodes = {node.name: node for node in self._nodes}
+        first, *others = nodes
+        files = {first: self._fetch(nodes[first])}
+        files |= of_each(others, lambda name: self._fetch(nodes[name]), at_once=NODES_AT_ONCE)
+        return [self._readers[name].lines(file, lambda: None) for name, file in files.items()]
+
+    def _fetch(self, node: Remote) -> SpooledTemporaryFile[bytes]:
+        file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - it is read later
+        with self._start(node, after="") as piped:
+            for line in piped.output:
+                file.write(line)
+            result = piped.finish()
+        if not result.ok:
+            self._lost[node.name] = _reason(result)
+        file.seek(0)
+        return file
 
     def _start(self, node: Remote, after: str) -> Piped:
         query = self._query
@@ -99,12 +126,17 @@ class _Journals:
 
     def _coming(self, node: Remote) -> Iterator[Line]:
         reader = self._readers[node.name]
-        with self._start(node, reader.cursor) as piped:
-            yield from reader.lines(piped.output, partial(self._reached, node.name))
-            result = piped.finish()
-        if not result.ok and node.name not in self._lost:
-            self._lost[node.name] = _reason(result)
-            self._told(f"the connection to {node.name} was lost, and is tried again: {_reason(result)}")
+        self._turns.wait()
+        try:
+            with self._start(node, reader.cursor) as piped:
+                yield from reader.lines(piped.output, partial(self._reached, node.name))
+                result = piped.finish()
+            why = "" if result.ok else _reason(result)
+        except OSError as error:  # so many connections that this machine has no files or processes left
+            why = error.strerror or str(error)
+        if why and node.name not in self._lost:
+            self._lost[node.name] = why
+            self._told(f"the connection to {node.name} was lost, and is tried again: {why}")
 
     def _reached(self, name: str) -> None:
         if self._lost.pop(name, None):

@@ -13,6 +13,7 @@ from provision.adapters.onnode import vitals
 from provision.adapters.remote import over_ssh
 from provision.base.constants import NODE, PORTS
 from provision.base.errors import ProvisionError
+from provision.base.parallel import NODES_AT_ONCE, Turns
 from provision.model.view.live import live_state
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class _Watch:
         self._lost: dict[str, str] = {}
         self._changed = threading.Condition()
         self._hub_is_there = threading.Event()
+        self._turns = Turns(NODES_AT_ONCE)
 
     def states(self) -> Iterator[LiveState]:
         for node in self._cluster.nodes:
@@ -92,17 +94,26 @@ class _Watch:
             # The others' connections go through this one's.
             self._hub_is_there.wait(_FIRST)
         while True:
-            with self._remotes[node.name].start(vitals, self._orders[node.name]) as piped:
-                for line in piped.output:
-                    self._note(node, line)
-                result = piped.finish()
-            lines = result.stderr.strip().splitlines()
+            self._turns.wait()
+            try:
+                why = self._hear(node)
+            except OSError as error:  # so many connections that this machine has no files or processes left
+                why = error.strerror or str(error)
             with self._changed:
                 self._told.pop(node.name, None)
-                self._lost[node.name] = lines[-1] if lines else f"it ended with {result.code}"
+                self._lost[node.name] = why
                 self._changed.notify_all()
             self._hub_is_there.set()
             time.sleep(_RETRY)
+
+    def _hear(self, node: Node) -> str:
+        """Read what a node tells until it ends; return why it has."""
+        with self._remotes[node.name].start(vitals, self._orders[node.name]) as piped:
+            for line in piped.output:
+                self._note(node, line)
+            result = piped.finish()
+        lines = result.stderr.strip().splitlines()
+        return lines[-1] if lines else f"it ended with {result.code}"
 
     def _note(self, node: Node, line: bytes) -> None:
         try:

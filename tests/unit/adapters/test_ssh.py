@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import base64
 import stat
+import struct
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -84,6 +87,63 @@ def test_every_node_has_a_result_even_when_none_is_reached(folder: Path) -> None
     with ssh.Fleet(folder, nodes) as fleet:
         results = fleet.run(nodes, "true")
     assert {name: result.code for name, result in results.items()} == {"a-master": 255, "a-worker-1": 255}
+
+
+def key(number: int) -> str:
+    data = struct.pack(">I", 11) + b"ssh-ed25519" + struct.pack(">I", 32) + number.to_bytes(32, "big")
+    return f"ssh-ed25519 {base64.b64encode(data).decode()}"
+
+
+def test_files_of_many_nodes_are_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from paramiko import SSHClient, SSHConfig
+
+    roles = ("master", *["worker"] * 200)
+    nodes = [Node(f"a-{n}", role, f"10.20.0.{n}", f"id-{n}", host_keys=(key(n + 1),)) for n, role in enumerate(roles)]
+    ssh.write_config(folder, nodes, "192.0.2.7")
+    parsed, real = [], SSHConfig.from_path
+    monkeypatch.setattr(SSHConfig, "from_path", lambda path: parsed.append(path) or real(path))
+    monkeypatch.setattr(SSHClient, "load_host_keys", lambda *_: pytest.fail("the whole known_hosts is read"))
+    with ssh.Fleet(folder, nodes) as fleet:
+        clients = {node.name: fleet._connection(node.name).client for node in nodes}
+    assert len(parsed) == 1
+    # paramiko looks keys up by the address.
+    addresses = {"a-0": "192.0.2.7"} | {node.name: node.address for node in nodes[1:]}
+    for place, (name, address) in enumerate(addresses.items(), 1):
+        keys = clients[name].get_host_keys()
+        assert list(keys) == [address]
+        assert keys[address]["ssh-ed25519"].get_base64() == key(place).split()[1]
+
+
+def test_a_command_runs_on_64_nodes_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [Node(f"a-{n}", "worker", f"10.20.0.{n}", f"id-{n}") for n in range(100)]
+    running, most, lock = set(), [], threading.Lock()
+
+    class Connection:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def run(self, line: str, **_: object) -> SimpleNamespace:
+            with lock:
+                running.add(self.name)
+                most.append(len(running))
+            threading.Event().wait(0.02)
+            running.discard(self.name)
+            if self.name == "a-7":
+                raise OSError("No route to host")
+            return SimpleNamespace(exited=0, stdout=self.name, stderr="")
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(ssh.Fleet, "_connect", lambda _, name: Connection(name))
+    with ssh.Fleet(folder, nodes) as fleet:
+        results = fleet.run(nodes, "hostname")
+    assert list(results) == [node.name for node in nodes]
+    assert {name: result.stdout for name, result in results.items() if result.ok} == {
+        node.name: node.name for node in nodes if node.name != "a-7"
+    }
+    assert (results["a-7"].code, results["a-7"].stderr) == (255, "No route to host")
+    assert max(most) <= 64
 
 
 def test_a_shared_connection_stays_with_its_node_whatever_the_order(tmp_path: Path) -> None:

@@ -222,6 +222,52 @@ from provision.cli.entry import main; main()
     assert done.stderr.startswith("Stopped.")
 
 
+MANY = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+from types import SimpleNamespace
+import provision.cli.main as m
+from provision.adapters.host.process import Piped
+from provision.base.model import Addresses, ClusterSpec, Node
+from provision.model.doctor.observed import ObservedNode
+from provision.operations.doctor.questions import Question, ask
+from provision.operations.logs.nodes import JournalQuery, read_journals
+from provision.operations.view import watch
+names = ["a-master", *(f"a-worker-{n}" for n in range(1, 100))]
+class Remote:
+    def __init__(self, name):
+        self.name = name
+    def start(self, module, order, needs=()):
+        return Piped(["sh", "-c", SAYS[module.__name__.rpartition(".")[2]]])
+SAYS = {
+    "look": "echo ready; read line; echo '{\\"now\\": 1}'; echo '{\\"python\\": 3}'",
+    "journal": "echo '{\\"cursor\\": \\"c\\", \\"at\\": 1, \\"unit\\": \\"x\\", \\"text\\": \\"t\\"}'",
+    "vitals": "echo '{}'; exec sleep 60",
+}
+def command(**_):
+    roles = ["master", *["worker"] * 99]
+    nodes = tuple(ObservedNode(name, role, "10.0.0.1") for name, role in zip(names, roles))
+    told = ask(Question(nodes, {"master": (), "worker": ()}, (), 443, "00"), Remote)
+    print(sum(node.facts == {"python": 3} for node in told))
+    print(len(list(read_journals([Remote(name) for name in names], JournalQuery(()), [], print))))
+    watch.over_ssh = lambda config, name: Remote(name)
+    watch.live_state = lambda *_, told, lost, **__: (len(told), len(lost))
+    them = tuple(Node(name, role, "10.0.0.1", status="ACTIVE") for name, role in zip(names, roles))
+    addresses = Addresses("10.0.0.1", "192.0.2.1")
+    cluster = SimpleNamespace(spec=ClusterSpec("a"), nodes=them, hub=them[0], addresses=addresses, ssh_config="x")
+    print(next(watch.watch(cluster, dict, 1)))
+m.cli.main = command
+from provision.cli.entry import main; main()
+"""
+
+
+def test_a_hundred_nodes_are_asked_where_64_open_files_are_usual(run):
+    done = subprocess.run(
+        [sys.executable, "-c", MANY], env=run.environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout.splitlines() == ["100", "100", "(100, 0)"], done.stderr
+
+
 def test_controls_are_spelled_out():
     assert visible("a\x1b[31m\nb\t\x9b\x00…") == "a\\x1b[31m\nb\t\\x9b\\x00…"
 

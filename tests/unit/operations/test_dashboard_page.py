@@ -89,7 +89,7 @@ def test_the_hub_s_page_is_the_cluster_s_and_leads_back_to_the_hub(monkeypatch):
     asked = []
     store = SimpleNamespace(at=lambda url, **options: asked.append((url, options["timeout"])) or FakeStore())
     monkeypatch.setattr(hub_page, "Metrics", store)
-    status, html = hub_page.hub_page("http://127.0.0.1:8429", "<a>", "6h", "/hub/home")
+    status, html = hub_page.hub_page("http://127.0.0.1:8429", "<a>", 10, "6h", "/hub/home")
     assert (status, asked) == (200, [("http://127.0.0.1:8429", 10)])
     assert '<a href="/hub/home">Hub</a>' in html
     assert "Cluster &lt;a&gt;" in html

@@ -106,7 +106,7 @@ def test_the_image_has_all_that_draws_it_and_no_more(tmp_path, monkeypatch):
         "from provision.operations.hub_page import hub_page\n"
         "import provision\n"
         f"assert provision.__file__.startswith({str(tmp_path)!r})\n"
-        "import json; print(json.dumps(hub_page('http://127.0.0.1:1', 'a', '', '/hub/home')))\n"
+        "import json; print(json.dumps(hub_page('http://127.0.0.1:1', 'a', 10, '', '/hub/home')))\n"
     )
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     status, page = json.loads(done.stdout)

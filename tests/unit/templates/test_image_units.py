@@ -93,6 +93,18 @@ def test_scripts_parse(script):
         subprocess.run([shell, "-n", script], check=True)
 
 
+@pytest.mark.parametrize(("gib", "threads"), [(1.9, ""), (8.5, ""), (16.2, "16"), (251, "64")])
+def test_a_large_machine_serves_homes_by_more_threads(gib, threads, tmp_path):
+    text = (FILES / "etc/systemd/system/nfs-server.service.d/provision.conf").read_text()
+    (command,) = re.findall(r"^ExecStartPost=-/bin/sh -c '(.*)'$", text, re.MULTILINE)
+    (tmp_path / "meminfo").write_text(f"MemTotal:       {int(gib * (1 << 20))} kB\nMemFree:  9 kB\n")
+    # As systemd reads it: a backslash and a dollar each stand for one.
+    line = command.replace("\\\\", "\\").replace("$$", "$")
+    line = line.replace("/proc/meminfo", f"{tmp_path}/meminfo").replace("/proc/fs/nfsd", str(tmp_path))
+    subprocess.run(["sh", "-c", line], check=True)
+    assert (tmp_path / "threads").read_text().strip() == threads
+
+
 def report_failure(tmp_path, state):
     """Let a unit that systemd finds in a state report its failure; return what the console shows."""
     (tmp_path / "systemctl").write_text(f"#!/bin/sh\necho {state}\n[ {state} = failed ]\n")

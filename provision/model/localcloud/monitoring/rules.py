@@ -23,7 +23,7 @@ from provision.model.localcloud.doctor.words import (
 from provision.model.localcloud.monitoring.jobs import watched_apis
 from provision.model.localcloud.preflight import LEAST_FREE
 from provision.model.localcloud.settings import MEMBERS
-from provision.model.monitoring.alert_rule import ENDS, GATHERED, AlertRule, nothing_gathered
+from provision.model.monitoring.alert_rule import ENDS, AlertRule, gathered, nothing_gathered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +106,7 @@ def _infrastructure() -> Iterator[AlertRule]:
         yield AlertRule(
             "ServiceDown",
             # Where nothing is gathered at all, it is not the services that are away.
-            f"absent({working}) and on () count({GATHERED})",
+            f"absent({working}) and on () count({gathered()})",
             "30s",
             f"the service {service}",
             "has no replica that answers",

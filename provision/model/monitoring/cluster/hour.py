@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from provision.model.finding import span
-from provision.model.monitoring.readings import EVERY, figure
+from provision.model.monitoring.panels import EVERY
+from provision.model.monitoring.readings import figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
 SPAN: Final = "1h"
 FIRED: Final = f'max by (alertname, instance) (count_over_time(ALERTS{{alertstate="firing"}}[{SPAN}]))'
-"""How many looks of the last hour saw each alert; of several on one node (two of its units), the one that lasted."""
+"""How many evaluations of the last hour saw each alert, one every 10 seconds (provision-alerts.service).
+
+Of several on one node (two of its units), the one that lasted."""
 
 
 def hour(readings: Iterable[Reading], firing: Sequence[Finding], fired: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from provision.base.model import Role
+    from provision.model.monitoring.cluster.gathering import Gathering
 
 _NODE: Final = "{{ $labels.instance }}"
 _UNIT: Final = '{{ $labels.name | reReplaceAll "[.]service$" "" }}'
@@ -67,15 +68,21 @@ def _full_name(unit: str) -> str:
     return unit if "." in unit else f"{unit}.service"
 
 
-def alert_rules(units: Mapping[Role, Sequence[str]], on_demand: Mapping[Role, Sequence[str]]) -> tuple[AlertRule, ...]:
+def alert_rules(
+    units: Mapping[Role, Sequence[str]], on_demand: Mapping[Role, Sequence[str]], scale: Gathering
+) -> tuple[AlertRule, ...]:
     """List the alerts, likely causes first.
 
     `units` are those that the nodes of a role run, `on_demand` those that run once somebody has asked for them.
     """
-    return (
+    full = "its disk is full: `provision doctor` says so"
+    if scale.room > ROOM >> 20:
+        full = f"less than {scale.room // 1024} GiB of its disk are left"
+    rules = (
         nothing_gathered(
-            "Its store takes none while its disk is full: `provision doctor` says so. `provision metrics` shows what "
-            "is asked, `provision ssh -- sudo journalctl -u provision-metrics` its log."
+            f"Its store takes none while {full}. `provision metrics` shows what "
+            "is asked, `provision ssh -- sudo journalctl -u provision-metrics` its log.",
+            scale.every,
         ),
         *_nodes(),
         *_units(units, on_demand),
@@ -90,6 +97,7 @@ def alert_rules(units: Mapping[Role, Sequence[str]], on_demand: Mapping[Role, Se
             "`provision metrics` says why.",
         ),
     )
+    return tuple(rule.looked_at(scale.every) for rule in rules)
 
 
 def _nodes() -> Iterator[AlertRule]:

@@ -56,6 +56,20 @@ def test_each_port_has_its_word(closed):
     assert [found[f"127.0.0.1:{port}"] for port in ports] == ["open", "refused", "silent"]
 
 
+def test_many_ports_take_few_files_at_once(closed, monkeypatch):
+    monkeypatch.setattr(contact, "_AT_ONCE", 2)
+    made, real = [], socket.socket
+
+    def count():
+        made.append(real())
+        assert sum(link.fileno() >= 0 for link in made) <= 2
+        return made[-1]
+
+    monkeypatch.setattr(contact.socket, "socket", count)
+    found = contact.reach([(f"127.0.0.{n}", closed) for n in range(1, 8)], 3)
+    assert found == {f"127.0.0.{n}:{closed}": "refused" for n in range(1, 8)}
+
+
 def test_a_name_server_that_answers_anything_is_one(tmp_path, monkeypatch):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))

@@ -37,9 +37,9 @@ STATE = LiveState(
 )
 
 
-def drawn(state, width=120):
+def drawn(state, width=120, rows=60):
     console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
-    console.print(picture(state, 5))
+    console.print(picture(state, 5, rows))
     return console.export_text()
 
 
@@ -57,6 +57,52 @@ def test_the_picture_has_nodes_applications_and_users():
         "The Hub does not answer",
     ):
         assert words in text
+
+
+def crowd(nodes=1000, lost=5, applications=3, users=200):
+    """A state of a large cluster, of whose nodes some are lost."""
+    well = [
+        NodeVitals(f"a-worker-{n}", "worker", "ACTIVE", "", (n / 1000, 0, 0), 2, 2000, 900, 8000, 900, registered=True)
+        for n in range(nodes - lost)
+    ]
+    gone = [NodeVitals(f"a-gone-{n}", "worker", "ACTIVE", "No route to host", registered=False) for n in range(lost)]
+    apps = [RunningApplication(f"app-{n}", "x", f"u{n}", NOW, 1, 768, "RUNNING") for n in range(applications)]
+    people = [HubUser(f"u{n}", servers=int(n == users - 1)) for n in range(users)]
+    return LiveState("a", NOW, (*well, *gone), tuple(apps), tuple(people), ("The Hub does not answer.",))
+
+
+@pytest.mark.parametrize(("rows", "lost"), [(24, 5), (24, 100), (40, 5), (40, 100), (60, 5)])
+def test_a_large_cluster_fits_on_the_screen_with_those_in_trouble_first(rows, lost):
+    text = drawn(crowd(lost=lost), rows=rows)
+    assert len(text.splitlines()) <= rows
+    for words in (
+        "gone-0",
+        "not registered",
+        "No route to host",
+        "Application",
+        "u199  1",
+        "more users",
+        "Ctrl-C ends it.",
+    ):
+        assert words in text
+    if lost == 5:
+        assert "gone-4" in text or rows == 24
+    else:
+        assert "of them in trouble" in text
+
+
+def test_what_fits_is_whole():
+    text = drawn(crowd(nodes=12, users=3), rows=40)
+    assert "more" not in text
+    assert text.index("worker-0 ") < text.index("gone-0 ")
+
+
+def test_a_line_names_few_of_many_nodes():
+    text = line(crowd(lost=100))
+    assert text.count(" load 0.") == 20
+    assert "worker-899 load 0.90; worker-898 load 0.90" in text
+    assert "; 880 more nodes with less load; gone-0: No route to host; " in text
+    assert "; 80 more nodes with a problem; " in text
 
 
 def test_an_idle_cluster_says_so():

@@ -202,6 +202,19 @@ def test_a_network_without_port_security_is_noted():
     assert plan(DEFAULT, observed("nothing")).notes == ()
 
 
+def test_more_users_than_notebooks_at_once_are_noted():
+    def people(count):
+        return {"hub": {"users": [{"name": f"user{number}"} for number in range(count)]}}
+
+    assert plan(desired_state(people(100)), observed("nothing")).notes == ()
+    (note,) = plan(desired_state(people(101)), observed("nothing")).notes
+    assert note.startswith("hub.users names 101 people, and at most 100 notebooks")
+    # A plan for other nodes does not repeat it.
+    desired = desired_state(people(101))
+    seen = observed({"servers": ["a-master", "a-worker-1"]})
+    assert plan(replace(desired, spec=seen.hub_server.spec, accounts=seen.hub_server.accounts), seen).notes == ()
+
+
 def test_there_are_enough_tables():
     assert len(list(tables())) >= 60
 

@@ -29,6 +29,7 @@ from provision.base.model import (
     Sizing,
     SparkSpec,
     User,
+    WorkersSpec,
 )
 from provision.model.cluster import render
 from provision.model.cluster.console import read as read_console
@@ -317,3 +318,11 @@ def test_a_proxy_reaches_apt_shells_notebooks_and_spark() -> None:
 def test_without_a_proxy_nothing_says_so() -> None:
     assert not [name for name, text in documents("default").items() if "proxy.example" in text or "executorEnv" in text]
     assert "worker/90provision-proxy" not in documents("default")
+
+
+@pytest.mark.parametrize(("workers", "lines"), [(3, []), (200, []), (1000, ["SPARK_DAEMON_MEMORY=1024m"])])
+def test_the_spark_master_of_many_workers_alone_has_a_larger_heap(workers, lines) -> None:
+    spec = dataclasses.replace(DEFAULT, workers=WorkersSpec(count=workers))
+    found = render.documents(spec, SIZING, ADDRESSES, SECRETS)
+    assert [line for line in found["master/spark.env"].splitlines() if "DAEMON_MEMORY" in line] == lines
+    assert "DAEMON_MEMORY" not in found["worker/spark.env"]

@@ -8,7 +8,7 @@ import pytest
 
 from provision.base.errors import UsageError
 from provision.base.model import ClusterSpec, Flavor, HubSpec, Limits, MasterSpec, SparkSpec, User, WorkersSpec
-from provision.model.cluster.sizing import NOTEBOOK, size
+from provision.model.cluster.sizing import NOTEBOOK, master_heap, size
 
 FLAVORS = {
     flavor.name: flavor
@@ -255,6 +255,20 @@ def test_refused(case):
     assert hint in caught.value.hint
     if case in {"memory", "executor's cores"}:
         assert "wait for ever" in caught.value.message
+
+
+def test_a_spark_master_of_many_workers_has_a_larger_heap():
+    few, many = (size(spec("huge", "huge", count), FLAVORS) for count in (200, 201))
+    assert (master_heap(200), master_heap(201), master_heap(1000)) == (0, 1024, 1024)
+    assert few.users_memory - many.users_memory == 768
+    assert many.daemons_memory - few.daemons_memory == 768 * 3 // 4
+    apart = HubSpec(node=MasterSpec("huge"))
+    assert size(replace(spec("large", "huge", 1000), hub=apart), FLAVORS).users_memory == few.users_memory
+    least = {name: Flavor(name, 1, 1536, 8) for name in ("small",)} | {"huge": FLAVORS["huge"]}
+    for desired in (spec("small", "huge", 201), replace(spec("small", "huge", 201), hub=apart)):
+        assert size(replace(desired, workers=WorkersSpec(200, "huge")), least)
+        with pytest.raises(UsageError, match="has 1536 MiB of RAM, and the Spark master"):
+            size(desired, least)
 
 
 @pytest.mark.parametrize(("master", "taken"), [("small", 0), ("medium", 160), ("large", 160)])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from provision.model.cluster.resources import NODES, Rule
+from provision.model.doctor import firewall
 from provision.model.doctor.rules import RULES, diagnose
 
 from .diagnosis import APART, WELL, cases, observed
@@ -29,6 +31,53 @@ def test_what_is_observed_gives_these_findings(case):
 
 def test_a_cluster_that_is_well_is_silent():
     assert diagnose(WELL) == []
+
+
+def many(workers, changed=None):
+    """A cluster of so many workers, with these facts of the one that is changed."""
+    master, worker, _ = WELL.nodes
+    wide = {"prefix": {"addr": "10.20.0.0", "len": 16}}
+
+    def widened(ruleset):
+        return json.loads(
+            json.dumps(ruleset).replace(json.dumps(wide | {"prefix": wide["prefix"] | {"len": 24}}), json.dumps(wide))
+        )
+
+    def node(base, name, address, **facts):
+        told = dict(base.facts) | {"firewall": widened(base.facts["firewall"])} | facts
+        return replace(base, name=name, address=address, facts=told)
+
+    alive = [
+        dict(master.facts["spark"]["workers"][0]) | {"host": f"10.20.{n >> 8}.{n & 255}"}
+        for n in range(20, 20 + workers)
+    ]
+    spark = dict(master.facts["spark"]) | {"workers": alive}
+    nodes = [node(master, "a-master", "10.20.0.10", spark=spark)]
+    for place, each in enumerate(alive, 1):
+        facts = {"reach": {}} | ((changed or {}) if place == 7 else {})
+        nodes.append(node(worker, f"a-worker-{place}", each["host"], **facts))
+    return replace(WELL, nodes=tuple(nodes), count=workers)
+
+
+def test_the_firewalls_of_many_nodes_are_worked_out_by_kinds_of_connections(monkeypatch):
+    calls, real = [], firewall.refusal
+    monkeypatch.setattr(firewall, "refusal", lambda *args: calls.append(args) or real(*args))
+    assert diagnose(many(300)) == []
+    assert len(calls) < 1000
+    # Of all 300 workers, one keeps one out.
+    drop = {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "10.20.1.44"}
+    rule = {
+        "family": "inet",
+        "table": "provision",
+        "chain": "input",
+        "handle": 9,
+        "expr": [{"match": drop}, {"drop": None}],
+    }
+    seen = many(300)
+    rules = next(node.facts["firewall"] for node in seen.nodes if node.name == "a-worker-7")
+    (found,) = diagnose(many(300, {"firewall": [{"rule": rule}, *rules]}))
+    assert found.where == "the firewall of a-worker-7 (nftables)"
+    assert "rule 9: drop for saddr 10.20.1.44" in found.evidence[0]
 
 
 def changed(name, **changes):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 import yaml
 
 from provision.base.constants import PORTS
-from provision.model.doctor.firewall import refusal
+from provision.model.doctor.firewall import Firewall, refusal
 
 from .diagnosis import TABLES
 
@@ -83,3 +85,24 @@ def test_a_chain_that_is_jumped_to_and_another_table_count():
 
 def test_without_any_rules_everything_is_let_in():
     assert refusal([], WORKER, MASTER, 9) == ""
+
+
+@pytest.mark.parametrize("case", FIRST)
+@pytest.mark.parametrize("role", RULES)
+def test_a_firewall_says_the_same_of_each_connection(case, role):
+    ruleset = [FIRST[case][0], *RULES[role]]
+    firewall = Firewall(ruleset)
+    for source_address, target, number, hook in product(
+        (MASTER, WORKER, OTHER, "10.21.0.1"),
+        (MASTER, "169.254.169.254"),
+        (22, 7000, 7077, 7078, 7300, 7399, 7400),
+        ("input", "output"),
+    ):
+        connection = (source_address, target, number, hook)
+        assert firewall.refusal(*connection) == refusal(ruleset, *connection), connection
+
+
+def test_what_no_rule_tells_apart_is_alike():
+    firewall = Firewall([rule(source(OTHER), port("dport", {"range": [1, 9]}), {"drop": None})])
+    assert firewall.alike("saddr", [MASTER, OTHER, WORKER]) == [[MASTER, WORKER], [OTHER]]
+    assert firewall.alike("dport", [0, 3, 9, 10]) == [[0, 10], [3, 9]]

@@ -85,6 +85,11 @@ def test_rates_are_taken_over_all_that_lies_between_two_points(name, step, windo
     assert span.end - span.start == span.length
 
 
+def test_a_store_that_looks_seldom_has_fewer_points_and_longer_windows():
+    span = TimeSpan("1h", 10**9, 60)
+    assert (span.step, span.window) == (60, "240s")
+
+
 def test_a_dashboard_is_text_and_plain_data():
     judged, empty = panel(PanelLimits(1, 5)), Panel("Other", "", FigureUnit.COUNT, (QUERY,))
     board = Dashboard("b", "B", (Section("One", (judged,)), Section("Two", (empty,))))

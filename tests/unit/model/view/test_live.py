@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
+
+import pytest
 
 from provision.base.model import Node
-from provision.model.view.live import HubUser, live_state
+from provision.model.view.live import HubUser, NodeVitals, live_state
 
 NODES = (
     Node("a-master", "master", "10.0.0.1", status="ACTIVE"),
@@ -90,3 +92,20 @@ def test_it_is_json_with_totals():
     data = json.loads(json.dumps(state({"a-master": MASTER}).as_data()))
     assert data["spark"] == {"cores": 2, "cores_used": 1, "memory": 1536, "memory_used": 768}
     assert data["users"][1] == asdict(HubUser("bob", admin=True))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"status": "SHUTOFF"},
+        {"problem": "lost"},
+        {"registered": False},
+        {"load": (4.1, 0, 0)},
+        {"memory_free": 49},
+        {"disk_free": 0},
+    ],
+)
+def test_who_is_in_trouble(wrong):
+    well = NodeVitals("a", "worker", "ACTIVE", "", (4.0, 9, 9), 2, 1000, 50, 1000, 50, registered=True)
+    assert not well.troubled
+    assert replace(well, **wrong).troubled

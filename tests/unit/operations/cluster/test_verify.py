@@ -1,7 +1,13 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
 from importlib.util import module_from_spec, spec_from_file_location
 from types import SimpleNamespace
 
@@ -11,6 +17,16 @@ from provision.base import paths
 from provision.base.progress import Silent
 from provision.operations.cluster.nodes import find_live_cluster
 from provision.operations.cluster.verify import VerifyCheck, VerifyReport, description, title, verify
+
+
+def live(name: str):
+    """A module of the suite, whose folder is no package."""
+    spec = spec_from_file_location(f"live_{name}", paths.LIVE_TESTS / f"{name}.py")
+    module = module_from_spec(spec)
+    # Dataclasses look their module up.
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.mark.parametrize(
@@ -77,9 +93,7 @@ def test_a_users_notebook_that_has_failed_is_no_failure_of_the_cluster(make_site
     site = make_site()
     site.up()
     told = description(find_live_cluster(site.spec, "cluster.yaml", site.cloud))
-    spec = spec_from_file_location("live_test_nodes", paths.LIVE_TESTS / "test_nodes.py")
-    checks = module_from_spec(spec)
-    spec.loader.exec_module(checks)
+    checks = live("test_nodes")
 
     class Probe(dict):
         name = "a-master"
@@ -88,3 +102,82 @@ def test_a_users_notebook_that_has_failed_is_no_failure_of_the_cluster(make_site
     checks.test_no_unit_failed(cluster, Probe(failed=["notebook-alice.service", "job-train-1.service"]))
     with pytest.raises(AssertionError, match=r"failed units: cron\.service$"):
         checks.test_no_unit_failed(cluster, Probe(failed=["notebook-alice.service", "cron.service"]))
+
+
+PORTS = dict.fromkeys(
+    ("ssh", "spark_master", "spark_master_ui", "hub_api", "spark_history", "nfs", "spark_worker", "spark_worker_ui"), 9
+) | {"ssh": 22, "spark_worker": 7078}
+
+
+def probed(workers: int, host):
+    """The suite's cluster of so many workers, and the nodes' hosts."""
+    roles = ("master", *["worker"] * workers)
+    context = {"ports": PORTS, "hub": {"users": []}}
+    data = {
+        "nodes": [
+            {"name": f"n{n}", "role": role, "address": f"10.0.{n >> 8}.{n & 255}"} for n, role in enumerate(roles)
+        ],
+        "contexts": dict.fromkeys(roles, context),
+        "units": {role: ["x"] for role in roles},
+        "files": {role: [] for role in roles},
+    }
+    cluster = live("conftest").Cluster(data)
+    cluster.host = host
+    return cluster
+
+
+def test_each_worker_tries_three_others_and_is_tried_by_three() -> None:
+    cluster = probed(1000, None)
+    tries = {node["address"]: cluster.peers(node) for node in cluster.workers}
+    assert max(map(len, tries.values())) < 20
+    tried = Counter(peer for peers in tries.values() for peer in peers if peer.endswith((":22", ":7078")))
+    assert {tried[f"{address}:{port}"] for address in tries for port in (22, 7078)} == {3}
+    assert not any(peer.startswith(f"{address}:") for address, peers in tries.items() for peer in peers)
+
+
+def test_few_nodes_are_probed_at_once_and_each_once_also_when_it_fails() -> None:
+    running, most, asked = set(), [], Counter()
+    lock = threading.Lock()
+
+    class Host:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def run(self, *_):
+            with lock:
+                asked[self.name] += 1
+                running.add(self.name)
+                most.append(len(running))
+            time.sleep(0.002)
+            running.discard(self.name)
+            if self.name == "n7":
+                raise OSError(errno.EMFILE, "Too many open files")
+            if self.name == "n8":
+                raise RuntimeError(SimpleNamespace(stderr="No route to host\n"))
+            return SimpleNamespace(stdout="@@ end\n", stderr="")
+
+    cluster = probed(200, Host)
+    for _ in range(2):
+        errors = {name: probe.error for name, probe in cluster.probes.items() if probe.error}
+    assert errors == {"n7": "OSError: [Errno 24] Too many open files", "n8": "No route to host"}
+    assert set(asked.values()) == {1}
+    assert max(most) <= 32
+
+
+def test_a_node_tries_a_few_addresses_at_once(tmp_path) -> None:
+    script = (paths.LIVE_TESTS / "probe.sh").read_text()
+    section = script[script.index("section peers\n") : script.index("section spark-master;")]
+    program = tmp_path / "timeout"
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    text = f'section() {{ echo "@@ $1"; }}\n{section}'
+    peers = [f"192.0.2.{n}:22" for n in range(100)]
+    done = subprocess.run(
+        ["bash", "-c", text, "probe", "", "", "", " ".join(peers)],
+        env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert sorted(done.stdout.splitlines()[1:]) == sorted(f"{peer} closed" for peer in peers), done.stderr
+    assert "--max-procs=64" in section

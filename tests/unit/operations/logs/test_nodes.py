@@ -84,6 +84,35 @@ def test_kept_entries_are_one_log_in_the_order_of_time():
     assert master.orders == [{"units": ("x.service",), "since": 9.0, "lines": 3, "after": ""}]
 
 
+def test_logs_of_many_nodes_are_fetched_first_and_few_at_once(monkeypatch):
+    monkeypatch.setattr(module, "NODES_AT_ONCE", 2)
+    monkeypatch.setattr(module, "_IN_MEMORY", 8)
+    running, most = set(), []
+
+    class Busy(Program):
+        def __enter__(self):
+            running.add(self)
+            most.append(len(running))
+            return self
+
+        def __exit__(self, *_):
+            running.discard(self)
+
+    class Worker(Node):
+        def start(self, program, order):
+            super().start(program, order)
+            parts, code = self.runs[0]
+            return Busy(parts, code)
+
+    nodes = [Worker(f"n{n}", ([END, entry(n, f"t{n}"), entry(9, f"u{n}")], 0)) for n in range(6)]
+    nodes.append(Worker("n6", ([], 255)))
+    lines = read_journals(nodes, JournalQuery(()), [], pytest.fail)
+    assert [next(lines).text for _ in range(12)] == [*(f"t{n}" for n in range(6)), *(f"u{n}" for n in range(6))]
+    with pytest.raises(ProvisionError, match="log of n6 could not be read"):
+        next(lines)
+    assert max(most) <= 2
+
+
 def test_the_others_lines_come_before_the_error():
     nodes = [Node("a-master", ([END, entry(1, "m1")], 0)), Node("a-worker-1", ([], 255))]
     lines = read_journals(nodes, JournalQuery(()), [], pytest.fail)

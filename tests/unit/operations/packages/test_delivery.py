@@ -38,20 +38,34 @@ class FakeNode:
             (content / "python/bin" / command).chmod(0o755)
         return bundle.pack(content, self.root / f"{name}.tar.gz")[:16], self.root / f"{name}.tar.gz"
 
-    def run(self, digest="", archive="", *, wanted=True):
-        """Run the playbook; return how much it changed, or None when it failed, and its output."""
-        variables = {
+    def variables(self, packages):
+        return {
             "ansible_connection": "local",
             "ansible_become": False,
             "ansible_python_interpreter": sys.executable,
-            "node": {"packages": str(self.packages), "venv": str(self.venv)},
-            "provision_packages": {"wanted": wanted, "digest": digest, "archive": str(archive)},
+            "node": {
+                "packages": str(self.packages),
+                "venv": str(self.venv),
+                "scripts": str(self.scripts),
+                "homes": str(self.root.parent / "homes"),
+            },
+            "provision_packages": packages,
         }
-        made = {"_meta": {"hostvars": {"a-master": variables}}, "spark_master": {"hosts": ["a-master"]}}
+
+    def run(self, digest="", archive="", *, wanted=True, workers=(), few=8):
+        """Run the playbook; return how much it changed, or None when it failed, and its output."""
+        packages = {"wanted": wanted, "digest": digest, "archive": str(archive)}
+        nodes = {"a-master": self} | {f"a-{worker.root.name}": worker for worker in workers}
+        made = {
+            "_meta": {"hostvars": {name: node.variables(packages) for name, node in nodes.items()}},
+            "spark_master": {"hosts": ["a-master"]},
+            "jupyterhub": {"hosts": ["a-master"]},
+            "spark_workers": {"hosts": [*nodes][1:]},
+        }
         script = self.root / "inventory"
         script.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(made)}\nEND\n")
         script.chmod(0o755)
-        extra = json.dumps({"packages_scripts": str(self.scripts)})
+        extra = json.dumps({"packages_scripts": "{{ node.scripts }}", "packages_few": few})
         argv = [str(ANSIBLE), "-i", str(script), "-e", extra, str(paths.PLAYBOOKS / "packages.yml")]
         result = process.run(argv, cwd=self.root, env=os.environ | {"ANSIBLE_NOCOLOR": "1"})
         recap = result.stdout.rpartition("PLAY RECAP")[2]
@@ -92,6 +106,28 @@ def test_brought_changed_and_taken_away(node):
     assert node.path_entry == ""
     assert not (node.packages / "current").exists()
     assert list(node.scripts.iterdir()) == []
+
+
+@pytest.mark.parametrize("spoilt", [False, True], ids=["whole", "spoilt"])
+def test_many_workers_take_the_archive_from_the_node_with_the_hub(tmp_path, monkeypatch, spoilt):
+    (tmp_path / "homes").mkdir()
+    hub, *workers = (FakeNode(tmp_path / name) for name in ("master", "worker-1", "worker-2"))
+    digest, archive = hub.make_bundle("one")
+    if spoilt:
+        # What comes is not what was sent.
+        copy = tmp_path / "bin/cp"
+        copy.parent.mkdir()
+        copy.write_text('#!/bin/sh\necho x | gzip > "$2"\n')
+        copy.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{copy.parent}:{os.environ['PATH']}")
+    changed, output = hub.run(digest, archive, workers=workers, few=1)
+    assert changed, output
+    for node in (hub, *workers):
+        assert (node.packages / "current/jars/x.jar").read_text() == "one"
+    copied = output.partition("TASK [Copy the archive]")[2].partition("TASK [")[0]
+    assert ("changed: [a-worker-1]" in copied) == spoilt
+    assert "changed: [a-master]" in copied
+    assert list((tmp_path / "homes").iterdir()) == [], "nothing is left"
 
 
 def test_packages_that_are_not_resolved_are_not_taken_for_none(node):

@@ -113,6 +113,15 @@ def test_a_node_that_is_never_reached(cluster, monkeypatch):
     assert state.nodes[1].problem == "Connection closed"
 
 
+def test_a_node_for_which_this_machine_has_no_files_left(cluster, monkeypatch):
+    class Full(Remote):
+        def start(self, program, order):
+            raise OSError(24, "Too many open files", "/tmp/x")
+
+    state = next(start(cluster, monkeypatch, Remote([MACHINE | SPARK]), Full()))
+    assert state.nodes[1].problem == "Too many open files"
+
+
 def test_the_cloud_says_how_servers_are_and_may_be_silent(cluster, monkeypatch):
     answers = [ProvisionError("busy"), {"analytics-master": "ACTIVE"}]
 

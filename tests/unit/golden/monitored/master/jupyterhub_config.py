@@ -283,7 +283,7 @@ if os.path.exists(pages):  # images of version 0.1 lack it
 dashboards = "/usr/local/lib/provision/dashboards"
 if os.path.exists(dashboards):  # older images lack it
     # What monitoring sees, to everybody who may use the Hub: by the same account, and in the same way.
-    shown = {"url": "http://127.0.0.1:8429", "name": "analytics"}
+    shown = {"url": "http://127.0.0.1:8429", "name": "analytics", "every": 10}
     c.JupyterHub.services.append(
         {
             "name": "dashboards",

@@ -12,6 +12,7 @@ This is cooperation, not enforcement: the users of one cluster trust each other.
 
 import atexit
 import collections
+import heapq
 import json
 import os
 import stat
@@ -84,20 +85,30 @@ def fair_shares(apps, cores, user_cores):
     for app in apps:
         holds[app.user] += app.holds
         dealt[app.user] += shares[app.id]
-    while True:
-        takers = [
-            app
-            for app in apps
-            if shares[app.id] < app.wants
-            and app.unit <= left
-            and (not dealt[app.user] or dealt[app.user] + app.unit <= user_cores)
-        ]
-        if not takers:
-            return shares
-        taker = min(takers, key=lambda a: (dealt[a.user], -holds[a.user], a.user, shares[a.id], -a.holds, a.id))
-        shares[taker.id] += taker.unit
-        dealt[taker.user] += taker.unit
-        left -= taker.unit
+    # Heaps: thousands of executors are dealt at each look of each kernel, all on one machine.
+    queues = {user: [] for user in dealt}
+    for app in apps:
+        queues[app.user].append((shares[app.id], -app.holds, app.id, app.wants, app.unit))
+    for queue in queues.values():
+        heapq.heapify(queue)
+    users = [(dealt[user], -holds[user], user) for user in dealt]
+    heapq.heapify(users)
+    while users:
+        has, held, user = users[0]
+        queue = queues[user]
+        while queue:
+            share, holding, name, wants, unit = queue[0]
+            if share < wants and unit <= left and (not has or has + unit <= user_cores):
+                shares[name] += unit
+                left -= unit
+                heapq.heapreplace(queue, (share + unit, holding, name, wants, unit))
+                heapq.heapreplace(users, (has + unit, held, user))
+                break
+            # Nor will it ever: what is left gets less, and what the user has more.
+            heapq.heappop(queue)
+        else:
+            heapq.heappop(users)
+    return shares
 
 
 def room(me, apps, cores, user_cores):

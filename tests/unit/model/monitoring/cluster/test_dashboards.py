@@ -53,4 +53,5 @@ def test_what_is_bad_is_what_an_alert_is_about():
 
 
 def test_a_cluster_s_dashboard_has_its_name():
-    assert CLUSTER.titled("Cluster a").title == "Cluster a"
+    titled = CLUSTER.titled("Cluster a", 60)
+    assert (titled.title, titled.every) == ("Cluster a", 60)

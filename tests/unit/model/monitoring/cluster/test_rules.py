@@ -11,13 +11,14 @@ from provision.base.model import Addresses, ClusterSpec, Flavor
 from provision.model.cluster.example import sizing
 from provision.model.cluster.render import public_context
 from provision.model.doctor.words import EXPIRES, ROOM, STOPPED, start
+from provision.model.monitoring.cluster.gathering import gathering
 from provision.model.monitoring.cluster.jobs import JOBS
 from provision.model.monitoring.cluster.rules import alert_rules, watched_units
 from provision.model.templating import render_mapping
 
 UNITS = {"master": ["spark-master", "jupyterhub"], "worker": ["spark-worker", "shared.automount"]}
 ON_DEMAND = {"master": ["spark-history"]}
-RULES = alert_rules(UNITS, ON_DEMAND)
+RULES = alert_rules(UNITS, ON_DEMAND, gathering(3))
 
 
 def context():
@@ -79,6 +80,20 @@ def test_a_certificate_that_has_expired_is_said_to_have():
 def test_that_nothing_is_gathered_is_an_alert_of_its_own():
     rule = RULES[0]
     assert (rule.name, rule.expr, rule.where) == ("NothingGathered", "absent(count_over_time(up[1m]))", "monitoring")
+
+
+def test_where_nodes_are_looked_at_seldom_one_look_is_no_alert():
+    few = {(rule.name, rule.wrong): rule.lasts for rule in RULES}
+    many = alert_rules(UNITS, ON_DEMAND, gathering(1000))
+    lasts = {rule.name: (few[rule.name, rule.wrong], rule.lasts) for rule in many if (rule.name, rule.wrong) in few}
+    assert lasts["NodeAway"] == ("20s", "120s")
+    assert lasts["UnitDown"] == ("10s", "60s")
+    assert lasts["MemoryShort"] == ("1m", "180s")
+    assert lasts["NoMetrics"] == ("2m", "180s")
+    assert lasts["ProgramsKilled"] == ("0s", "0s")
+    assert lasts["SparkSilent"] == ("300s", "300s")
+    assert many[0].expr == "absent(count_over_time(up[180s]))"
+    assert "while less than 10 GiB of its disk are left" in many[0].do
 
 
 def test_limits_and_words_are_the_doctor_s():
