@@ -34,6 +34,8 @@ CONNECT_SECONDS: Final = 180
 """Timeout for a connection: a key exchange takes long on emulated nodes."""
 SOCKET_LIMIT: Final = 107 - 17
 """Bytes of a Unix socket's path, less the suffix that OpenSSH adds while it creates the socket."""
+PERSIST: Final = "10m"
+"""How long a shared connection outlives its last use: with a thousand nodes minutes pass until Ansible's next task."""
 UNREACHABLE: Final = 255
 """Exit code for a node that could not be reached, as OpenSSH has it."""
 
@@ -64,6 +66,16 @@ def known(folder: Path) -> dict[str, HostKeys]:
         keys = (*before.keys, f"{kind} {data}") if before else (f"{kind} {data}",)
         found[name] = HostKeys(comment[0] if comment else "", keys)
     return found
+
+
+def keep_host_keys(folder: Path, nodes: Sequence[Node]) -> None:
+    """Put the host keys of these nodes into known_hosts, and leave those of others as they are."""
+    named = {node.name for node in nodes if node.host_keys}
+    file = folder / KNOWN_HOSTS
+    before = file.read_text().splitlines() if file.exists() else []
+    lines = [line for line in before if line.partition(" ")[0].partition(",")[0] not in named]
+    lines += [f"{node.name},{node.address} {key} {node.id}" for node in nodes for key in node.host_keys]
+    ensure_private(file, "".join(f"{line}\n" for line in lines))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +129,7 @@ def write_config(folder: Path, nodes: Sequence[Node], floating: str, bastion: Ba
             block.append(f"  ProxyCommand {_by_bastion(bastion, f'{floating}:{PORTS.ssh}')}")
         socket = _socket(folder, node, floating, bastion)
         if socket:
-            block += ["  ControlMaster auto", "  ControlPersist 60s", f"  ControlPath {socket}"]
+            block += ["  ControlMaster auto", f"  ControlPersist {PERSIST}", f"  ControlPath {socket}"]
         blocks.append("\n".join(block))
     everyone = [
         "Host *",

@@ -7,9 +7,10 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 _Answer = TypeVar("_Answer")
+_Thing = TypeVar("_Thing")
 
 
 def start(question: Callable[[], _Answer]) -> Future[_Answer]:
@@ -31,3 +32,35 @@ def together(*questions: Callable[[], Any]) -> list[Any]:
     """Ask at the same time; return the answers in the same order, or raise the first one's failure."""
     answers = [start(question) for question in questions]
     return [answer.result() for answer in answers]
+
+
+def each(work: Callable[[_Thing], _Answer], things: Iterable[_Thing], *, at_once: int) -> list[_Answer]:
+    """Do some work for every thing, for up to `at_once` at the same time; return the answers in the same order.
+
+    After a failure nothing more is begun. What is under way ends first, so that who looks then sees what it has done;
+    then the first failure is raised.
+    """
+    left = [*enumerate(things)]
+    left.reverse()
+    answers: dict[int, _Answer] = {}
+    failures: list[BaseException] = []
+
+    def go_on() -> None:
+        while not failures:
+            try:
+                number, thing = left.pop()
+            except IndexError:
+                return
+            try:
+                answers[number] = work(thing)
+            except BaseException as error:
+                failures.append(error)
+
+    try:
+        together(*[go_on] * min(at_once, len(left)))
+    finally:
+        # Ctrl-C reaches this thread alone.
+        left.clear()
+    if failures:
+        raise failures[0]
+    return [answers[number] for number in sorted(answers)]

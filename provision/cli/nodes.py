@@ -15,6 +15,8 @@ from provision.cli.completion.names import complete, nodes
 from provision.cli.seconds import Seconds
 from provision.cli.spec import file_option, live_cluster, load_spec
 from provision.cli.terminal import TerminalProgress, duration, print_json
+from provision.model import finding
+from provision.model.cluster.inventory import host_variables
 from provision.operations.cluster.run import ROLES, find_node, highest_exit_code, ssh_argv
 from provision.operations.cluster.run import run as run_on_nodes
 
@@ -126,9 +128,9 @@ def inventory(*, file: Path | None, listed: bool, host: str | None) -> None:
         raise click.UsageError("give --list or --host, not both")
     data = live_cluster(load_spec(file), file).inventory()
     if host is not None:
-        variables = data["_meta"]["hostvars"]
-        if host not in variables:
-            raise UsageError(f"there is no node {host!r}", f"There are: {', '.join(variables)}.")
-        print_json(variables[host])
+        names = data["_meta"]["hostvars"]
+        if host not in names:
+            raise UsageError(f"there is no node {host!r}", f"There are: {finding.listed(names)}.")
+        print_json(host_variables(data, host))
         return
     print_json(data)

@@ -13,6 +13,7 @@ from provision.base.constants import LOCAL_CLOUD
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import ClusterSpec
 from provision.cli.completion.names import complete, documents, note_documents
+from provision.cli.terminal import TerminalProgress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +76,7 @@ def live_cluster(spec: ClusterSpec, file: Path | None) -> LiveCluster:
     # Not at the top: it imports Jinja, YAML and cryptography, 0.15 s that `--help` need not wait for.
     from provision.operations.cluster.nodes import find_live_cluster
 
-    return find_live_cluster(spec, source_of(file))
+    return find_live_cluster(spec, source_of(file), progress=TerminalProgress())
 
 
 def live_hub(spec: ClusterSpec, file: Path | None) -> Remote:

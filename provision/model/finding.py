@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from provision.model.cluster.resources import natural
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -65,7 +67,7 @@ def clock(moment: float) -> str:
 
 
 def listed(names: Iterable[str], most: int = 4) -> str:
-    """List names in order; of more than `most`, only count the rest."""
-    found = sorted(names)
+    """List names in order, worker-2 before worker-10; of more than `most`, only count the rest."""
+    found = sorted(names, key=natural)
     more = f" and {len(found) - most} more" if len(found) > most else ""
     return ", ".join(found[:most]) + more

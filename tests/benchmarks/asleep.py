@@ -55,7 +55,7 @@ def up(
     helpers = Helpers(
         ensure_image=lambda: "",
         readiness=lambda address: _Ready(cloud, spec, wait),  # type: ignore[arg-type, return-value]
-        configure=lambda cluster: None,
+        configure=lambda cluster, names: None,
         deliver=lambda cluster: None,
         refresh_targets=lambda cluster: None,
         smoke_test=lambda cluster: "no job",

@@ -9,7 +9,7 @@ from provision.adapters.openstack import config
 from provision.adapters.openstack.existing import ExistingGroup, ExistingNetwork, ExistingRouter, ExistingSubnet, Image
 from provision.adapters.openstack.kept_token import KeptToken
 from provision.adapters.openstack.reads import External, Reads
-from provision.adapters.openstack.session import BusyError, KeptError, TransientError, repeat, use_no_proxy
+from provision.adapters.openstack.session import AT_ONCE, BusyError, KeptError, TransientError, repeat, use_no_proxy
 from provision.adapters.openstack.writes import Writes
 from provision.base.constants import LOCAL_CLOUD
 from provision.base.errors import ProvisionError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from openstack.connection import Connection
 
 __all__ = [
+    "AT_ONCE",
     "BusyError",
     "Cloud",
     "ExistingGroup",

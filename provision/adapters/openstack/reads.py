@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from provision.base.model import Role
     from provision.model.cluster.resources import Kind
 
+_PAGE: Final = 100
+"""Servers that any cloud lists on one page: Nova's own limit is 1,000."""
 _FAULTS: Final = 5
 """How many servers in ERROR are asked for their reason."""
 
@@ -154,7 +156,7 @@ class Reads(OneServer):
             (networks, ports), subnets, routers, groups, floatings, everything, server_groups, key = together(
                 with_ports,
                 *(partial(listed, kind) for kind in kinds),
-                self._listed_servers,
+                self._whole_list,
                 lambda: [*self._server_groups()],
                 partial(self._key, name),
             )
@@ -261,6 +263,20 @@ class Reads(OneServer):
         # All of the project's: people rename servers, and Nova has no filter for metadata. The SDK follows the links to
         # further pages; with a limit of ours it would ask for one more behind the last.
         return [*filter(self._ours, list_servers(self.connection, details=True))]
+
+    def _whole_list(self) -> list[Any]:
+        """List the servers until a list shows none that the ones before have left out.
+
+        While servers are built they move within Nova's list: one can slip between two pages, and would be made twice.
+        No order that Nova offers helps: it lists those that have no hypervisor yet before all others.
+        """
+        seen: dict[str, Any] = {}
+        while True:
+            found = {item.id: item for item in self._listed_servers()}
+            new, seen = found.keys() - seen.keys(), seen | found
+            moves = len(found) > _PAGE and any(item.status == "BUILD" for item in found.values())
+            if not new or not moves:
+                return [*seen.values()]
 
     def _servers(self, name: str, found: Iterable[Any]) -> tuple[resources.Server, ...]:
         # Nova lists servers of one second in an order that changes while it starts them: what was on the page before

@@ -25,6 +25,8 @@ UP_HINT: Final = "Is the local cloud running? `provision cloud status` tells, `p
 AGAIN_HINT: Final = "Run the same command again: it goes on where it stopped."
 READY_TIMEOUT: Final = 90
 """Seconds for which a request is repeated while the cloud is overloaded, or one of its services restarts."""
+AT_ONCE: Final = 8
+"""Requests that are sent at the same time, where many are alike; a session's pool has ten connections."""
 PAUSE: Final = 3
 """Seconds between two tries, where the cloud does not say how long to wait."""
 LONGEST_PAUSE: Final = 60

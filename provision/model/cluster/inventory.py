@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from provision.base.model import Node, Role
 
-GROUPS: Final = ("spark_master", "jupyterhub", "spark_workers")
+GROUPS: Final[dict[Role, str]] = {"master": "spark_master", "hub": "jupyterhub", "worker": "spark_workers"}
+"""The groups, by the role whose settings are their variables."""
 
 
 def inventory(
@@ -40,8 +41,11 @@ def inventory(
         [node for node in nodes if node.role == "worker"],
     )
     groups: dict[str, Any] = {
-        name: {"hosts": [node.name for node in group]} for name, group in zip(GROUPS, members, strict=True)
+        name: {"hosts": [node.name for node in group]} for name, group in zip(GROUPS.values(), members, strict=True)
     }
+    for role, context in contexts.items():
+        # Once for all nodes of a role: the list of users alone is long.
+        groups[GROUPS[role]]["vars"] = _literal(context)
     shared = {
         # Instead of Ansible's own options: the ssh_config has the addresses and host keys, and shares connections.
         "ansible_ssh_args": f'-F "{ssh_config}"',
@@ -59,11 +63,19 @@ def inventory(
             "provision_address": node.address,
             "provision_id": node.id,
             **shared,
-            **_literal(contexts[node.role]),
         }
         for node in nodes
     }
     return {"_meta": {"hostvars": hostvars}, "all": {"children": sorted([*groups, "ungrouped"])}, **groups}
+
+
+def host_variables(made: Mapping[str, Any], host: str) -> dict[str, Any]:
+    """Return all variables of a host of an inventory: its groups' and its own, which go before."""
+    found: dict[str, Any] = {}
+    for group in made.values():
+        if host in group.get("hosts", ()):
+            found |= group.get("vars", {})
+    return {**found, **made["_meta"]["hostvars"][host]}
 
 
 def _literal(value: Any) -> Any:  # noqa: ANN401 - any JSON

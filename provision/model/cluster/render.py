@@ -244,13 +244,17 @@ def node_files(context: dict[str, Any]) -> list[NodeFile]:
     return files
 
 
-def user_data(context: dict[str, Any]) -> str:
+def user_data(context: dict[str, Any], *, accounts: bool = True) -> str:
     """Render cloud-init's #cloud-config for the context's role; every worker gets the same.
+
+    Without `accounts` it makes the users' groups, and leaves the users to playbooks/users.yml.
 
     Raises UsageError when it is too large for Nova, and ProvisionError when it does not contain its files unchanged.
     """
     files = node_files(context)
-    text = environment().get_template(USER_DATA).render(**context, files=[asdict(file) for file in files])
+    template = environment().get_template(USER_DATA)
+    users = context["hub"]["users"] if accounts else []
+    text = template.render(**context, users=users, files=[asdict(file) for file in files])
     read = yaml.safe_load(text)
     written = {entry["path"]: entry["content"] for entry in read["write_files"]}
     if written != {file.path: file.content for file in files}:
@@ -261,9 +265,20 @@ def user_data(context: dict[str, Any]) -> str:
     if size > USER_DATA_LIMIT:
         raise UsageError(
             f"the user-data of a {context['node_role']} takes {size} bytes, Nova's limit is {USER_DATA_LIMIT}",
-            "Shorten the largest part: usually the certificate chain (hub.tls.cert) or the list of users.",
+            "Shorten the largest part: usually the certificate chain (hub.tls.cert).",
         )
     return text
+
+
+def fitting_user_data(context: dict[str, Any]) -> tuple[str, bool]:
+    """Render the #cloud-config, and say whether the users' accounts are in it: hundreds have no room there.
+
+    Raises UsageError when it is too large for Nova without them too.
+    """
+    try:
+        return user_data(context), True
+    except UsageError:
+        return user_data(context, accounts=False), False
 
 
 def bake_user_data(public_key: str) -> str:
@@ -297,7 +312,7 @@ def documents(spec: ClusterSpec, sizing: Sizing, addresses: Addresses, secrets: 
     rendered = {}
     for role in spec.roles:
         context = node_context(spec, sizing, addresses, secrets, role)
-        rendered[f"{role}/user-data.yaml"] = user_data(context)
+        rendered[f"{role}/user-data.yaml"], _ = fitting_user_data(context)
         rendered |= {f"{role}/{file.name}": file.content for file in node_files(context)}
     return rendered
 

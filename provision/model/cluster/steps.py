@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
+from provision.base.errors import UsageError
+from provision.model.finding import listed
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from provision.base.model import Role
     from provision.model.cluster.resources import Rule, ServerGroup
 
@@ -172,3 +177,35 @@ class DesiredState:
     def tested(self) -> str:
         """What the smoke test has to have passed with: the settings, and the packages if there are any."""
         return f"{self.spec}+{self.packages}" if self.packages else self.spec
+
+
+def refuse_losses(plan: Plan, *, replace: bool, remove: bool = False, without_data: bool = False) -> None:
+    """Raise UsageError for a plan that would lose somebody's work, unless that was asked for."""
+    removed = [step for step in plan.of("remove") if step.destructive]
+    if removed and not remove:
+        raise UsageError(
+            f"this would remove workers or users: {_with_reasons(removed)}",
+            "Nothing was changed. Run it with --remove to do so, or name the right spec with -f.",
+        )
+    replaced = [step for step in plan.destructive if step.kind == "server" and step.verb != "remove"]
+    if replaced and not replace:
+        losses = "people's files are carried over, and what else" if plan.of("carry") else "what"
+        raise UsageError(
+            f"this would replace nodes, and {losses} is on them would be lost: {_with_reasons(replaced)}",
+            "Nothing was changed. Run it with --replace to do so, or change the spec back.",
+        )
+    if not without_data:
+        for step in plan.of("lose"):
+            raise UsageError(
+                f"the data on {step.name} would be lost: {step.why}",
+                "Nothing was changed. Bring that node back (`openstack server start` or `reboot`) and run it again, "
+                "or give --without-data to go on without homes, /shared and the Hub's state.",
+            )
+
+
+def _with_reasons(steps: Iterable[Step]) -> str:
+    """Name what steps change, with the reason of each once."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for step in steps:
+        alike.setdefault((step.kind, step.why), []).append(step.name)
+    return "; ".join(f"{kind} {listed(names)}: {why}" for (kind, why), names in alike.items())

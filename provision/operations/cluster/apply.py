@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from provision.adapters.host.certificates import last_day
-from provision.adapters.openstack.cloud import BusyError, KeptError, TransientError
+from provision.adapters.openstack.cloud import AT_ONCE, TransientError
 from provision.adapters.openstack.session import PAUSE
 from provision.base.errors import ProvisionError
 from provision.base.model import Addresses
-from provision.base.poll import Pace, Pending, until
+from provision.base.threads import each
 from provision.model.cluster import resources
 from provision.model.cluster.render import node_context, user_data
-from provision.model.cluster.statuses import DELETED, SOFT_DELETED
+from provision.model.cluster.statuses import SOFT_DELETED
+from provision.operations.cluster.servers.deletion import Deletion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Mapping
 
     from provision.adapters.cluster_dir import ClusterDir
     from provision.adapters.openstack.cloud import Cloud
@@ -28,11 +31,14 @@ if TYPE_CHECKING:
 
 _OF_ONE: Final[tuple[Role, ...]] = ("master", "hub")
 """Roles of which there is one node, with a port that is made before it."""
+_MANY: Final = {"server", "port"}
+"""Kinds of which a cluster has as many as workers."""
+_AFTER_DELETIONS: Final = {("create", "server"), ("delete", "port"), ("delete", "server group")}
+"""Steps that need deleted servers to be gone."""
+PORTS_AT_ONCE: Final = 50
+"""Ports in one request: of hundreds a proxy before Neutron may have lost its patience while they are made."""
 ATTEMPTS: Final = 4
 """How often the steps are applied: they are planned again after the cloud failed to answer one of them."""
-DELETION_TIMEOUT: Final = 300
-"""Seconds that the cloud may take to delete a server."""
-
 
 _Apply = TypeVar("_Apply", bound="Apply")
 
@@ -53,6 +59,14 @@ def made_from(desired: DesiredState) -> dict[str, str]:
         resources.META_ACCOUNTS: desired.accounts,
         **resources.user_metadata(desired.users),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What the new servers of a role get."""
+
+    user_data: str
+    metadata: Mapping[str, str]
 
 
 class Apply:
@@ -96,6 +110,10 @@ class Apply:
         """Of the ports that are made first, by the role of their node."""
         self._floating_address = ""
         self._secrets: Secrets | None = None
+        self._given: dict[Role, _Given] = {}
+        """What is rendered once for all servers of a role."""
+        self._without_accounts: frozenset[Role] = frozenset()
+        """Roles of new servers on which users' accounts are made later."""
         self._read(observed)
 
     def _read(self, observed: ObservedCluster) -> None:
@@ -169,15 +187,37 @@ class Apply:
             ("wait", "server"): self._note_deletion,
             ("start", "server"): self._start_server,
         }
-        for step in plan.steps:
-            if step.verb in ("configure", "install") or step.kind in ("data", "user"):
-                continue
+        later = {name for step in plan.of("configure") for name in step.ids}
+        created = {name for step in plan.of("create") for name in step.ids}
+        self._without_accounts = frozenset(resources.role_of(plan.cluster, name) for name in later & created)
+
+        def carry_out(step: Step) -> None:
             self.progress.update(f"{step.kind} {step.name}", f"{step.verb} …")
             if step.verb == "tag":
                 self.cloud.tag(cast("Kind", step.kind), step.ids[0], self.desired.name)
             else:
                 actions[step.verb, step.kind](step)
             self.progress.update(f"{step.kind} {step.name}", "done")
+
+        def alike(step: Step) -> tuple[str, str, Role]:
+            return step.verb, step.kind, resources.role_of(plan.cluster, step.name)
+
+        done_here = [
+            step
+            for step in plan.steps
+            if step.verb not in ("configure", "install") and step.kind not in ("data", "user")
+        ]
+        for (verb, kind, role), group in groupby(done_here, alike):
+            if (verb, kind) in _AFTER_DELETIONS:
+                self._await_deletions()
+            if (verb, kind) == ("create", "server"):
+                # Before the threads would all do so.
+                self._given_to(role)
+            if kind in _MANY:
+                each(carry_out, group, at_once=AT_ONCE)
+            else:
+                for step in group:
+                    carry_out(step)
         self._await_deletions()
 
     def _record(self, kind: Kind, id: str, name: str = "", mark: str = "") -> None:  # noqa: A002 - the cloud's own word
@@ -242,7 +282,9 @@ class Apply:
     def _create_port(self, step: Step) -> None:
         name, place = self.desired.name, (self._ids["network"], self._ids["subnet"])
         if step.ids:
-            self._worker_ports |= self.cloud.create_worker_ports(name, step.ids, *place, self._groups)
+            for start in range(0, len(step.ids), PORTS_AT_ONCE):
+                some = step.ids[start : start + PORTS_AT_ONCE]
+                self._worker_ports |= self.cloud.create_worker_ports(name, some, *place, self._groups)
             return
         role = resources.role_of(name, step.name)
         port, self._addresses[role] = self.cloud.create_port(name, *place, self._groups, role=role)
@@ -252,7 +294,6 @@ class Apply:
         self.cloud.set_groups(step.ids[0], self._groups)
 
     def _delete_port(self, step: Step) -> None:
-        self._await_deletions()
         self.cloud.delete("port", step.ids[0])
 
     def _create_floating(self, _: Step) -> None:
@@ -283,11 +324,9 @@ class Apply:
         self._record("server group", self.cloud.create_server_group(self.desired.name, self.desired.policy))
 
     def _delete_server_group(self, step: Step) -> None:
-        self._await_deletions()
         self.cloud.delete("server group", step.ids[0])
 
     def _create_servers(self, step: Step) -> None:
-        self._await_deletions()
         role = resources.role_of(self.desired.name, step.ids[0])
         if role == "worker":
             port = self._worker_ports[step.ids[0]] if self.desired.own_ports else ""
@@ -302,29 +341,36 @@ class Apply:
             flavor=self.cloud.flavor_id(self.desired.flavor_of(role)),
             network={"port": port} if port else {"uuid": self._ids["network"]},
             groups=self._groups,
-            user_data=self._user_data(role),
+            user_data=self._given_to(role).user_data,
             zone=self.desired.zone_of(role),
             server_group=self._server_group(role),
-            metadata=self._metadata(role),
+            metadata=self._given_to(role).metadata,
         )
 
     def _free(self, port: str) -> None:
         """Have the server deleted for good that an earlier run has deleted, and that the cloud keeps with its port."""
         device = self._holders.get(port, "")
         if device and self.cloud.server_status(device) == SOFT_DELETED:
-            await_deletion(self.cloud, self.desired.name, [device], self.progress, self._sleep)
+            Deletion(self.cloud, self.desired.name, [device], self.progress, sleep=self._sleep).wait()
+
+    def _given_to(self, role: Role) -> _Given:
+        """Return what the new servers of a role get."""
+        if role not in self._given:
+            self._given[role] = _Given(self._user_data(role), self._metadata(role))
+        return self._given[role]
 
     def _user_data(self, role: Role) -> str:
-        """Return what the new servers of a role get."""
         spec, sizing = self.resolved.spec, self.resolved.sizing
-        return user_data(node_context(spec, sizing, self.addresses, self.secrets, role))
+        context = node_context(spec, sizing, self.addresses, self.secrets, role)
+        return user_data(context, accounts=role not in self._without_accounts)
 
     def _metadata(self, role: Role) -> dict[str, str]:
-        """Return the new servers' metadata."""
         key = resources.fingerprint(self.secrets.operator_public_key)
         metadata = {resources.META_SPEC: self.desired.spec, resources.META_KEY: key}
         if role == self.desired.hub_role:
             metadata |= hub_metadata(self.desired, self.addresses, self.secrets)
+        if role in self._without_accounts:
+            metadata[resources.META_ACCOUNTS] = ""
         return metadata
 
     def _server_group(self, role: Role) -> str:
@@ -346,7 +392,7 @@ class Apply:
 
     def _await_deletions(self) -> None:
         """Wait until deleted servers no longer exist: their names, ports and quota are needed."""
-        await_deletion(self.cloud, self.desired.name, self._deleting, self.progress, self._sleep)
+        Deletion(self.cloud, self.desired.name, self._deleting, self.progress, sleep=self._sleep).wait()
         self._deleting.clear()
 
 
@@ -378,66 +424,3 @@ def apply_all(
         apply, plan = again(apply)
         if len(plan.steps) < fewest:
             left, fewest = ATTEMPTS, len(plan.steps)
-
-
-def await_deletion(
-    cloud: Cloud,
-    name: str,
-    ids: Iterable[str],
-    progress: Progress,
-    sleep: Callable[[float], None],
-    *,
-    need_ports: bool = True,
-) -> None:
-    """Wait until a cluster's servers with these ids no longer exist; those that the cloud only hides are deleted.
-
-    Without `need_ports` one that the cloud keeps for a while is noted, and counts as gone. Raises ProvisionError when
-    the cloud has not deleted one of them in time, and KeptError when it does not let this account do so at once.
-    """
-    remaining = set(ids)
-    if not remaining:
-        return
-
-    pace = Pace()
-    known: dict[str, str] = {}
-    forced: set[str] = set()
-
-    def ended(server: str, status: str) -> bool:
-        # Nova's lists leave out what it keeps for reclaim_instance_interval seconds, with its ports and quota.
-        status = status or cloud.server_status(server)
-        if status == SOFT_DELETED and server not in forced:
-            try:
-                cloud.force_delete_server(server)
-            except BusyError:
-                return False
-            except KeptError as error:
-                if need_ports:
-                    raise
-                progress.note(error.message)
-                return True
-            forced.add(server)
-        # Nova answers that there is none; others may go on to say what it was.
-        return status in {"", DELETED}
-
-    def check() -> Pending | None:
-        if pace.due():
-            with pace.asked():
-                existing = {server.id: server for server in cloud.servers(name)}
-            known.update((server.id, server.name) for server in existing.values())
-            listed = {id for id, server in existing.items() if server.status != SOFT_DELETED}  # noqa: A001
-            for server in sorted(remaining - listed):
-                if ended(server, SOFT_DELETED if server in existing else ""):
-                    remaining.remove(server)
-            for server in remaining:
-                progress.update(f"server {known.get(server, server)}", "being deleted")
-        return Pending(", ".join(sorted(known.get(server, server) for server in remaining))) if remaining else None
-
-    until(
-        check,
-        timeout=DELETION_TIMEOUT,
-        too_late=lambda names: ProvisionError(
-            f"the cloud has not deleted {names} after {DELETION_TIMEOUT} s",
-            "Is its hypervisor down? Run the same command again; an administrator can force the deletion.",
-        ),
-        sleep=sleep,
-    )

@@ -6,11 +6,13 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
-from provision.adapters.openstack.cloud import BusyError, TransientError
+from provision.adapters.openstack.cloud import AT_ONCE, BusyError, TransientError
 from provision.base.errors import ProvisionError
 from provision.base.poll import Pending, until
-from provision.operations.cluster.apply import await_deletion
+from provision.base.threads import each
+from provision.model.finding import listed
 from provision.operations.cluster.resolve import check_ownership
+from provision.operations.cluster.servers.deletion import Deletion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from provision.adapters.cluster_dir import ClusterDir
     from provision.adapters.openstack.cloud import Cloud
     from provision.base.progress import Progress
-    from provision.model.cluster.resources import Kind, ObservedCluster
+    from provision.model.cluster.resources import Kind, ObservedCluster, Port, Server
 
 BUSY_TIMEOUT: Final = 120
 """Seconds that something may stay in use after all its users are gone: clouds clean up in the background."""
@@ -58,7 +60,7 @@ def down(
             # A second round finds what a request that was under way during the first one has created.
             rounds += 1
             if rounds > ROUNDS:
-                left = ", ".join(f"{kind} {thing}" for kind, thing in observed.listed())
+                left = listed(f"{kind} {thing}" for kind, thing in observed.listed())
                 raise ProvisionError(f"these come back each time they are removed: {left}", "Is another `up` running?")
             remove_all(cloud, name, observed, progress, sleep)
             observed = cloud.observe(name)
@@ -77,24 +79,34 @@ def remove_all(
         _retry_while_busy(request, sleep)
         progress.update(f"{kind} {label}", "removed")
 
-    for server in observed.servers:
+    def delete_server(server: Server) -> None:
         progress.update(f"server {server.name}", "removing")
         if not server.deleting:
             _retry_while_busy(partial(cloud.delete_server, server.id), sleep)
-    # One that was there before leads nowhere as soon as the master's port is gone.
-    for floating in (each for each in observed.floatings if each.marked):
-        remove("floating IP", floating.address, partial(cloud.delete, "floating IP", floating.id))
-    await_deletion(cloud, name, [server.id for server in observed.servers], progress, sleep, need_ports=False)
-    for server in observed.servers:
-        progress.update(f"server {server.name}", "removed")
-    groups, routers = {group.id for group in observed.groups}, {router.id for router in observed.routers}
-    # Those of routers last: a floating IP that stays needs its router until the master's port is gone.
-    for port in sorted(observed.ports, key=lambda port: port.on_router):
+
+    def remove_port(port: Port) -> None:
         if port.on_router and (port.marked or port.device in routers):
             remove("router interface", port.address, partial(cloud.remove_interface, port.device, port.id))
         elif port.marked or (groups and groups & set(port.groups)):
             # Unmarked ports with our security group are Nova's, left behind by a server that failed while it was built.
             remove("port", port.name or port.address, partial(cloud.delete, "port", port.id))
+
+    each(delete_server, observed.servers, at_once=AT_ONCE)
+    # One that was there before leads nowhere as soon as the master's port is gone.
+    for floating in (one for one in observed.floatings if one.marked):
+        remove("floating IP", floating.address, partial(cloud.delete, "floating IP", floating.id))
+    ids = [server.id for server in observed.servers]
+    Deletion(cloud, name, ids, progress, need_ports=False, sleep=sleep).wait()
+    for server in observed.servers:
+        progress.update(f"server {server.name}", "removed")
+    # The ports that Nova has made have gone with their servers.
+    ports = cloud.observe(name).ports if ids else observed.ports
+    groups, routers = {group.id for group in observed.groups}, {router.id for router in observed.routers}
+    # Those of routers last: a floating IP that stays needs its router until the master's port is gone.
+    each(remove_port, [port for port in ports if not port.on_router], at_once=AT_ONCE)
+    for port in ports:
+        if port.on_router:
+            remove_port(port)
     things = (
         ("router", observed.routers),
         ("subnet", observed.subnets),

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from provision.adapters import ssh
-from provision.adapters.openstack.cloud import TransientError, connect
+from provision.adapters.openstack.cloud import AT_ONCE, TransientError, connect
 from provision.adapters.spark import ask_master
 from provision.base import paths
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import Addresses, Node
+from provision.base.progress import Silent
 from provision.base.roles import with_hub
-from provision.base.threads import start
+from provision.base.threads import each, start
 from provision.model.cluster import console
 from provision.model.cluster.inventory import inventory
 from provision.model.cluster.plan import made_from_another, refuse_to_move_the_hub
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from provision.adapters.openstack.cloud import Cloud
     from provision.adapters.spark import SparkMaster
     from provision.base.model import Bastion, ClusterSpec, Role
+    from provision.base.progress import Progress
     from provision.model.cluster.resources import Server
 
 UP_HINT: Final = "Make it with `provision up`; `provision status` shows what is there."
@@ -153,8 +156,8 @@ def write_ssh_config(
     cluster_dir: ClusterDir, nodes: Iterable[Node], floating: str, bastion: Bastion | None
 ) -> tuple[tuple[Node, ...], Path]:
     """Write the ssh_config and known_hosts; return the nodes with the host keys that are known, and the ssh_config."""
-    known = ssh.known(cluster_dir.folder)
-    nodes = tuple(_with_known_keys(node, known.get(node.name)) for node in nodes)
+    known = known_host_keys(cluster_dir)
+    nodes = tuple(node if node.host_keys else replace(node, host_keys=known.get(node.id, ())) for node in nodes)
     return nodes, ssh.write_config(cluster_dir.folder, nodes, floating, bastion)
 
 
@@ -198,14 +201,12 @@ def ask_spark(
     return ask_master(ssh_config, master, hub.name) if master and hub and hub.host_keys else None
 
 
-def _with_known_keys(node: Node, known: ssh.HostKeys | None) -> Node:
-    if node.host_keys or known is None or known.id != node.id:
-        return node
-    return replace(node, host_keys=known.keys)
-
-
-def find_live_cluster(spec: ClusterSpec, source: str, cloud: Cloud | None = None) -> LiveCluster:
+def find_live_cluster(
+    spec: ClusterSpec, source: str, cloud: Cloud | None = None, progress: Progress | None = None
+) -> LiveCluster:
     """Find a cluster's nodes on its cloud, and write its ssh_config; `source` names the spec's file in errors.
+
+    `progress` is told of what may last: many consoles are read.
 
     Raises ProvisionError when there is no cluster, or this machine has no key for it.
     """
@@ -227,23 +228,50 @@ def find_live_cluster(spec: ClusterSpec, source: str, cloud: Cloud | None = None
     if spec.hub_role != observed.hub_role:
         refuse_to_move_the_hub(resolved.desired_state(), observed)
     addresses = Addresses(master.address, observed.address, hub.address if observed.hub_role == "hub" else "")
-    nodes = with_host_keys(cloud, cluster_dir, servers)
+    nodes = with_host_keys(cloud, cluster_dir, servers, progress)
     cluster = make_live_cluster(resolved, cluster_dir, nodes, addresses)
     return replace(cluster, made_from=made_from_another(resolved.desired_state(), observed))
 
 
-def with_host_keys(cloud: Cloud, cluster_dir: ClusterDir, servers: Sequence[Server]) -> list[Node]:
-    """Make nodes of servers. Host keys come from known_hosts if it names the same server, else from its console."""
-    known, read = ssh.known(cluster_dir.folder), cloud.console
-    nodes = []
-    for server in servers:
-        kept = known.get(server.name)
-        keys = kept.keys if kept and kept.id == server.id else None
-        if keys is None:
-            try:
-                keys = console.host_keys(read(server.id))
-            except TransientError:
-                # Its hypervisor may be down: the other nodes are reached all the same, and not waited for as long.
-                keys, read = (), cloud.console_if_readable
-        nodes.append(Node(server.name, server.role, server.address, server.id, server.status, keys))
-    return nodes
+def known_host_keys(cluster_dir: ClusterDir) -> dict[str, tuple[str, ...]]:
+    """Return the host keys that known_hosts holds, by the id of the server that they are of."""
+    return {kept.id: kept.keys for kept in ssh.known(cluster_dir.folder).values() if kept.id}
+
+
+def with_host_keys(
+    cloud: Cloud, cluster_dir: ClusterDir, servers: Sequence[Server], progress: Progress | None = None
+) -> list[Node]:
+    """Make nodes of servers. Host keys come from known_hosts if it names the same server, else from its console.
+
+    What is read is kept, whatever ends the reading.
+    """
+    progress = progress or Silent()
+    keys = known_host_keys(cluster_dir)
+    new = [server for server in servers if server.id not in keys]
+    unreadable: list[Server] = []
+
+    def read(server: Server) -> None:
+        try:
+            text = cloud.console_if_readable(server.id) if unreadable else cloud.console(server.id)
+        except TransientError:
+            # Its hypervisor may be down: the other nodes are reached all the same, and not waited for as long.
+            unreadable.append(server)
+            return
+        keys[server.id] = console.host_keys(text)
+        progress.step("host keys", f"of {server.name}")
+
+    def nodes(of: Sequence[Server]) -> list[Node]:
+        return [
+            Node(server.name, server.role, server.address, server.id, server.status, keys.get(server.id, ()))
+            for server in of
+        ]
+
+    # Of a few nobody need be told.
+    told = progress.phase(f"Read the host keys of {len(new)} nodes") if len(new) > AT_ONCE else nullcontext()
+    try:
+        with told:
+            each(read, new, at_once=AT_ONCE)
+    finally:
+        if new:
+            ssh.keep_host_keys(cluster_dir.folder, nodes(new))
+    return nodes(servers)

@@ -20,8 +20,8 @@ from provision.operations.cluster.resolve import (
     ask_ahead,
     check_ownership,
     check_quota,
-    check_user_data,
     find_cluster_dir,
+    fit_user_data,
     resolve,
     resolve_without_cloud,
     used_image,
@@ -60,7 +60,7 @@ def preview(spec: ClusterSpec, source: str) -> Plan:
         made = made.with_note(f"the cluster was made from {file}, and this is {source}: `up` refuses it")
     if made:
         check_sources(spec, made)
-        check_user_data(resolved, made)
+        made = fit_user_data(resolved, made)
         made = made.with_note(_quota(cloud, resolved, made, observed))
     return _with_packages(made, spec, cluster_dir)
 
@@ -71,8 +71,7 @@ def plan_stopped(spec: ClusterSpec, source: str) -> Plan:
     resolved = resolve_without_cloud(spec, source, FLAVORS)
     made = make_plan(resolved.desired_state(), ObservedCluster())
     check_sources(spec, made)
-    check_user_data(resolved, made)
-    return made
+    return fit_user_data(resolved, made)
 
 
 def check_before_start(spec: ClusterSpec, source: str, *, new: bool) -> None:

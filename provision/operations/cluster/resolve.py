@@ -19,10 +19,10 @@ from provision.model.cluster import example
 from provision.model.cluster.network_steps import wanted_rules
 from provision.model.cluster.plan import spec_hash
 from provision.model.cluster.quota import GROUP_MEMBERS, arithmetic, needs, shortage
-from provision.model.cluster.render import login_settings, node_context, user_data
+from provision.model.cluster.render import fitting_user_data, login_settings, node_context
 from provision.model.cluster.resources import fingerprint, role_of, users_hash
 from provision.model.cluster.sizing import size
-from provision.model.cluster.steps import DesiredState
+from provision.model.cluster.steps import DesiredState, Step
 from provision.model.image.recipe import HASH_PROPERTY
 from provision.model.image.snapshot import DISK
 from provision.operations.cluster.existing import (
@@ -256,19 +256,33 @@ def check_quota(cloud: Cloud, resolved: ResolvedSpec, plan: Plan, observed: Obse
     return arithmetic(need, room)
 
 
-def check_user_data(resolved: ResolvedSpec, plan: Plan) -> None:
-    """Raise UsageError when the user-data of the servers that a plan creates would be larger than Nova takes."""
+def fit_user_data(resolved: ResolvedSpec, plan: Plan) -> Plan:
+    """Return the plan with a step that makes the users' accounts where their node's user-data has no room for them.
+
+    Raises UsageError when the user-data of servers that it creates would be larger than Nova takes all the same.
+    """
     created = [name for step in plan.of("create") if step.kind == "server" for name in step.ids]
     roles: set[Role] = {role_of(resolved.spec.name, name) for name in created}
     chain = resolved.spec.hub.tls.cert.read_text() if resolved.spec.hub.tls else ""
     secrets = example.secrets_of_full_size(resolved.spec, chain)
     longest = str(resolved.spec.network.cidr.broadcast_address)
     addresses = Addresses(longest, "255.255.255.255", longest if resolved.spec.hub.node else "")
+    crowded: set[Role] = set()
     for role in sorted(roles):
         try:
-            user_data(node_context(resolved.spec, resolved.sizing, addresses, secrets, role))
+            _, accounts = fitting_user_data(node_context(resolved.spec, resolved.sizing, addresses, secrets, role))
         except UsageError as error:
             raise UsageError(f"{resolved.source}: {error.message}", error.hint) from None
+        if not accounts:
+            crowded.add(role)
+    later = [
+        Step("configure", "server", name, "its user-data has no room for hub.users", (name,))
+        for name in created
+        if role_of(resolved.spec.name, name) in crowded
+    ]
+    before = tuple(step for step in plan.steps if step.verb != "restore")
+    # Files that are restored belong to these accounts.
+    return replace(plan, steps=(*before, *later, *plan.of("restore")))
 
 
 def _refuse_without_marks(cloud: Cloud, spec: ClusterSpec, observed: ObservedCluster, source: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from provision.base.constants import NODE, SPARK_GROUP, SPARK_HEAP_LEAST
 from provision.base.errors import ProvisionError
+from provision.model.finding import listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +53,7 @@ def smoke_test(cluster: LiveCluster, progress: Progress) -> str:
         output = fleet.must(hub, command(len(workers)), what="The PySpark job", timeout=TIMEOUT + 60)
     result = read_result(output, workers)
     progress.update(hub.name, f"{result.sum}, computed by {len(result.hosts)} workers")
-    return f"sum(range(1000)) = {result.sum}, computed by {', '.join(result.hosts)} in {result.seconds:.0f} s"
+    return f"sum(range(1000)) = {result.sum}, computed by {listed(result.hosts)} in {result.seconds:.0f} s"
 
 
 def read_result(output: str, workers: Sequence[str]) -> SmokeTestResult:
@@ -69,7 +70,7 @@ def read_result(output: str, workers: Sequence[str]) -> SmokeTestResult:
         raise ProvisionError(f"the PySpark job computed {result.sum} instead of {EXPECTED_SUM}", "", output)
     if idle := sorted(set(workers) - {host.partition(".")[0] for host in result.hosts}):
         raise ProvisionError(
-            f"no part of the PySpark job ran on {', '.join(idle)}",
+            f"no part of the PySpark job ran on {listed(idle)}",
             "Notebooks may hold all its cores: the Spark UI shows which ones.",
         )
     return result

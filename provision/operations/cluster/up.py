@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from provision.adapters.host.load import MachineLoad
+from provision.adapters.openstack.cloud import AT_ONCE
 from provision.base.constants import LOCAL_CLOUD, SPARK_PAGES
-from provision.base.errors import UsageError
+from provision.base.threads import each
 from provision.model.cluster import resources
 from provision.model.cluster.plan import made_from_another
 from provision.model.cluster.plan import plan as make_plan
 from provision.model.cluster.render import hub_url, login_words
-from provision.model.cluster.steps import WaitingData
+from provision.model.cluster.steps import WaitingData, refuse_losses
 from provision.model.monitoring.cluster.jobs import targets_hash
-from provision.operations.cluster.ansible import configure
+from provision.operations.cluster.ansible import PlaybookError, configure
 from provision.operations.cluster.apply import Apply, apply_all, hub_metadata, made_from
-from provision.operations.cluster.nodes import ask_spark, make_live_cluster, with_host_keys
+from provision.operations.cluster.nodes import ask_spark, known_host_keys, make_live_cluster, with_host_keys
 from provision.operations.cluster.resolve import (
     ResolvedSpec,
     ask_ahead,
     check_ownership,
     check_quota,
-    check_user_data,
+    fit_user_data,
     made_from_another_error,
     resolve,
     used_image,
@@ -38,7 +40,7 @@ from provision.operations.monitoring import refresh_targets
 from provision.operations.packages.delivery import deliver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from provision.adapters.cluster_dir import ClusterDir
@@ -49,6 +51,10 @@ if TYPE_CHECKING:
     from provision.model.cluster.steps import DesiredState, Plan, Step
     from provision.operations.cluster.nodes import LiveCluster
     from provision.operations.image.bake import BakeBeside
+
+
+REBUILDS: Final = 3
+"""How often VMs are created again that the cloud could not build."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +103,8 @@ class Helpers:
     """Bakes and uploads the golden image if it is missing; returns its id."""
     readiness: Callable[[str], ReadinessWait]
     """Makes the wait for the cluster whose Hub is at an address."""
-    configure: Callable[[LiveCluster], object]
-    """Brings live nodes to the spec."""
+    configure: Callable[[LiveCluster, Sequence[str]], object]
+    """Brings live nodes to the spec: those with these names, or all if there are none."""
     deliver: Callable[[LiveCluster], object]
     """Brings the spec's packages to all nodes."""
     refresh_targets: Callable[[LiveCluster], object]
@@ -154,7 +160,7 @@ class Up:
             observed, resolved, takes = self.check(replace=replace)
             image = self.ensure_image(observed, replace=replace)
             desired = resolved.desired_state(image, refresh=replace)
-            plan = self.plan(desired, observed)
+            plan = self.plan(resolved, desired, observed)
             stays = self.node_that_stays(plan, observed)
             if not plan and not stays and self.already_works(observed, desired):
                 return self.summary(observed.address, changed=False)
@@ -190,13 +196,12 @@ class Up:
             check_ownership(self.cluster_dir, observed, self.cloud.place())
             resolved = resolve(self.cloud, self.spec, observed, self.source)
             desired = resolved.desired_state()
-            plan = self.plan(desired, observed)
+            plan = self.plan(resolved, desired, observed)
             if plan and (made := made_from_another(desired, observed)):
                 raise made_from_another_error(self.spec.name, made)
             refuse_losses(plan, replace=replace, remove=self.remove, without_data=self.without_data)
             if plan:
                 check_sources(self.spec, plan)
-                check_user_data(resolved, plan)
                 takes = check_quota(self.cloud, resolved, plan, observed)
         return observed, resolved, takes
 
@@ -231,27 +236,35 @@ class Up:
         )
 
     def wait(self, apply: Apply, *, replace: bool) -> tuple[Apply, tuple[Node, ...]]:
-        """Wait until the nodes are ready; VMs that the cloud could not build are created again, once."""
-        try:
-            return apply, self.helpers.readiness(apply.addresses.floating).run()
-        except UnbuiltError as error:
-            self.progress.note(f"{error.message}; creating it again")
-        apply, plan = self.plan_again(apply, replace=replace)
-        apply = self.apply(apply, plan, replace=replace)
-        return apply, self.helpers.readiness(apply.addresses.floating).run()
+        """Wait until the nodes are ready.
+
+        VMs that the cloud could not build are created again, up to REBUILDS times, while there are fewer each time.
+        """
+        left, fewest = REBUILDS, math.inf
+        while True:
+            try:
+                return apply, self.helpers.readiness(apply.addresses.floating).run()
+            except UnbuiltError as error:
+                if not left or error.count >= fewest:
+                    raise
+                left, fewest = left - 1, error.count
+                self.progress.note(f"{error.message}; creating {'it' if error.count == 1 else 'them'} again")
+            apply, plan = self.plan_again(apply, replace=replace)
+            apply = self.apply(apply, plan, replace=replace)
 
     def plan_again(self, apply: Apply, *, replace: bool) -> tuple[Apply, Plan]:
         """Look at the cloud again, and plan the steps that are left."""
         observed = self.cloud.observe(self.spec.name)
-        plan = self.plan(apply.desired, observed)
+        plan = self.plan(apply.resolved, apply.desired, observed)
         refuse_losses(plan, replace=replace, remove=self.remove, without_data=self.without_data)
         apply = self.make_apply(apply.resolved, apply.desired, observed)
         self.carry(apply, plan)
         return apply, plan
 
-    def plan(self, desired: DesiredState, observed: ObservedCluster) -> Plan:
-        """Plan, with what waits on this machine to be restored."""
-        return make_plan(desired, observed, WaitingData(self.helpers.data.waiting(), self.without_data))
+    def plan(self, resolved: ResolvedSpec, desired: DesiredState, observed: ObservedCluster) -> Plan:
+        """Plan, with what waits on this machine to be restored, and the accounts that user-data has no room for."""
+        data = WaitingData(self.helpers.data.waiting(), self.without_data)
+        return fit_user_data(resolved, make_plan(desired, observed, data))
 
     def node_that_stays(self, plan: Plan, observed: ObservedCluster) -> str:
         """Return the id of a node whose data an earlier run has taken, and that is not replaced now; else nothing."""
@@ -283,7 +296,7 @@ class Up:
     def present_cluster(self, apply: Apply) -> LiveCluster:
         """Return the cluster as it is before the plan is applied."""
         servers = [server for server in apply.observed.nodes if server.address]
-        nodes = with_host_keys(self.cloud, self.cluster_dir, servers)
+        nodes = with_host_keys(self.cloud, self.cluster_dir, servers, self.progress)
         return make_live_cluster(apply.resolved, self.cluster_dir, nodes, apply.addresses)
 
     def already_works(self, observed: ObservedCluster, desired: DesiredState) -> bool:
@@ -299,14 +312,33 @@ class Up:
         """Configure the nodes whose settings are older than the spec, and note that in their metadata."""
         if not steps:
             return
+        metadata = {step.name: {resources.META_SPEC: desired.spec} for step in steps}
+        if cluster.hub.name in metadata:
+            secrets = cluster.cluster_dir.ensure_secrets(cluster.spec, cluster.addresses)
+            metadata[cluster.hub.name] |= hub_metadata(desired, cluster.addresses, secrets)
+        # New nodes lack accounts alone. Of live ones others may depend on what has changed: on the Hub's address, say.
+        only = [*metadata] if all(step.ids == (step.name,) for step in steps) else []
         with self.progress.phase("Configure live nodes"):
-            self.helpers.configure(cluster)
-            for step in steps:
-                metadata = {resources.META_SPEC: desired.spec}
-                if step.ids[0] == cluster.hub.id:
-                    secrets = cluster.cluster_dir.ensure_secrets(cluster.spec, cluster.addresses)
-                    metadata |= hub_metadata(desired, cluster.addresses, secrets)
-                self.cloud.set_metadata(step.ids[0], **metadata)
+            self.work_on(cluster, lambda: self.helpers.configure(cluster, only), metadata)
+
+    def work_on(
+        self, cluster: LiveCluster, work: Callable[[], object], metadata: Mapping[str, Mapping[str, str]]
+    ) -> None:
+        """Do some work on nodes, and note what they have then: `metadata`, by their names.
+
+        Where it fails on some, it is noted of the others all the same.
+        """
+        ids = {node.name: node.id for node in cluster.nodes}
+
+        def note(names: Iterable[str]) -> None:
+            each(lambda name: self.cloud.set_metadata(ids[name], **metadata[name]), names, at_once=AT_ONCE)
+
+        try:
+            work()
+        except PlaybookError as error:
+            note(name for name in metadata if name in error.clean)
+            raise
+        note(metadata)
 
     def refresh_targets(self, cluster: LiveCluster) -> None:
         """Tell monitoring which nodes there are, where it is on, and note that in the metadata."""
@@ -319,11 +351,10 @@ class Up:
         if not desired.packages and not any(step.verb == "install" for step in plan.steps):
             return
         with self.progress.phase("Bring the packages to the nodes"):
-            self.helpers.deliver(cluster)
             noted = {server.id for server in observed.nodes if server.packages == desired.packages}
-            for node in cluster.nodes:
-                if node.id not in noted:
-                    self.cloud.set_metadata(node.id, **{resources.META_PACKAGES: desired.packages})
+            new = [node.name for node in cluster.nodes if node.id not in noted]
+            metadata = {name: {resources.META_PACKAGES: desired.packages} for name in new}
+            self.work_on(cluster, lambda: self.helpers.deliver(cluster), metadata)
 
     def smoke_test(self, cluster: LiveCluster, desired: DesiredState) -> str:
         """Run a real job, and note in the metadata of the node with the Hub that it passed."""
@@ -344,32 +375,6 @@ class Up:
             job=job,
             login=login_words(self.spec.hub, hub_url(address, self.spec.hub.port)),
         )
-
-
-def refuse_losses(plan: Plan, *, replace: bool, remove: bool = False, without_data: bool = False) -> None:
-    """Raise UsageError for a plan that would lose somebody's work, unless that was asked for."""
-    removed = [step for step in plan.of("remove") if step.destructive]
-    if removed and not remove:
-        listed = "; ".join(f"{step.kind} {step.name}: {step.why}" for step in removed)
-        raise UsageError(
-            f"this would remove workers or users: {listed}",
-            "Nothing was changed. Run it with --remove to do so, or name the right spec with -f.",
-        )
-    replaced = [step for step in plan.destructive if step.kind == "server" and step.verb != "remove"]
-    if replaced and not replace:
-        listed = "; ".join(f"{step.name}: {step.why}" for step in replaced)
-        losses = "people's files are carried over, and what else" if plan.of("carry") else "what"
-        raise UsageError(
-            f"this would replace nodes, and {losses} is on them would be lost: {listed}",
-            "Nothing was changed. Run it with --replace to do so, or change the spec back.",
-        )
-    if not without_data:
-        for step in plan.of("lose"):
-            raise UsageError(
-                f"the data on {step.name} would be lost: {step.why}",
-                "Nothing was changed. Bring that node back (`openstack server start` or `reboot`) and run it again, "
-                "or give --without-data to go on without homes, /shared and the Hub's state.",
-            )
 
 
 def helpers_for(
@@ -399,6 +404,7 @@ def helpers_for(
             timeout=timeout,
             slowness=MachineLoad().describe if spec.cloud == LOCAL_CLOUD else str,
             spread=spec.workers.spread,
+            host_keys=known_host_keys(cluster_dir),
         )
 
     def works(observed: ObservedCluster) -> bool:
@@ -414,7 +420,7 @@ def helpers_for(
     return Helpers(
         ensure_image=ensure_image,
         readiness=readiness,
-        configure=lambda cluster: configure(cluster, progress),
+        configure=lambda cluster, names: configure(cluster, progress, names),
         deliver=lambda cluster: deliver(cluster, progress),
         refresh_targets=refresh_targets,
         smoke_test=lambda cluster: smoke_test(cluster, progress),

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from provision.adapters.openstack.cloud import AT_ONCE
 from provision.base.constants import INSTALL_UNIT
 from provision.base.errors import ProvisionError
 from provision.base.model import Node
 from provision.base.poll import Pace, Pending, until
 from provision.base.roles import first_of, with_hub
+from provision.base.threads import each
 from provision.model.cluster import console
 from provision.model.cluster.resources import natural
 from provision.model.cluster.statuses import BUILDING
+from provision.model.finding import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from provision.adapters.openstack.cloud import Cloud
     from provision.adapters.spark import SparkMaster
@@ -32,12 +34,12 @@ QUIET: Final = 120
 """Seconds without progress after which it is said what is waited for, and again every so many seconds."""
 PAUSE: Final = 3
 """Seconds between two looks."""
-CONSOLES: Final = 8
+CONSOLES: Final = 5 * AT_ONCE
 """Consoles that are read in one round: each is a request that the hypervisor has to answer."""
 _NO_HOST: Final = "No valid host"
 """In the fault of a server for which Nova has found no hypervisor."""
 KEYS_GRACE: Final = 120
-"""Seconds that a working cluster is given to print its nodes' host keys."""
+"""Seconds in which a working cluster has to show some more of its nodes' host keys."""
 
 
 def nothing(_: Sequence[Node], __: Sequence[str]) -> dict[str, str]:
@@ -46,11 +48,10 @@ def nothing(_: Sequence[Node], __: Sequence[str]) -> dict[str, str]:
 
 
 class UnbuiltError(ProvisionError):
-    """A VM could not be built: it never ran, so nothing is lost when it is created again."""
+    """VMs could not be built: they never ran, so nothing is lost when they are created again."""
 
-
-class _KeysUnknownError(ProvisionError):
-    """A node has not printed its host keys."""
+    count: int = 1
+    """How many."""
 
 
 def _failure(name: str, failure: console.Failure) -> ProvisionError:
@@ -78,6 +79,7 @@ class ReadinessWait:
         timeout: float = TIMEOUT,
         slowness: Callable[[], str] = str,
         spread: Spread = "off",
+        host_keys: Mapping[str, tuple[str, ...]] | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -88,7 +90,7 @@ class ReadinessWait:
         software to nodes that wait for it, given all nodes and those ones' names, and returns what was in the way.
         `timeout`: seconds since the last state of a node that was new; a node that changes to and fro makes no
         progress. `slowness` says what slows the nodes, if anything does; `spread` is that of the spec, for what is said
-        of a lack of hypervisors.
+        of a lack of hypervisors. `host_keys` are those that are known before, by server id.
         """
         self.cloud = cloud
         self.name = name
@@ -105,16 +107,29 @@ class ReadinessWait:
         self._clock = clock
         self._sleep = sleep
         self._servers: tuple[Server, ...] = ()
+        self._hub: Server | None = None
+        """The one with the Hub."""
+        self._ran: set[str] = set()
+        """Servers that were seen to run."""
         self._building: frozenset[str] = frozenset()
         self._building_pace, self._servers_pace, self._consoles_pace = Pace(clock), Pace(clock), Pace(clock)
         self._reports: dict[str, console.ConsoleReport] = {}
+        self._host_keys = dict(host_keys or {})
+        """By server id."""
         self._restarted: set[str] = set()
         """Servers that were restarted since their kernel stood still."""
-        self._turn = 0
+        self._round = 0
+        """The last round in which consoles were read."""
+        self._read: dict[str, int] = {}
+        """The round in which a server's console was read last."""
+        self._brought: dict[str, int] = {}
+        """The last round before a server was brought its software."""
+        self._asked = False
+        """Whether Spark and the Hub were asked yet: before that nobody knows which nodes work."""
         self._registered: frozenset[str] = frozenset()
         self._hub_problem = "it was not asked yet"
         self._spark_seen = self._spark_answers = False
-        self._began = self._progressed = clock()
+        self._began = self._progressed = self._keys_came = clock()
         self._known: set[tuple[str, str]] = set()
         """States in which nodes have been seen."""
         self._said = 0
@@ -131,8 +146,8 @@ class ReadinessWait:
             poll(self._check_ready, timeout=math.inf, too_late=self._too_late)
             if not self._host_keys_known():
                 # A cluster that works does not wait for them for long: they are read again when they are needed.
-                with suppress(_KeysUnknownError):
-                    poll(self._check_host_keys, timeout=KEYS_GRACE, too_late=_KeysUnknownError)
+                self._keys_came = self._clock()
+                poll(self._check_host_keys, timeout=math.inf, too_late=self._too_late)
             if self._ready():
                 return self._nodes()
 
@@ -142,9 +157,8 @@ class ReadinessWait:
 
     def _check_host_keys(self) -> Pending | None:
         self._look()
-        if self._ready() and not self._host_keys_known():
-            return Pending("host keys")
-        return None
+        waits = self._ready() and not self._host_keys_known() and self._clock() - self._keys_came <= KEYS_GRACE
+        return Pending("host keys") if waits else None
 
     def _look(self) -> None:
         """Ask the cloud, the nodes' consoles, Spark and the Hub once, and show what they say."""
@@ -168,7 +182,7 @@ class ReadinessWait:
             raise self._too_late("")
         if quiet // QUIET > self._said:
             self._said = int(quiet // QUIET)
-            waits = ", ".join(f"{name} ({state})" for name, state in self._missing())
+            waits = listed(f"{name} ({state})" for name, state in self._missing())
             slow = self._slowness()
             self.progress.update(
                 "waiting", f"for {waits}, unchanged for {quiet / 60:.0f} minutes" + (f"; {slow}" if slow else "")
@@ -199,6 +213,7 @@ class ReadinessWait:
         # Also while nothing is built: a VM that stops while it boots is seen here, as is an address that came late.
         with self._servers_pace.asked():
             self._servers = self._list_servers()
+        self._hub = with_hub(self._servers)
         self._building = frozenset(server.id for server in self._servers if server.status in BUILDING)
 
     def _list_servers(self) -> tuple[Server, ...]:
@@ -209,22 +224,38 @@ class ReadinessWait:
                 "`provision up` makes some too",
                 "Run it again when that one has ended: it removes what is there twice.",
             )
+        unbuilt = [server for server in servers if server.status == "ERROR" and not server.launched]
+        if unbuilt and not any(server.status in BUILDING for server in servers):
+            # Not before: others of the same request may still go the same way.
+            raise self._unbuilt(unbuilt)
         for server in servers:
-            if server.status == "ERROR":
-                kind = ProvisionError if server.launched else UnbuiltError
-                again = "Run `provision up` again: it creates the VM again."
-                raise kind(
-                    f"{server.name} went into ERROR: {server.fault or 'the cloud gave no reason'}",
-                    self._no_host_hint(server) if _NO_HOST in server.fault else again,
-                    "\n".join(console.tail(self.cloud.console_if_readable(server.id))),
-                )
-            if server.status == "SHUTOFF" and server.id in self._reports:
+            if server.status == "ERROR" and server.launched:
+                raise ProvisionError(*self._in_error(server))
+            if server.status == "SHUTOFF" and server.id in self._ran:
                 raise ProvisionError(
                     f"{server.name} switched itself off while it booted",
                     "Run `provision up` again: it starts the VM.",
                     "\n".join(console.tail(self.cloud.console_if_readable(server.id))),
                 )
+        self._ran |= {server.id for server in servers if server.status == "ACTIVE"}
         return servers
+
+    def _unbuilt(self, servers: Sequence[Server]) -> UnbuiltError:
+        # Of many the cloud says of some only why.
+        first = next((server for server in servers if server.fault), servers[0])
+        error = UnbuiltError(*self._in_error(first, servers))
+        error.count = len(servers)
+        return error
+
+    def _in_error(self, server: Server, alike: Sequence[Server] = ()) -> tuple[str, str, str]:
+        """Return an error's texts for a server in ERROR, which stands for others that are `alike`."""
+        names = listed(one.name for one in alike or (server,))
+        again = "Run `provision up` again: it creates the VM again."
+        return (
+            f"{names} went into ERROR: {server.fault or 'the cloud gave no reason'}",
+            self._no_host_hint(server) if _NO_HOST in server.fault else again,
+            "\n".join(console.tail(self.cloud.console_if_readable(server.id))),
+        )
 
     def _no_host_hint(self, server: Server) -> str:
         if server.role == "worker" and self._spread == "require":
@@ -238,19 +269,31 @@ class ReadinessWait:
         )
 
     def _read_consoles(self) -> None:
-        """Read some consoles, each node's in its turn; seldom if that takes long while other nodes are still built."""
+        """Read some consoles, each node's in its turn; seldom if that takes long while other nodes are still built.
+
+        Those that nothing is known of come first.
+        """
         if self._building and not self._consoles_pace.due():
             return
-        unsettled = [server for server in self._servers if server.status == "ACTIVE" and not self._settled(server)]
+        unsettled = [
+            server
+            for server in self._servers
+            if server.status == "ACTIVE"
+            and not self._settled(server)
+            and (self._asked or server.id not in self._host_keys)
+        ]
         if not unsettled:
             return
-        start = self._turn % len(unsettled)
-        batch = (unsettled[start:] + unsettled[:start])[:CONSOLES]
-        self._turn = start + len(batch)
+        batch = sorted(unsettled, key=lambda server: self._read.get(server.id, -(server.id not in self._host_keys)))
+        batch = batch[:CONSOLES]
+        self._round += 1
         with self._consoles_pace.asked():
-            for server in batch:
-                report = console.read(self.cloud.console(server.id))
-                self._reports[server.id] = report
+            texts = each(lambda server: self.cloud.console(server.id), batch, at_once=AT_ONCE)
+            for server, text in zip(batch, texts, strict=True):
+                report = console.read(text)
+                self._reports[server.id], self._read[server.id] = report, self._round
+                if report.host_keys and report.host_keys != self._host_keys.get(server.id):
+                    self._host_keys[server.id], self._keys_came = report.host_keys, self._clock()
                 if report.failure and report.failure.ends(self._clock() - self._began):
                     raise _failure(server.name, report.failure)
                 if report.stalled and server.id not in self._restarted:
@@ -259,14 +302,21 @@ class ReadinessWait:
                     self.cloud.restart_server(server.id)
 
     def _bring_software(self) -> None:
-        """Bring their software to the nodes that wait for it."""
-        waiting = [server.name for server in self._sorted() if self._waits(server)]
+        """Bring their software to the nodes that wait for it; again once their consoles say so anew."""
+        waiting = {
+            server.name: server.id
+            for server in self._sorted()
+            if self._waits(server) and self._read[server.id] > self._brought.get(server.id, 0)
+        }
         if waiting:
-            self._obstacles = self._bring(self._nodes(), waiting)
+            self._brought |= dict.fromkeys(waiting.values(), self._round)
+            obstacles = self._bring(self._nodes(), [*waiting])
+            self._obstacles = {**self._obstacles, **dict.fromkeys(waiting, ""), **obstacles}
 
     def _waits(self, server: Server) -> bool:
+        # The console of one that works is not read again: its last word may be an old one.
         report = self._reports.get(server.id)
-        return report is not None and report.waiting
+        return report is not None and report.waiting and not self._works(server)
 
     def _ask_services(self) -> None:
         spark = self._ask_spark(self._nodes())
@@ -274,9 +324,10 @@ class ReadinessWait:
         self._spark_seen = self._spark_seen or self._spark_answers
         self._registered = frozenset(spark.workers) if spark else frozenset()
         self._hub_problem = self._ask_hub()
+        self._asked = True
 
     def _works(self, server: Server) -> bool:
-        if server is with_hub(self._servers):
+        if server is self._hub:
             return not self._hub_problem
         if server.role == "master":
             return self._spark_answers
@@ -284,8 +335,7 @@ class ReadinessWait:
 
     def _settled(self, server: Server) -> bool:
         """Whether a node works and its host keys are known: there is nothing left to read on its console."""
-        report = self._reports.get(server.id)
-        return self._works(server) and report is not None and bool(report.host_keys)
+        return self._works(server) and bool(self._host_keys.get(server.id))
 
     def _ready(self) -> bool:
         return len(self._servers) == self._count and all(self._works(server) for server in self._servers)
@@ -293,7 +343,7 @@ class ReadinessWait:
     def _state(self, server: Server) -> str:
         if self._works(server):
             words = {"master": "the Spark master answers", "worker": "registered"}
-            return "the Hub answers" if server is with_hub(self._servers) else words.get(server.role, "")
+            return "the Hub answers" if server is self._hub else words.get(server.role, "")
         if server.status in BUILDING:
             return "building"
         if server.status != "ACTIVE":
@@ -321,7 +371,7 @@ class ReadinessWait:
                 server.address,
                 server.id,
                 server.status,
-                self._reports[server.id].host_keys if server.id in self._reports else (),
+                self._host_keys.get(server.id, ()),
             )
             for server in self._sorted()
         )

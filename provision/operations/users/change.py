@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from provision.adapters.openstack.cloud import AT_ONCE
+from provision.base.threads import each
 from provision.model.cluster import resources
-from provision.operations.cluster.ansible import PLAYBOOKS, run_playbooks
+from provision.operations.cluster.ansible import PLAYBOOKS, PlaybookError, run_playbooks
 from provision.operations.cluster.apply import made_from
 from provision.operations.cluster.nodes import find_live_cluster
 from provision.operations.cluster.resolve import check_ownership, find_cluster_dir, resolve_live
@@ -75,25 +77,33 @@ class UserChange:
             with self.progress.phase("Bring the users to the cluster"):
                 playbooks = PLAYBOOKS if change.whole else ("users.yml",)
                 options = ("--extra-vars", f"users_forgotten={','.join(forgotten)}") if forgotten else ()
-                run_playbooks(cluster.inventory(whole=change.whole), self.progress, playbooks, options)
-            self.cluster_dir.forget_passwords(change.go)
-            self._note(desired, observed, whole=change.whole)
+                try:
+                    run_playbooks(cluster.inventory(whole=change.whole), self.progress, playbooks, options)
+                except PlaybookError as error:
+                    self._note(desired, observed, change, error.clean)
+                    raise
+            self._note(desired, observed, change, {server.name for server in observed.nodes})
         return change
 
     def _desired(self, spec: ClusterSpec, observed: ObservedCluster) -> DesiredState:
         return resolve_live(self.cloud, spec, observed, self.source).desired_state()
 
-    def _note(self, desired: DesiredState, observed: ObservedCluster, *, whole: bool) -> None:
-        """Note in the metadata what the nodes have now: `up` has nothing left to do for it."""
+    def _note(self, desired: DesiredState, observed: ObservedCluster, change: Change, names: Collection[str]) -> None:
+        """Note in the metadata what the nodes with these names have now: `up` has nothing left to do for it."""
+        noted: dict[str, dict[str, str]] = {}
         for server in observed.nodes:
-            metadata = {resources.META_SPEC: desired.spec} if whole else {}
+            if server.name not in names:
+                continue
+            metadata = {resources.META_SPEC: desired.spec} if change.whole else {}
             if server.role == observed.hub_role:
+                self.cluster_dir.forget_passwords(change.go)
                 metadata |= made_from(desired)
                 # The job that has passed does not depend on who is there.
-                if whole and server.smoke_tested == server.spec + desired.tested.removeprefix(desired.spec):
+                if change.whole and server.smoke_tested == server.spec + desired.tested.removeprefix(desired.spec):
                     metadata[resources.META_SMOKE_TESTED] = desired.tested
             if metadata:
-                self.cloud.set_metadata(server.id, **metadata)
+                noted[server.id] = metadata
+        each(lambda server: self.cloud.set_metadata(server, **noted[server]), noted, at_once=AT_ONCE)
 
 
 def compare(desired: DesiredState, before: DesiredState, observed: ObservedCluster) -> Change:

@@ -279,6 +279,16 @@ def test_one_reason_for_several_nodes_is_one_line():
     ]
 
 
+def test_of_hundreds_of_nodes_a_few_are_named_and_json_names_all():
+    names = [f"a-worker-{number}" for number in range(11, 1001)]
+    made = Plan("a", tuple(Step("remove", "server", name, "the spec asks for 10 workers", (name,)) for name in names))
+    assert lines(made)[1:] == [
+        "- remove server a-worker-11, a-worker-12, a-worker-13, a-worker-14 and 986 more: the spec asks for 10 workers"
+        "  [with --yes: needs --remove]"
+    ]
+    assert len(made.as_data()["steps"]) == 990
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -30,7 +30,7 @@ def asked(tmp_path, monkeypatch):
         ssh_config=tmp_path / "ssh_config",
         hub=SimpleNamespace(name="analytics-master"),
     )
-    monkeypatch.setattr("provision.operations.cluster.nodes.find_live_cluster", lambda spec, source: cluster)
+    monkeypatch.setattr("provision.operations.cluster.nodes.find_live_cluster", lambda spec, source, **_: cluster)
     asked = []
 
     def submitted(master, program, limits, told, output):

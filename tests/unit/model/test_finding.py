@@ -28,6 +28,7 @@ def test_how_long_ago():
 def test_many_names_are_counted():
     assert listed(["b", "a"]) == "a, b"
     assert listed("fedcba") == "a, b, c, d and 2 more"
+    assert listed(["w-10", "w-2"]) == "w-2, w-10"
 
 
 def test_findings_are_numbered():

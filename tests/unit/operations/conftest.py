@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import wraps
@@ -29,6 +30,7 @@ from provision.base.model import CloudProject, ClusterSpec, Flavor, NetworkSpec,
 from provision.base.progress import Silent
 from provision.model.cluster import resources
 from provision.operations.cluster.down import down
+from provision.operations.cluster.nodes import known_host_keys
 from provision.operations.cluster.up import Helpers, Up
 from provision.operations.cluster.wait import ReadinessWait
 
@@ -55,14 +57,17 @@ def request(method):
 
     @wraps(method)
     def counted(self, *args, **kwargs):
-        self.calls += 1
-        self.log.append(method.__name__)
-        if self.calls == self.die_at and not self.die_late:
-            raise self.death
-        answer = method(self, *args, **kwargs)
-        if self.calls == self.die_at:
-            raise self.death
-        return answer
+        # Some come from several threads.
+        with self.lock:
+            self.calls += 1
+            self.log.append(method.__name__)
+            dies = self.calls == self.die_at
+            if dies and not self.die_late:
+                raise self.death
+            answer = method(self, *args, **kwargs)
+            if dies:
+                raise self.death
+            return answer
 
     return counted
 
@@ -91,6 +96,7 @@ class FakeCloud:
 
     def __init__(self):
         self.calls, self.die_at, self.die_late = 0, None, False
+        self.lock = threading.RLock()
         self.log, self._ids = [], itertools.count(1)
         self.things: dict[str, Thing] = {}
         self.vms: dict[str, dict] = {}
@@ -590,7 +596,7 @@ class FakeCloud:
                 floating.data["port"] = ""
 
 
-def readiness(cloud, spec):
+def readiness(cloud, spec, host_keys):
     """The wait for a cluster of a FakeCloud: a VM that is ACTIVE works."""
 
     def spark(_nodes):
@@ -612,6 +618,7 @@ def readiness(cloud, spec):
         spark=spark,
         hub_problem=lambda: "",
         spread=spec.workers.spread,
+        host_keys=host_keys,
         sleep=lambda _: None,
     )
 
@@ -653,12 +660,19 @@ class Site:
         self.naps = []
         """Seconds that `up` and `down` have waited for the cloud."""
         self.data = FakeData()
+        self.named = []
+        """Names of the nodes that were configured, each time."""
+        self.failure = None
+        """What configuring them ends with."""
 
     def up(self, *, replace=False, without_data=False, spec=None, remove=False, source="cluster.yaml"):
         spec = spec or self.spec
 
-        def configure(cluster):
+        def configure(cluster, names):
+            if self.failure:
+                raise self.failure
             self.configured.append(cluster)
+            self.named.append(tuple(names))
 
         def smoke_test(cluster):
             self.jobs.append(cluster)
@@ -668,11 +682,16 @@ class Site:
             mine = (vm for vm in self.cloud.vms.values() if vm["metadata"][resources.META_CLUSTER] == spec.name)
             return all(vm["status"] == "ACTIVE" for vm in mine)
 
+        def deliver(cluster):
+            if self.failure:
+                raise self.failure
+            self.delivered.append(cluster)
+
         helpers = Helpers(
             ensure_image=lambda: self.cloud.default_image,
-            readiness=lambda address: readiness(self.cloud, spec),
+            readiness=lambda address: readiness(self.cloud, spec, known_host_keys(self.cluster_dir)),
             configure=configure,
-            deliver=self.delivered.append,
+            deliver=deliver,
             refresh_targets=self.told.append,
             smoke_test=smoke_test,
             works=works,
@@ -736,10 +755,9 @@ def _machine(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr(net, "source_address", lambda target: "172.29.0.1")
     # Rendering and hashing have tests of their own, and these tests would do each a thousand times.
-    for module in ("apply", "resolve"):
-        monkeypatch.setattr(
-            f"provision.operations.cluster.{module}.user_data", lambda context: f"#cloud-config {sorted(context)}"
-        )
+    module = "provision.operations.cluster"
+    monkeypatch.setattr(f"{module}.apply.user_data", lambda context, **_: f"#cloud-config {sorted(context)}")
+    monkeypatch.setattr(f"{module}.resolve.fitting_user_data", lambda context: ("#cloud-config", True))
     monkeypatch.setattr("provision.adapters.host.files.os.fsync", lambda handle: None)
     # `openssl passwd`, the one program that is run.
     monkeypatch.setattr(

@@ -143,3 +143,29 @@ def test_a_server_of_a_cell_that_is_down_has_no_metadata():
     (plain,) = session.list_servers(SimpleNamespace(compute=Service("servers", body)), details=True)
     assert (plain.status, plain.metadata, plain.project_id) == ("UNKNOWN", None, "p")
     assert reads._hidden([plain]) == {"v"}
+
+
+def listed_as(monkeypatch, *lists):
+    """Have Nova list these servers, one list after the other; return how many are left."""
+    left = [list(each) for each in lists]
+    monkeypatch.setattr(reads, "list_servers", lambda _connection, *, details: left.pop(0))
+    cloud = Cloud("test", SimpleNamespace(current_project_id="p"))
+    return [item.id for item in cloud._whole_list()], len(left)
+
+
+def some(count, status, missing=()):
+    ids = [f"v{number}" for number in range(count) if number not in missing]
+    return [SimpleNamespace(id=each, status=status, project_id="p") for each in ids]
+
+
+def test_a_server_that_slips_between_two_pages_while_it_is_built_is_found(monkeypatch):
+    lists = some(150, "BUILD", {7}), some(150, "BUILD", {9}), some(150, "BUILD", {3})
+    ids, left = listed_as(monkeypatch, *lists)
+    assert sorted(ids) == sorted(item.id for item in some(150, "BUILD"))
+    assert left == 0
+
+
+@pytest.mark.parametrize("found", [some(2000, "ACTIVE"), some(90, "BUILD")])
+def test_what_cannot_move_is_listed_once(monkeypatch, found):
+    ids, left = listed_as(monkeypatch, found, found)
+    assert (len(ids), left) == (len(found), 1)

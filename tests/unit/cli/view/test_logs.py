@@ -44,7 +44,7 @@ def asked(tmp_path, monkeypatch):
         cluster_dir=SimpleNamespace(secret_values=lambda: {"s3cr3t-s3cr3t"}),
     )
     asked = []
-    monkeypatch.setattr("provision.operations.cluster.nodes.find_live_cluster", lambda spec, source: cluster)
+    monkeypatch.setattr("provision.operations.cluster.nodes.find_live_cluster", lambda spec, source, **_: cluster)
     monkeypatch.setattr(operation, "list_jobs", lambda master: [job("train-4"), job("worker-1")])
 
     def shown(master, name, output, *, to_the_end):

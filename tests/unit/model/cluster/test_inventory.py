@@ -11,7 +11,7 @@ from provision.adapters.host import process
 from provision.base import paths
 from provision.base.model import Node
 from provision.model.cluster import render
-from provision.model.cluster.inventory import inventory
+from provision.model.cluster.inventory import host_variables, inventory
 
 _spec = importlib.util.spec_from_file_location("render_cases", Path(__file__).with_name("test_render.py"))
 assert _spec
@@ -57,14 +57,34 @@ def made(tmp_path: Path, case: str, nodes: tuple[Node, ...] = NODES) -> dict[str
 
 def test_groups_are_the_roles(tmp_path: Path) -> None:
     found = made(tmp_path, "default")
-    assert found["spark_master"] == found["jupyterhub"] == {"hosts": ["analytics-master"]}
-    assert found["spark_workers"] == {"hosts": ["analytics-worker-1", "analytics-worker-2"]}
+    assert found["spark_master"]["hosts"] == found["jupyterhub"]["hosts"] == ["analytics-master"]
+    assert found["spark_workers"]["hosts"] == ["analytics-worker-1", "analytics-worker-2"]
 
 
 def test_the_hubs_own_node_is_the_jupyterhub(tmp_path: Path) -> None:
     found = made(tmp_path, "apart", APART)
-    assert found["spark_master"] == {"hosts": ["analytics-master"]}
-    assert found["jupyterhub"] == {"hosts": ["analytics-hub"]}
+    assert found["spark_master"]["hosts"] == ["analytics-master"]
+    assert found["jupyterhub"]["hosts"] == ["analytics-hub"]
+
+
+@pytest.mark.parametrize(("case", "nodes"), [("full", NODES), ("apart", APART)])
+def test_a_roles_settings_are_there_once_and_part_of_each_nodes_variables(
+    tmp_path: Path, case: str, nodes: tuple[Node, ...]
+) -> None:
+    found = made(tmp_path, case, nodes)
+    for node in nodes:
+        own = found["_meta"]["hostvars"][node.name]
+        assert "hub" not in own
+        variables = host_variables(found, node.name)
+        assert variables["node_role"] == node.role
+        assert [user["name"] for user in variables["hub"]["users"]] == ["alice", "bob"]
+        assert variables.items() >= own.items()
+
+
+def test_each_of_a_thousand_workers_adds_little(tmp_path: Path) -> None:
+    workers = tuple(Node(f"analytics-worker-{number}", "worker", "10.20.3.4", "x" * 36) for number in range(1000))
+    few, many = (len(json.dumps(made(tmp_path, "full", NODES[:1] + some))) for some in (workers[:1], workers))
+    assert (many - few) / 999 < 1000
 
 
 def test_no_secret_is_printed(tmp_path: Path) -> None:

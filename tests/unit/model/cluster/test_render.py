@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from provision.adapters.host import process
-from provision.base.constants import INSTALL_UNIT, NODE
+from provision.base.constants import INSTALL_UNIT, NODE, OPERATOR
 from provision.base.errors import UsageError
 from provision.base.model import (
     Addresses,
@@ -33,6 +33,7 @@ from provision.base.model import (
 )
 from provision.model.cluster import render
 from provision.model.cluster.console import read as read_console
+from provision.model.cluster.example import secrets_of_full_size
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 ADDRESSES = Addresses(master="10.20.0.10", floating="192.0.2.10")
@@ -277,6 +278,26 @@ def test_too_much_user_data_is_refused() -> None:
     secrets = dataclasses.replace(SECRETS, hub_cert=random.Random(1).randbytes(40_000).hex())
     with pytest.raises(UsageError, match="65535"):
         render.user_data(render.node_context(DEFAULT, SIZING, ADDRESSES, secrets, "master"))
+
+
+def test_hundreds_of_users_are_left_to_the_playbook() -> None:
+    users = tuple(User(f"user-{number}", groups=("team",), must_change_password=True) for number in range(250))
+    spec = dataclasses.replace(MONITORED, hub=HubSpec(users=users))
+    secrets = secrets_of_full_size(spec)
+    context = render.node_context(spec, SIZING, ADDRESSES, secrets, "master")
+    with pytest.raises(UsageError, match="65535"):
+        render.user_data(context)
+    text, accounts = render.fitting_user_data(context)
+    assert not accounts
+    assert len(render.packed(text)) <= render.USER_DATA_LIMIT
+    read = yaml.safe_load(text)
+    assert [user["name"] for user in read["users"]] == [OPERATOR]
+    assert "groupadd --gid" in read["bootcmd"][0][2]
+    assert "runcmd" not in read
+    few = dataclasses.replace(spec, hub=HubSpec(users=users[:2]))
+    text, accounts = render.fitting_user_data(render.node_context(few, SIZING, ADDRESSES, secrets, "master"))
+    assert accounts
+    assert "user-1" in text
 
 
 @pytest.mark.parametrize(("port", "url"), [(443, "https://192.0.2.1"), (8443, "https://192.0.2.1:8443")])

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from provision.model.cluster.steps import Plan, Step
+import pytest
+
+from provision.base.errors import UsageError
+from provision.model.cluster.steps import Plan, Step, refuse_losses
 
 
 def test_a_plan_as_json():
@@ -27,3 +30,19 @@ def test_destructive_steps():
     keeps = Step("start", "server", "a-master", "it is SHUTOFF")
     loses = Step("delete", "server", "a-worker-1", "it is in ERROR", destructive=True)
     assert Plan("a", (keeps, loses)).destructive == (loses,)
+
+
+def test_what_would_be_lost_is_named_in_one_line_however_much_it_is():
+    why = "the spec asks for 10 workers"
+    names = [f"a-worker-{number}" for number in range(11, 1001)]
+    removed = [Step("remove", "server", name, why, (name,), destructive=True) for name in names]
+    gone = Step("remove", "user", "bob", "hub.users does not name this user", destructive=True)
+    with pytest.raises(UsageError) as caught:
+        refuse_losses(Plan("a", (*removed, gone)), replace=False)
+    assert caught.value.message == (
+        "this would remove workers or users: server a-worker-11, a-worker-12, a-worker-13, a-worker-14 and 986 more: "
+        f"{why}; user bob: hub.users does not name this user"
+    )
+    lost = [Step("delete", "server", name, "it is a m1.small", (name,), destructive=True) for name in names]
+    with pytest.raises(UsageError, match=r"would be lost: server a-worker-11, .* and 986 more: it is a m1\.small$"):
+        refuse_losses(Plan("a", tuple(lost)), replace=False)

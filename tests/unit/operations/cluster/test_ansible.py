@@ -13,7 +13,7 @@ from provision.adapters.host import process
 from provision.base import paths
 from provision.base.errors import ProvisionError
 from provision.base.progress import Silent
-from provision.operations.cluster.ansible import configure, run_playbooks
+from provision.operations.cluster.ansible import PlaybookError, configure, run_playbooks
 from provision.operations.cluster.nodes import find_live_cluster
 
 INVENTORY = {"_meta": {"hostvars": {}}, "spark_master": {"hosts": ["a-master"]}}
@@ -25,9 +25,14 @@ class Ansible:
 
     def __init__(self, output, code=0):
         self.output, self.code, self.runs, self.inventories = output, code, [], []
+        self.settings, self.limits = [], []
 
     def stream(self, argv, line, *, cwd, env):
         self.runs.append(argv)
+        self.settings.append((cwd / "ansible.cfg").read_text())
+        limited = "--limit" in argv
+        self.limits.append((cwd / "limit").read_text().split() if limited else None)
+        assert not limited or argv[argv.index("--limit") + 1] == f"@{cwd / 'limit'}"
         self.inventories.append(json.loads(subprocess.run([argv[2]], capture_output=True, check=True).stdout))
         assert [name for name in env if name.startswith("ANSIBLE_")] == ["ANSIBLE_CONFIG"]
         assert {name: value for name, value in env.items() if name.startswith(("LANG", "LC_"))} == {"LC_ALL": "C.UTF-8"}
@@ -97,7 +102,72 @@ def test_a_failure_ends_it_with_ansibles_own_output(monkeypatch):
     with pytest.raises(ProvisionError, match=r"playbooks/site\.yml failed") as caught:
         run_playbooks(INVENTORY, Silent())
     assert "UNREACHABLE" in caught.value.detail
+    assert not isinstance(caught.value, PlaybookError)
     assert len(ansible.runs) == 1
+
+
+NODES = ["a-master", *(f"a-worker-{number}" for number in range(1, 1000))]
+MANY = {"_meta": {"hostvars": {name: {} for name in NODES}}, "spark_master": {"hosts": ["a-master"]}}
+
+
+def recap(names, unreachable=(), failed=()):
+    lines = [
+        f"{name} : ok=5 changed=1 unreachable={int(name in unreachable)} failed={int(name in failed)} skipped=0"
+        for name in ["localhost", *names]
+    ]
+    return "\n".join(["PLAY RECAP ***", *lines])
+
+
+def test_one_node_that_is_not_reached_keeps_nobody_from_the_others(monkeypatch):
+    lost = "fatal: [a-worker-7]: UNREACHABLE! => no route to host"
+    first = Ansible(f"ok: [a-worker-6]\n{lost}\n{recap(NODES, unreachable=['a-worker-7'])}", 4)
+    second = Ansible(recap(["a-master"]))
+    runs = iter([first, second])
+    monkeypatch.setattr(process, "stream", lambda *words, **options: next(runs).stream(*words, **options))
+    with pytest.raises(PlaybookError, match=r"^playbooks/site\.yml failed on a-worker-7$") as caught:
+        run_playbooks(MANY, Silent())
+    assert caught.value.clean >= {*NODES} - {"a-worker-7"}
+    assert "a-worker-7" not in caught.value.clean
+    shown = caught.value.detail.splitlines()[-10:]
+    assert [line for line in shown if "a-worker-7" in line and ("no route" in line or "unreachable=1" in line)] == [
+        lost,
+        "a-worker-7 : ok=5 changed=1 unreachable=1 failed=0 skipped=0",
+    ]
+    assert "a-worker-6" not in caught.value.detail
+    assert first.limits == [None]
+    assert second.limits == [["localhost", "all", "!a-worker-7"]]
+
+
+def test_where_it_fails_on_every_node_no_more_is_run(monkeypatch):
+    ansible = Ansible(recap(NODES[:2], failed=NODES[:2]), 2)
+    monkeypatch.setattr(process, "stream", ansible.stream)
+    with pytest.raises(PlaybookError, match=r"failed on a-master, a-worker-1$"):
+        run_playbooks(MANY, Silent())
+    assert len(ansible.runs) == 1
+
+
+def test_what_fails_on_this_machine_fails_as_a_whole(monkeypatch):
+    ansible = Ansible("localhost : ok=0 changed=0 unreachable=0 failed=1", 2)
+    monkeypatch.setattr(process, "stream", ansible.stream)
+    with pytest.raises(ProvisionError) as caught:
+        run_playbooks(MANY, Silent())
+    assert not isinstance(caught.value, PlaybookError)
+
+
+@pytest.mark.parametrize(("asked", "forks"), [("", 50), ("20", 20), ("many", 50)])
+def test_many_nodes_at_once_or_as_many_as_the_user_says(monkeypatch, asked, forks):
+    monkeypatch.setenv("ANSIBLE_FORKS", asked)
+    ansible = Ansible(RECAP)
+    monkeypatch.setattr(process, "stream", ansible.stream)
+    run_playbooks(MANY, Silent(), ("site.yml",))
+    assert f"forks = {forks}\n" in ansible.settings[0]
+
+
+def test_no_more_at_once_than_there_are_nodes(monkeypatch):
+    ansible = Ansible(RECAP)
+    monkeypatch.setattr(process, "stream", ansible.stream)
+    run_playbooks({"_meta": {"hostvars": {name: {} for name in NODES[:3]}}}, Silent(), ("site.yml",))
+    assert "forks = 3\n" in ansible.settings[0]
 
 
 def test_the_playbooks_run_on_the_clusters_nodes(make_site, monkeypatch):
@@ -106,15 +176,17 @@ def test_the_playbooks_run_on_the_clusters_nodes(make_site, monkeypatch):
     cluster = find_live_cluster(site.spec, "cluster.yaml", site.cloud)
     certificate = site.cluster_dir.folder / "hub.pem"
     certificate.unlink()
-    runs = []
+    runs, limits = [], []
 
     def stream(argv, line, *, cwd, env):
         runs.append((cwd / "inventory.json").read_text())
+        limits.append((cwd / "limit").read_text().split())
         line("a-master : ok=5 changed=1")
         return 0
 
     monkeypatch.setattr(process, "stream", stream)
-    assert configure(cluster, Silent()) == 2
+    assert configure(cluster, Silent(), ["analytics-master"]) == 2
+    assert limits == [["localhost", "analytics-master"]] * 2
     assert all("analytics-worker-2" in inventory for inventory in runs)
     assert certificate.exists()
 
@@ -136,3 +208,23 @@ def test_settings_for_other_playbooks_do_not_matter(tmp_path, monkeypatch):
     progress = Progress()
     assert run_playbooks(inventory, progress, (str(playbook),)) == 1
     assert progress.updates == [(str(playbook), "Change")]
+
+
+def test_the_next_playbook_leaves_out_the_nodes_on_which_one_has_failed(tmp_path):
+    """The real Ansible: what is written to the file of its limit is what it understands."""
+    script = "case {{ inventory_hostname }} in lost) exit 1;; esac"
+    hosts = {"hosts": "all", "gather_facts": False}
+    check = {"hosts": "localhost", "gather_facts": False, "tasks": [{"ansible.builtin.assert": {"that": True}}]}
+    books = []
+    for name, tasks in (
+        ("first", [{"ansible.builtin.shell": script}]),
+        ("second", [{"ansible.builtin.shell": "true"}]),
+    ):
+        books.append(tmp_path / f"{name}.yml")
+        books[-1].write_text(json.dumps([check, hosts | {"tasks": tasks}]))
+    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    inventory = {"_meta": {"hostvars": {"here": local, "lost": local}}, "all": {"hosts": ["here", "lost"]}}
+    with pytest.raises(PlaybookError, match=r"first\.yml failed on lost$") as caught:
+        run_playbooks(inventory, Silent(), [str(book) for book in books])
+    assert caught.value.clean == {"here", "localhost"}
+    assert run_playbooks(inventory, Silent(), [str(books[0])], only=["here"]) == 1

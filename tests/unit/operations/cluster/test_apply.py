@@ -1,19 +1,21 @@
-"""Single steps on a fake cloud, and the wait for deleted servers. Whole plans: test_up.py."""
+"""Single steps on a fake cloud. Whole plans: test_up.py."""
 
 from __future__ import annotations
 
 import itertools
+import threading
+import time
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from provision.adapters.openstack.cloud import BusyError, KeptError
+from provision.adapters.openstack.cloud import AT_ONCE
 from provision.base.errors import ProvisionError
 from provision.base.model import NetworkSpec
 from provision.base.progress import Silent
-from provision.model.cluster.resources import ObservedCluster
 from provision.model.cluster.steps import Plan, Step
 from provision.operations.cluster import apply
 from provision.operations.cluster.resolve import resolve
@@ -132,16 +134,6 @@ def test_a_master_is_told_the_floating_ip_that_its_certificate_is_for(make_site)
     assert worker.floating == ""
 
 
-def test_deleted_servers_are_waited_for(make_site):
-    site = make_site()
-    site.up()
-    nodes = site.cloud.observe("analytics").nodes
-    for node in nodes:
-        site.cloud.delete_server(node.id)
-    apply.await_deletion(site.cloud, "analytics", [node.id for node in nodes], Silent(), lambda _: None)
-    assert site.cloud.observe("analytics").servers == ()
-
-
 def test_servers_that_the_cloud_keeps_for_a_while_are_deleted_for_good(make_site):
     site = make_site()
     site.cloud.reclaims = True
@@ -154,24 +146,6 @@ def test_servers_that_the_cloud_keeps_for_a_while_are_deleted_for_good(make_site
     assert [*site.cloud.vms] == ["vm-x"]
     # Each is asked for once when it has left the list, and once when it was deleted for good.
     assert site.cloud.log.count("server_status") == 2 + 3 * 2
-
-
-def test_where_nothing_may_be_deleted_for_good_up_stops_and_down_goes_on(make_site, monkeypatch):
-    site = make_site()
-    site.cloud.reclaims = True
-    site.up()
-
-    def refused(server):
-        raise KeptError(f"the cloud keeps {server}")
-
-    monkeypatch.setattr(site.cloud, "force_delete_server", refused)
-    larger = replace(site.spec, master=replace(site.spec.master, flavor="m1.medium"))
-    with pytest.raises(KeptError):
-        site.up(spec=larger, replace=True)
-    ids = [node.id for node in site.cloud.observe("analytics").nodes]
-    for node in ids:
-        site.cloud.delete_server(node)
-    apply.await_deletion(site.cloud, "analytics", ids, Silent(), lambda _: None, need_ports=False)
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -191,41 +165,55 @@ def test_what_a_killed_run_has_left_hidden_gives_its_port_back(make_site, late):
             break
 
 
-def test_servers_that_are_gone_are_asked_for_once_each(make_site):
-    site = make_site(workers=20)
+def scaled(make_site, before, after):
+    """Grow or shrink a cluster; return the requests of that, and how often its user-data was rendered."""
+    site = make_site(workers=before)
     site.up()
-    site.down()
-    assert site.cloud.log.count("server_status") == 21
+    sent, rendered = len(site.cloud.log), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(apply, "user_data", lambda context, **_: rendered.append(context) or "#cloud-config")
+        site.up(spec=replace(site.spec, workers=replace(site.spec.workers, count=after)), remove=True)
+    return Counter(site.cloud.log[sent:]), len(rendered)
 
 
-def test_a_server_that_is_busy_is_deleted_for_good_at_the_next_look(make_site, monkeypatch):
-    site = make_site(workers=1)
-    site.cloud.reclaims = True
-    site.up()
-    force, failures = site.cloud.force_delete_server, [BusyError("it is being deleted")]
-
-    def busy(server):
-        if failures:
-            raise failures.pop()
-        force(server)
-
-    monkeypatch.setattr(site.cloud, "force_delete_server", busy)
-    site.down()
-    assert [*site.cloud.vms] == ["vm-x"]
+def test_what_each_worker_costs_when_a_cluster_grows_and_shrinks(make_site):
+    grown, rendered = scaled(make_site, 2, 40)
+    assert (grown["create_servers"], grown["console"], rendered) == (38, 38, 1)
+    shrunk, rendered = scaled(make_site, 40, 2)
+    assert (shrunk["delete_server"], shrunk["server_status"], rendered) == (38, 38, 0)
+    more, _ = scaled(make_site, 2, 80)
+    assert sum(more.values()) - sum(grown.values()) == 2 * 40, "each further worker's creation, and its console"
 
 
-def test_nothing_to_wait_for_asks_nothing(make_site):
-    site = make_site()
-    apply.await_deletion(site.cloud, "analytics", [], Silent(), lambda _: None)
-    assert site.cloud.calls == 0
-
-
-def test_servers_that_stay_are_named(make_site, monkeypatch):
+def test_workers_are_made_and_removed_some_at_the_same_time(make_site, monkeypatch):
     site = make_site()
     site.up()
-    monkeypatch.setattr(apply, "DELETION_TIMEOUT", -1)
-    ids = [node.id for node in site.cloud.observe("analytics").nodes[1:]]
-    with pytest.raises(ProvisionError, match="has not deleted analytics-worker-1, analytics-worker-2 after") as caught:
-        apply.await_deletion(site.cloud, "analytics", ids, Silent(), lambda _: None)
-    assert "an administrator" in caught.value.hint
-    assert ObservedCluster() != site.cloud.observe("analytics")
+    running, most, lock = [], [], threading.Lock()
+
+    def beside(method):
+        def run(*words, **options):
+            with lock:
+                running.append(method)
+                most.append(len(running))
+            time.sleep(0.01)
+            answer = method(*words, **options)
+            with lock:
+                running.remove(method)
+            return answer
+
+        return run
+
+    larger = replace(site.spec, workers=replace(site.spec.workers, count=20))
+    for name, spec in (
+        ("create_servers", larger),
+        ("set_metadata", replace(larger, monitoring=True)),
+        ("delete_server", site.spec),
+        ("server_status", larger),
+    ):
+        most.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(site.cloud, name, beside(getattr(site.cloud, name)))
+            site.up(spec=spec, remove=True)
+            if name == "server_status":
+                site.down()
+        assert 1 < max(most) <= AT_ONCE, name

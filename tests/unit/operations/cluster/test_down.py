@@ -55,6 +55,19 @@ def test_down_removes_what_nova_left_behind(make_site):
     assert site.cloud.lists() == before
 
 
+def test_each_further_worker_costs_two_requests(make_site):
+    """Its deletion, and the question whether it is gone: its port goes with it."""
+    sent = {}
+    for workers in (2, 102):
+        site = make_site(workers=workers)
+        site.up()
+        before = site.cloud.calls
+        site.down()
+        sent[workers] = site.cloud.calls - before
+        assert site.cloud.log.count("delete") < 12
+    assert sent[102] - sent[2] == 2 * 100
+
+
 def test_down_names_what_is_not_ours(make_site, monkeypatch):
     site = make_site()
     site.up()

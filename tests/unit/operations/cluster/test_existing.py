@@ -126,6 +126,14 @@ def test_workers_are_on_the_subnet_by_ports_that_go_with_them(make_site):
     assert site.cloud.writes.count("create_worker_ports") == 1, "it got the port of the one that was lost"
 
 
+def test_hundreds_of_ports_are_made_some_in_each_request(make_site):
+    site, _ = site_of(make_site, "one of several subnets")
+    site.spec = replace(site.spec, workers=WorkersSpec(count=120))
+    site.up()
+    assert len(site.cloud.observe("analytics").worker_ports) == 120
+    assert site.cloud.writes.count("create_worker_ports") == 3
+
+
 def test_workers_are_in_a_group_that_another_project_shares_by_ports_of_their_own(make_site):
     site, _ = site_of(make_site, "a shared security group")
     site.up()

@@ -10,6 +10,7 @@ from provision.adapters import ssh
 from provision.adapters.openstack.cloud import TransientError
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import HubSpec, ImageSpec, NetworkSpec, Tls
+from provision.base.progress import Silent
 from provision.clusterfile.loading import DEFAULT_SOURCE
 from provision.operations.cluster.nodes import find_live_cluster, make_live_cluster
 from provision.operations.cluster.resolve import resolve
@@ -59,6 +60,40 @@ def test_a_node_whose_console_cannot_be_read_keeps_nobody_from_the_others(site, 
     assert [bool(node.host_keys) for node in find(site).nodes] == [True, False, True]
     lost = ""
     assert all(node.host_keys for node in find(site).nodes)
+
+
+class Seen(Silent):
+    """Keeps the phases."""
+
+    def __init__(self):
+        self.phases = []
+
+    def phase(self, name):
+        self.phases.append(name)
+        return super().phase(name)
+
+
+def test_many_consoles_are_read_at_the_same_time_and_what_was_read_is_kept_whatever_ends_it(make_site, monkeypatch):
+    site = make_site(workers=40)
+    site.up()
+    (site.cluster_dir.folder / "known_hosts").unlink()
+    read, left, seen = site.cloud.console, [30], Seen()
+
+    def console(server):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return read(server)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(site.cloud, "console", console)
+        with pytest.raises(KeyboardInterrupt):
+            find_live_cluster(site.spec, "cluster.yaml", site.cloud, seen)
+    assert seen.phases == ["Read the host keys of 41 nodes"]
+    assert len(ssh.known(site.cluster_dir.folder)) == 30
+    reads = site.cloud.log.count("console")
+    assert all(node.host_keys for node in find_live_cluster(site.spec, "cluster.yaml", site.cloud, seen).nodes)
+    assert site.cloud.log.count("console") == reads + 11
 
 
 def test_host_keys_of_an_earlier_server_do_not_count(site):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from ipaddress import IPv4Network
 
@@ -16,10 +17,11 @@ from provision.base.model import (
     MasterSpec,
     NetworkSpec,
     PackagesSpec,
+    Tls,
     User,
     WorkersSpec,
 )
-from provision.model.cluster.render import user_data
+from provision.model.cluster.render import fitting_user_data
 from provision.operations.cluster import preview as module
 from provision.operations.cluster.preview import check_before_start, plan_stopped, preview
 
@@ -97,14 +99,28 @@ def test_the_quotas_arithmetic_is_a_note(site):
 @pytest.fixture
 def rendered(monkeypatch):
     """Have user-data rendered, as elsewhere in these tests it is not."""
-    monkeypatch.setattr("provision.operations.cluster.resolve.user_data", user_data)
+    monkeypatch.setattr("provision.operations.cluster.resolve.fitting_user_data", fitting_user_data)
+
+
+@pytest.fixture
+def long_chain(tmp_path):
+    """A Hub with a certificate chain that no user-data has room for."""
+    tls = Tls(tmp_path / "chain.pem", tmp_path / "key.pem")
+    tls.cert.write_text(random.Random(1).randbytes(40_000).hex() + "\n")
+    return HubSpec(tls=tls)
 
 
 @pytest.mark.usefixtures("rendered")
-def test_user_data_that_is_too_large_is_refused_as_up_does(site):
-    many = HubSpec(users=tuple(User(f"user-{number}") for number in range(1000)))
+def test_user_data_that_is_too_large_is_refused_as_up_does(site, long_chain):
     with pytest.raises(UsageError, match=r"cluster\.yaml: the user-data of a master takes"):
-        preview(replace(site.spec, hub=many), "cluster.yaml")
+        preview(replace(site.spec, hub=long_chain), "cluster.yaml")
+
+
+@pytest.mark.usefixtures("rendered")
+def test_users_that_user_data_has_no_room_for_are_a_step(site):
+    many = HubSpec(users=tuple(User(f"user-{number}") for number in range(1000)))
+    (step,) = preview(replace(site.spec, hub=many), "cluster.yaml").of("configure")
+    assert (step.name, step.why) == ("analytics-master", "its user-data has no room for hub.users")
 
 
 @pytest.mark.parametrize("runs", [True, False])
@@ -146,7 +162,6 @@ def test_a_local_cloud_that_does_not_run_is_empty(site, monkeypatch):
 
 
 SPEC = ClusterSpec("a")
-MANY = HubSpec(users=tuple(User(f"user-{number}") for number in range(1000)))
 # id: fields, message, hint
 BAD = {
     "a flavor that it has not": (
@@ -240,9 +255,9 @@ def test_what_it_can_fulfil_asks_nobody(fields, answers):
 
 
 @pytest.mark.usefixtures("rendered")
-def test_user_data_that_is_too_large_is_refused_where_all_of_a_cluster_is_made(answers):
+def test_user_data_that_is_too_large_is_refused_where_all_of_a_cluster_is_made(answers, long_chain):
     answers(runs=False)
-    spec = replace(SPEC, hub=MANY)
+    spec = replace(SPEC, hub=long_chain)
     with pytest.raises(UsageError, match="the user-data of a master takes"):
         plan_stopped(spec, "c.yaml")
     with pytest.raises(UsageError, match="the user-data of a master takes"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from dataclasses import replace
 from ipaddress import IPv4Network
 
@@ -19,15 +20,18 @@ from provision.base.model import (
     NetworkSpec,
     PackagesSpec,
     SparkSpec,
+    Tls,
     User,
     WorkersSpec,
 )
 from provision.base.progress import Silent
 from provision.clusterfile.loading import DEFAULT_SOURCE
-from provision.model.cluster.render import user_data
-from provision.model.cluster.resources import META_MONITORED, META_ROLE
+from provision.model.cluster.render import USER_DATA_LIMIT, fitting_user_data, packed, user_data
+from provision.model.cluster.resources import META_ACCOUNTS, META_MONITORED, META_ROLE
+from provision.operations.cluster.ansible import PlaybookError
 from provision.operations.cluster.apply import ATTEMPTS
-from provision.operations.cluster.up import ensure_cloud
+from provision.operations.cluster.up import REBUILDS, ensure_cloud
+from provision.operations.cluster.wait import ReadinessWait, UnbuiltError
 from provision.operations.localcloud import local_cloud
 
 KILLS = [(number, late) for number in range(1, 60) for late in (False, True)]
@@ -128,6 +132,33 @@ def test_a_build_that_failed_is_done_again_once(make_site):
     other.cloud.unbuildable = 99
     with pytest.raises(ProvisionError, match="No valid host"):
         other.up()
+    assert other.cloud.log.count("create_servers") == 4, "all of them once more, and no fewer have failed"
+
+
+def test_builds_that_fail_are_done_again_while_fewer_fail(make_site, monkeypatch):
+    site = make_site(workers=13)
+    site.up()
+    site.cloud.unbuildable = 6 + 3 + 1
+    site.up(spec=replace(site.spec, workers=replace(site.spec.workers, count=19)))
+    site.assert_complete(19)
+    site.cloud.unbuildable = 99
+    with pytest.raises(ProvisionError, match="analytics-worker-23 and 4 more went into ERROR: No valid host"):
+        site.up(spec=replace(site.spec, workers=replace(site.spec.workers, count=27)))
+
+
+def test_builds_are_done_again_some_times(make_site, monkeypatch):
+    site, runs = make_site(), []
+
+    def run(_):
+        runs.append(1)
+        error = UnbuiltError("they went into ERROR")
+        error.count = 99 - len(runs)
+        raise error
+
+    monkeypatch.setattr(ReadinessWait, "run", run)
+    with pytest.raises(UnbuiltError):
+        site.up()
+    assert len(runs) == 1 + REBUILDS
 
 
 def test_a_build_that_failed_is_done_again_where_its_console_cannot_be_read(make_site, monkeypatch):
@@ -269,17 +300,77 @@ def test_a_certificate_that_ends_soon_is_renewed_once(make_site, monkeypatch):
 @pytest.fixture
 def rendered(monkeypatch):
     """The real user-data, which most tests here do without."""
-    monkeypatch.setattr("provision.operations.cluster.resolve.user_data", user_data)
+    monkeypatch.setattr("provision.operations.cluster.resolve.fitting_user_data", fitting_user_data)
+    monkeypatch.setattr("provision.operations.cluster.apply.user_data", user_data)
 
 
 @pytest.mark.usefixtures("rendered")
-def test_user_data_that_nova_would_not_take_is_refused_before_anything_is_made(make_site):
+def test_user_data_that_nova_would_not_take_is_refused_before_anything_is_made(make_site, tmp_path):
     site = make_site()
-    many = replace(site.spec, hub=HubSpec(users=tuple(User(f"user-{number}") for number in range(900))))
+    tls = Tls(tmp_path / "chain.pem", tmp_path / "key.pem")
+    tls.cert.write_text(random.Random(1).randbytes(40_000).hex() + "\n")
     with pytest.raises(UsageError, match=r"cluster\.yaml: the user-data of a master takes \d+ bytes") as caught:
-        site.up(spec=many)
-    assert "list of users" in caught.value.hint
+        site.up(spec=replace(site.spec, hub=HubSpec(tls=tls)))
+    assert "certificate chain" in caught.value.hint
     assert site.cloud.writes == []
+
+
+def with_users(site, count):
+    """The spec with so many users in two groups, and with monitoring."""
+    users = tuple(User(f"user-{number}", groups=("team", "staff")) for number in range(count))
+    return replace(site.spec, hub=HubSpec(users=users), monitoring=True)
+
+
+@pytest.mark.usefixtures("rendered")
+def test_users_that_have_no_room_in_user_data_get_their_accounts_afterwards(make_site, monkeypatch):
+    site = make_site()
+    site.spec = with_users(site, 250)
+    create, given = site.cloud.create_servers, []
+
+    def create_servers(name, names, **words):
+        given.append((words["role"], words["user_data"], words["metadata"].get(META_ACCOUNTS)))
+        create(name, names, **words)
+
+    monkeypatch.setattr(site.cloud, "create_servers", create_servers)
+    site.up()
+    site.assert_complete()
+    (master, text, accounts), *_ = given
+    assert (master, accounts) == ("master", "")
+    assert len(packed(text)) < USER_DATA_LIMIT
+    assert "groupadd" in text
+    assert "user-7" not in text
+    (step,) = site.plans[0].of("configure")
+    assert (step.name, step.why) == ("analytics-master", "its user-data has no room for hub.users")
+    assert site.named == [("analytics-master",)]
+    site.assert_nothing_to_do()
+
+
+@pytest.mark.usefixtures("rendered")
+def test_accounts_that_an_interruption_has_left_out_are_made_by_the_next_run(make_site):
+    site = make_site()
+    site.spec = with_users(site, 250)
+    site.failure = ProvisionError("playbooks/users.yml failed")
+    with pytest.raises(ProvisionError, match=r"users\.yml failed"):
+        site.up()
+    assert site.jobs == []
+    site.failure = None
+    site.up()
+    assert [step.name for step in site.plans[-1].of("configure")] == ["analytics-master"]
+    assert len(site.configured) == 1
+    site.assert_nothing_to_do()
+
+
+@pytest.mark.usefixtures("rendered")
+def test_a_cluster_whose_users_have_become_too_many_gets_a_new_master(make_site):
+    site = make_site()
+    site.up()
+    on_master = with_data(site)
+    site.spec = replace(with_users(site, 250), master=MasterSpec("m1.medium"))
+    site.up(replace=True, remove=True)
+    verbs = [step.verb for step in site.plans[-1].steps if step.name == "analytics-master"]
+    assert verbs == ["carry", "delete", "create", "configure", "restore"]
+    assert on_master() == "homes"
+    site.assert_nothing_to_do()
 
 
 @pytest.mark.usefixtures("rendered")
@@ -473,6 +564,25 @@ def test_packages_are_brought_to_live_nodes_and_taken_away(make_site, with_packa
     assert len(site.delivered) == 2
     assert site.plans[-1].steps[0].why == "the spec has none any more"
     assert not site.assert_complete().nodes[0].packages
+    site.assert_nothing_to_do()
+
+
+@pytest.mark.parametrize("what", ["settings", "packages"])
+def test_what_fails_on_one_node_is_noted_of_the_others(make_site, monkeypatch, with_packages, what):
+    site = make_site(workers=199)
+    site.up()
+    names = [server.name for server in site.cloud.observe("analytics").nodes]
+    lost = PlaybookError("playbooks/site.yml failed on analytics-worker-7")
+    lost.clean = frozenset(names) - {"analytics-worker-7"}
+    site.failure = lost
+    packages = with_packages if what == "packages" else site.spec.packages
+    site.spec = replace(site.spec, monitoring=what == "settings", packages=packages)
+    with pytest.raises(PlaybookError, match="analytics-worker-7"):
+        site.up()
+    site.failure = None
+    site.up()
+    verb = "configure" if what == "settings" else "install"
+    assert [step.name for step in site.plans[-1].of(verb)] == ["analytics-worker-7"]
     site.assert_nothing_to_do()
 
 

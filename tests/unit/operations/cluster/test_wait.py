@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from provision.adapters.spark import SparkMaster
 from provision.base.errors import ProvisionError
 from provision.model.cluster import console
 from provision.model.cluster.resources import Server
-from provision.operations.cluster.wait import KEYS_GRACE, ReadinessWait, nothing
+from provision.operations.cluster.wait import CONSOLES, KEYS_GRACE, ReadinessWait, UnbuiltError, nothing
 
 NAMES = {"a-master": "10.0.0.1", "a-worker-1": "10.0.0.2", "a-worker-2": "10.0.0.3"}
 KEY = "AAAAC3NzaC1lZDI1NTE5AAAAI" + "Gtra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tr"
@@ -18,13 +20,16 @@ KEYS = f"-----BEGIN SSH HOST KEY KEYS-----\nssh-ed25519 {KEY} root@a\n-----END S
 class Script:
     """A cloud, a Spark master and a Hub whose state is a function of the time."""
 
-    def __init__(self, *, statuses=None, consoles=None, registered=None, hub_at=0):
+    def __init__(self, *, statuses=None, consoles=None, registered=None, hub_at=0, names=NAMES, launched=True):
         self.now = 0.0
+        self.names = names
+        self.launched = launched
         self.statuses = statuses or {}
         self.consoles = consoles or {}
-        self.registered = dict.fromkeys(NAMES, 0) if registered is None else registered
+        self.registered = dict.fromkeys(names, 0) if registered is None else registered
         self.hub_at = hub_at
-        self.console_reads = 0
+        self.console_reads = []
+        self.lock = threading.Lock()
         self.brought = []
         self.restarted = []
         self.lines = []
@@ -32,19 +37,21 @@ class Script:
     # the cloud
     def servers(self, name):
         found = []
-        for one, address in NAMES.items():
+        for one, address in self.names.items():
             status = next(
                 (status for at, status in reversed(self.statuses.get(one, [(0, "ACTIVE")])) if at <= self.now), None
             )
             if status:
-                found.append(Server(one, one, "master" if "master" in one else "worker", status, address=address))
+                role = "master" if "master" in one else "worker"
+                found.append(Server(one, one, role, status, launched=self.launched, address=address))
         return tuple(found)
 
     def building(self):
         return frozenset(server.id for server in self.servers(None) if server.status == "BUILD")
 
     def console(self, server):
-        self.console_reads += 1
+        with self.lock:
+            self.console_reads.append((self.now, server))
         return "".join(text for at, text in self.consoles.get(server, [(0, KEYS)]) if at <= self.now)
 
     def console_if_readable(self, server):
@@ -58,7 +65,7 @@ class Script:
     def spark(self, _nodes):
         if self.registered is False:
             return None
-        return SparkMaster(tuple(NAMES[one] for one, at in self.registered.items() if at <= self.now), 2, 3072, 0)
+        return SparkMaster(tuple(self.names[one] for one, at in self.registered.items() if at <= self.now), 2, 3072, 0)
 
     def hub(self):
         return "" if self.hub_at <= self.now else "it does not answer yet"
@@ -76,21 +83,22 @@ class Script:
 
     # what a stock image's nodes ask for
     def bring(self, nodes, waiting):
-        assert [node.name for node in nodes] == list(NAMES)
+        assert [node.name for node in nodes] == list(self.names)
         self.brought += [(self.now, name) for name in waiting]
         return dict.fromkeys(waiting, "it does not let us in") if self.now < 60 else {}
 
-    def run(self, timeout=1800):
+    def run(self, timeout=1800, host_keys=None):
         return ReadinessWait(
             self,
             "a",
             self,
-            nodes=3,
+            nodes=len(self.names),
             spark=self.spark,
             hub_problem=self.hub,
             bring=self.bring,
             timeout=timeout,
             slowness=self.slowness,
+            host_keys=host_keys,
             clock=lambda: self.now,
             sleep=self.sleep,
         ).run()
@@ -204,10 +212,71 @@ def test_it_does_not_wait_for_ever_for_host_keys():
     assert KEYS_GRACE <= script.now < KEYS_GRACE + 10
 
 
+def many(count):
+    """The addresses of a master and so many workers, by their names."""
+    workers = {f"a-worker-{number}": f"10.0.{number // 250}.{number % 250 + 2}" for number in range(1, count + 1)}
+    return {"a-master": "10.9.0.1"} | workers
+
+
+def test_the_host_keys_of_a_new_node_are_read_and_no_others():
+    names = many(201)
+    known = {name: ("ssh-ed25519 known",) for name in names if name != "a-worker-201"}
+    script = Script(names=names, consoles={"a-worker-201": [(0, KEYS)]})
+    nodes = script.run(host_keys=known)
+    assert script.console_reads == [(0, "a-worker-201")]
+    assert script.now == 0
+    assert [node.host_keys for node in nodes] == [("ssh-ed25519 known",)] * 201 + [(f"ssh-ed25519 {KEY}",)]
+
+
+def test_a_known_node_that_does_not_work_is_read_too():
+    script = Script(registered={"a-worker-1": 0, "a-worker-2": 30})
+    script.run(host_keys=dict.fromkeys(NAMES, ("ssh-ed25519 known",)))
+    assert {server for _, server in script.console_reads} == {"a-worker-2"}
+
+
+def test_hundreds_of_host_keys_are_waited_for_as_long_as_some_come():
+    names = many(300)
+    # A cluster that works from the beginning, whose consoles come to their keys one after another.
+    script = Script(names=names, consoles={name: [(number, KEYS)] for number, name in enumerate(names)})
+    nodes = script.run()
+    assert all(node.host_keys for node in nodes)
+    assert script.now > 2 * KEYS_GRACE
+    first = [server for at, server in script.console_reads if at == 0]
+    assert len(first) == len(set(first)) == 2 * CONSOLES, "one look finds it ready, another one looks for keys"
+    assert len({server for _, server in script.console_reads[:301]}) == 301, "each once before one is read again"
+
+
 def test_a_worker_that_the_cloud_does_not_list_is_waited_for():
     script = Script(statuses={"a-worker-2": [(50, "ACTIVE")]})
     script.run()
     assert script.now >= 50
+
+
+def test_servers_that_could_not_be_built_are_named_together_once_the_others_are_built():
+    built = {"a-master": [(0, "BUILD"), (90, "ACTIVE")]}
+    failed = {"a-worker-1": [(0, "BUILD"), (10, "ERROR")], "a-worker-2": [(0, "BUILD"), (60, "ERROR")]}
+    script = Script(statuses=built | failed, launched=False)
+    with pytest.raises(
+        UnbuiltError, match=r"^a-worker-1, a-worker-2 went into ERROR: the cloud gave no reason"
+    ) as caught:
+        script.run()
+    assert caught.value.count == 2
+    assert 90 <= script.now < 100
+
+
+def test_a_node_is_brought_its_software_again_only_when_its_console_has_said_so_anew(monkeypatch):
+    waiting = 'PROVISION {"phase":"waiting","text":"for its software"}\n'
+    monkeypatch.setattr("provision.operations.cluster.wait.CONSOLES", 1)
+    script = Script(
+        consoles={name: [(0, KEYS), (0, waiting)] for name in NAMES},
+        registered={"a-worker-1": 4, "a-worker-2": 100},
+        hub_at=4,
+    )
+    script.run()
+    assert {name for at, name in script.brought if at > 6} == {"a-worker-2"}, "the others' last word is an old one"
+    brought = [at for at, name in script.brought if name == "a-worker-2"]
+    reads = [at for at, name in script.console_reads if name == "a-worker-2"]
+    assert len(brought) == len(set(brought)) <= len(reads)
 
 
 FAILURES = {

@@ -10,6 +10,7 @@ from provision.base.errors import ProvisionError
 from provision.base.model import HubSpec, User
 from provision.base.progress import Silent
 from provision.model.cluster import resources
+from provision.operations.cluster.ansible import PlaybookError
 from provision.operations.users import change as module
 from provision.operations.users.change import UserChange
 
@@ -147,3 +148,20 @@ def test_what_breaks_off_is_noted_nowhere(site, monkeypatch):
     monkeypatch.setattr(module, "run_playbooks", lambda *_: 0)
     bring(site, spec, before=spec)
     assert not site.up(spec=spec).changed
+
+
+def test_what_fails_on_one_worker_is_noted_of_the_other_nodes(site, monkeypatch):
+    lost = PlaybookError("playbooks/site.yml failed on analytics-worker-2")
+    lost.clean = frozenset({"analytics-master", "analytics-worker-1"})
+
+    def fail(*_):
+        raise lost
+
+    monkeypatch.setattr(module, "run_playbooks", fail)
+    # One who is alone has the memory of all: the nodes' settings change too.
+    spec = with_users(site.spec, User("bob"))
+    with pytest.raises(PlaybookError):
+        bring(site, spec)
+    assert master(site).users == ("bob",)
+    site.up(spec=spec)
+    assert [step.name for step in site.plans[-1].steps] == ["analytics-worker-2"]

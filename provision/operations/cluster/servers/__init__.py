@@ -1,0 +1,1 @@
+"""What is done to many of a cluster's servers at once."""
