@@ -22,8 +22,8 @@ from provision.base import paths
 from provision.base.constants import OPERATOR, PORTS
 from provision.base.errors import ProvisionError
 from provision.base.model import Bastion, Node
-from provision.base.parallel import NODES_AT_ONCE, of_each
 from provision.base.roles import with_hub
+from provision.base.threads import NODES_AT_ONCE, each
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -217,14 +217,14 @@ class Fleet:
         # Made here: a connection is kept for the next command.
         connections = {node.name: self._connection(node.name) for node in nodes}
 
-        def run(name: str) -> Any:  # noqa: ANN401 - fabric's Result or an exception
+        def run(connection: Any) -> Any:  # noqa: ANN401 - fabric's Connection; its Result or an exception
             try:
-                return connections[name].run(line, hide=True, warn=True, in_stream=False, timeout=timeout)
+                return connection.run(line, hide=True, warn=True, in_stream=False, timeout=timeout)
             except Exception as error:
                 return error
 
-        answers = of_each(connections, run, at_once=NODES_AT_ONCE)
-        return {name: _result(line, answer, timeout) for name, answer in answers.items()}
+        answers = each(run, connections.values(), at_once=NODES_AT_ONCE)
+        return {name: _result(line, answer, timeout) for name, answer in zip(connections, answers, strict=True)}
 
     def _open_gateway(self, nodes: Sequence[Node]) -> None:
         """Connect to the node with the Hub before the others' threads would all try to."""
@@ -284,8 +284,8 @@ class Fleet:
         )
         # fabric accepts unknown host keys by default; here all keys are known. Not load_host_keys, for which ten times
         # the lines take a hundred times as long, a third of a second of a thousand: a connection needs a few of them.
-        for each in lines.get(connection.host, ()):
-            if entry := HostKeyEntry.from_line(each):
+        for line in lines.get(connection.host, ()):
+            if entry := HostKeyEntry.from_line(line):
                 connection.client.get_host_keys().add(connection.host, entry.key.get_name(), entry.key)
         connection.client.set_missing_host_key_policy(RejectPolicy())
         return connection

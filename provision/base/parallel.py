@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from graphlib import TopologicalSorter
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-_Result = TypeVar("_Result")
-NODES_AT_ONCE: Final = 64
-"""Nodes that are asked at the same time: each takes two processes of ssh and three open files here."""
+    from collections.abc import Callable, Mapping
 
 
 def in_order(needs: Mapping[str, str], work: Callable[[str], None], *, at_once: int) -> None:
@@ -50,28 +45,3 @@ def in_order(needs: Mapping[str, str], work: Callable[[str], None], *, at_once: 
         if error:
             raise error
         sorter.done(name)
-
-
-def of_each(names: Iterable[str], work: Callable[[str], _Result], *, at_once: int) -> dict[str, _Result]:
-    """Call `work` for each name, up to `at_once` at the same time, as `in_order` does; return the results by name."""
-    found: dict[str, _Result] = {}
-
-    def keep(name: str) -> None:
-        found[name] = work(name)
-
-    wanted = dict.fromkeys(names, "")
-    in_order(wanted, keep, at_once=at_once)
-    return {name: found[name] for name in wanted}
-
-
-class Turns:
-    """Lets threads begin one after the other: connections that stay open, but are not all to be made at once."""
-
-    def __init__(self, a_second: int) -> None:
-        self._apart = 1 / a_second
-        self._lock = threading.Lock()
-
-    def wait(self) -> None:
-        """Wait until it is this thread's turn."""
-        with self._lock:
-            time.sleep(self._apart)

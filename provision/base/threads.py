@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _Answer = TypeVar("_Answer")
 _Thing = TypeVar("_Thing")
+
+NODES_AT_ONCE: Final = 64
+"""Nodes that are asked at the same time: each takes two processes of ssh and three open files here."""
 
 
 def start(question: Callable[[], _Answer]) -> Future[_Answer]:
@@ -64,3 +68,16 @@ def each(work: Callable[[_Thing], _Answer], things: Iterable[_Thing], *, at_once
     if failures:
         raise failures[0]
     return [answers[number] for number in sorted(answers)]
+
+
+class Turns:
+    """Lets threads begin one after the other: connections that stay open, but are not all to be made at once."""
+
+    def __init__(self, a_second: int) -> None:
+        self._apart = 1 / a_second
+        self._lock = threading.Lock()
+
+    def wait(self) -> None:
+        """Wait until it is this thread's turn."""
+        with self._lock:
+            time.sleep(self._apart)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provision.adapters.onnode import contact, daemons, journal, look
 from provision.base.constants import HUB_GROUP, METADATA_ADDRESS, NODE, PORTS
-from provision.base.parallel import NODES_AT_ONCE, of_each
 from provision.base.roles import with_hub
+from provision.base.threads import NODES_AT_ONCE, each
 from provision.model.doctor.observed import asked_of
 from provision.model.doctor.words import RECENT
 
@@ -47,7 +47,7 @@ class Question:
 
     def order(self, node: ObservedNode) -> dict[str, Any]:
         """Return what look.py is given on a node."""
-        master, hub = next((each for each in self.nodes if each.role == "master"), node), with_hub(self.nodes)
+        master, hub = next((one for one in self.nodes if one.role == "master"), node), with_hub(self.nodes)
         return {
             "hub": node == hub,
             "worker": node.role == "worker",
@@ -102,7 +102,7 @@ def ask(question: Question, remote: Callable[[str], Remote]) -> tuple[ObservedNo
     try:
         if hub:
             start(hub).await_ready()
-        facts = of_each(asked, ask_one, at_once=NODES_AT_ONCE)
+        facts = dict(zip(asked, each(ask_one, asked, at_once=NODES_AT_ONCE), strict=True))
     finally:
         for answer in list(started.values()):
             answer.stop()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from provision.adapters.onnode import journal
 from provision.base.errors import ProvisionError
-from provision.base.parallel import NODES_AT_ONCE, Turns, of_each
+from provision.base.threads import NODES_AT_ONCE, Turns, each
 from provision.model.cluster.journal import JournalReader
 from provision.model.logs import merged
 from provision.operations.logs.following import Following
@@ -91,11 +91,11 @@ class _Journals:
         return streams
 
     def _fetched(self) -> list[Iterator[Line]]:
-        nodes = {node.name: node for node in self._nodes}
-        first, *others = nodes
-        files = {first: self._fetch(nodes[first])}
-        files |= of_each(others, lambda name: self._fetch(nodes[name]), at_once=NODES_AT_ONCE)
-        return [self._readers[name].lines(file, lambda: None) for name, file in files.items()]
+        first, *others = self._nodes
+        files = [self._fetch(first), *each(self._fetch, others, at_once=NODES_AT_ONCE)]
+        return [
+            self._readers[node.name].lines(file, lambda: None) for node, file in zip(self._nodes, files, strict=True)
+        ]
 
     def _fetch(self, node: Remote) -> SpooledTemporaryFile[bytes]:
         file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - it is read later

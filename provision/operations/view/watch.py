@@ -13,7 +13,7 @@ from provision.adapters.onnode import vitals
 from provision.adapters.remote import over_ssh
 from provision.base.constants import NODE, PORTS
 from provision.base.errors import ProvisionError
-from provision.base.parallel import NODES_AT_ONCE, Turns
+from provision.base.threads import NODES_AT_ONCE, Turns
 from provision.model.view.live import live_state
 
 if TYPE_CHECKING:

@@ -1,9 +1,8 @@
 import threading
-import time
 
 import pytest
 
-from provision.base.parallel import Turns, in_order, of_each
+from provision.base.parallel import in_order
 
 NEEDS = {"base": "debian", "consul": "base", "os": "base", "nova": "os", "compute": "nova", "mariadb": "base"}
 
@@ -51,18 +50,3 @@ def test_the_first_error_is_raised_though_other_work_goes_on():
 
 def test_no_work_is_no_error():
     in_order({}, pytest.fail, at_once=2)
-
-
-def test_results_are_in_the_order_of_the_names():
-    names = [f"n{number}" for number in range(20)]
-    assert list(of_each(names, str.upper, at_once=3).items()) == [(name, name.upper()) for name in names]
-
-
-def test_threads_take_turns():
-    turns, begun = Turns(100), time.monotonic()
-    threads = [threading.Thread(target=turns.wait) for _ in range(5)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert time.monotonic() - begun >= 0.05

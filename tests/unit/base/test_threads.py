@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from provision.base.threads import each, start, together
+from provision.base.threads import Turns, each, start, together
 
 
 def test_they_do_not_wait_for_each_other():
@@ -91,3 +91,13 @@ def test_ctrl_c_ends_it_at_once_and_nothing_more_is_begun(monkeypatch):
     go_on.set()
     time.sleep(0.1)
     assert begun == [0]
+
+
+def test_threads_take_turns():
+    turns, begun = Turns(100), time.monotonic()
+    threads = [threading.Thread(target=turns.wait) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert time.monotonic() - begun >= 0.05
