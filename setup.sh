@@ -85,6 +85,9 @@ install_compose() {
   compose_works || die "Compose v2 was installed but \`docker compose version\` does not answer" "run it by hand to see why"
 }
 
+# log_level FILE: print dockerd's option for warnings alone, unless FILE has a level: it refuses to start with both.
+log_level() { root grep -qs '"log-level"' "$1" || echo --log-level=warn; }
+
 start_docker() {
   if docker_answers; then return; fi
   if [ -d /run/systemd/system ]; then
@@ -94,8 +97,10 @@ start_docker() {
     # A power cut leaves the engine's pid file, and some other process may have that number by now.
     if ! pgrep -x dockerd >/dev/null; then root rm -f /var/run/docker.pid; fi
     # Nobody keeps its log short: it has warnings only, and begins anew where it has grown.
+    # shellcheck disable=SC2046 # an option or nothing
     root sh -c 'find "$0" -size +16M -delete 2>/dev/null
-      setsid dockerd --log-level=warn >>"$0" 2>&1 </dev/null & echo $! >/run/provision-dockerd.pid' /var/log/dockerd.log
+      setsid dockerd "$@" >>"$0" 2>&1 </dev/null & echo $! >/run/provision-dockerd.pid' \
+      /var/log/dockerd.log $(log_level /etc/docker/daemon.json)
   fi
   local _
   for _ in $(seq 60); do

@@ -101,3 +101,17 @@ def test_who_is_in_no_such_group_is_asked_for_no_password(checkout):
 def test_a_command_gets_access_to_the_engine_where_the_account_has_it(checkout, groups, said):
     done = run(checkout, "with-docker", "sh", "-c", 'docker ps >/dev/null && echo "$0|$1"', "a b", "c", groups=groups)
     assert done.stdout == said
+
+
+@pytest.mark.parametrize(
+    ("settings", "options"),
+    [(None, "--log-level=warn\n"), ('{"mtu": 1400}', "--log-level=warn\n"), ('{"log-level": "info"}', "")],
+)
+def test_the_engine_gets_no_level_that_its_own_settings_have(checkout, tmp_path, settings, options):
+    if settings:
+        (tmp_path / "daemon.json").write_text(settings)
+    lines = (checkout / "setup.sh").read_text().splitlines()
+    functions = "\n".join(line for line in lines if line.startswith(("root()", "log_level()")))
+    script = f"set -euo pipefail\n{functions}\nlog_level {tmp_path}/daemon.json"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == options

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from docker.errors import NotFound
+from docker.types import LogConfig
 
 from provision.adapters.docker.client import OWN_LABELS, connect, engine_errors, ignore_missing
 from provision.adapters.docker.programs import Program, run_program
@@ -109,6 +110,8 @@ class ContainerData:
                 entrypoint=["sh", "-c", 'ls -A "$0" 2>/dev/null || true', folder],
                 volumes={volume: {"bind": mount, "mode": "ro"}},
                 network_mode="none",
+                # What it prints is read from its log, which not every driver that may be the engine's own gives back.
+                log_config=LogConfig(type="json-file"),
                 labels=OWN_LABELS,
                 remove=True,
             )

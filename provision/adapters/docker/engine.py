@@ -6,6 +6,7 @@ import io
 import os
 import tarfile
 import tempfile
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,14 +96,16 @@ class Engine:
     def drop_superseded(self, current: Mapping[str, str]) -> None:
         """Remove images of these families (keys) with other tags than these, unless a container still uses them.
 
-        What a build that goes on has made so far has its parent's labels, and no tag: it goes by the parent's.
+        What a build that goes on has made so far has its parent's labels, and no tag: it goes by the parent's. One that
+        Docker fails to remove fails nothing: only room is at stake, and the next command tries it again.
         """
         with engine_errors():
             for image in self._client.api.images(filters={"label": FAMILY_LABEL}):
                 labels = image["Labels"]
                 family = labels[FAMILY_LABEL]
                 if family in current and labels.get(INPUTS_LABEL) != current[family]:
-                    self._remove_image(image["Id"])
+                    with suppress(APIError):
+                        self._remove_image(image["Id"])
 
     def ensure_base_image(
         self, line: Callable[[str], None], mirror: str | None = None, proxies: Mapping[str, str] | None = None

@@ -171,9 +171,11 @@ def _docker(facts: HostFacts) -> PreflightCheck:
         if facts.can_be_root:
             then = "" if facts.docker_refuses else "; it will be started"
             return PreflightCheck("ok", "Docker", f"{facts.docker_problem}{then}", needed)
-        return PreflightCheck(
-            "fail", "Docker", facts.docker_problem, needed, "Start it, or run this as root or with sudo."
-        )
+        remedy = "Start it, or run this as root or with sudo."
+        if facts.docker_refuses:
+            # Not as root: its local cloud would take the place of the one that runs.
+            remedy = "Have your account added to the group docker, and log out and in again."
+        return PreflightCheck("fail", "Docker", facts.docker_problem, needed, remedy)
     if facts.apt and facts.can_be_root:
         return PreflightCheck("ok", "Docker", "none; it will be installed from the system's packages", needed)
     return PreflightCheck(

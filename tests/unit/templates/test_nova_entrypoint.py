@@ -12,34 +12,44 @@ from provision.base import paths
 PROGRAM = "nova-manage"
 
 
-@pytest.fixture(name="forget")
-def _forget(tmp_path):
-    """Run `entrypoint forget` with a nova-manage that ends with a code; return the result and what it was asked."""
+@pytest.fixture(name="entrypoint")
+def _entrypoint(tmp_path):
+    """Run an entrypoint with a nova-manage that ends with a code; return the result and what it was asked.
+
+    The service itself is a wait for what runs beside it, and a day's sleep ends that.
+    """
     common = (paths.COMPOSE / "base" / "common.sh").read_text()
     (tmp_path / "common.sh").write_text(
-        common + "take() { :; }\nown() { :; }\nawait() { :; }\nas() { shift; \"$@\"; }\n"
+        common
+        + "take() { :; }\nown() { :; }\nawait() { :; }\nawait_api() { :; }\nbecome() { wait; }\n"
+        + 'as() { shift; "$@"; }\nsleep() { echo "sleep $1"; [ "$1" != 1d ] || exit 0; }\n'
     )
     script = (paths.COMPOSE / "nova" / "entrypoint").read_text()
     script = script.replace("/usr/local/lib/provision/common.sh", str(tmp_path / "common.sh"))
 
-    def forget(code):
-        program = tmp_path / PROGRAM
-        program.write_text(f'#!/bin/sh\necho "$@"\nexit {code}\n')
-        program.chmod(0o755)
+    def run(*words, code=0, host="nova-conductor-1"):
+        for name, lines in {PROGRAM: f'echo "$@"\nexit {code}', "hostname": f"echo {host}", "python3": ":"}.items():
+            program = tmp_path / name
+            program.write_text(f"#!/bin/sh\n{lines}\n")
+            program.chmod(0o755)
         return subprocess.run(
-            ["bash", "-c", script, "entrypoint", "forget"],
-            env={"PATH": f"{tmp_path}:/usr/bin:/bin", "MARIADB": "mariadb"},
+            ["bash", "-c", script, "entrypoint", *words],
+            env={
+                "PATH": f"{tmp_path}:/usr/bin:/bin",
+                **dict.fromkeys(("MARIADB", "RABBITMQ", "KEYSTONE_INTERNAL_URL", "PLACEMENT_INTERNAL_URL"), "peer"),
+            },
             capture_output=True,
             text=True,
             check=False,
+            timeout=20,
         )
 
-    return forget
+    return run
 
 
 @pytest.mark.parametrize("code", [0, 1])
-def test_rows_are_removed_for_good_and_none_is_no_error(forget, code):
-    done = forget(code)
+def test_rows_are_removed_for_good_and_none_is_no_error(entrypoint, code):
+    done = entrypoint("forget", code=code)
     assert done.returncode == 0
     words = done.stdout.split()
     assert words[:2] == ["db", "archive_deleted_rows"]
@@ -49,7 +59,17 @@ def test_rows_are_removed_for_good_and_none_is_no_error(forget, code):
 
 
 @pytest.mark.parametrize("code", [3, 255])
-def test_a_failure_is_one(forget, code):
-    done = forget(code)
+def test_a_failure_is_one(entrypoint, code):
+    done = entrypoint("forget", code=code)
     assert done.returncode == 1
     assert f"stays in Nova's databases ({code})" in done.stderr
+
+
+@pytest.mark.parametrize("code", [0, 255])
+def test_the_first_conductor_alone_does_so_and_goes_on_when_it_fails(entrypoint, code):
+    done = entrypoint("conductor", code=code)
+    assert [line.partition(" --")[0] for line in done.stdout.splitlines()] == [
+        "sleep 1h", "db archive_deleted_rows", "sleep 1d",
+    ]  # fmt: skip
+    for service, host in (("conductor", "nova-conductor-2"), ("scheduler", "nova-scheduler-1")):
+        assert entrypoint(service, host=host).stdout == ""

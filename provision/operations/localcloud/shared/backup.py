@@ -196,3 +196,9 @@ def note_next_steps(
             f"The backup was made without --images. If their files are not here from before, these images are empty: "
             f"{names}. Delete such an image (`openstack image delete`) and upload it again."
         )
+
+
+def note_authority(files: Mapping[str, str], progress: Progress) -> None:
+    """Say that a backup's authority was left out (tls.py::write_authority), if it was."""
+    if files and (wrong := tls.problem_of(files)):
+        progress.note(f"The backup's authority was left out, as it {wrong}: clients have to trust this cloud's own.")

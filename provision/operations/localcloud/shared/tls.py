@@ -74,6 +74,12 @@ def require_usable(settings: Settings) -> None:
         require_authority(_folder())
 
 
+def require_restorable(settings: Settings, files: Mapping[str, str]) -> None:
+    """Raise what `ensure_tls` would raise after `write_authority(files)`, before anything is removed for it."""
+    if settings.tls or problem_of(files):
+        require_usable(settings)
+
+
 def problem_of(files: Mapping[str, str]) -> str:
     """Say why a CA (as `authority_files` returns it) cannot be the local cloud's, as a predicate; empty if it can."""
     return authority_problem(files.get(AUTHORITY_FILES[0], "").encode())

@@ -21,6 +21,7 @@ from provision.operations.localcloud.shared.backup import (
     NOVA_FOLDER,
     files_below,
     load_databases,
+    note_authority,
     note_next_steps,
     put_images,
     read_small_files,
@@ -32,9 +33,9 @@ from provision.operations.localcloud.shared.installation import (
     begin_restoring,
     end_restoring,
     ensure_files,
-    exclusive_lock,
     load_settings,
     read_passwords,
+    single_host_lock,
     write_passwords,
 )
 from provision.operations.localcloud.shared.schema import MIGRATED
@@ -64,7 +65,7 @@ def restore(progress: Progress, path: Path, confirm: Callable[[], None]) -> None
     manifest = verify(progress, path)
     preflight.require(progress)
     compose.require()
-    with exclusive_lock(progress):
+    with single_host_lock(progress):
         _restore(progress, path, manifest, confirm)
 
 
@@ -72,8 +73,7 @@ def _restore(progress: Progress, path: Path, manifest: Manifest, confirm: Callab
     engine, data, settings = Engine(), ContainerData(), load_settings()
     files = read_small_files(path)
     authority = files_below(files, AUTHORITY)
-    if settings.tls or tls.problem_of(authority):
-        tls.require_usable(settings)
+    tls.require_restorable(settings, authority)
     if engine.states() or data.volumes() or read_passwords():
         confirm()
     with progress.phase("images"):
@@ -100,8 +100,7 @@ def _restore(progress: Progress, path: Path, manifest: Manifest, confirm: Callab
         _put_images(data, installation, path, manifest, progress)
     end_restoring()
     note_next_steps(data, target, installation, manifest, progress)
-    if authority and (wrong := tls.problem_of(authority)):
-        progress.note(f"The backup's authority was left out, as it {wrong}: clients have to trust this cloud's own.")
+    note_authority(authority, progress)
     _note_unknown_disks(data, target, installation, tags, progress)
 
 

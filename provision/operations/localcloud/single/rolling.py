@@ -183,7 +183,7 @@ class ReplicaSet:
 
     def _resume(self, stay: Sequence[ServiceState]) -> list[ServiceState]:
         """Let those serve again whose leaving was interrupted, and return them: Consul would never name them again."""
-        leaving = self._catalogue.in_maintenance() if stay else set()
+        leaving = self._leaving() if stay else set()
         known = instances(self._catalogue.services(), self._catalogue.checks()) if leaving else ()
         resumed = []
         for state in stay:
@@ -193,6 +193,17 @@ class ReplicaSet:
                 self._progress.update(_item(state), "serves again: its leaving was interrupted")
                 resumed.append(state)
         return resumed
+
+    def _leaving(self) -> set[str]:
+        """Return what is in maintenance; waits for a Consul that has just been started or replaced itself."""
+
+        def ask() -> set[str] | Pending:
+            try:
+                return self._catalogue.in_maintenance()
+            except ConsulUnavailableError as error:
+                return Pending(error.message)
+
+        return poll.until(ask, timeout=self._ready_timeout, too_late=ConsulUnavailableError, every=_PAUSE)
 
     def _drain(
         self, state: ServiceState, addresses: set[str], places: set[tuple[str, str]], drain_timeout: float

@@ -20,6 +20,7 @@ from provision.operations.localcloud.shared.backup import (
     GLANCE_FOLDER,
     files_below,
     load_databases,
+    note_authority,
     note_next_steps,
     put_images,
     read_small_files,
@@ -49,7 +50,7 @@ from provision.operations.localcloud.swarm.lock import swarm_lock
 from provision.operations.localcloud.swarm.up import Deployment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from provision.adapters.docker.swarm import Swarm
@@ -65,8 +66,8 @@ _REPLICATION_TIMEOUT: Final = 600
 def restore(progress: Progress, path: Path, confirm: Callable[[], None]) -> None:
     """Replace all data with that of a backup; `confirm` is called before anything is changed, and raises to stop it.
 
-    Raises UsageError, before anything is changed, for a file that is incomplete or damaged, and if a host is away. An
-    interrupted restore can be run again.
+    Raises UsageError, before anything is changed, for a file that is incomplete, damaged or too new, for an authority
+    that cannot be used, and if a host is away. An interrupted restore can be run again.
     """
     manifest = verify(progress, path)
     settings = require_swarm()
@@ -75,8 +76,7 @@ def restore(progress: Progress, path: Path, confirm: Callable[[], None]) -> None
     with exclusive_lock(progress), swarm_lock(swarm_adapter(settings), progress):
         swarm = swarm_adapter(current_settings(engine))
         _require_hosts(swarm, manifest)
-        confirm()
-        _restore(engine, swarm, progress, path, manifest)
+        _restore(engine, swarm, progress, path, manifest, confirm=confirm)
 
 
 def _require_hosts(swarm: Swarm, manifest: Manifest) -> None:
@@ -99,8 +99,13 @@ def _require_hosts(swarm: Swarm, manifest: Manifest) -> None:
         )
 
 
-def _restore(engine: Engine, swarm: Swarm, progress: Progress, path: Path, manifest: Manifest) -> None:
-    data, settings = ContainerData(), load_settings()
+def _restore(
+    engine: Engine, swarm: Swarm, progress: Progress, path: Path, manifest: Manifest, *, confirm: Callable[[], None]
+) -> None:
+    data, settings, files = ContainerData(), load_settings(), read_small_files(path)
+    authority = files_below(files, AUTHORITY)
+    tls.require_restorable(settings, authority)
+    confirm()
     with progress.phase("images"):
         until(lambda: None if swarm.registry_answers() else Pending("the registry"))
         tags, images = ensure_built(engine, swarm, progress, settings.families)
@@ -109,8 +114,9 @@ def _restore(engine: Engine, swarm: Swarm, progress: Progress, path: Path, manif
         # Data may not be removed while a server on another host still runs with it.
         until(lambda: Pending(f"the end of old replicas on {left}") if (left := swarm.stopping_hosts()) else None)
     begin_restoring(path.absolute())
-    files = read_small_files(path)
-    _write_files(files)
+    # All hosts get them with what is deployed first.
+    write_passwords(passwords_document(passwords_for_hosts(files, read_passwords())))
+    tls.write_authority(authority)
     stack = ensure_stack_files(tags, images)
     with progress.phase("databases"):
         Deployment(engine, swarm, stack, progress).start_empty(images=manifest.images)
@@ -125,13 +131,7 @@ def _restore(engine: Engine, swarm: Swarm, progress: Progress, path: Path, manif
             _put_images(data, image_name("glance", tags), path, manifest, progress)
     end_restoring()
     note_next_steps(data, target, stack.installation, manifest, progress)
-
-
-def _write_files(files: Mapping[str, bytes]) -> None:
-    """Write passwords and CA; all hosts get them with what is deployed first."""
-    passwords = passwords_for_hosts(files, read_passwords())
-    write_passwords(passwords_document(passwords))
-    tls.write_authority(files_below(files, AUTHORITY))
+    note_authority(authority, progress)
 
 
 def _all_have(

@@ -190,16 +190,17 @@ class Deployment:
     def drop_old_images(self) -> None:
         """Have the registry delete all images but those of this stack and of services, and free their room.
 
-        This fails no command: the next one tries it again. Nothing is pushed meanwhile, since that takes the Swarm's
-        lock.
+        This fails no command: the next one deletes what is left, and the room of what was deleted is freed with it.
+        Nothing is pushed meanwhile, since that takes the Swarm's lock.
         """
         try:
             kept = {*self._stack.images.values(), *self._swarm.images()}
             if not registry_adapter(self._settings).drop_others(kept):
                 return
-            hosts = {host.name: host.id for host in self._swarm.hosts()}
+            # One that has left and joined again is listed twice, by one name: no job ever runs on the first.
+            hosts = {host.name: host.id for host in self._swarm.hosts() if host.ready}
             running = (task for task in self._swarm.tasks() if task.wanted and task.state == "running")
-            place = next((hosts[task.host] for task in running if task.service == "registry"), "")
+            place = next((hosts.get(task.host, "") for task in running if task.service == "registry"), "")
             if place:
                 self._run_jobs(collect_job(self._file, place), "removing old images from the registry")
         except ProvisionError as error:

@@ -144,6 +144,14 @@ def test_images_of_other_families_and_current_ones_stay(client, engine):
     assert [call.args[0] for call in client.api.remove_image.call_args_list] == ["nova-old", "base-old"]
 
 
+def test_an_image_that_docker_fails_to_remove_fails_no_command(client, engine):
+    labels = {"provision.family": "nova", "provision.inputs": "old"}
+    client.api.images.return_value = [{"Id": each, "Labels": labels} for each in ("busy", "free")]
+    client.api.remove_image.side_effect = [APIError("device or resource busy"), None]
+    engine.drop_superseded({"nova": "new"})
+    assert client.api.remove_image.call_count == 2
+
+
 def test_everything_of_ours_is_removed_and_what_stays_is_said(client, engine, monkeypatch):
     networks = [MagicMock(attrs={"Scope": scope}) for scope in ("swarm", "local", "local")]
     networks[2].name = "miscounted"

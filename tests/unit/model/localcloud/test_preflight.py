@@ -40,6 +40,12 @@ PROBLEMS = [
     ("disk", {"disk_free": 1 * GIB, "stack_present": True}, "fail", "docker image prune"),
     ("Docker", {"can_be_root": False}, "fail", "as root or with sudo"),
     ("Docker", {"docker_problem": "installed, but it does not answer", "can_be_root": False}, "fail", "Start it"),
+    (
+        "Docker",
+        {"docker_problem": "an engine runs, but does not answer you", "can_be_root": False, "dockerd_runs": True},
+        "fail",
+        "added to the group docker",
+    ),
     ("capabilities", {"capabilities": (1 << 41) - 1 - (1 << 12)}, "fail", "restricts containers"),
     ("capabilities", {"tun_device": False}, "fail", "modprobe tun"),
     ("ports", {"ports_taken": (5000, 9292)}, "fail", "5000, 9292"),

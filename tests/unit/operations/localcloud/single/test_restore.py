@@ -188,6 +188,14 @@ def test_an_authority_of_another_time_is_left_out_where_this_cloud_has_one_that_
     assert any("authority was left out, as it expired on" in note for note in progress.notes)
 
 
+def test_a_machine_that_has_become_one_of_several_hosts_is_left_alone(cloud):
+    kept(cloud)
+    installation.save_settings(Settings(ha=True, swarm=True))
+    with pytest.raises(UsageError, match="one of several hosts"):
+        restore.restore(Silent(), cloud.file, never)
+    assert cloud.log == cloud.data.removed == []
+
+
 def test_containers_that_lost_files_have_left_do_not_hold_the_volumes(cloud):
     kept(cloud)
     cloud.states = [ServiceState("mariadb", "provision-mariadb-1", "running", id="0123")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from provision.adapters.consul.http import ConsulUnavailableError
 from provision.base.errors import ProvisionError
 from provision.base.poll import Pending
 from provision.operations.localcloud.single import rolling
@@ -147,8 +148,6 @@ def test_what_never_works_and_is_out_of_date_is_not_kept(machine):
 
 
 def test_a_replica_is_not_removed_while_consul_is_away(machine, monkeypatch):
-    from provision.adapters.consul.http import ConsulUnavailableError
-
     machine.put("nova-api", 1, "new")
     extra = machine.put("nova-api", 2, "new")
 
@@ -225,3 +224,18 @@ def test_an_upgrade_that_was_interrupted_as_an_old_replica_left_can_be_taken_bac
     here.roll("keystone", 1)
     assert machine.log == ["stay keystone 1 old", "leave keystone 1 new", "end keystone 1 new 0"]
     assert machine.serving("keystone") == 1
+
+
+def test_a_consul_that_has_just_been_replaced_is_waited_for(machine, monkeypatch):
+    id_ = machine.put("glance", 1, "new")
+    machine.boxes[id_].left = 0.0
+    known = machine.in_maintenance
+
+    def in_maintenance():
+        if machine.now < 5:
+            raise ConsulUnavailableError("Consul does not answer")
+        return known()
+
+    monkeypatch.setattr(machine, "in_maintenance", in_maintenance)
+    replicas(machine).roll("glance", 1)
+    assert machine.log == ["stay glance 1 new"]

@@ -8,18 +8,20 @@ from types import SimpleNamespace
 
 import pytest
 
+from provision.adapters.host.files import ensure_private
+from provision.base import paths
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.poll import Pending
 from provision.base.progress import Silent
-from provision.model.localcloud.backup import key_files
+from provision.model.localcloud.backup import AUTHORITY_FILES, key_files
 from provision.model.localcloud.doctor.observed import Unit
 from provision.model.localcloud.settings import Settings
 from provision.model.localcloud.swarm import Host, clear_jobs
 from provision.operations.localcloud.shared import backup as shared_backup
-from provision.operations.localcloud.shared import installation
+from provision.operations.localcloud.shared import installation, tls
 from provision.operations.localcloud.swarm import restore as restore_module
 
-from ..backup_world import DUMP, SERVES, FakeData
+from ..backup_world import DUMP, SERVES, FakeData, Notes, make_authority
 from ..fake_clock import use_clock
 
 SETTINGS = Settings(ha=True, swarm=True)
@@ -92,7 +94,8 @@ def _world(monkeypatch, tmp_path):
 
 def restore(world):
     installation.write_passwords(json.dumps({"admin": "old", "registry": "ours"}))
-    restore_module.restore(Silent(), world.file, lambda: world.log.append("sure"))
+    world.notes = Notes()
+    restore_module.restore(world.notes, world.file, lambda: world.log.append("sure"))
 
 
 def test_data_comes_when_nothing_old_runs_or_is_left(world):
@@ -134,6 +137,20 @@ def test_hosts_that_are_not_all_there_are_bad_usage_and_nothing_changes(world, h
         restore(world)
     assert world.log == []
     installation.require_complete_data()
+
+
+def test_an_authority_that_cannot_be_used_is_left_out_and_nothing_is_removed_where_there_is_no_other(world):
+    for name in AUTHORITY_FILES:
+        ensure_private(paths.localcloud_dir() / "tls" / name, "no certificate")
+    world.keep()
+    with pytest.raises(ProvisionError, match="holds no PEM certificate"):
+        restore(world)
+    assert world.log == []
+    installation.require_complete_data()
+    tls.write_authority(good := make_authority())
+    restore(world)
+    assert tls.authority_files() == good
+    assert any("authority was left out, as it holds no PEM certificate" in note for note in world.notes.notes)
 
 
 def test_an_interrupted_restore_keeps_the_cloud_from_starting(world):

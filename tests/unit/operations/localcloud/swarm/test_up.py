@@ -292,6 +292,19 @@ def test_images_of_earlier_versions_leave_the_registry_where_it_runs(swarm, depl
     assert swarm.running == {"registry": "running"}
 
 
+@pytest.mark.parametrize("names", [("host-1", "host-1"), ("elsewhere",)])
+def test_no_job_is_for_a_host_that_has_left_and_joined_again(swarm, deployment, monkeypatch, names):
+    """Docker lists it under its old id too: a job for that one would be waited for in vain."""
+    hosts = [Host(f"id{n}", name, f"192.0.2.{n}", n == 1) for n, name in enumerate(names, 1)]
+    monkeypatch.setattr(swarm, "hosts", lambda: hosts)
+    monkeypatch.setattr(up, "registry_adapter", lambda settings: FakeRegistry("provision/nova:0"))
+    monkeypatch.setitem(deployment._file["services"], "registry", BODY)
+    swarm.running, places = {"registry": "running"}, []
+    monkeypatch.setattr(up, "collect_job", lambda document, host: places.append(host) or {})
+    deployment.drop_old_images()
+    assert places == (["id1"] if "host-1" in names else [])
+
+
 def test_a_registry_that_cannot_be_tidied_fails_nothing(swarm, deployment, monkeypatch):
     class Broken:
         def drop_others(self, kept):
