@@ -52,7 +52,7 @@ def restic(home, monkeypatch):
 
     monkeypatch.setattr(
         "provision.operations.cluster.nodes.find_live_cluster",
-        lambda *_: SimpleNamespace(cluster_dir=ClusterDir("analytics")),
+        lambda *_, **__: SimpleNamespace(cluster_dir=ClusterDir("analytics")),
     )
     monkeypatch.setattr("provision.operations.data.streams.archives_of", lambda cluster: None)
     monkeypatch.setattr(operation, "open_repository", lambda *_, **__: None)

@@ -129,7 +129,7 @@ def test_a_master_that_is_replaced_has_no_data_of_people(site):
     site.up()
     hub = site.cloud.observe("analytics").hub_server
     site.spec = replace(site.spec, master=MasterSpec("m1.medium"))
-    with pytest.raises(UsageError, match="and what is on them would be lost: analytics-master"):
+    with pytest.raises(UsageError, match="and what is on them would be lost: server analytics-master"):
         site.up()
     site.up(replace=True)
     seen = assert_whole(site)
