@@ -135,7 +135,11 @@ def server(**fields):
 
 
 def test_observe(cloud, answers):
-    answers["servers"] = [server(), server(id="w", metadata={resources.META_CLUSTER: "b"}), server(id="x", metadata=None)]
+    answers["servers"] = [
+        server(),
+        server(id="w", metadata={resources.META_CLUSTER: "b"}),
+        server(id="x", metadata=None),
+    ]
     seen = cloud.observe("a")
     assert [one.id for one in seen.networks] == ["n"]
     assert (seen.subnets[0].cidr, seen.subnets[0].nameservers) == ("10.20.0.0/24", ("192.0.2.53",))
