@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 CLOUD = NAME = "benchmark-many"
 """The cloud in clouds.yaml; and what fake_hosts.py calls the zone and the image."""
 CLUSTER = "many"
-FLAVOR = "m1.small"
+FLAVOR, MASTER_FLAVOR = "m1.small", "m1.medium"
+"""The master of a thousand workers has to know them: a small one is refused."""
 CIDR = "10.112.0.0/20"
 POOL = 16
 EVERY = 3
@@ -224,11 +225,11 @@ def command(words: Sequence[str]) -> None:
 
 def cluster_file(workers: int) -> str:
     """Return the cluster's file."""
-    zone = {"flavor": FLAVOR, "availability_zone": NAME}
+    zone = {"availability_zone": NAME}
     return yaml.safe_dump(
         {
-            "name": CLUSTER, "cloud": CLOUD, "image": NAME, "master": zone, "workers": {**zone, "count": workers},
-            "network": {"cidr": CIDR},
+            "name": CLUSTER, "cloud": CLOUD, "image": NAME, "network": {"cidr": CIDR},
+            "master": {**zone, "flavor": MASTER_FLAVOR}, "workers": {**zone, "flavor": FLAVOR, "count": workers},
         }
     )  # fmt: skip
 
