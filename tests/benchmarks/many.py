@@ -10,7 +10,7 @@ same. It makes one server after the other: with more than --loop it is left out,
 
 Run, with the local cloud up and no cluster on it:
     python tests/benchmarks/many.py [WORKERS…] [--times N] [--hosts N] [--loop N] [--pool N]
-        (default: 20 100 1000, 1, 4, 20, 1000)
+        (default: 20 100 1000, 1, one for 50 workers, 20, 1000)
 Nobody else should compute or create servers meanwhile. Removes all it has made, whatever ends it. Ends with 1 when `up`
 sends more requests for more workers, polls aside, or with 1,000 of them takes more than 1.05 times the multi-create, or
 200 MB, or `plan` or `status` 3 s.
@@ -49,6 +49,8 @@ CIDR = "10.112.0.0/20"
 POOL = 16
 EVERY = 3
 """Seconds between two looks of those that have no better measure."""
+PER_HOST, LEAST_HOSTS = 50, 4
+"""Workers on a hypervisor: with 250 that wait it spends its time on asking Placement about each, again and again."""
 LONGEST = 7200
 """Seconds that one server may take, and all of them."""
 CONTENDERS = {
@@ -379,7 +381,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sizes", nargs="*", type=int, default=[20, 100, 1000], metavar="WORKERS")
     parser.add_argument("--times", type=int, default=1)
-    parser.add_argument("--hosts", type=int, default=4)
+    parser.add_argument("--hosts", type=int, help="by default one for 50 workers, and four at least")
     parser.add_argument("--loop", type=int, default=20)
     parser.add_argument("--pool", type=int, default=1000)
     asked = parser.parse_args()
@@ -389,7 +391,8 @@ def main() -> int:
     hosts = fake_hosts.FakeHosts()
     most = {"loop": asked.loop, "pool": asked.pool}
     found: dict[int, dict[str, Took]] = {}
-    with tempfile.TemporaryDirectory() as folder, hosts.ready(asked.hosts):
+    count = asked.hosts or max(LEAST_HOSTS, max(asked.sizes) // PER_HOST)
+    with tempfile.TemporaryDirectory() as folder, hosts.ready(count):
         bench = Bench(Path(folder), hosts.entry, hosts.sweep)
         for size in asked.sizes:
             found[size] = compete(bench, size, asked.times, most)
