@@ -35,7 +35,7 @@ QUIET: Final = 120
 PAUSE: Final = 3
 """Seconds between two looks."""
 CONSOLES: Final = 5 * AT_ONCE
-"""Consoles that are read in one round: each is a request that the hypervisor has to answer."""
+"""Consoles that are read in one round once all nodes are built: each is a request that the hypervisor has to answer."""
 _NO_HOST: Final = "No valid host"
 """In the fault of a server for which Nova has found no hypervisor."""
 KEYS_GRACE: Final = 120
@@ -285,7 +285,8 @@ class ReadinessWait:
         if not unsettled:
             return
         batch = sorted(unsettled, key=lambda server: self._read.get(server.id, -(server.id not in self._host_keys)))
-        batch = batch[:CONSOLES]
+        # The cloud had better build what is missing.
+        batch = batch[: AT_ONCE if self._building else CONSOLES]
         self._round += 1
         with self._consoles_pace.asked():
             texts = each(lambda server: self.cloud.console(server.id), batch, at_once=AT_ONCE)
