@@ -34,24 +34,30 @@ times = 10
 # Pages of so many megabytes that Spark then reads.
 pages = 8
 page_megabytes = 2
-# Below which folder the pages go: all can read what is in /shared.
+# Below which folder the pages go, in your home unless it is a whole path: all can read what is in /shared.
 place = "/shared"
+
+# %% tags=["bounds"]
+# What a smaller answer takes is not told from what Python itself does.
+assert megabytes >= 10
+assert times >= 1
+# save_pages takes more for a circle.
+assert 1 <= pages <= 10_000
+assert page_megabytes >= 1
 
 # %%
 import contextlib
-import getpass
 import gzip
 import hashlib
 import shutil
 import sys
 import time
-from pathlib import Path
 
 sys.path.append("/shared/examples")
 from provision_data import bulk, ingest, stream, workspace
 
 folder = workspace("stream-to-disk")
-target = Path(place, f"stream-to-disk-{getpass.getuser()}")
+target = workspace("stream-to-disk", place)
 server = contextlib.ExitStack()
 url = server.enter_context(bulk.serving())
 
@@ -137,11 +143,11 @@ print(f"broke off {len(pauses)} times; the two files hold the same: {same}")
 # other readers: Spark needs a native library of Hadoop for it, which the image has not.)
 
 # %%
-shutil.rmtree(target, ignore_errors=True)
+shutil.rmtree(target / "pages", ignore_errors=True)
 first = tweets(page_megabytes, pages=pages)
 began = time.monotonic()
 saved = stream.save_pages(
-    f"{first}&page=1", target, field="paging.next", next_url=lambda marker: f"{first}&page={marker}"
+    f"{first}&page=1", target / "pages", field="paging.next", next_url=lambda marker: f"{first}&page={marker}"
 )
 seconds = time.monotonic() - began
 whole = sum(page.bytes for page in saved)
@@ -158,7 +164,7 @@ print(f"{len(saved)} pages, {whole / 1e6:.1f} MB in {seconds:.1f} s, {on_disk / 
 from pyspark.sql import functions as F
 
 schema = "data ARRAY<STRUCT<id: LONG, user: STRUCT<id: INT>, likes: INT, tag: STRING, text: STRING>>"
-everything = spark.read.schema(schema).json(f"file://{target}").select(F.explode("data").alias("tweet"))
+everything = spark.read.schema(schema).json(f"file://{target}/pages").select(F.explode("data").alias("tweet"))
 by_tag = (
     everything.select("tweet.*")
     .groupBy("tag")

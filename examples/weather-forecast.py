@@ -27,9 +27,14 @@
 # wheel with its model compiled, so nothing is built, neither on the cluster nor before.
 
 # %% tags=["parameters"]
-# How many stations are done in parallel, and of how many years their models know: two at least.
+# How many stations are done in parallel, and of how many years their models know.
 stations = 50
 years = 2
+
+# %% tags=["bounds"]
+assert stations >= 1
+# Prophet wants to see two years; and times of pandas begin in 1677.
+assert 2 <= years <= 300
 
 # %%
 import logging
@@ -214,7 +219,7 @@ spark.createDataFrame(rows, "station INT, ds TIMESTAMP_NTZ, y DOUBLE").write.par
 # stations go before, and what is measured comes after them, here as on the executors.
 
 # %%
-cluster.wait_for_executors(sc, cluster.workers(sc))
+found = cluster.wait_for_executors(sc, cluster.workers(sc))
 series = spark.read.parquet(f"file://{folder}/noons")
 schema = "station INT, error DOUBLE, error_of_last_week DOUBLE, inside DOUBLE, seconds DOUBLE, process STRING"
 
@@ -228,6 +233,8 @@ forecasts(series.where(f"station < {2 * sc.defaultParallelism}"), 2 * sc.default
 began = time.monotonic()
 result = forecasts(series, stations)
 seconds = time.monotonic() - began
+# Those that were there all the time: one that others needed meanwhile was given back.
+stayed = dict(found.items() & cluster.executors(sc).items())
 
 few = [pd.DataFrame(measured(station), columns=["station", "ds", "y"]) for station in range(3)]
 forecast(few[0])
@@ -235,7 +242,8 @@ began = time.monotonic()
 for table in few:
     forecast(table)
 alone = (time.monotonic() - began) / len(few) * stations
-print(f"{stations} stations in {seconds:.1f} s, by {result.process.nunique()} processes")
+hosts = {process.split()[0] for process in result.process}
+print(f"{stations} stations in {seconds:.1f} s, by {result.process.nunique()} processes on {len(hosts)} hosts")
 print(f"one after the other it would be {alone:.1f} s: {alone / seconds:.1f} times as long")
 
 # %%
@@ -266,9 +274,9 @@ assert told.ds.iloc[0] == hourly.ds.iloc[-1] + pd.Timedelta(hours=1)
 assert len(told) == 1_200
 assert week < 0.3 * width(told_noons)
 assert sorted(result.station) == list(range(stations))
-assert result.error.mean() < result.error_of_last_week.mean()
-assert 0.65 < result.inside.mean() < 0.95
-hosts = {process.split()[0] for process in result.process}
-assert len(hosts) >= cluster.workers(sc), f"only {hosts} took part"
+if stations >= 10:  # of fewer it is chance
+    assert result.error.mean() < result.error_of_last_week.mean()
+    assert 0.65 < result.inside.mean() < 0.95
+assert len(hosts) >= cluster.hosts_expected(stayed, stations), f"of {stayed} only {hosts} took part"
 shutil.rmtree(folder)
 print("All checks hold.")

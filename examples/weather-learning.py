@@ -27,6 +27,10 @@
 # How many years before are learned from in the last part: two weeks of each.
 years = 3
 
+# %% tags=["bounds"]
+# Years before 1000 have fewer digits.
+assert 0 <= years <= 1_000
+
 # %%
 import json
 import shutil
@@ -160,9 +164,11 @@ def prepared(frame, means):
 
 
 # %% [markdown]
-# ## Learn from the first 70 %, look at the rest
+# ## Learn from nine days, look at the last four
 #
-# The split is by time. Records of the same day are nearly alike: a random split would test with what was learned.
+# The split is by time. Records of the same day are nearly alike, and have the same target: a random split would test
+# with what was learned. The day between the two is left out. Its target is the next day's noon, which nobody knows at
+# midnight, when the first of the four days begins.
 #
 # A regularised regression (elastic net) pays for large weights, and sets those to zero that do not help. With
 # nearly as many variables as there are hours, it would otherwise remember the days instead of what they have in
@@ -170,16 +176,9 @@ def prepared(frame, means):
 
 
 # %%
-def split(frame, year, share=0.7):
-    """Return the records of two weeks to learn from, a `share` of the days, and to look at: the last 30 %."""
-    end = begins[year]
-    border = end - timedelta(days=observations.DAYS * 0.3)
-    begin = border - timedelta(days=observations.DAYS * share)
-    moment = F.to_timestamp("time")
-    return (
-        frame.where((moment >= F.lit(begin)) & (moment < F.lit(border))),
-        frame.where((moment >= F.lit(border)) & (moment < F.lit(end))),
-    )
+def split(frame, year, days=observations.LEARNED):
+    """Return the records of two weeks to learn from, of so many days, and to look at."""
+    return [frame.where(F.col("date").isin(dates)) for dates in observations.split(begins[year], days)]
 
 
 def learn(learned_from, others):
@@ -219,7 +218,7 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4))
 left.hist(residuals, bins=24, color="#2b6f8f")
 left.axvline(0, color="grey")
 left.axvline(bias, color="#b3312c", label=f"bias {bias:+.2f}")
-left.set(title="Residuals of the last 30 %", xlabel="predicted less actual, °C")
+left.set(title="Residuals of the last four days", xlabel="predicted less actual, °C")
 left.legend()
 
 # A weight times how much its variable varies: what a usual change of it does.
@@ -259,21 +258,21 @@ print(f"{predictions.prediction.mean():.1f} degrees on average of {len(predictio
 # ## More data, less bias
 #
 # How far a model is off on average depends on how much it has seen. One period says little about that, so the same
-# is done for two weeks of May in several years, each judged by its last days: learned from the three days before
-# these, and from ten.
+# is done for two weeks of May in several years, each judged by its last days: learned from three days before these,
+# and from nine.
 #
-# It depends on what the data is, too. The ten days of all years together are several times as much, but of weather
+# It depends on what the data is, too. The nine days of all years together are several times as much, but of weather
 # that was another: the model is drawn to what is usual in May, and is off by about as much as before.
 
 # %%
 everything = as_numbers(records).cache()
 parts = {year: split(everything, year) for year in begins}
-few = {year: split(everything, year, share=0.21)[0] for year in begins}
+few = {year: split(everything, year, days=3)[0] for year in begins}
 together = reduce(lambda one, other: one.union(other), [learned for learned, _ in parts.values()])
 judged = {
     "three days": [judge(learn(few[year], [rest])[1][0]) for year, (_, rest) in parts.items()],
-    "ten days": [judge(learn(learned, [rest])[1][0]) for learned, rest in parts.values()],
-    "ten days of all years": [judge(each) for each in learn(together, [rest for _, rest in parts.values()])[1]],
+    "nine days": [judge(learn(learned, [rest])[1][0]) for learned, rest in parts.values()],
+    "nine days of all years": [judge(each) for each in learn(together, [rest for _, rest in parts.values()])[1]],
 }
 curve = {
     name: (sum(rmse for rmse, _ in found) / len(found), sum(abs(bias) for _, bias in found) / len(found))
@@ -292,7 +291,7 @@ assert winds["with -9999"] < 0 < winds["without"] < 100, "a value that is none m
 assert all(not name.startswith("o_") for name, _ in important[:2]), important
 assert sum(weight == 0 for weight in model.coefficients) > 20, "regularisation leaves out what does not help"
 assert abs(predictions.prediction.mean() - actual) < 2
-assert all(three > ten for three, ten in zip(curve["three days"], curve["ten days"], strict=True)), curve
-assert curve["three days"][1] > curve["ten days of all years"][1], curve
+assert all(three > nine for three, nine in zip(curve["three days"], curve["nine days"], strict=True)), curve
+assert curve["three days"][1] > curve["nine days of all years"][1], curve
 shutil.rmtree(folder)
 print("All checks hold.")

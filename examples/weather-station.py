@@ -26,23 +26,27 @@
 # %% tags=["parameters"]
 # Days of readings that are fetched.
 days = 4
-# Where a VictoriaMetrics listens, as http://HOST:8428. Without one the lines stay in files.
+# Where a VictoriaMetrics listens, as http://HOST:8428. Without one the lines stay in files. The readings are of 2016:
+# an engine keeps them if it was started with -retentionPeriod=100y, or the like.
 engine = ""
 
+# %% tags=["bounds"]
+assert days >= 1
+
 # %%
+import secrets
 import shutil
 import sys
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import requests
 
 sys.path.append("/shared/examples")
-from provision_data import lineprotocol, netatmo, standin, weather, workspace
+from provision_data import lineprotocol, netatmo, standin, victoria, weather, workspace
 
 folder = workspace("weather-station")
-shutil.rmtree(folder)
-folder.mkdir()
 
 # %% [markdown]
 # ## Two ways to a token
@@ -50,7 +54,8 @@ folder.mkdir()
 # The API wants a token. One's own password gets one, for one's own station: easy, but the program has the password
 # then, and most services have given that way up. Or the owner of a station consents on a web page, which sends the
 # owner's browser back to the program with a code, and the code gets the token: the program never sees a password,
-# and the owner can take the consent back. The second way is the one to use, even for one's own station.
+# and the owner can take the consent back. The second way is the one to use, even for one's own station. What comes
+# back has to have the `state` that only the program knows: else a code of somebody else's could be slipped to it.
 
 # %%
 start = datetime(2016, 7, 1, tzinfo=UTC)
@@ -83,10 +88,12 @@ by_password.log_in(*standin.USER)
 print("with a password:", by_password.token.access)
 
 client = netatmo.Client(api.url, *standin.APPLICATION, clock)
-page = client.consent_url("http://localhost/back", state="what only I know")
-back = requests.get(page, allow_redirects=False, timeout=30).headers["Location"]
-code = parse_qs(urlsplit(back).query)["code"][0]
-client.redeem(code, "http://localhost/back")
+state = secrets.token_urlsafe()
+page = client.consent_url("http://localhost/back", state)
+back = parse_qs(urlsplit(requests.get(page, allow_redirects=False, timeout=30).headers["Location"]).query)
+if back["state"] != [state]:
+    raise RuntimeError("what came back is no answer to what was asked")
+client.redeem(back["code"][0], "http://localhost/back")
 print("with a consent: ", client.token.access)
 
 # %% [markdown]
@@ -97,7 +104,7 @@ print("with a consent: ", client.token.access)
 # earlier, it answers 403, and the client asks once more with a new one. "Too many requests" (429) is waited for.
 #
 # Modules have the same shape as the station itself, so one loop reads all of them. A module whose battery is empty
-# has no readings. Degrees Fahrenheit are converted: which unit comes depends on what the owner likes to see.
+# has no readings. Degrees are Celsius, whatever the owner likes to see: the answer only says what that is.
 
 # %%
 points = []
@@ -118,19 +125,16 @@ points[:4]
 # %%
 lines = [lineprotocol.encode(point) for point in points]
 print("\n".join(lines[:8]))
-for day in range(days):
-    begin = start + timedelta(days=day)
-    todays = [
-        line
-        for line, point in zip(lines, points, strict=True)
-        if begin.timestamp() - 60 <= point.seconds < begin.timestamp() + 86_340
-    ]
-    (folder / f"{begin:%Y-%m-%d}.lines").write_text("\n".join(todays) + "\n")
+by_day = defaultdict(list)
+for line, point in zip(lines, points, strict=True):
+    # What is answered at midnight was measured up to a minute before.
+    by_day[datetime.fromtimestamp(point.seconds + 60, UTC).date()].append(line)
+for day, todays in by_day.items():
+    (folder / f"{day}.lines").write_text("\n".join(todays) + "\n")
 
 if engine:
-    for first in range(0, len(lines), 5_000):
-        body = "\n".join(lines[first : first + 5_000]).encode()
-        requests.post(f"{engine}/write?precision=s&db=weather", data=body, timeout=60).raise_for_status()
+    # No other run's folder has this name.
+    victoria.write(engine, points, folder.name)
 
 # %% [markdown]
 # ## Read with Spark
@@ -186,8 +190,8 @@ assert readings.where("module = 'Living room, south'").count() == days * 144 * 6
 mean = sum(outdoors[start + number * timedelta(minutes=10)] for number in range(days * 144)) / (days * 144)
 assert abs(table.value.mean() - mean) < 1e-6
 if engine:
-    asked = {"query": "sum(count_over_time({db='weather'}[30d]))", "time": start.timestamp() + days * 86_400}
-    answer = requests.get(f"{engine}/api/v1/query", params=asked, timeout=60).json()
-    assert int(answer["data"]["result"][0]["value"][1]) == len(points), answer
+    # The first readings are of some seconds before the start.
+    kept = victoria.count(engine, folder.name, start.timestamp() + days * 86_400, days + 1)
+    assert kept == len(points), f"the engine has {kept} of {len(points)} values"
 shutil.rmtree(folder)
 print("All checks hold.")

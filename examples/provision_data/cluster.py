@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import time
 import urllib.request
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def executors(sc: Any) -> dict[str, str]:
@@ -42,6 +45,15 @@ def wait_for_executors(sc: Any, hosts: int, patience: float = 120) -> dict[str, 
         if found.keys() - before.keys():
             ends = time.monotonic() + patience
     return found
+
+
+def hosts_expected(found: Mapping[str, str], tasks: int) -> int:
+    """Return on how many hosts so many tasks of one job have to run, with these executors: two at the most.
+
+    Not as many as there are workers: a user's limit of cores, and who else works, decide who gets executors where. And
+    which executor gets a few tasks is chance.
+    """
+    return min(len(set(found.values())), 2) if tasks >= 4 * len(found) else 0
 
 
 def _listed(sc: Any) -> list[Any]:

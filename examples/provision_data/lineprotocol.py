@@ -21,7 +21,9 @@ _QUOTED: Final = re.compile(r'([\\"])')
 _ESCAPED_NAME: Final = re.compile(r"\\([\\, =])")
 _ESCAPED_QUOTED: Final = re.compile(r'\\([\\"])')
 _WORD: Final = r"(?:[^\\, =]|\\.)+"
-_GIVEN: Final = r'"(?:[^"\\]|\\.)*"|[^", ]+'
+_GIVEN: Final = (
+    r'"(?:[^"\\]|\\.)*"|(?i:true|false|t|f)|[-+]?[0-9]+i|[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?'
+)
 _TAG: Final = re.compile(rf",({_WORD})=({_WORD})")
 _FIELD: Final = re.compile(rf"({_WORD})=({_GIVEN})")
 _LINE: Final = re.compile(
@@ -42,6 +44,8 @@ class Point:
 
 def encode(point: Point) -> str:
     """Return a point as a line, without its end. Raises ValueError for what the protocol has no way to say."""
+    if point.measurement.startswith("#"):
+        raise ValueError(f"{point.measurement!r} cannot be a name: a line that begins with # is a comment")
     if not point.fields:
         raise ValueError(f"{point.measurement}: a point has one field at least")
     tags = "".join(f",{_name(key)}={_name(value)}" for key, value in sorted(point.tags.items()))
@@ -50,8 +54,8 @@ def encode(point: Point) -> str:
 
 
 def _name(text: str) -> str:
-    # A comment begins with #, and a line ends a point: neither can be escaped.
-    if not text or "\n" in text or "\r" in text or text.startswith("#"):
+    # A line ends a point: its end cannot be escaped.
+    if not text or "\n" in text or "\r" in text:
         raise ValueError(f"{text!r} cannot be a name or the value of a tag")
     return _NAME.sub(r"\\\1", text)
 

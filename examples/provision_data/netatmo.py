@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MARGIN: Final = 60
 """Seconds before its end at which a token is renewed: a request must not arrive with one that ends on its way."""
 PATIENCE: Final = 3
-"""How often a request is sent again that came too soon (429)."""
+"""How often a request is sent, at most, that comes too soon (429)."""
 WAIT: Final = 10
 """Seconds to wait when a 429 does not say how long."""
 _SCOPE: Final = "read_station"
@@ -95,6 +95,8 @@ class Client:
             self.token = Token(said["access_token"], said["refresh_token"], began + float(said["expires_in"]))
         except KeyError as missing:
             raise ApiError(answer.status_code, f"a token without {missing}") from None
+        except (TypeError, ValueError):
+            raise ApiError(answer.status_code, f"a token that lasts {said['expires_in']!r} seconds") from None
 
     # --- questions
 
@@ -123,12 +125,12 @@ class Client:
         )
 
     def _patiently(self, send: Callable[[], requests.Response]) -> requests.Response:
-        for _ in range(PATIENCE):
+        for left in reversed(range(PATIENCE)):
             answer = send()
-            if answer.status_code != requests.codes.too_many_requests:
-                return answer
+            if answer.status_code != requests.codes.too_many_requests or not left:
+                break
             said = answer.headers.get("Retry-After", "")
-            self._sleep(float(said) if said.isdigit() else WAIT)
+            self._sleep(float(said) if said.isdecimal() else WAIT)
         return answer
 
 
@@ -138,7 +140,7 @@ def _body(answer: requests.Response) -> dict[str, Any]:
     except ValueError:
         raise ApiError(answer.status_code, "something that is no JSON") from None
     if not answer.ok:
-        error = said.get("error", said)
+        error = said.get("error", said) if isinstance(said, dict) else said
         raise ApiError(answer.status_code, str(error.get("message", error) if isinstance(error, dict) else error))
     if not isinstance(said, dict):
         raise ApiError(answer.status_code, "something that is no object")
@@ -148,12 +150,10 @@ def _body(answer: requests.Response) -> dict[str, Any]:
 def readings(said: dict[str, Any]) -> Iterator[Point]:
     """Yield each measured value of an answer: by the name of what was measured, tagged with station and module.
 
-    Temperatures are in degrees Celsius, whatever their owner's page shows. A module that is out of reach has no
-    readings, and a value that is missing is left out.
+    The API answers in metric units, whatever its `user` likes to see: https://github.com/Gulivertx/cbatmo/issues/9.
+    A module that is out of reach has no readings, and a value that is missing is left out.
     """
-    body = said["body"]
-    fahrenheit = body.get("user", {}).get("administrative", {}).get("unit") == 1
-    for station in body["devices"]:
+    for station in said["body"]["devices"]:
         name = station.get("station_name") or station["_id"]
         for module in (station, *station.get("modules", ())):
             measured = module.get("dashboard_data") or {}
@@ -163,6 +163,4 @@ def readings(said: dict[str, Any]) -> Iterator[Point]:
             for key, value in measured.items():
                 if key.startswith(_NOT_MEASURED) or isinstance(value, bool) or not isinstance(value, int | float):
                     continue
-                warmth = "temp" in key.lower()
-                number = round((value - 32) / 1.8, 2) if warmth and fahrenheit else float(value)
-                yield Point(key, {"value": number}, int(measured["time_utc"]), tags)
+                yield Point(key, {"value": float(value)}, int(measured["time_utc"]), tags)

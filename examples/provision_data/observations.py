@@ -18,6 +18,10 @@ LAST: Final = datetime(2015, 5, 30, tzinfo=UTC)
 DAYS: Final = 14
 """Days of observations before it that were published about, and how many times of them all five cities have:"""
 RECORDS: Final = 844
+TESTED: Final = 4
+"""The last days of these, which a model is tested with."""
+LEARNED: Final = DAYS - TESTED - 1
+"""Those that it may be made of: one in between is left out (`split`)."""
 PER_DAY: Final = 72
 NUMBERS: Final = (
     "tempm", "dewptm", "hum", "pressurem", "wspdm", "wdird", "wgustm", "vism", "precipm", "windchillm", "heatindexm"
@@ -81,6 +85,21 @@ class Weather:
         """Return Oslo's temperature at 12:00 UTC of the next day, in whole degrees: what is to be told."""
         noon = moment.replace(hour=12, minute=0, second=0) + timedelta(days=1)
         return round(self.temperature(CITIES[0], noon))
+
+
+def split(end: datetime, learned: int = LEARNED) -> tuple[list[str], list[str]]:
+    """Return dates before `end`, a midnight: so many to learn from, and those to look at.
+
+    The day between them is neither: its target, the noon of the next day, is not known when the first day to look at
+    begins. Nor is a day divided, since all of its records have the same target.
+    """
+    border = end - timedelta(days=TESTED)
+    begin = border - timedelta(days=learned + 1)
+    return _dates(begin, learned), _dates(border, TESTED)
+
+
+def _dates(first: datetime, count: int) -> list[str]:
+    return [f"{first + timedelta(days=number):%Y-%m-%d}" for number in range(count)]
 
 
 def _between(values: list[float], hour: float) -> float:

@@ -7,7 +7,7 @@ import secrets
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +79,8 @@ def start(stand_in: StandIn) -> Callable[[], None]:
                 # The owner consents at once.
                 code = secrets.token_urlsafe(6)
                 stand_in.codes.add(code)
-                self._send(302, {}, {"Location": f"{asked['redirect_uri']}?code={code}&state={asked['state']}"})
+                back = urlencode({"code": code, "state": asked["state"]})
+                self._send(302, {}, {"Location": f"{asked['redirect_uri']}?{back}"})
             else:
                 self._send(*stand_in.ask(self.headers.get("Authorization", "")))
 

@@ -256,7 +256,7 @@ def _whole(answer: requests.Response, done: int) -> int:
     if _is_encoded(answer):
         return 0
     length = answer.headers.get("Content-Length", "")
-    return done + int(length) if length.isdigit() else 0
+    return done + int(length) if length.isdecimal() else 0
 
 
 def _open(path: Path) -> IO[bytes]:

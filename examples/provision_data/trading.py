@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import heapq
 import math
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from provision_data.weather import fronts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 DRIFTS = {"rising": 0.9, "falling": -0.9, "sideways": 0.0}
 """Kinds of markets: what the logarithm of their price gains from the first price to the last one."""
@@ -62,10 +64,37 @@ def market(kind: str, steps: int, seed: int = 1) -> list[float]:
     return [100 * math.exp(value - begin + slope * number) for number, value in enumerate(nervous)]
 
 
+def read_prices(path: Path) -> list[float]:
+    """Return the column `price` of a CSV file. Raises ValueError where it, or a line of it, has none."""
+    # Spreadsheets write a mark of the encoding before the first name.
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        table = csv.DictReader(file)
+        if "price" not in (table.fieldnames or ()):
+            raise ValueError(f"{path} has no column `price`")
+        prices = [_price(row, f"{path}, line {table.line_num}") for row in table]
+    if len(prices) < 2:
+        raise ValueError(f"{path}: two prices at least, or there is nothing to trade")
+    return prices
+
+
+def _price(row: Mapping[str | None, Any], where: str) -> float:
+    # Behind the last name: 1,50 without quotes is two columns.
+    if None in row:
+        raise ValueError(f"{where}: more columns than there are names")
+    try:
+        price = float(row["price"] or "")
+    except ValueError:
+        price = math.nan
+    if not 0 < price < math.inf:
+        raise ValueError(f"{where}: {row['price']!r} is no price")
+    return price
+
+
 def backtest(prices: Sequence[float], rule: Rule) -> Outcome:
     """Let the bot trade at each of the prices, in their order. Raises ValueError where there are none."""
-    if not prices or min(prices) <= 0:
-        raise ValueError("prices have to be more than nothing, and one at least")
+    # In a sum each value that is no number shows; a minimum passes it by.
+    if not prices or min(prices) <= 0 or not math.isfinite(sum(prices)):
+        raise ValueError("prices have to be finite and more than nothing, and one at least")
     cash, last = 1.0, prices[0]
     orders: list[tuple[float, float, float]] = []
     buys = sales = lost = 0

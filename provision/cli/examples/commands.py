@@ -43,6 +43,7 @@ def list_examples(*, as_json: bool) -> None:
                     "summary": each.summary,
                     "packages": each.packages,
                     "parameters": each.parameters,
+                    "bounds": each.bounds,
                 }
                 for each in known().values()
             ]
@@ -52,6 +53,8 @@ def list_examples(*, as_json: bool) -> None:
         click.echo(f"{example.name}: {example.summary}")
         for name, default in example.parameters.items():
             click.echo(f"    {name}={default!r}")
+        for bound in example.bounds:
+            click.echo(f"    with {bound}")
         if example.packages:
             click.echo(f"    needs in `packages`: {', '.join(example.packages)}")
 

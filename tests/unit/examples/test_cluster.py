@@ -39,6 +39,26 @@ def test_where_no_more_come_there_is_an_end(sc):
     assert sc.now == 70
 
 
+@pytest.mark.parametrize(
+    ("hosts", "tasks", "expected"),
+    [
+        ([], 50, 0),
+        (["a"], 50, 1),
+        (["a", "a"], 50, 1),
+        (["a", "b"], 50, 2),
+        # Of more than two it is not certain: what else runs there?
+        (["a", "b", "c", "d"], 50, 2),
+        (["a", "b"], 8, 2),
+        # Chance.
+        (["a", "b"], 7, 0),
+        (["a", "b"], 1, 0),
+    ],
+)
+def test_hosts_are_expected_of_executors_that_came_and_not_of_workers(hosts, tasks, expected):
+    found = {str(number): host for number, host in enumerate(hosts)}
+    assert cluster.hosts_expected(found, tasks) == expected
+
+
 def test_on_one_machine_there_is_nothing_to_wait_for(sc):
     assert cluster.wait_for_executors(sc, 0) == {}
     assert sc.jobs == []

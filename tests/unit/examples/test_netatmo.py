@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qs, urlsplit
+
 import pytest
 import requests
 from provision_data.netatmo import MARGIN, PATIENCE, WAIT, ApiError, Client, readings
@@ -51,9 +53,9 @@ def test_a_password_gets_a_token(api, client):
 
 def test_an_owners_consent_gets_a_token(api, clock):
     client = Client(api.url, *APPLICATION, clock, clock.sleep)
-    page = client.consent_url("http://here.example/back", "a state")
+    page = client.consent_url("http://here.example/back", "a & state")
     back = requests.get(page, allow_redirects=False, timeout=30).headers["Location"]
-    assert back.endswith("&state=a state")
+    assert parse_qs(urlsplit(back).query)["state"] == ["a & state"]
     client.redeem(back.partition("code=")[2].partition("&")[0], "http://here.example/back")
     assert client.stations()["status"] == "ok"
     assert api.log == ["authorization_code", "stations"]
@@ -117,7 +119,8 @@ def test_a_withdrawn_consent_is_told(api, client):
 
 
 @pytest.mark.parametrize(
-    ("headers", "seconds"), [({"Retry-After": "7"}, 7), ({}, WAIT), ({"Retry-After": "soon"}, WAIT)]
+    ("headers", "seconds"),
+    [({"Retry-After": "7"}, 7), ({}, WAIT), ({"Retry-After": "soon"}, WAIT), ({"Retry-After": "²"}, WAIT)],
 )
 def test_too_soon_is_asked_again_later(api, client, clock, headers, seconds):
     api.troubles = [(429, headers)]
@@ -125,9 +128,34 @@ def test_too_soon_is_asked_again_later(api, client, clock, headers, seconds):
     assert clock.slept == [seconds]
 
 
-def test_too_soon_for_ever_is_told(api, client):
+def test_too_soon_for_ever_is_told_and_not_waited_for_in_vain(api, client, clock):
     api.troubles = [(429, {})] * PATIENCE
     with pytest.raises(ApiError, match="429"):
+        client.stations()
+    assert clock.slept == [WAIT] * (PATIENCE - 1)
+
+
+@pytest.mark.parametrize("lasts", [None, "long", []])
+def test_a_token_that_lasts_nobody_knows_how_long_is_told(api, client, lasts):
+    api.lasts = lasts
+    with pytest.raises(ApiError, match="200: a token that lasts"):
+        client.log_in(*USER)
+
+
+BODIES = {
+    "an object": (400, {"error": {"code": 21, "message": "no device"}}, "400: no device"),
+    "words": (400, {"error": "invalid_grant"}, "400: invalid_grant"),
+    "a list": (500, ["try", "later"], r"500: \['try', 'later'\]"),
+    "text": (503, "later", "503: later"),
+    "a list without an error": (200, [], "200: something that is no object"),
+}
+
+
+@pytest.mark.parametrize("case", BODIES)
+def test_whatever_comes_back_instead_of_an_answer_is_told(api, client, case):
+    status, body, words = BODIES[case]
+    api.ask = lambda authorization: (status, body, {})
+    with pytest.raises(ApiError, match=words):
         client.stations()
 
 
@@ -165,11 +193,7 @@ def test_missing_values_and_modules_out_of_reach():
     assert {module for module, _ in found} == {"70:ee:50:00:00:01"}
 
 
-def test_fahrenheit_becomes_celsius():
-    def change(body):
-        body["user"]["administrative"]["unit"] = 1
-        body["devices"][0]["dashboard_data"]["Temperature"] = 79.34
-
-    found = changed(change)
+def test_who_likes_fahrenheit_gets_celsius_too():
+    found = changed(lambda body: body["user"]["administrative"].update(unit=1))
     assert found["Living room, south", "Temperature"].fields == {"value": 26.3}
-    assert found["Living room, south", "Humidity"].fields == {"value": 46.0}
+    assert found == changed(lambda body: None)

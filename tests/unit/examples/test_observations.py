@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
-from provision_data.observations import CITIES, DAYS, FLAGS, LAST, MISSING, NUMBERS, RECORDS, WORDS, Weather, day
+from provision_data.observations import (
+    CITIES,
+    DAYS,
+    FLAGS,
+    LAST,
+    LEARNED,
+    MISSING,
+    NUMBERS,
+    RECORDS,
+    TESTED,
+    WORDS,
+    Weather,
+    day,
+    split,
+)
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +75,15 @@ def test_the_target_is_the_next_noon_of_oslo(weather):
     noon = LAST + timedelta(days=1, hours=12)
     for hours in (0, 7, 23):
         assert weather.noon_after(LAST + timedelta(hours=hours)) == round(weather.temperature(CITIES[0], noon))
+
+
+@pytest.mark.parametrize("days", [1, 3, LEARNED])
+def test_what_is_learned_is_known_before_what_it_is_tested_with(days):
+    learned, tested = split(LAST, days)
+    assert (len(learned), len(tested)) == (days, TESTED)
+    assert not set(learned) & set(tested)
+    # Their targets: Oslo's noon of the next day.
+    noons = [datetime.fromisoformat(f"{date}T12:00Z") + timedelta(days=1) for date in learned]
+    assert max(noons) < datetime.fromisoformat(f"{tested[0]}T00:00Z")
+    assert learned[0] >= f"{LAST - timedelta(days=DAYS):%Y-%m-%d}"
+    assert tested[-1] == f"{LAST - timedelta(days=1):%Y-%m-%d}"

@@ -91,7 +91,7 @@ class Server(http.server.ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.pages, self.breaks, self.asked = {}, [], []
-        self.tag, self.ranges, self.ends, self.encoding = '"1"', True, True, ""
+        self.tag, self.ranges, self.ends, self.encoding, self.length = '"1"', True, True, "", ""
         self.url = f"http://127.0.0.1:{self.server_port}"
 
 
@@ -115,7 +115,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             data = gzip.compress(data)
             self.send_header("Content-Encoding", server.encoding)
         if server.ends:
-            self.send_header("Content-Length", str(len(data) - begin))
+            self.send_header("Content-Length", server.length or str(len(data) - begin))
         if server.tag:
             self.send_header("ETag", server.tag)
         self.end_headers()
@@ -231,6 +231,14 @@ def test_an_answer_that_ends_before_its_json_is_no_last_page(server, tmp_path, c
     with pytest.raises(DownloadError, match="before its JSON"):
         get(server, tmp_path / "a", field="next")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_length_that_is_no_number_says_nothing(server, tmp_path):
+    server.pages["/a"] = BODY
+    server.length = "²"
+    shown = []
+    assert get(server, tmp_path / "a", watch=lambda *progress: shown.append(progress)).bytes == len(BODY)
+    assert shown[-1] == (len(BODY), 0)
 
 
 def test_what_requests_gives_up_on(tmp_path):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from provision_data.trading import DRIFTS, Rule, backtest, market
+from provision_data.trading import DRIFTS, Rule, backtest, market, read_prices
 
 FREE = Rule(step=0.1, gain=0.1, part=0.5, after_rises=False, fee=0)
 
@@ -37,10 +39,38 @@ def test_a_fee_larger_than_the_gain_makes_each_sale_a_loss():
     assert outcome.value < 1
 
 
-@pytest.mark.parametrize("prices", [[], [1, 0], [-1]])
+@pytest.mark.parametrize("prices", [[], [1, 0], [-1], [1, math.nan, 2], [math.nan, 1], [1, math.inf], [1, -math.inf]])
 def test_prices_that_are_none(prices):
     with pytest.raises(ValueError, match="prices"):
         backtest(prices, FREE)
+
+
+def test_prices_are_read_as_spreadsheets_write_them(tmp_path):
+    file = tmp_path / "prices.csv"
+    file.write_bytes('\ufeffprice,day\r\n"1.5",1\r\n 2,2\r\n'.encode())
+    assert read_prices(file) == [1.5, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no column `price`"),
+        ("cost\n1\n2\n", "no column `price`"),
+        ("price\n1\n", "two prices"),
+        ("price\n1\nnan\n2\n", "prices.csv, line 3: 'nan' is no price"),
+        ("price\n1\ninf\n", "line 3: 'inf'"),
+        ("price\n1\n0\n", "line 3: '0'"),
+        ("day,price\n1,-1\n", "line 2: '-1'"),
+        ("day,price\n1,2\n2\n", "line 3: None"),
+        ("price\n1,50\n", "line 2: more columns"),
+        ("price\nfive\n", "line 2: 'five'"),
+    ],
+)
+def test_prices_that_cannot_be_traded_at_are_named(tmp_path, text, words):
+    file = tmp_path / "prices.csv"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=words):
+        read_prices(file)
 
 
 @pytest.mark.parametrize(("kind", "becomes"), [("rising", 2.46), ("falling", 0.407), ("sideways", 1)])

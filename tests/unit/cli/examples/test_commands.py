@@ -21,7 +21,11 @@ LIMITS = {"memory": 700, "tasks": 500, "cores": None}
 
 
 def example(name, *packages):
-    cells = (Cell("# T", markdown=True), Cell("rows = 5", tags=("parameters",)))
+    cells = (
+        Cell("# T", markdown=True),
+        Cell("rows = 5", tags=("parameters",)),
+        Cell("assert rows >= 1", tags=("bounds",)),
+    )
     return Example(name, f"Title of {name}", f"It is {name}.", packages, {"name": "pyspark"}, cells)
 
 
@@ -63,9 +67,10 @@ def invoke(*words):
 
 def test_they_are_listed(asked):
     done = invoke("list")
-    assert done.stdout.splitlines()[:2] == ["good: It is good.", "    rows=5"]
+    assert done.stdout.splitlines()[:3] == ["good: It is good.", "    rows=5", "    with rows >= 1"]
     assert "needs in `packages`: prophet" in done.stdout
-    assert json.loads(invoke("list", "--json").stdout)[3]["packages"] == ["prophet"]
+    described = json.loads(invoke("list", "--json").stdout)[3]
+    assert (described["packages"], described["bounds"]) == (["prophet"], ["rows >= 1"])
     assert asked == []
 
 
@@ -127,6 +132,7 @@ def test_two_runs_into_one_folder_write_files_of_their_own(asked, tmp_path, monk
         (["big", "--as", "bob"], "big needs prophet"),
         (["-p", "rows=1", "--as", "bob"], "of which example"),
         (["good", "-p", "columns=1", "--as", "bob"], "no such parameter"),
+        (["good", "-p", "rows=0", "--as", "bob"], "good takes rows >= 1"),
         (["good", "-o", "cluster.yaml/x", "--as", "bob"], "cannot be made"),
     ],
 )
