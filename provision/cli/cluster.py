@@ -16,7 +16,7 @@ from provision.cli.asking import ask, require_consent
 from provision.cli.seconds import Seconds
 from provision.cli.spec import file_option, load_spec, source_of
 from provision.cli.terminal import STDERR, TerminalProgress, duration, print_json
-from provision.model.finding import listed
+from provision.model.finding import named
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,7 +170,7 @@ def down(file: Path | None, *, yes: bool, foreign: bool) -> None:
 
     def confirm(observed: ObservedCluster) -> None:
         for kind, things in groupby(observed.listed(), lambda thing: thing[0]):
-            STDERR.print(f"- {kind} {listed(name for _, name in things)}", markup=False, soft_wrap=True)
+            STDERR.print(f"- {kind} {named(name for _, name in things)}", markup=False, soft_wrap=True)
         if not foreign:
             STDERR.print(f"- folder {cluster_dir.folder}", markup=False, soft_wrap=True)
         if not yes:
@@ -201,7 +201,7 @@ def lines(plan: Plan) -> list[str]:
             lost = "  [needs --without-data]" if kind == "data" else "  [needs --replace]"
         if verb == "remove":
             lost = "  [with --yes: needs --remove]"
-        names = listed(step.name for step in steps)
+        names = named(step.name for step in steps)
         text.append(f"{_SIGNS.get(verb, ' ')} {verb} {kind} {names}: {why}{lost}")
     return text + notes
 
@@ -220,7 +220,7 @@ def show_summary(summary: Summary, progress: TerminalProgress) -> None:
 
 
 def _show_access(users: tuple[str, ...], passwords: Path, authority: Path | None, login: str) -> None:
-    click.echo(f"Logins:     {login}" if login else f"Users:      {listed(users)} (first passwords in {passwords})")
+    click.echo(f"Logins:     {login}" if login else f"Users:      {named(users)} (first passwords in {passwords})")
     if authority:
         click.echo(f"Authority:  {authority} (let your browser trust it)")
 

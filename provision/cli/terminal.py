@@ -132,6 +132,9 @@ class TerminalProgress:
             self.update(item, state)
 
     def _show(self, item: str, state: str) -> None:
+        if self.phases and not self._depth:
+            # Of a thread that goes on after Ctrl-C: nobody would end the table, and show the cursor again.
+            return
         now = time.monotonic()
         row = self._rows.get(item)
         if row is None:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 EVIDENCE_AT_MOST: Final = 6
 """Lines of evidence that a person is shown; JSON has all of them."""
+_ALL: Final = 20
+"""Names of which none is left out where somebody consents to what happens to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,12 @@ def times(count: int) -> str:
 def clock(moment: float) -> str:
     """Write a moment (seconds since 1970) as a time of the day."""
     return f"{datetime.fromtimestamp(moment, UTC):%H:%M:%S} UTC"
+
+
+def named(names: Iterable[str]) -> str:
+    """List what somebody consents to in natural order: all of a small cluster; of more than _ALL a few."""
+    found = [*names]
+    return listed(found, most=_ALL) if len(found) <= _ALL else listed(found)
 
 
 def listed(names: Iterable[str], most: int = 4) -> str:

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
     from provision.base.model import Node, Role
 
-GROUPS: Final[dict[Role, str]] = {"master": "spark_master", "hub": "jupyterhub", "worker": "spark_workers"}
-"""The groups, by the role whose settings are their variables."""
+GROUPS: Final = ("spark_master", "jupyterhub", "spark_workers")
 
 
 def inventory(
@@ -41,11 +40,13 @@ def inventory(
         [node for node in nodes if node.role == "worker"],
     )
     groups: dict[str, Any] = {
-        name: {"hosts": [node.name for node in group]} for name, group in zip(GROUPS.values(), members, strict=True)
+        name: {"hosts": [node.name for node in group]} for name, group in zip(GROUPS, members, strict=True)
     }
     for role, context in contexts.items():
-        # Once for all nodes of a role: the list of users alone is long.
-        groups[GROUPS[role]]["vars"] = _literal(context)
+        # Once for all nodes of a role: the list of users alone is long. Not in the groups above, into which
+        # inventories/openstack.yml puts all clusters' nodes: playbooks would bring them this one's settings and users.
+        names = [node.name for node in nodes if node.role == role]
+        groups[f"provision_{role}"] = {"hosts": names, "vars": _literal(context)}
     shared = {
         # Instead of Ansible's own options: the ssh_config has the addresses and host keys, and shares connections.
         "ansible_ssh_args": f'-F "{ssh_config}"',

@@ -162,7 +162,7 @@ def _user_key(number: int) -> str:
 
 def natural(text: str) -> list[tuple[int, str]]:
     """Return a sort key that puts worker-2 before worker-10."""
-    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", text)]
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", text)]
 
 
 @dataclass(frozen=True, slots=True)

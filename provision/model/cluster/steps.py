@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from provision.base.errors import UsageError
-from provision.model.finding import listed
+from provision.model.finding import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -208,4 +208,4 @@ def _with_reasons(steps: Iterable[Step]) -> str:
     alike: dict[tuple[str, str], list[str]] = {}
     for step in steps:
         alike.setdefault((step.kind, step.why), []).append(step.name)
-    return "; ".join(f"{kind} {listed(names)}: {why}" for (kind, why), names in alike.items())
+    return "; ".join(f"{kind} {named(names)}: {why}" for (kind, why), names in alike.items())

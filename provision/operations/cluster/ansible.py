@@ -38,6 +38,8 @@ _RECAP: Final = re.compile(r"^(\S+)\s*: (ok=\d+\b.*)", re.MULTILINE)
 _COUNT: Final = re.compile(r"(\w+)=(\d+)")
 _WELL: Final = ("ok: ", "changed: ", "skipping: ", "included: ")
 """How lines begin that say of one node that a task has succeeded there."""
+_HEADS: Final = ("PLAY [", "TASK [", "RUNNING HANDLER [")
+"""How the lines begin below which it is said what came of a task."""
 _AGAIN: Final = "Run it again; it goes on where it stopped."
 
 
@@ -103,7 +105,8 @@ def run_playbooks(
                 break
     if failed:
         books = listed(f"playbooks/{playbook}" for playbook, run in zip(playbooks, runs, strict=False) if run.failed)
-        error = PlaybookError(f"{books} failed on {listed(failed)}", _AGAIN, "\n".join(run.output for run in runs))
+        said = "\n".join(run.output for run in runs if run.failed)
+        error = PlaybookError(f"{books} failed on {listed(failed)}", _AGAIN, said)
         error.clean = frozenset[str]().union(*(run.clean for run in runs)) - failed
         raise error
     return sum(run.changed for run in runs)
@@ -156,7 +159,12 @@ def _run_playbook(inventory: Path, playbook: str, progress: Progress, options: S
     if code and (not failed or "localhost" in failed):
         raise ProvisionError(f"playbooks/{playbook} failed", _AGAIN, output)
     clean = frozenset(recap) - failed
-    # Of an output the end is shown: of a thousand nodes that would be those that are well.
-    said = [line for line in lines if not line.startswith(_WELL) and line.partition(" ")[0] not in clean]
+    # Of an output the end is shown: of a thousand nodes that would be those that are well, and what they did further.
+    said: list[str] = []
+    for line in reversed(lines):
+        if not line.strip() or line.startswith(_WELL) or line.partition(" ")[0] in clean:
+            continue
+        if not line.startswith(_HEADS) or (said and not said[-1].startswith((*_HEADS, "PLAY RECAP"))):
+            said.append(line)
     changed = sum(counts.get("changed", 0) for counts in recap.values())
-    return _Run(changed, clean, frozenset(failed), "\n".join(said))
+    return _Run(changed, clean, frozenset(failed), "\n".join(reversed(said)))

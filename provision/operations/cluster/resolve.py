@@ -262,6 +262,8 @@ def fit_user_data(resolved: ResolvedSpec, plan: Plan) -> Plan:
     Raises UsageError when the user-data of servers that it creates would be larger than Nova takes all the same.
     """
     created = [name for step in plan.of("create") if step.kind == "server" for name in step.ids]
+    if not created:
+        return plan
     roles: set[Role] = {role_of(resolved.spec.name, name) for name in created}
     chain = resolved.spec.hub.tls.cert.read_text() if resolved.spec.hub.tls else ""
     secrets = example.secrets_of_full_size(resolved.spec, chain)

@@ -335,8 +335,13 @@ class ReadinessWait:
         return bool(server.address) and server.address in self._registered
 
     def _settled(self, server: Server) -> bool:
-        """Whether a node works and its host keys are known: there is nothing left to read on its console."""
-        return self._works(server) and bool(self._host_keys.get(server.id))
+        """Whether a node works and its host keys are known: there is nothing left to read on its console.
+
+        Spark is asked over SSH. While it does not answer, a key that was known before may be that of a system which
+        the node no longer has: rebuilt, it keeps its id, and its Hub answers.
+        """
+        confirmed = self._spark_answers or server.id in self._read
+        return self._works(server) and confirmed and bool(self._host_keys.get(server.id))
 
     def _ready(self) -> bool:
         return len(self._servers) == self._count and all(self._works(server) for server in self._servers)

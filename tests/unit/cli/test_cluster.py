@@ -279,6 +279,12 @@ def test_one_reason_for_several_nodes_is_one_line():
     ]
 
 
+def test_all_users_of_a_small_cluster_who_would_go_are_named():
+    users = [f"user-{number}" for number in range(6)]
+    made = Plan("a", tuple(Step("remove", "user", user, "hub.users does not name this user") for user in users))
+    assert ", ".join(users) in lines(made)[1]
+
+
 def test_of_hundreds_of_nodes_a_few_are_named_and_json_names_all():
     names = [f"a-worker-{number}" for number in range(11, 1001)]
     made = Plan("a", tuple(Step("remove", "server", name, "the spec asks for 10 workers", (name,)) for name in names))

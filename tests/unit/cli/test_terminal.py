@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from contextlib import suppress
 
 import pytest
 from rich.console import Console
@@ -79,6 +80,17 @@ def test_a_phase_takes_its_rows_with_it(clock):
             assert [row.split()[0] for row in drawn(progress)] == ["base"]
         assert [row.split()[0] for row in drawn(progress)] == ["outer"]
     assert drawn(progress) == [""]
+
+
+def test_a_thread_that_goes_on_after_ctrl_c_hides_no_cursor():
+    console = screen()
+    progress = TerminalProgress(console)
+    with suppress(KeyboardInterrupt), progress.phase("cloud"):
+        progress.update("server a-worker-1", "create …")
+        raise KeyboardInterrupt
+    progress.update("server a-worker-1", "done")
+    # ESC [ ?25l hides the cursor, and ESC [ ?25h shows it.
+    assert console.file.getvalue().rpartition("\x1b[?25")[2].startswith("h")
 
 
 @pytest.mark.parametrize("fails", [True, False])

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from provision.model.finding import Finding, listed, since, span, text
+from provision.model.finding import Finding, listed, named, since, span, text
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,16 @@ def test_many_names_are_counted():
     assert listed(["b", "a"]) == "a, b"
     assert listed("fedcba") == "a, b, c, d and 2 more"
     assert listed(["w-10", "w-2"]) == "w-2, w-10"
+
+
+def test_no_digit_that_is_no_number_ends_it():
+    assert listed(["10²", "²"]) == "10², ²"
+
+
+def test_of_a_small_cluster_nothing_is_left_out_that_somebody_consents_to():
+    names = [f"w-{number}" for number in range(1, 21)]
+    assert named(iter(names)) == ", ".join(names)
+    assert named([*names, "w-21"]) == "w-1, w-2, w-3, w-4 and 17 more"
 
 
 def test_findings_are_numbered():

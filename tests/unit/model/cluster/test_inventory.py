@@ -81,6 +81,23 @@ def test_a_roles_settings_are_there_once_and_part_of_each_nodes_variables(
         assert variables.items() >= own.items()
 
 
+def test_another_clusters_nodes_do_not_get_these_settings(tmp_path: Path) -> None:
+    """inventories/openstack.yml puts all clusters' nodes into the same groups: users.yml would remove their users."""
+    found = made(tmp_path, "full")
+    (tmp_path / "inventory.json").write_text(json.dumps(found))
+    ours, others = tmp_path / "ours", tmp_path / "others.json"
+    ours.write_text(f"#!/bin/sh\ncat {tmp_path}/inventory.json\n")
+    ours.chmod(0o755)
+    groups = ("spark_master", "jupyterhub", "spark_workers")
+    others.write_text(json.dumps({group: {"hosts": {f"other-{group}": {}}} for group in groups}))
+    ansible = Path(sys.executable).parent / "ansible-inventory"
+    result = process.run([str(ansible), "-i", str(others), "-i", str(ours), "--list"], cwd=tmp_path)
+    assert result.ok, result.stdout + result.stderr
+    variables = json.loads(result.stdout)["_meta"]["hostvars"]
+    assert "hub" in variables["analytics-master"]
+    assert all(not variables.get(f"other-{group}") for group in groups)
+
+
 def test_each_of_a_thousand_workers_adds_little(tmp_path: Path) -> None:
     workers = tuple(Node(f"analytics-worker-{number}", "worker", "10.20.3.4", "x" * 36) for number in range(1000))
     few, many = (len(json.dumps(made(tmp_path, "full", NODES[:1] + some))) for some in (workers[:1], workers))

@@ -32,6 +32,13 @@ def test_destructive_steps():
     assert Plan("a", (keeps, loses)).destructive == (loses,)
 
 
+def test_all_of_a_small_cluster_that_would_be_lost_is_named():
+    users = [f"user-{number}" for number in range(6)]
+    removed = [Step("remove", "user", user, "hub.users does not name this user", destructive=True) for user in users]
+    with pytest.raises(UsageError, match=", ".join(users)):
+        refuse_losses(Plan("a", tuple(removed)), replace=False)
+
+
 def test_what_would_be_lost_is_named_in_one_line_however_much_it_is():
     why = "the spec asks for 10 workers"
     names = [f"a-worker-{number}" for number in range(11, 1001)]

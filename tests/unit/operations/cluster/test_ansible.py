@@ -138,6 +138,23 @@ def test_one_node_that_is_not_reached_keeps_nobody_from_the_others(monkeypatch):
     assert second.limits == [["localhost", "all", "!a-worker-7"]]
 
 
+def test_what_the_others_did_after_a_failure_hides_no_reason(monkeypatch):
+    lost = "fatal: [a-worker-7]: UNREACHABLE! => no route to host"
+    further = "\n".join(f"\nTASK [Step {number}] ***\nok: [a-worker-6]" for number in range(20))
+    end = recap(NODES, unreachable=["a-worker-7"])
+    first = Ansible(f"\nPLAY [Nodes] ***\n\nTASK [Look] ***\n{lost}\n{further}\n{end}", 4)
+    runs = iter([first, Ansible(f"\nPLAY [Users] ***\n{further}\n{recap(['a-master'])}")])
+    monkeypatch.setattr(process, "stream", lambda *words, **options: next(runs).stream(*words, **options))
+    with pytest.raises(PlaybookError) as caught:
+        run_playbooks(MANY, Silent())
+    assert caught.value.detail.splitlines() == [
+        "TASK [Look] ***",
+        lost,
+        "PLAY RECAP ***",
+        "a-worker-7 : ok=5 changed=1 unreachable=1 failed=0 skipped=0",
+    ]
+
+
 def test_where_it_fails_on_every_node_no_more_is_run(monkeypatch):
     ansible = Ansible(recap(NODES[:2], failed=NODES[:2]), 2)
     monkeypatch.setattr(process, "stream", ansible.stream)

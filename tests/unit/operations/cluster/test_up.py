@@ -373,6 +373,13 @@ def test_a_cluster_whose_users_have_become_too_many_gets_a_new_master(make_site)
     site.assert_nothing_to_do()
 
 
+def test_where_nothing_is_created_no_user_data_is_made_up(make_site, monkeypatch):
+    site = make_site()
+    site.up()
+    monkeypatch.setattr("provision.operations.cluster.resolve.example.secrets_of_full_size", pytest.fail)
+    site.assert_nothing_to_do()
+
+
 @pytest.mark.usefixtures("rendered")
 def test_200_users_are_no_problem(make_site):
     site = make_site()

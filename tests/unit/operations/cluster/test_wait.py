@@ -234,6 +234,19 @@ def test_a_known_node_that_does_not_work_is_read_too():
     assert {server for _, server in script.console_reads} == {"a-worker-2"}
 
 
+def test_a_rebuilt_node_with_the_hub_shows_its_new_host_keys():
+    """It has the id that it had, and its Hub answers: Spark alone does not, which is asked over SSH."""
+    script = Script()
+    new = (f"ssh-ed25519 {KEY}",)
+
+    def spark(nodes):
+        return Script.spark(script, nodes) if nodes[0].host_keys == new else None
+
+    script.spark = spark
+    nodes = script.run(host_keys=dict.fromkeys(NAMES, ("ssh-ed25519 old",)))
+    assert nodes[0].host_keys == new
+
+
 def test_hundreds_of_host_keys_are_waited_for_as_long_as_some_come():
     names = many(300)
     # A cluster that works from the beginning, whose consoles come to their keys one after another.

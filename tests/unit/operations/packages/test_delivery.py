@@ -130,6 +130,15 @@ def test_many_workers_take_the_archive_from_the_node_with_the_hub(tmp_path, monk
     assert list((tmp_path / "homes").iterdir()) == [], "nothing is left"
 
 
+def test_a_node_with_the_hub_that_takes_nothing_for_the_others_keeps_none_from_them(tmp_path):
+    (tmp_path / "homes").write_text("no folder")
+    hub, *workers = (FakeNode(tmp_path / name) for name in ("master", "worker-1", "worker-2"))
+    digest, archive = hub.make_bundle("one")
+    _, output = hub.run(digest, archive, workers=workers, few=1)
+    for node in (hub, *workers):
+        assert (node.packages / "current/jars/x.jar").read_text() == "one", output
+
+
 def test_packages_that_are_not_resolved_are_not_taken_for_none(node):
     changed, output = node.run()
     assert changed is None
