@@ -34,8 +34,8 @@ CONNECT_SECONDS: Final = 180
 """Timeout for a connection: a key exchange takes long on emulated nodes."""
 SOCKET_LIMIT: Final = 107 - 17
 """Bytes of a Unix socket's path, less the suffix that OpenSSH adds while it creates the socket."""
-PERSIST: Final = "10m"
-"""How long a shared connection outlives its last use: with a thousand nodes minutes pass until Ansible's next task."""
+PERSIST: Final = "2m"
+"""How long a shared connection outlives its last use: of a thousand nodes one waits a minute for its next task."""
 UNREACHABLE: Final = 255
 """Exit code for a node that could not be reached, as OpenSSH has it."""
 
