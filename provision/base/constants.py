@@ -70,6 +70,7 @@ class NodePaths:
     hosts: str = "/etc/hosts"
     executor_key: str = "/etc/spark/executor.key"
     notebook_server: str = "/usr/local/lib/provision/notebook-server"
+    early_kernel: str = "/usr/local/lib/provision/early_kernel.py"
     user_token: str = "/usr/local/lib/provision/user-token"  # noqa: S105 - a program
     set_quota: str = "/usr/sbin/setquota"
     kernel: str = "/usr/local/share/jupyter/kernels/pyspark/kernel.json"

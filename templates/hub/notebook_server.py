@@ -5,10 +5,17 @@ on a busy machine. Without a Node.js it goes on with the same empty answer. (The
 function any more.)
 """
 
+import os
 import sys
 from datetime import UTC, datetime
 
-# The folder of this file: nothing in it is a module.
+early = None
+if "EARLY_KERNEL" in os.environ:
+    import early_kernel
+
+    early = early_kernel.begin(os.environ.pop("EARLY_KERNEL"))
+
+# The folder of this file: nothing else in it is a module.
 del sys.path[0]
 
 from jupyterlab import commands  # noqa: E402
@@ -35,6 +42,9 @@ def _last_activity(self, original=ServerWebApplication.last_activity):
 
 
 ServerWebApplication.last_activity = _last_activity
+
+if early:
+    early_kernel.offer(early)
 
 from jupyterhub.singleuser import main  # noqa: E402
 

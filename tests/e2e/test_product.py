@@ -198,6 +198,10 @@ def test_a_second_up_has_nothing_to_do(product) -> None:
     assert product.json("plan")["steps"] == []
 
 
+EARLY = """\
+import ipykernel.connect
+print('early' in open('/proc/self/cmdline').read(), 'early' in ipykernel.connect.get_connection_file(), __session__)
+"""
 ON_WORKERS = """\
 def here(_):
     import socket, time
@@ -248,6 +252,9 @@ def test_a_notebook_computes_on_both_workers(product, hub_url, tmp_path) -> None
         browser.open_pyspark(page)
         # In one cell: executors that leave between two take minutes to start anew here.
         output = browser.run_cell(page, f"print(sc.parallelize(range(1000)).sum())\n{ON_WORKERS}")
+        # Begun with the server, and called as the server calls it.
+        assert "True False" in (names := browser.run_cell(page, EARLY))
+        assert "Untitled" in names
         # The kernel holds the cluster's cores until it is shut down.
         browser.shut_down_kernels(page, "alice")
     assert all(word in output for word in ("499500", "worker-1", "worker-2"))

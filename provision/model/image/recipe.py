@@ -44,8 +44,8 @@ _SOFTWARE_INPUTS = (
     "bake/entrypoint",
     "bake/software",
     "image/proxy/",
-    "image/setup/registration.py",
     "image/setup/software",
+    "image/setup/spark/",
     _BUILD_CDS_ARCHIVE,
 )
 NODEJS = "nodejs"

@@ -407,3 +407,29 @@ def test_a_context_without_a_page_has_no_link(linked):
 
 def test_on_an_older_image_the_page_is_sparks_own(linked):
     assert linked(there=False)("http://10.20.0.10:4040").uiWebUrl == "http://10.20.0.10:4040"
+
+
+def test_an_early_kernel_takes_the_names_that_the_server_gives_it(kernel, monkeypatch, tmp_path):
+    application = types.SimpleNamespace(connection_file="early-kernel.json")
+    app = types.SimpleNamespace(IPKernelApp=types.SimpleNamespace(instance=lambda: application))
+    shell = types.SimpleNamespace(user_ns={})
+    ipython = types.SimpleNamespace(get_ipython=lambda: shell, display=None)
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", types.SimpleNamespace(clear_output=None))
+    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
+    monkeypatch.setitem(sys.modules, "ipykernel.kernelapp", app)
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    take = kernel("session")._take_names
+    # One that was begun as ever.
+    take(shell)
+    file = tmp_path / "names.json"
+    monkeypatch.setenv("EARLY_KERNEL_NAMES", str(file))
+    take(shell)
+    assert (application.connection_file, shell.user_ns) == ("early-kernel.json", {})
+    file.write_text(json.dumps({"connection_file": "/run/kernel-1.json", "environment": {"JPY_SESSION_NAME": "a.ipynb"}}))
+    monkeypatch.setenv("EARLY_KERNEL_NAMES", str(file))
+    take(shell)
+    assert application.connection_file == "/run/kernel-1.json"
+    assert shell.user_ns == {"__session__": "a.ipynb"}
+    assert os.environ.pop("JPY_SESSION_NAME") == "a.ipynb"
+    assert "EARLY_KERNEL_NAMES" not in os.environ

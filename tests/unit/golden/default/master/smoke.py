@@ -7,7 +7,7 @@ import sys
 import time
 from contextlib import suppress
 
-from pyspark.sql import SparkSession
+from pyspark import SparkConf, SparkContext
 
 WORKERS = int(sys.argv[1])
 """How many workers must take part."""
@@ -26,28 +26,28 @@ def work(numbers):
 began = time.monotonic()
 # One core on each worker: the master spreads an application over as many workers as it has cores. The job takes no more
 # memory than Spark's least, so that it fits beside running notebooks.
-spark = (
-    SparkSession.builder.appName("provision-smoke")
-    .config("spark.cores.max", WORKERS)
-    .config("spark.executor.cores", 1)
-    .config("spark.executor.memory", MEMORY)
-    .config("spark.dynamicAllocation.enabled", "false")
-    .config("spark.scheduler.minRegisteredResourcesRatio", 0)
-    .config("spark.eventLog.enabled", "false")
-    .config("spark.ui.enabled", "false")
-    .getOrCreate()
-)
+# And no SparkSession: SQL's part of Spark takes its time to start, and is not needed.
+settings = {
+    "spark.cores.max": WORKERS,
+    "spark.executor.cores": 1,
+    "spark.executor.memory": MEMORY,
+    "spark.dynamicAllocation.enabled": "false",
+    "spark.scheduler.minRegisteredResourcesRatio": 0,
+    "spark.eventLog.enabled": "false",
+    "spark.ui.enabled": "false",
+}
+sc = SparkContext(appName="provision-smoke", conf=SparkConf().setAll(settings.items()))
 # Notebooks that hold more than their share give back what this job publishes that it wants (hub/kernel/shares.py). Without the
 # folder, on a node of an older image, there is nothing to agree on.
-wish = os.path.join(spark.conf.get("spark.provision.shares"), spark.sparkContext.applicationId)
+wish = os.path.join(sc.getConf().get("spark.provision.shares"), sc.applicationId)
 with suppress(OSError), open(wish, "w") as file:
     json.dump({"wants": WORKERS, "unit": 1, "leaving": 0, "elastic": False}, file)
 # The driver's block manager is one of them.
-registered = spark.sparkContext._jsc.sc().getExecutorMemoryStatus
+registered = sc._jsc.sc().getExecutorMemoryStatus
 while registered().size() <= WORKERS and time.monotonic() < began + PATIENCE:
     # Seldom where it takes long: on an emulated processor, to ask keeps a core busy that the executors could have.
     time.sleep(min(max(0.2, (time.monotonic() - began) / 20), 5))
-parts = spark.sparkContext.parallelize(range(1000), 2 * WORKERS).mapPartitions(work).collect()
+parts = sc.parallelize(range(1000), 2 * WORKERS).mapPartitions(work).collect()
 print(
     json.dumps(
         {
@@ -58,6 +58,6 @@ print(
     ),
     flush=True,
 )
-spark.stop()
+sc.stop()
 with suppress(OSError):
     os.remove(wish)

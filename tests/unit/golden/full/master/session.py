@@ -9,6 +9,7 @@ import asyncio
 import atexit
 import importlib.util
 import itertools
+import json
 import logging
 import os
 import signal
@@ -17,6 +18,7 @@ import threading
 import time
 import traceback
 from contextlib import suppress
+from pathlib import Path
 
 from IPython import get_ipython
 from IPython.display import clear_output
@@ -180,8 +182,24 @@ def run_hooks(spark):
             print(f"{hook} failed; the session works without it.", traceback.format_exc(), sep="\n")
 
 
+def _take_names(shell):
+    """Be called what the server calls this kernel, if it was begun before that (early_kernel.py)."""
+    file = os.environ.pop("EARLY_KERNEL_NAMES", "")
+    if not os.path.exists(file):
+        return
+    from ipykernel.kernelapp import IPKernelApp
+
+    names = json.loads(Path(file).read_text())
+    IPKernelApp.instance().connection_file = names["connection_file"]
+    os.environ.update(names["environment"])
+    if "JPY_SESSION_NAME" in os.environ:
+        # As ipykernel does.
+        shell.user_ns["__session__"] = os.environ["JPY_SESSION_NAME"]
+
+
 def _before_first_cell(*_):
     shell = get_ipython()
+    _take_names(shell)
     if _State.thread.is_alive():
         print("Starting Spark: `spark` will be there in a moment…", flush=True)
         try:

@@ -127,6 +127,9 @@ c.Spawner.environment = {
 if c.JupyterHub.spawner_class == "systemd":
     # In the unit's own /tmp, which is memory: a user whose files are at their limit can start a server, to remove some.
     c.Spawner.environment["JUPYTER_RUNTIME_DIR"] = "/tmp/jupyter"  # noqa: S108
+    # Where the memory that notebooks have taken is counted, Spark starts with the server.
+    early = {"spec": "/usr/local/share/jupyter/kernels/pyspark/kernel.json", "read": ["/etc/spark/spark-defaults.conf", "/opt/packages/current"]}
+    c.Spawner.environment["EARLY_KERNEL"] = json.dumps(early)
 
 set_quota = "/usr/sbin/setquota"
 # All users' servers together, and what none of them takes from the Hub, Spark and the way in for the operator.

@@ -9,8 +9,9 @@ Raises ValueError where Spark's class is not as it was in 4.3.0, which ends the 
 """
 
 import sys
-import zipfile
 from pathlib import Path
+
+from jars import rewrite
 
 CLASS = "org/apache/spark/deploy/client/StandaloneAppClient.class"
 SECONDS = 90
@@ -25,17 +26,6 @@ def patched(code: bytes) -> bytes:
     return code.replace(BEFORE, AFTER)
 
 
-def patch(jar: Path) -> None:
-    """Write the jar anew, in one step."""
-    new = jar.with_suffix(".new")
-    with zipfile.ZipFile(jar) as old, zipfile.ZipFile(new, "w", zipfile.ZIP_DEFLATED) as out:
-        for entry in old.infolist():
-            content = old.read(entry)
-            out.writestr(entry, patched(content) if entry.filename == CLASS else content)
-    new.chmod(jar.stat().st_mode)
-    new.replace(jar)
-
-
 if __name__ == "__main__":
     (found,) = Path(sys.argv[1]).glob("jars/spark-core_*.jar")
-    patch(found)
+    rewrite(found, {CLASS: patched})
