@@ -146,8 +146,18 @@ def test_the_next_one_begins_in_the_folder_of_the_last(begin, tmp_path):
     assert one.process.wait(10) < 0
     two = begin()
     assert take(two, str(tmp_path / "home/notes"))["given"][0] == str(tmp_path / "home/notes")
+    three = begin()
+    # Of a folder that has gone.
     (tmp_path / "home/notes").rmdir()
+    assert take(three, str(tmp_path / "home")) is None
+    (tmp_path / "home/.local/share/jupyter/pyspark-folder").write_text(str(tmp_path / "home/notes"))
     assert begin().folder == str(tmp_path / "home")
+
+
+def test_where_there_is_no_room_for_its_names_it_is_taken_without(begin, tmp_path):
+    one = begin()
+    (tmp_path / "runtime/early-kernel-names.new").mkdir()
+    assert take(one, str(tmp_path / "home"))["shell_port"] == 7
 
 
 def test_one_that_has_ended_is_not_taken(begin, tmp_path):

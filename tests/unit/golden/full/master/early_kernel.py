@@ -68,15 +68,17 @@ class EarlyKernel:
         if alike:
             _note(folder)
         # Also in what it has read: settings, say, or the first package that the user has installed.
-        alike = alike and Path(folder).samefile(self.folder) and _state(self.read) == self.found
+        alike = alike and os.path.realpath(folder) == os.path.realpath(self.folder) and _state(self.read) == self.found
         if not alike:
             threading.Thread(target=self.end, daemon=True).start()
         if not alike or not self._wanted.acquire(blocking=False):
             return None
         self._timer.cancel()
-        new = self.names.with_suffix(".new")
-        new.write_text(json.dumps(names))
-        new.replace(self.names)
+        # Where there is no room it goes by its own name.
+        with suppress(OSError):
+            new = self.names.with_suffix(".new")
+            new.write_text(json.dumps(names))
+            new.replace(self.names)
         while self.process.poll() is None:
             # Half of a file is none.
             with suppress(FileNotFoundError, ValueError):
