@@ -55,8 +55,11 @@ def run(name, *arguments):
     subprocess.run([sys.executable, "-B", PROGRAMS / name, *map(str, arguments)], check=True)
 
 
-def test_one_constant_of_one_class_is_changed(home, registration):
-    run("registration.py", home)
+@pytest.mark.parametrize("times", [1, 2])
+def test_one_constant_of_one_class_is_changed(home, registration, times):
+    # An installation that was interrupted does it again.
+    for _ in range(times):
+        run("registration.py", home)
     jar = home / "jars/spark-core_2.13-4.3.0.jar"
     with zipfile.ZipFile(jar) as made:
         assert made.testzip() is None
@@ -67,12 +70,14 @@ def test_one_constant_of_one_class_is_changed(home, registration):
     assert len(list(jar.parent.iterdir())) == 2
 
 
-def test_sessions_have_our_extension_in_the_place_of_mllibs(home, late_functions, tmp_path):
+@pytest.mark.parametrize("times", [1, 2])
+def test_sessions_have_our_extension_in_the_place_of_mllibs(home, late_functions, tmp_path, times):
     classes = tmp_path / "classes/provision"
     classes.mkdir(parents=True)
     for name in ("LateFunctions.class", "LateFunctions$Late.class"):
         (classes / name).write_bytes(b"\xca\xfe")
-    run("late_functions.py", home, classes.parent)
+    for _ in range(times):
+        run("late_functions.py", home, classes.parent)
     jar = home / "jars/spark-mllib_2.13-4.3.0.jar"
     with zipfile.ZipFile(jar) as made:
         assert made.testzip() is None
