@@ -25,8 +25,7 @@ def work(numbers):
 
 began = time.monotonic()
 # One core on each worker: the master spreads an application over as many workers as it has cores. The job takes no more
-# memory than Spark's least, so that it fits beside running notebooks.
-# And no SparkSession: SQL's part of Spark takes its time to start, and is not needed.
+# memory than Spark's least, so that it fits beside running notebooks, and makes no SparkSession: SQL takes its time to start.
 settings = {
     "spark.cores.max": WORKERS,
     "spark.executor.cores": 1,
