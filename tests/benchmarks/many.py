@@ -2,16 +2,17 @@
 
 All make as many servers on hypervisors that only pretend (fake_hosts.py), in turn, each as a program of its own and
 from nothing, until all are ACTIVE: `up` a cluster of a master and so many workers, with its own wait in which an
-ACTIVE node counts as one that works; the others a network and the servers. The workers of `up` are in a server group of
-Nova's, which spreads them over the hypervisors: what that costs shows in a second multi-create, into such a group. Then
-`plan` and `status` of that cluster; what its Spark master and its Hub would answer is left out.
+ACTIVE node counts as one that works; the others a network and the servers. What Nova takes for a server group, which
+`workers.spread` makes, shows in a second multi-create, into such a group. Then `plan` and `status` of that cluster;
+what its Spark master and its Hub would answer is left out.
 
 The loop is of `openstack.cloud.server` where that collection is installed, else of a program with the SDK that does the
-same. It makes one server after the other: with more than --loop it is left out, as is the pool with more than --pool.
+same. It makes one server after the other: with more than --loop it is left out, as are the pool with more than --pool
+and the server group with more than --spread.
 
 Run, with the local cloud up and no cluster on it:
-    python tests/benchmarks/many.py [WORKERS…] [--times N] [--hosts N] [--loop N] [--pool N]
-        (default: 20 100 1000, 1, one for 50 workers, 20, 1000)
+    python tests/benchmarks/many.py [WORKERS…] [--times N] [--hosts N] [--loop N] [--pool N] [--spread N]
+        (default: 20 100 1000, 1, one for 50 workers, 20, 1000, 1000)
 Nobody else should compute or create servers meanwhile. Removes all it has made, whatever ends it. Ends with 1 when `up`
 sends more requests for more workers, polls aside, or with 1,000 of them takes more than 1.05 times the multi-create, or
 200 MB, or `plan` or `status` 3 s.
@@ -98,7 +99,7 @@ def server_options(cloud: Any) -> dict[str, Any]:
 
 
 def spread(count: int) -> None:
-    """Do as `raw`, in a server group as that of a cluster's workers."""
+    """Do as `raw`, in a server group as `workers.spread: prefer` makes."""
     raw(count, policy="soft-anti-affinity")
 
 
@@ -376,8 +377,8 @@ def result(found: Mapping[int, Mapping[str, Took]], taken: Mapping[str, Any], ti
             "own services and its client take, without guests. Each way from nothing and in a process of its own, in "
             "turn in one run"
             + (f"; medians of {times}." if times > 1 else ".")
-            + " A server group spreads the workers of "
-            "`up` over the hypervisors: Nova asks for it at each server. Memory is that of the largest process."
+            + " Into a server group they go with "
+            "`workers.spread`, which spreads them over the hypervisors. Memory is that of the largest process."
         ),
         command=f"python tests/benchmarks/many.py {' '.join(map(str, found))}" + (f" --times {times}" * (times > 1)),
         tables=tables(found),
@@ -396,12 +397,13 @@ def main() -> int:
     parser.add_argument("--hosts", type=int, help="by default one for 50 workers, and four at least")
     parser.add_argument("--loop", type=int, default=20)
     parser.add_argument("--pool", type=int, default=1000)
+    parser.add_argument("--spread", type=int, default=1000)
     asked = parser.parse_args()
     # As Ctrl-C: what was made is removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     taken = surroundings()
     hosts = fake_hosts.FakeHosts()
-    most = {"loop": asked.loop, "pool": asked.pool}
+    most = {"loop": asked.loop, "pool": asked.pool, "spread": asked.spread}
     found: dict[int, dict[str, Took]] = {}
     count = asked.hosts or max(LEAST_HOSTS, max(asked.sizes) // PER_HOST)
     with tempfile.TemporaryDirectory() as folder, hosts.ready(count):

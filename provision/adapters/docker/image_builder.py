@@ -1,4 +1,4 @@
-"""The container that bakes golden images: its inputs, and how a stage of it is run."""
+"""The container that bakes golden images: its inputs, and how it is run."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from provision.model.proxies import apt_conf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from provision.model.image.recipe import ImagePaths
 
 _PAGE: Final = "provision.operations.hub_page"
 _PAGE_TEMPLATE: Final = "monitoring/page.html.j2"
@@ -59,7 +61,7 @@ def _page() -> dict[str, bytes]:
 
 
 def bake(
-    stage: Sequence[str],
+    made: ImagePaths,
     *,
     builder: str,
     labels: Sequence[str],
@@ -68,9 +70,9 @@ def bake(
     cache: Path,
     line: Callable[[str], None],
 ) -> None:
-    """Run one stage in a container of the image `builder`; paths in `stage` are below /out, which is `cache`.
+    """Make an image, and the archive of its software where there is none, in a container of the image `builder`.
 
-    `files` are the inputs, `settings` small texts for /settings. Raises ProvisionError with the container's last lines.
+    Both are below `cache`. `files` are the inputs, `settings` small texts for /settings. Raises ProvisionError with the container's last lines.
     """
     stop()  # one that a killed `provision` left running would write the same files
     host = package_settings.read(_MOUNTED_AUTHORITIES)
@@ -110,13 +112,18 @@ def bake(
             "OWNER": f"{os.getuid()}:{os.getgid()}",
         }
         # Names only: values may hold a proxy's password, which a list of processes would show.
-        argv = ["docker", "run", "--rm", "--init", f"--name={CONTAINER}", "--network=host", *rights]
+        argv = ["docker", "run", "--init", f"--name={CONTAINER}", "--network=host", *rights]
         argv += [f"--label={label}" for label in labels] + [f"--volume={mount}" for mount in mounts]
         argv += [f"--env={name}" for name in (*variables, *dict(host.proxies))]
-        code = stream([*argv, builder, *stage], note_line, env={**os.environ, **variables, **dict(host.proxies)})
+        argv += [builder, *(f"/out/{path.relative_to(cache)}" for path in (made.software, made.image))]
+        try:
+            code = stream(argv, note_line, env={**os.environ, **variables, **dict(host.proxies)})
+        finally:
+            # Its files are thousands, and who waits for the image need not wait until Docker has removed them.
+            run(["sh", "-c", 'docker rm --force "$0" > /dev/null 2>&1 &', CONTAINER])
     if code != 0:
         raise ProvisionError(
-            f"the golden image could not be baked ({stage[0]})",
+            "the golden image could not be baked",
             "The lines above are the bake's own. If a download failed, run the same command again.",
             "\n".join(last_lines),
         )

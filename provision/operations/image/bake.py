@@ -189,23 +189,17 @@ def _bake(inputs: Mapping[str, bytes], recipe: Recipe, files: ImagePaths, cache:
     left_out = "".join(f"{path}\n" for path in software.left_out)
     settings = {"suite": software.suite, "packages": packages, "left_out": left_out, "uuid": recipe.root_uuid}
 
-    def run(*stage: str) -> None:
-        image_builder.bake(
-            stage,
-            builder=image_name("bake", tags),
-            labels=[LABEL],
-            files=inputs,
-            settings=settings,
-            cache=cache,
-            line=lambda text: _report(progress, text),
-        )
-
     for folder in (files.software.parent, files.image.parent):
         folder.mkdir(parents=True, exist_ok=True)
-    packed = f"/out/{files.software.relative_to(cache)}"
-    if not files.software.exists():
-        run("software", packed)
-    run("image", packed, f"/out/{files.image.relative_to(cache)}")
+    image_builder.bake(
+        files,
+        builder=image_name("bake", tags),
+        labels=[LABEL],
+        files=inputs,
+        settings=settings,
+        cache=cache,
+        line=lambda text: _report(progress, text),
+    )
     megabytes = files.image.stat().st_size / 1e6
     progress.update(ITEM, f"baked in {time.monotonic() - began:.0f} s, {megabytes:.0f} MB")
 

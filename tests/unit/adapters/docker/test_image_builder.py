@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import os
+import time
+from contextlib import suppress
 
 import pytest
 
 from provision.adapters.docker import image_builder
 from provision.base.errors import ProvisionError
+from provision.model.image.recipe import ImagePaths
 
 
 @pytest.fixture
@@ -25,7 +28,7 @@ def docker(tmp_path, monkeypatch):
 
 def bake(cache, line=lambda text: None):
     image_builder.bake(
-        ["image", "/out/a", "/out/b"],
+        ImagePaths(cache / "downloads", cache / "software/a", cache / "images/b"),
         builder="provision/bake:1",
         labels=["a=b"],
         files={"image/files/x": b"data", "bake/entrypoint": b"no"},
@@ -35,14 +38,14 @@ def bake(cache, line=lambda text: None):
     )
 
 
-def test_runs_a_stage_and_hands_over_its_lines(docker, tmp_path):
+def test_runs_the_bake_and_hands_over_its_lines(docker, tmp_path):
     calls = docker("echo 'bake: one (1 s)'; echo two >&2")
     lines = []
     bake(tmp_path / "cache", lines.append)
     assert lines == ["bake: one (1 s)", "two"]
-    remove, run = calls.read_text().splitlines()
+    remove, run = calls.read_text().splitlines()[:2]
     assert remove == "rm --force provision-bake"
-    assert run.endswith(" provision/bake:1 image /out/a /out/b")
+    assert run.endswith(" provision/bake:1 /out/software/a /out/images/b")
     assert f"--volume={tmp_path}/cache:/out" in run
     assert list((tmp_path / "cache").glob("bake-*")) == []
 
@@ -55,7 +58,7 @@ def test_a_proxys_password_is_in_no_list_of_processes(docker, tmp_path, monkeypa
     assert "hunter2" not in calls.read_text()
 
 
-def test_a_failed_stage_says_its_last_lines(docker, tmp_path):
+def test_a_failed_bake_says_its_last_lines(docker, tmp_path):
     docker("seq 1 40; echo 'THESE PACKAGES DO NOT MATCH THE HASHES'; exit 1")
     with pytest.raises(ProvisionError, match="could not be baked") as caught:
         bake(tmp_path)
@@ -87,7 +90,23 @@ def test_a_bake_begins_when_the_one_before_is_removed(docker, tmp_path, monkeypa
     busy = f'[ "$1" = run ] || [ -e {tmp_path}/gone ] || {{ echo "removal is already in progress" >&2; exit 1; }}'
     script.write_text(script.read_text().replace('[ "$1" = run ] || exit 0', f'{busy}\n[ "$1" = run ] || exit 0'))
     bake(tmp_path / "cache")
-    assert [line.split()[0] for line in calls.read_text().splitlines()] == ["rm", "rm", "run"]
+    assert [line.split()[0] for line in calls.read_text().splitlines()[:3]] == ["rm", "rm", "run"]
+
+
+@pytest.mark.parametrize("script", ["exit 0", "exit 1"])
+def test_nobody_waits_until_the_container_is_removed(docker, tmp_path, script):
+    docker(f"touch {tmp_path}/ran; {script}")
+    program = tmp_path / "bin/docker"
+    wait = f"for _ in $(seq 100); do [ -e {tmp_path}/returned ] && break; sleep 0.1; done"
+    removal = f"[ -e {tmp_path}/ran ] || exit 0; {wait}; touch {tmp_path}/removed; exit 0"
+    program.write_text(program.read_text().replace("|| exit 0", f"|| {{ {removal}; }}"))
+    with suppress(ProvisionError):
+        bake(tmp_path / "cache")
+    assert not (tmp_path / "removed").exists()
+    (tmp_path / "returned").touch()
+    # Nothing is left running.
+    while not (tmp_path / "removed").exists():
+        time.sleep(0.05)
 
 
 def test_what_python_has_compiled_is_no_input(tmp_path, monkeypatch):
