@@ -375,9 +375,7 @@ def result(found: Mapping[int, Mapping[str, Took]], taken: Mapping[str, Any], ti
         text=(
             "Servers of Nova's fake driver on hypervisors that only pretend, until all are ACTIVE: what the cloud's "
             "own services and its client take, without guests. Each way from nothing and in a process of its own, in "
-            "turn in one run"
-            + (f"; medians of {times}." if times > 1 else ".")
-            + " Into a server group they go with "
+            "turn in one run" + (f"; medians of {times}." if times > 1 else ".") + " Into a server group they go with "
             "`workers.spread`, which spreads them over the hypervisors. Memory is that of the largest process."
         ),
         command=f"python tests/benchmarks/many.py {' '.join(map(str, found))}" + (f" --times {times}" * (times > 1)),

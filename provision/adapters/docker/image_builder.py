@@ -72,7 +72,8 @@ def bake(
 ) -> None:
     """Make an image, and the archive of its software where there is none, in a container of the image `builder`.
 
-    Both are below `cache`. `files` are the inputs, `settings` small texts for /settings. Raises ProvisionError with the container's last lines.
+    Both are below `cache`. `files` are the inputs, `settings` small texts for /settings. Raises ProvisionError with the
+    container's last lines.
     """
     stop()  # one that a killed `provision` left running would write the same files
     host = package_settings.read(_MOUNTED_AUTHORITIES)

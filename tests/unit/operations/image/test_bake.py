@@ -114,6 +114,7 @@ def test_a_half_made_image_is_no_image(cached, monkeypatch):
     """A bake killed in the middle leaves `.part` files: they are removed, and the bake is run."""
     half = cached.with_name(cached.name + ".part")
     cached.rename(half)
+
     def run(made, **_):
         made.software.write_bytes(b"packed")
         made.image.write_bytes(b"made")
