@@ -17,9 +17,6 @@ REST: Final = 10
 """How many times as long as a question took it is left alone: it takes up at most so small a part of who answers it."""
 LONGEST_REST: Final = 60
 """Seconds after which it may be asked again in any case: one may have taken long for the answerer's own restart."""
-LONG_REST: Final = 40
-LONGEST_LONG_REST: Final = 300
-"""The same for what the answer can do without for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +55,16 @@ class Pace:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._ended, self._took = float("-inf"), 0.0
+        self._due = float("-inf")
 
-    def due(self, *, seldom: bool = False) -> bool:
-        """Whether enough time has passed since the last answer; `seldom`: the answerer has better things to do."""
-        rest, longest = (LONG_REST, LONGEST_LONG_REST) if seldom else (REST, LONGEST_REST)
-        return self._clock() >= self._ended + min(rest * self._took, longest)
+    def due(self) -> bool:
+        """Whether enough time has passed since the last answer."""
+        return self._clock() >= self._due
 
     @contextmanager
     def asked(self) -> Iterator[None]:
         """Note how long the question takes that is asked in here."""
         began = self._clock()
         yield
-        self._ended = self._clock()
-        self._took = self._ended - began
+        ended = self._clock()
+        self._due = ended + min(REST * (ended - began), LONGEST_REST)

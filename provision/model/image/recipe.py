@@ -38,7 +38,7 @@ GLANCE_PROPERTIES = {
 
 # Builds the archive of Spark's classes (CDS), which takes minutes; none of our other files takes part in that.
 _BUILD_CDS_ARCHIVE = "image/files/usr/local/lib/provision/build-cds-archive"
-# Only these decide which software is in the image; all other inputs are added to it in the second stage.
+# Only these decide which software is in the image; what the other inputs make is added to it.
 _SOFTWARE_INPUTS = (
     "bake/Dockerfile",
     "bake/entrypoint",
@@ -101,7 +101,7 @@ class Recipe:
     """The hashes of a bake's inputs, 32 hex digits each."""
 
     software: str
-    """Hash of the inputs of the first stage, which installs software."""
+    """Hash of the inputs that decide the software."""
     image: str
     """Hash of all inputs."""
 
@@ -167,13 +167,13 @@ def make_recipe(inputs: Mapping[str, bytes]) -> Recipe:
     """Hash the inputs: `bake/<file>` of compose/bake and `image/<file>` of templates/image, with their contents."""
     software = read_software(inputs["image/software.yaml"].decode())
     locks = (f"image/{software.python_lock}", f"image/{software.tools_lock}")
-    first_stage = {name: data for name, data in inputs.items() if name.startswith(_SOFTWARE_INPUTS) or name in locks}
+    decisive = {name: data for name, data in inputs.items() if name.startswith(_SOFTWARE_INPUTS) or name in locks}
     # The list's meaning, not its text: a new comment in it does not cost a new download.
-    first_stage["software.yaml"] = repr((software.suite, software.boot, software.packages, software.left_out)).encode()
-    first_hash = _digest(first_stage)
+    decisive["software.yaml"] = repr((software.suite, software.boot, software.packages, software.left_out)).encode()
+    software_hash = _digest(decisive)
     not_in_it = {"image/software.yaml", *_INSTALL} | {f"image/{system.lock}" for system in software.stock.values()}
     rest = {name: data for name, data in inputs.items() if name not in not_in_it}
-    return Recipe(software=first_hash, image=_digest({**rest, "software": first_hash.encode()}))
+    return Recipe(software=software_hash, image=_digest({**rest, "software": software_hash.encode()}))
 
 
 def image_paths(cache: Path, recipe: Recipe) -> ImagePaths:

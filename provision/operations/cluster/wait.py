@@ -206,7 +206,7 @@ class ReadinessWait:
                 building = self.cloud.building() & {server.id for server in self._servers}
             if building == self._building and len(self._servers) >= self._count:
                 return
-            if building and not self._servers_pace.due(seldom=True):
+            if building and not self._servers_pace.due():
                 return
         elif self._ready() or not self._servers_pace.due():
             return
@@ -273,7 +273,7 @@ class ReadinessWait:
 
         Those that nothing is known of come first.
         """
-        if self._building and not self._consoles_pace.due(seldom=True):
+        if self._building and not self._consoles_pace.due():
             return
         unsettled = [
             server

@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 
 from provision.base.errors import ProvisionError
-from provision.base.poll import LONG_REST, LONGEST_LONG_REST, LONGEST_REST, REST, Pace, Pending, until
+from provision.base.poll import LONGEST_REST, REST, Pace, Pending, until
 
 
 class Clock:
@@ -51,29 +51,18 @@ def test_the_error_names_what_was_missing_last():
         wait([Pending("the first"), *[Pending("the second")] * 20])
 
 
-@pytest.mark.parametrize(
-    ("took", "seldom", "rest"),
-    [
-        (0, False, 0),
-        (0.3, False, 3),
-        (2, False, 2 * REST),
-        (50, False, LONGEST_REST),
-        (0, True, 0),
-        (2, True, 2 * LONG_REST),
-        (50, True, LONGEST_LONG_REST),
-    ],
-)
-def test_a_question_rests_the_longer_it_takes(took, seldom, rest):
+@pytest.mark.parametrize(("took", "rest"), [(0, 0), (0.3, 3), (2, 2 * REST), (50, LONGEST_REST)])
+def test_a_question_rests_the_longer_it_takes(took, rest):
     clock = Clock()
     pace = Pace(clock)
-    assert pace.due(seldom=seldom)
+    assert pace.due()
     with pace.asked():
         clock.sleep(took)
     if rest:
         clock.sleep(rest * 0.9)
-        assert not pace.due(seldom=seldom)
+        assert not pace.due()
     clock.sleep(rest * 0.1 + 1e-9)
-    assert pace.due(seldom=seldom)
+    assert pace.due()
 
 
 def test_a_question_that_failed_may_be_asked_again_at_once():

@@ -115,7 +115,10 @@ def test_a_half_made_image_is_no_image(cached, monkeypatch):
     half = cached.with_name(cached.name + ".part")
     cached.rename(half)
 
+    asked = []
+
     def run(made, **_):
+        asked.append(made)
         made.software.write_bytes(b"packed")
         made.image.write_bytes(b"made")
 
@@ -125,6 +128,7 @@ def test_a_half_made_image_is_no_image(cached, monkeypatch):
         "provision.operations.localcloud.shared.images.ensure_images", lambda engine, progress, names: {"bake": "123"}
     )
     assert bake.bake(Silent()) == cached
+    assert asked == [image_paths(cached.parents[1], NOW)]
     assert (cached.read_bytes(), half.exists()) == (b"made", False)
 
 
