@@ -69,8 +69,8 @@ def up(file: Path | None, *, yes: bool, timeout: int, replace: bool, remove: boo
     from provision.adapters.openstack.cloud import connect
     from provision.operations.cluster.preview import check_before_start
     from provision.operations.cluster.resolve import find_cluster_dir
-    from provision.operations.cluster.up import Up, ensure_cloud, helpers_for
-    from provision.operations.image.bake import BakeBeside
+    from provision.operations.cluster.up import Up, helpers_for
+    from provision.operations.image.beside import BakeBeside, ensure_cloud
     from provision.operations.packages.resolution import ensure_bundle
 
     spec = load_spec(file)

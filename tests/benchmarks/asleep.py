@@ -53,7 +53,8 @@ def up(
     Raises ProvisionError as `up` does.
     """
     helpers = Helpers(
-        ensure_image=lambda: "",
+        find_image=lambda: "",
+        make_image=lambda: "",
         readiness=lambda address: _Ready(cloud, spec, wait),  # type: ignore[arg-type, return-value]
         configure=lambda cluster, names: None,
         deliver=lambda cluster: None,

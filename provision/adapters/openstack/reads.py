@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _PAGE: Final = 100
 """Servers that any cloud lists on one page: Nova's own limit is 1,000."""
+_HALVED: Final = 200
+"""Of more nodes the servers are listed in halves, which Nova makes beside each other."""
 _FAULTS: Final = 5
 """How many servers in ERROR are asked for their reason."""
 
@@ -128,8 +130,11 @@ class Reads(OneServer):
 
     @askable
     @retry_transient
-    def observe(self, name: str) -> ObservedCluster:
-        """Find everything that belongs to the cluster `name`, in a constant number of requests."""
+    def observe(self, name: str, about: int = 0) -> ObservedCluster:
+        """Find everything that belongs to the cluster `name`, in a constant number of requests.
+
+        `about`: how many workers it may have; many are found sooner where that is told.
+        """
         mark = resources.mark(name)
         tags = set(resources.tags(name))
         network = self.connection.network
@@ -156,7 +161,7 @@ class Reads(OneServer):
             (networks, ports), subnets, routers, groups, floatings, everything, server_groups, key = together(
                 with_ports,
                 *(partial(listed, kind) for kind in kinds),
-                self._whole_list,
+                partial(self._whole_list, about),
                 lambda: [*self._server_groups()],
                 partial(self._key, name),
             )
@@ -264,12 +269,29 @@ class Reads(OneServer):
         # further pages; with a limit of ours it would ask for one more behind the last.
         return [*filter(self._ours, list_servers(self.connection, details=True))]
 
-    def _whole_list(self) -> list[Any]:
+    def _from_both_ends(self, about: int) -> list[Any]:
+        """List the servers by their ids, which never change, from both ends at the same time, until these meet."""
+
+        def page(direction: str, limit: int, **query: str) -> list[Any]:
+            asked = {"sort_key": "uuid", "sort_dir": direction, "limit": str(limit), **query}
+            return [*list_servers(self.connection, details=True, hostnames=False, **asked)]
+
+        half = about // 2 + _PAGE // 10
+        up, down = together(partial(page, "asc", half), partial(page, "desc", half))
+        while up and down and up[-1].id < down[-1].id and (more := page("asc", _PAGE, marker=up[-1].id)):
+            up += more
+        return [*filter(self._ours, {item.id: item for item in (*up, *down)}.values())]
+
+    def _whole_list(self, about: int = 0) -> list[Any]:
         """List the servers until a list shows none that the ones before have left out.
 
         While servers are built they move within Nova's list: one can slip between two pages, and would be made twice.
         No order that Nova offers helps: it lists those that have no hypervisor yet before all others.
         """
+        if about > _HALVED:
+            servers = self._from_both_ends(about)
+            if not any(item.status == "BUILD" for item in servers):
+                return servers
         seen: dict[str, Any] = {}
         while True:
             found = {item.id: item for item in self._listed_servers()}
@@ -285,8 +307,12 @@ class Reads(OneServer):
         # Nova's lists do not say why, of those for which it has found no hypervisor: each is asked for, not hundreds.
         for item in [each for each in mine if each.status == "ERROR" and not each.fault][:_FAULTS]:
             item.fault = getattr(self.connection.compute.find_server(item.id), "fault", None)
-        hostnames = {item.id: getattr(item, "hostname", None) or "" for item in mine}
-        return resources.with_own_names(name, [self._server(item) for item in mine], hostnames)
+        servers = [self._server(item) for item in mine]
+        named = resources.with_own_names(name, servers, {})
+        if not any(server.renamed and server.role == "worker" for server in named):
+            return named
+        listed = list_servers(self.connection, details=True, hostnames=True)
+        return resources.with_own_names(name, servers, {item.id: item.hostname or "" for item in listed})
 
     def _server(self, server: Any) -> resources.Server:  # noqa: ANN401
         meta: dict[str, str] = server.metadata or {}

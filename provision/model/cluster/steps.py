@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from provision.base.errors import UsageError
 from provision.model.finding import named
@@ -29,6 +29,9 @@ Verb = Literal[
     "lose",
     "restore",
 ]
+
+_OF_SERVERS: Final = {"server", "packages", "data", "user"}
+"""Kinds of steps that are about servers, and about what is on them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,12 @@ class Plan:
     def of(self, verb: Verb) -> tuple[Step, ...]:
         """Return the steps of one kind."""
         return tuple(step for step in self.steps if step.verb == verb)
+
+    def before_image(self) -> tuple[Plan, Plan]:
+        """Split the plan of a new cluster: what can be made before there is an image, and the rest."""
+        rest = tuple(step for step in self.steps if step.kind in _OF_SERVERS)
+        early = tuple(step for step in self.steps if step.kind not in _OF_SERVERS)
+        return replace(self, steps=early), replace(self, steps=rest)
 
     @property
     def destructive(self) -> tuple[Step, ...]:

@@ -12,14 +12,14 @@ from provision.adapters.openstack.cloud import AT_ONCE, TransientError
 from provision.adapters.openstack.session import PAUSE
 from provision.base.errors import ProvisionError
 from provision.base.model import Addresses
-from provision.base.threads import each
+from provision.base.threads import each, start
 from provision.model.cluster import resources
 from provision.model.cluster.render import node_context, user_data
 from provision.model.cluster.statuses import SOFT_DELETED
 from provision.operations.cluster.servers.deletion import Deletion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from provision.adapters.cluster_dir import ClusterDir
     from provision.adapters.openstack.cloud import Cloud
@@ -32,9 +32,16 @@ if TYPE_CHECKING:
 _OF_ONE: Final[tuple[Role, ...]] = ("master", "hub")
 """Roles of which there is one node, with a port that is made before it."""
 _MANY: Final = {"server", "port"}
-"""Kinds of which a cluster has as many as workers."""
+"""Kinds of which a cluster has as many as workers: alike steps of them do not wait for each other."""
 _AFTER_DELETIONS: Final = {("create", "server"), ("delete", "port"), ("delete", "server group")}
 """Steps that need deleted servers to be gone."""
+_WAVES: Final = (
+    {"create network", "create router", "create security group", "create key pair", "create server group"},
+    {"create subnet", "update security group"},
+    {"create port", "attach router"},
+    {"create floating IP"},
+)
+"""Steps that do not wait for each other, but for those before."""
 PORTS_AT_ONCE: Final = 50
 """Ports in one request: of hundreds a proxy before Neutron may have lost its patience while they are made."""
 ATTEMPTS: Final = 4
@@ -199,25 +206,19 @@ class Apply:
                 actions[step.verb, step.kind](step)
             self.progress.update(f"{step.kind} {step.name}", "done")
 
-        def alike(step: Step) -> tuple[str, str, Role]:
-            return step.verb, step.kind, resources.role_of(plan.cluster, step.name)
-
         done_here = [
             step
             for step in plan.steps
             if step.verb not in ("configure", "install") and step.kind not in ("data", "user")
         ]
-        for (verb, kind, role), group in groupby(done_here, alike):
-            if (verb, kind) in _AFTER_DELETIONS:
+        for steps in _at_once(plan.cluster, done_here):
+            change = steps[0].verb, steps[0].kind
+            if change in _AFTER_DELETIONS:
                 self._await_deletions()
-            if (verb, kind) == ("create", "server"):
+            if change == ("create", "server"):
                 # Before the threads would all do so.
-                self._given_to(role)
-            if kind in _MANY:
-                each(carry_out, group, at_once=AT_ONCE)
-            else:
-                for step in group:
-                    carry_out(step)
+                self._given_to(resources.role_of(plan.cluster, steps[0].name))
+            each(carry_out, steps, at_once=AT_ONCE)
         self._await_deletions()
 
     def _record(self, kind: Kind, id: str, name: str = "", mark: str = "") -> None:  # noqa: A002 - the cloud's own word
@@ -226,6 +227,8 @@ class Apply:
         Raises ProvisionError where the cluster has another one by now, and deletes the new one.
         """
         cluster = self.desired.name
+        # Nova has no tags for server groups.
+        tagging = start(lambda: self.cloud.tag(kind, id, cluster)) if kind != "server group" else None
         if self.cloud.holds(kind, cluster, mark) - {id}:
             # Two that make it at once see each other's, and both may stop: that leaves nothing behind.
             self.cloud.delete(kind, id)
@@ -234,8 +237,8 @@ class Apply:
                 "Run it again when that one has ended: it goes on from what is there.",
             )
         self._ids[name or kind] = id
-        if kind != "server group":  # Nova has no tags for these
-            self.cloud.tag(kind, id, cluster)
+        if tagging:
+            tagging.result()
 
     def _create_network(self, _: Step) -> None:
         self._record("network", self.cloud.create_network(self.desired.name))
@@ -394,6 +397,26 @@ class Apply:
         """Wait until deleted servers no longer exist: their names, ports and quota are needed."""
         Deletion(self.cloud, self.desired.name, self._deleting, self.progress, sleep=self._sleep).wait()
         self._deleting.clear()
+
+
+def _at_once(cluster: str, steps: Iterable[Step]) -> Iterator[list[Step]]:
+    """Put together, in their order, the steps that do not wait for each other."""
+
+    def wave(step: Step) -> int:
+        return next((at for at, steps in enumerate(_WAVES) if f"{step.verb} {step.kind}" in steps), -1)
+
+    def alike(step: Step) -> tuple[str, str, Role]:
+        return step.verb, step.kind, resources.role_of(cluster, step.name)
+
+    for in_waves, some in groupby(steps, lambda step: wave(step) >= 0):
+        if in_waves:
+            yield from ([*group] for _, group in groupby(sorted(some, key=wave), wave))
+            continue
+        for (_, kind, _), group in groupby(some, alike):
+            if kind in _MANY:
+                yield [*group]
+            else:
+                yield from ([step] for step in group)
 
 
 def apply_all(

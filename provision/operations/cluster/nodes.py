@@ -213,7 +213,7 @@ def find_live_cluster(
     cloud = cloud or connect(spec.cloud, source)
     ask_ahead_of_live(cloud, spec)
     cluster_dir = find_cluster_dir(cloud, spec.name)
-    observed = cloud.observe(spec.name)
+    observed = cloud.observe(spec.name, spec.workers.count)
     servers = [server for server in observed.nodes if server.address]
     master, hub = observed.port_of("master"), observed.port_of(observed.hub_role)
     has_roles = {"master", observed.hub_role} <= {server.role for server in servers}

@@ -52,7 +52,7 @@ def preview(spec: ClusterSpec, source: str) -> Plan:
     if spec.image.baked:
         cloud.ask_ahead(images.golden_images)
     cluster_dir = find_cluster_dir(cloud, spec.name)
-    observed = cloud.observe(spec.name)
+    observed = cloud.observe(spec.name, spec.workers.count)
     check_ownership(cluster_dir, observed, cloud.place())
     resolved = resolve(cloud, spec, observed, source)
     made = _preview(resolved, cloud, observed, WaitingData(waiting_data(cluster_dir.folder)))
@@ -98,7 +98,7 @@ def _preview(resolved: ResolvedSpec, cloud: Cloud, observed: ObservedCluster, da
         makes = any(step.kind == "server" for step in plan.of("create"))
         note = "the new nodes install their software when they boot first, which takes some minutes more"
         return plan.with_note(note) if resolved.spec.image.stock and makes else plan
-    image, used = bake.find_image(cloud) or "", used_image(observed)
+    image, used = bake.find_image(cloud), used_image(observed)
     plan = make_plan(resolved.desired_state(used or image), observed, data)
     if used and image not in ("", used):
         return plan.with_note("a newer golden image is on the cloud: `up --replace` would move the nodes to it")

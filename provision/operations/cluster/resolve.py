@@ -129,7 +129,7 @@ def find_cluster_dir(cloud: Cloud, name: str) -> ClusterDir:
 def ask_ahead(cloud: Cloud, spec: ClusterSpec) -> None:
     """Ask the cloud at the same time what `observe` and `resolve` are going to ask for one after the other."""
     network = spec.network
-    cloud.ask_ahead(Cloud.observe, spec.name)
+    cloud.ask_ahead(Cloud.observe, spec.name, spec.workers.count)
     cloud.ask_ahead(Cloud.flavors)
     if network.existing:
         cloud.ask_ahead(Cloud.network, network.existing)
@@ -153,7 +153,7 @@ def ask_ahead(cloud: Cloud, spec: ClusterSpec) -> None:
 
 def ask_ahead_of_live(cloud: Cloud, spec: ClusterSpec) -> None:
     """Ask the cloud at the same time what `observe` and `resolve_live` are going to ask for one after the other."""
-    cloud.ask_ahead(Cloud.observe, spec.name)
+    cloud.ask_ahead(Cloud.observe, spec.name, spec.workers.count)
     cloud.ask_ahead(Cloud.flavors)
     if spec.network.existing:
         cloud.ask_ahead(Cloud.network, spec.network.existing)

@@ -75,7 +75,7 @@ class AskedServices:
 def status(cloud: Cloud, spec: ClusterSpec, cluster_dir: ClusterDir) -> dict[str, Any]:
     """Return the state as `status --json` prints it. `working`: the Hub answers, and every worker is registered."""
     services = AskedServices(spec, cluster_dir)
-    observed = cloud.observe(spec.name)
+    observed = cloud.observe(spec.name, spec.workers.count)
     address = observed.address
     has_key = cluster_dir.private_key.exists()
     reachable = [server for server in observed.nodes if server.address] if address and has_key else []

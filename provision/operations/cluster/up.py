@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from provision.adapters.host.load import MachineLoad
@@ -34,7 +34,6 @@ from provision.operations.cluster.smoke_test import smoke_test
 from provision.operations.cluster.status import AskedServices, hub_problem
 from provision.operations.cluster.wait import TIMEOUT, ReadinessWait, UnbuiltError, nothing
 from provision.operations.data.carry import CarriedData
-from provision.operations.image import bake
 from provision.operations.image.delivery import SoftwareDelivery, check_sources
 from provision.operations.monitoring import refresh_targets
 from provision.operations.packages.delivery import deliver
@@ -50,7 +49,7 @@ if TYPE_CHECKING:
     from provision.model.cluster.resources import ObservedCluster
     from provision.model.cluster.steps import DesiredState, Plan, Step
     from provision.operations.cluster.nodes import LiveCluster
-    from provision.operations.image.bake import BakeBeside
+    from provision.operations.image.beside import BakeBeside
 
 
 REBUILDS: Final = 3
@@ -99,8 +98,10 @@ class DataDoor(Protocol):
 class Helpers:
     """The parts of `up` that take minutes and need more than the cloud's API; unit tests replace them."""
 
-    ensure_image: Callable[[], str]
-    """Bakes and uploads the golden image if it is missing; returns its id."""
+    find_image: Callable[[], str]
+    """Returns the id of the golden image on the cloud; where there is none it begins to bake it: then empty."""
+    make_image: Callable[[], str]
+    """Bakes and uploads the golden image; returns its id."""
     readiness: Callable[[str], ReadinessWait]
     """Makes the wait for the cluster whose Hub is at an address."""
     configure: Callable[[LiveCluster, Sequence[str]], object]
@@ -158,7 +159,7 @@ class Up:
         """Bring the cluster to the spec; `confirm` shows the plan before any change, and raises to stop it."""
         with self.cluster_dir.locked():
             observed, resolved, takes = self.check(replace=replace)
-            image = self.ensure_image(observed, replace=replace)
+            image = self.find_image(observed, replace=replace)
             desired = resolved.desired_state(image, refresh=replace)
             plan = self.plan(resolved, desired, observed)
             stays = self.node_that_stays(plan, observed)
@@ -173,6 +174,8 @@ class Up:
             if stays:
                 self.resume(apply, stays)
             self.carry(apply, plan)
+            if self.spec.image.baked and not image:
+                apply, plan = self.make_image_beside(apply, plan)
             if plan:
                 with self.progress.phase("Create what is missing"):
                     apply = self.apply(apply, plan, replace=replace)
@@ -192,7 +195,7 @@ class Up:
         takes = ""
         with self.progress.phase("Check the spec against the cloud"):
             ask_ahead(self.cloud, self.spec)
-            observed = self.cloud.observe(self.spec.name)
+            observed = self.cloud.observe(self.spec.name, self.spec.workers.count)
             check_ownership(self.cluster_dir, observed, self.cloud.place())
             resolved = resolve(self.cloud, self.spec, observed, self.source)
             desired = resolved.desired_state()
@@ -205,17 +208,30 @@ class Up:
                 takes = check_quota(self.cloud, resolved, plan, observed)
         return observed, resolved, takes
 
-    def ensure_image(self, observed: ObservedCluster, *, replace: bool) -> str:
-        """Return the golden image's id, baked and uploaded if need be; empty if the spec names another image.
+    def find_image(self, observed: ObservedCluster, *, replace: bool) -> str:
+        """Return the golden image's id; empty if the spec names another image.
 
-        A cluster keeps the image that it was created from: a newer one comes in with `--replace` only.
+        Empty, too, while it is baked for a new cluster, of which the servers alone depend on it: make_image_beside. A
+        cluster keeps the image that it was created from: a newer one comes in with `--replace` only.
         """
         if not self.spec.image.baked:
             return ""
         if not replace and (used := used_image(observed)):
             return used
+        return self.helpers.find_image() or (self.make_image() if observed.servers else "")
+
+    def make_image(self) -> str:
+        """Return the golden image's id, baked and uploaded."""
         with self.progress.phase("Golden image"):
-            return self.helpers.ensure_image()
+            return self.helpers.make_image()
+
+    def make_image_beside(self, apply: Apply, plan: Plan) -> tuple[Apply, Plan]:
+        """Create what needs no image while that is baked; return what is left of the plan when it is there."""
+        early, rest = plan.before_image()
+        with self.progress.phase("Create the network"):
+            apply = self.apply(apply, early, replace=False, early=True)
+        apply.desired = replace(apply.desired, image=self.make_image())
+        return apply, rest
 
     def make_apply(self, resolved: ResolvedSpec, desired: DesiredState, observed: ObservedCluster) -> Apply:
         """Start from what the cloud holds now."""
@@ -229,11 +245,17 @@ class Up:
             sleep=self._sleep,
         )
 
-    def apply(self, apply: Apply, plan: Plan, *, replace: bool) -> Apply:
-        """Apply the plan; when the cloud fails to answer, look again, and apply what is left."""
-        return apply_all(
-            apply, plan, lambda last: self.plan_again(last, replace=replace), self.progress, sleep=self._sleep
-        )
+    def apply(self, apply: Apply, plan: Plan, *, replace: bool, early: bool = False) -> Apply:
+        """Apply the plan; when the cloud fails to answer, look again, and apply what is left.
+
+        `early`: of that, what needs no image.
+        """
+
+        def again(last: Apply) -> tuple[Apply, Plan]:
+            new, left = self.plan_again(last, replace=replace)
+            return new, left.before_image()[0] if early else left
+
+        return apply_all(apply, plan, again, self.progress, sleep=self._sleep)
 
     def wait(self, apply: Apply, *, replace: bool) -> tuple[Apply, tuple[Node, ...]]:
         """Wait until the nodes are ready.
@@ -254,7 +276,7 @@ class Up:
 
     def plan_again(self, apply: Apply, *, replace: bool) -> tuple[Apply, Plan]:
         """Look at the cloud again, and plan the steps that are left."""
-        observed = self.cloud.observe(self.spec.name)
+        observed = self.cloud.observe(self.spec.name, self.spec.workers.count)
         plan = self.plan(apply.resolved, apply.desired, observed)
         refuse_losses(plan, replace=replace, remove=self.remove, without_data=self.without_data)
         apply = self.make_apply(apply.resolved, apply.desired, observed)
@@ -388,7 +410,7 @@ def helpers_for(
 ) -> Helpers:
     """Make the helpers of a real run; `timeout` limits the wait for the nodes, in seconds.
 
-    `baking`: the bake that `ensure_cloud` may have begun.
+    `baking`: the bake that may have begun.
     """
     services = AskedServices(spec, cluster_dir)
 
@@ -413,12 +435,9 @@ def helpers_for(
         spark, problem = services.answers(with_host_keys(cloud, cluster_dir, servers), address)
         return spark is not None and len(spark.workers) >= spec.workers.count and not problem
 
-    def ensure_image() -> str:
-        baking.wait()
-        return bake.ensure_image(cloud, progress, lambda image: bake.check_fit(image, spec, cloud.flavors()))
-
     return Helpers(
-        ensure_image=ensure_image,
+        find_image=lambda: baking.find(cloud, spec),
+        make_image=lambda: baking.finish(cloud),
         readiness=readiness,
         configure=lambda cluster, names: configure(cluster, progress, names),
         deliver=lambda cluster: deliver(cluster, progress),
@@ -427,18 +446,3 @@ def helpers_for(
         works=works,
         data=CarriedData(cluster_dir.folder, progress),
     )
-
-
-def ensure_cloud(spec: ClusterSpec, progress: Progress, baking: BakeBeside, *, new: bool) -> None:
-    """Start the local cloud if the spec asks for it and it does not run.
-
-    A `new` cluster's golden image begins to be baked beside that: `helpers_for` waits for it.
-    """
-    if spec.cloud != LOCAL_CLOUD:
-        return
-    # It imports the Docker SDK.
-    from provision.operations.localcloud.local_cloud import local_cloud
-
-    begin = baking.begin if new and spec.image.baked else lambda: None
-    with progress.phase("Local cloud"):
-        local_cloud().up(progress, checked=begin)

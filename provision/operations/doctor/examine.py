@@ -43,7 +43,7 @@ def examine(cloud: Cloud, spec: ClusterSpec) -> ObservedSparkCluster:
     Raises ProvisionError when there is no cluster, the cloud does not answer, or this machine has no key. Raises
     UsageError where the spec has the Hub on another node: which units a node has to have follows from that.
     """
-    observed = cloud.observe(spec.name)
+    observed = cloud.observe(spec.name, spec.workers.count)
     if not observed.servers:
         raise ProvisionError(f"there is no cluster {spec.name} on cloud {spec.cloud!r}", UP_HINT)
     cluster_dir = find_cluster_dir(cloud, spec.name)

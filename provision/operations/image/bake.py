@@ -5,20 +5,18 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from provision.adapters.docker import image_builder
 from provision.adapters.host.files import ensure_private, exclusive_lock
 from provision.base import paths
 from provision.base.errors import UsageError
-from provision.base.threads import start
 from provision.model.image.recipe import ImagePaths, ListedImage, Recipe, image_paths, make_recipe, read_software
 from provision.model.localcloud.image_families import image_name
 from provision.model.localcloud.settings import LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from concurrent.futures import Future
     from pathlib import Path
 
     from provision.adapters.openstack.cloud import Cloud
@@ -47,45 +45,14 @@ def bake(progress: Progress) -> Path:
     return files.image
 
 
-class BakeBeside:
-    """A bake that goes on beside other work: as a context manager, it ends one that nobody has waited for."""
-
-    def __init__(self, progress: Progress) -> None:
-        """Begin nothing yet."""
-        self._progress = progress
-        self._begun: list[Future[Path]] = []
-
-    def begin(self) -> None:
-        """Begin it."""
-        self._begun.append(start(lambda: bake(self._progress)))
-
-    def wait(self) -> None:
-        """Wait until it is done, if it was begun. Raises what `bake` raises."""
-        for result in self._begun:
-            result.result()
-
-    def __enter__(self) -> Self:
-        """Let the other work begin."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End the bake where the other work has failed, or needs no image."""
-        if any(not result.done() for result in self._begun):  # else what runs now is another command's
-            image_builder.stop()
-
-
-def ensure_image(cloud: Cloud, progress: Progress, check: Callable[[CloudImage], None] = lambda _: None) -> str:
-    """Return the id of the golden image for the present inputs on a cloud, uploaded if it is missing.
-
-    `check` raises for one that is there and does not do.
-    """
+def ensure_image(cloud: Cloud, progress: Progress) -> str:
+    """Return the id of the golden image for the present inputs on a cloud, baked and uploaded if it is missing."""
     from provision.adapters.openstack import images  # it imports the SDK: 0.4 s that a bake need not pay
 
     recipe = make_recipe(image_builder.inputs())
-    if there := golden_image(cloud):
-        check(there)
+    if there := find_image(cloud):
         progress.update(ITEM, "on the cloud already")
-        return there.id
+        return there
     path = bake(progress)
     lock = paths.cache_dir() / "upload.lock"
     with exclusive_lock(lock, lambda: progress.update(ITEM, "another upload is running: waiting for it")):
@@ -115,10 +82,16 @@ def _uploader() -> str:
     return file.read_text()
 
 
-def find_image(cloud: Cloud) -> str | None:
-    """Return the id of the golden image for the present inputs on a cloud; None if it is missing."""
+def find_image(cloud: Cloud, check: Callable[[CloudImage], None] = lambda _: None) -> str:
+    """Return the id of the golden image for the present inputs on a cloud; empty if it is missing.
+
+    `check` raises for one that is there and does not do.
+    """
     found = golden_image(cloud)
-    return found.id if found else None
+    if found is None:
+        return ""
+    check(found)
+    return found.id
 
 
 def golden_image(cloud: Cloud) -> CloudImage | None:

@@ -122,7 +122,7 @@ class SnapshotBake:
         """
         with self.cluster_dir.locked():
             image = find_image(self.cloud)
-            if image is None:
+            if not image:
                 with self.progress.phase("Check the spec against the cloud"):
                     ask_ahead(self.cloud, spec)
                     observed = self._observe()

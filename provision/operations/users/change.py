@@ -66,7 +66,7 @@ class UserChange:
         Raises UsageError before anything is changed, ProvisionError when it breaks off.
         """
         with self.cluster_dir.locked():
-            observed = self.cloud.observe(self.spec.name)
+            observed = self.cloud.observe(self.spec.name, self.spec.workers.count)
             check_ownership(self.cluster_dir, observed, self.cloud.place())
             # It raises where there is no cluster, and before the file is written.
             cluster = find_live_cluster(self.spec, self.source, self.cloud)

@@ -37,7 +37,7 @@ def report(cloud: Cloud, spec: ClusterSpec, source: str, progress: Progress, che
     """Return the page. A node that cannot be reached says so there. Raises ProvisionError when there is no cluster."""
     with progress.phase(f"Ask the cloud and the nodes of {spec.name}"):
         cluster = find_live_cluster(spec, source, cloud)
-        observed = cloud.observe(spec.name)
+        observed = cloud.observe(spec.name, spec.workers.count)
         image = used_image(observed)
         given = ReportInput(
             spec=spec,

@@ -20,8 +20,8 @@ from provision.cli.entry import main
 from provision.cli.terminal import TerminalProgress
 from provision.model.cluster.resources import ObservedCluster
 from provision.model.cluster.steps import Plan, Step
-from provision.operations.cluster import up as operation
 from provision.operations.cluster.up import Summary
+from provision.operations.image import beside
 from provision.operations.packages import resolution
 
 
@@ -329,7 +329,7 @@ def test_a_package_that_cannot_be_had_starts_no_cloud(tmp_path, monkeypatch):
         raise UsageError("packages: nonesuch cannot be had", "Correct it.")
 
     monkeypatch.setattr(resolution, "ensure_bundle", refuse)
-    monkeypatch.setattr(operation, "ensure_cloud", lambda *_, new: pytest.fail(f"the cloud was started, {new}"))
+    monkeypatch.setattr(beside, "ensure_cloud", lambda *_, new: pytest.fail(f"the cloud was started, {new}"))
     with pytest.raises(UsageError, match="nonesuch cannot be had"):
         up.callback(file=None, yes=True, timeout=1, replace=False, remove=False, without_data=False)
 
@@ -340,6 +340,6 @@ def test_a_spec_that_the_local_cloud_cannot_fulfil_starts_no_cloud(tmp_path, mon
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
     Path("clouds.yaml").write_text("clouds: {}\n")
     Path("cluster.yaml").write_text("name: analytics\nnetwork: {cidr: 172.29.0.0/24}\n")
-    monkeypatch.setattr(operation, "ensure_cloud", lambda *_, new: pytest.fail(f"the cloud was started, {new}"))
+    monkeypatch.setattr(beside, "ensure_cloud", lambda *_, new: pytest.fail(f"the cloud was started, {new}"))
     with pytest.raises(UsageError, match=r"cluster\.yaml: network\.cidr: 172\.29\.0\.0/24 overlaps"):
         up.callback(file=None, yes=True, timeout=1, replace=False, remove=False, without_data=False)

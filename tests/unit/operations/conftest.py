@@ -247,7 +247,7 @@ class FakeCloud:
         return {"id": thing.id, "name": thing.name, "tagged": set(resources.tags(name)) <= set(thing.tags)}
 
     @request
-    def observe(self, name):
+    def observe(self, name, about=0):
         def mine(kind):
             return [thing for thing in self.of(kind) if thing.description == resources.mark(name)]
 
@@ -664,6 +664,10 @@ class Site:
         """Names of the nodes that were configured, each time."""
         self.failure = None
         """What configuring them ends with."""
+        self.bakes = False
+        """Whether the golden image is not on the cloud yet."""
+        self.before_image = []
+        """What had been done when it was there, each time."""
 
     def up(self, *, replace=False, without_data=False, spec=None, remove=False, source="cluster.yaml"):
         spec = spec or self.spec
@@ -673,6 +677,11 @@ class Site:
                 raise self.failure
             self.configured.append(cluster)
             self.named.append(tuple(names))
+
+        def make_image():
+            self.before_image.append(self.cloud.writes)
+            self.bakes = False
+            return self.cloud.default_image
 
         def smoke_test(cluster):
             self.jobs.append(cluster)
@@ -688,7 +697,8 @@ class Site:
             self.delivered.append(cluster)
 
         helpers = Helpers(
-            ensure_image=lambda: self.cloud.default_image,
+            find_image=lambda: "" if self.bakes else self.cloud.default_image,
+            make_image=make_image,
             readiness=lambda address: readiness(self.cloud, spec, known_host_keys(self.cluster_dir)),
             configure=configure,
             deliver=deliver,

@@ -127,7 +127,10 @@ def test_ports(case):
     assert replace(read(plain), secured=True) == replace(read(theirs), secured=True)
     assert read(plain).secured is (body.get("port_security_enabled") is not False)
     assert plain.project_id == theirs.project_id
-    assert network.asked == [("/ports", {"network_id": "n"})]
+    ((path, query),) = network.asked
+    assert (path, query["network_id"]) == ("/ports", "n")
+    # Of what was not asked for nothing would be read.
+    assert set(query["fields"]) >= set(PORT) - {"binding:host_id"}
 
 
 def test_names_alone():
@@ -169,3 +172,32 @@ def test_a_server_that_slips_between_two_pages_while_it_is_built_is_found(monkey
 def test_what_cannot_move_is_listed_once(monkeypatch, found):
     ids, left = listed_as(monkeypatch, found, found)
     assert (len(ids), left) == (len(found), 1)
+
+
+def in_order(monkeypatch, servers):
+    """Have Nova list these servers as it is asked to; return the ids that are found of about 500, and the questions."""
+    asked = []
+
+    def listed(_connection, *, details, hostnames=False, limit=1000, sort_key="", sort_dir="desc", marker=""):
+        asked.append((sort_key, sort_dir, int(limit), marker))
+        found = sorted(servers, key=lambda item: item.id, reverse=sort_dir == "desc")
+        return [item for item in found if not marker or (sort_dir == "asc" and item.id > marker)][: int(limit)]
+
+    monkeypatch.setattr(reads, "list_servers", listed)
+    cloud = Cloud("test", SimpleNamespace(current_project_id="p"))
+    return [item.id for item in cloud._whole_list(500)], asked
+
+
+@pytest.mark.parametrize(("count", "more"), [(0, 0), (1, 0), (500, 0), (519, 0), (521, 1), (800, 3)])
+def test_of_many_both_halves_are_listed_at_once_and_what_is_between_them_then(monkeypatch, count, more):
+    servers = some(count, "ACTIVE")
+    ids, asked = in_order(monkeypatch, servers)
+    assert sorted(ids) == sorted(item.id for item in servers)
+    assert sorted(asked[:2]) == [("uuid", "asc", 260, ""), ("uuid", "desc", 260, "")]
+    assert [limit for _, _, limit, _ in asked[2:]] == [100] * more
+
+
+def test_while_servers_are_built_their_order_says_nothing(monkeypatch):
+    ids, asked = in_order(monkeypatch, some(20, "ACTIVE") + some(500, "BUILD", range(20)))
+    assert len(ids) == 500
+    assert {key for key, *_ in asked[2:]} == {""}

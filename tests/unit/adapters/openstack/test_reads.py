@@ -119,6 +119,7 @@ def server(**fields):
         "name": "a-worker-1",
         "status": "ACTIVE",
         "task_state": None,
+        "hostname": None,
         "launched_at": "2026-01-01",
         "fault": None,
         "metadata": {resources.META_CLUSTER: "a", resources.META_ROLE: "worker", resources.META_SPEC: "s"},
@@ -239,6 +240,11 @@ def test_a_renamed_server_is_found_by_its_metadata(cloud, answers):
     found = [(one.id, one.name, one.renamed) for one in cloud.servers("a")]
     assert found == [("v", "a-worker-1", "big one"), ("m", "a-master", "spark")]
     assert "name" not in asked[0]
+    # Hostnames take Nova long: they are asked for where a name says nothing.
+    assert len(asked) == 2
+    answers["servers"] = [server(), server(id="m", name="spark", metadata=master)]
+    cloud.servers("a")
+    assert len(asked) == 3
 
 
 def response(status, document):

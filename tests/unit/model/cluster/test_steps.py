@@ -53,3 +53,10 @@ def test_what_would_be_lost_is_named_in_one_line_however_much_it_is():
     lost = [Step("delete", "server", name, "it is a m1.small", (name,), destructive=True) for name in names]
     with pytest.raises(UsageError, match=r"would be lost: server a-worker-11, .* and 986 more: it is a m1\.small$"):
         refuse_losses(Plan("a", tuple(lost)), replace=False)
+
+
+def test_what_a_new_cluster_needs_no_image_for():
+    network, key = Step("create", "network", "a", "there is none"), Step("create", "key pair", "a", "there is none")
+    servers = Step("create", "server", "a-master", "there is none"), Step("restore", "data", "a-master", "waits")
+    early, rest = Plan("a", (network, *servers, key), ("look here",)).before_image()
+    assert (early.steps, rest.steps) == ((network, key), servers)

@@ -44,6 +44,23 @@ def test_what_is_created_is_tagged_and_known_to_the_next_step(make_site):
     assert observed.subnets[0].network == observed.networks[0].id
 
 
+def test_what_does_not_wait_for_another_is_made_at_the_same_time(make_site, monkeypatch):
+    site = make_site()
+    meet = threading.Barrier(4, timeout=10)
+
+    def meeting(method):
+        def made(*arguments):
+            meet.wait()
+            return method(*arguments)
+
+        return made
+
+    for name in ("create_network", "create_router", "create_group", "create_key"):
+        monkeypatch.setattr(site.cloud, name, meeting(getattr(site.cloud, name)))
+    site.up()
+    site.assert_complete()
+
+
 def test_only_rules_that_differ_are_changed(make_site):
     site = make_site()
     site.up()

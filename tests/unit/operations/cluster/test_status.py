@@ -147,12 +147,12 @@ def test_spark_and_the_hub_are_asked_while_the_cloud_is_and_once(site, services)
     # What `observe` sees of them: they were asked before.
     seen, observe = [], site.cloud.observe
 
-    def look(name):
+    def look(name, about):
         deadline = time.monotonic() + 5
         while not (services.masters and services.asked) and time.monotonic() < deadline:
             time.sleep(0.01)
         seen.append((list(services.masters), len(services.asked)))
-        return observe(name)
+        return observe(name, about)
 
     site.cloud.observe = look
     assert read(site)["working"]

@@ -13,7 +13,6 @@ from provision.adapters.host.certificates import last_day
 from provision.adapters.openstack.cloud import TransientError
 from provision.base.errors import ProvisionError, UsageError
 from provision.base.model import (
-    ClusterSpec,
     HubSpec,
     ImageSpec,
     MasterSpec,
@@ -24,15 +23,13 @@ from provision.base.model import (
     User,
     WorkersSpec,
 )
-from provision.base.progress import Silent
 from provision.clusterfile.loading import DEFAULT_SOURCE
 from provision.model.cluster.render import USER_DATA_LIMIT, fitting_user_data, packed, user_data
 from provision.model.cluster.resources import META_ACCOUNTS, META_MONITORED, META_ROLE
 from provision.operations.cluster.ansible import PlaybookError
 from provision.operations.cluster.apply import ATTEMPTS
-from provision.operations.cluster.up import REBUILDS, ensure_cloud
+from provision.operations.cluster.up import REBUILDS
 from provision.operations.cluster.wait import ReadinessWait, UnbuiltError
-from provision.operations.localcloud import local_cloud
 
 KILLS = [(number, late) for number in range(1, 60) for late in (False, True)]
 
@@ -41,6 +38,10 @@ def requests_of(make_site, act):
     site = make_site()
     act(site)
     return site.cloud.calls
+
+
+def images(site):
+    return {server.image for server in site.cloud.observe(site.spec.name).servers}
 
 
 def test_from_nothing(make_site):
@@ -53,6 +54,39 @@ def test_from_nothing(make_site):
     assert summary.passwords.read_text().startswith("alice ")
     assert summary.passwords.stat().st_mode & 0o777 == 0o600
     site.assert_nothing_to_do()
+
+
+def test_what_needs_no_image_is_made_while_the_image_is(make_site):
+    site = make_site()
+    site.bakes = True
+    site.up()
+    site.assert_complete()
+    ((*done,),) = site.before_image
+    assert {"create_network", "add_interface", "create_port", "create_floating", "create_key"} <= {*done}
+    assert "create_servers" not in done
+    assert images(site) == {site.cloud.default_image}
+    site.assert_nothing_to_do()
+
+
+@pytest.mark.parametrize(("number", "late"), KILLS)
+def test_killed_anywhere_while_the_image_is_made(make_site, number, late):
+    site = make_site()
+    site.bakes = True
+    with site.killed_at(number, late=late):
+        site.up()
+    site.up()
+    site.assert_complete()
+    site.assert_nothing_to_do()
+
+
+def test_what_a_newer_image_changes_is_planned_when_it_is_there(make_site):
+    site = make_site()
+    site.up()
+    site.cloud.default_image, site.bakes = "img-newer", True
+    before = site.cloud.writes
+    site.up(replace=True)
+    assert site.before_image == [before]
+    assert images(site) == {"img-newer"}
 
 
 def test_the_number_of_requests_does_not_grow_with_workers(make_site):
@@ -867,32 +901,3 @@ def test_nodes_are_put_into_their_zones_and_a_change_replaces_them(make_site):
     site.assert_nothing_to_do()
     with pytest.raises(UsageError, match="it is in availability zone nova, and the spec asks for hall-2"):
         site.up(spec=replace(spec, workers=replace(spec.workers, zone="hall-2")))
-
-
-@pytest.mark.parametrize(
-    ("spec", "new", "done"),
-    [
-        ({}, True, ["cloud", "bake begins", "cloud is up"]),
-        # It may run from an image that is there, or an older one.
-        ({}, False, ["cloud", "cloud is up"]),
-        ({"image": ImageSpec("their-own")}, True, ["cloud", "cloud is up"]),
-        ({"image": ImageSpec("debian-13", stock=True)}, True, ["cloud", "cloud is up"]),
-        ({"cloud": "elsewhere"}, True, []),
-    ],
-)
-def test_a_new_clusters_image_is_baked_beside_the_cloud(monkeypatch, spec, new, done):
-    log = []
-
-    class Cloud:
-        def up(self, progress, *, checked=lambda: None):
-            log.append("cloud")
-            checked()
-            log.append("cloud is up")
-
-    class Baking:
-        def begin(self):
-            log.append("bake begins")
-
-    monkeypatch.setattr(local_cloud, "local_cloud", Cloud)
-    ensure_cloud(replace(ClusterSpec(name="lab"), **spec), Silent(), Baking(), new=new)
-    assert log == done

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from provision.adapters.docker import image_builder
 from provision.adapters.openstack import images
 from provision.adapters.openstack.images import CloudImage
-from provision.base.errors import ProvisionError, UsageError
+from provision.base.errors import UsageError
 from provision.base.model import ClusterSpec, Flavor, HubSpec, Limits, MasterSpec, WorkersSpec
 from provision.base.progress import Silent
 from provision.model.image.recipe import image_paths, make_recipe
@@ -89,7 +88,7 @@ def test_a_snapshot_needs_flavors_as_large_as_its_server(monkeypatch):
     cloud = Cloud(replace(image("a"), server="vm", min_disk=16))
     monkeypatch.setattr(images, "golden_images", cloud.golden_images)
     with pytest.raises(UsageError, match=r"workers.flavor: small has a disk of 10 GiB, .* needs 16"):
-        bake.ensure_image(None, Silent(), lambda image: bake.check_fit(image, SMALL, FLAVORS))
+        bake.find_image(None, lambda image: bake.check_fit(image, SMALL, FLAVORS))
 
 
 def test_nodes_need_the_memory_that_the_image_asks_for():
@@ -137,82 +136,3 @@ def test_lists_what_is_in_the_cache_and_says_which_is_current(cached):
     found = {one.inputs: one for one in bake.images_in_cache()}
     assert (found[NOW.image].current, found[NOW.image].size) == (True, 5)
     assert (found["0123"].current, found["0123"].size) == (False, 9)
-
-
-@pytest.fixture
-def beside(monkeypatch):
-    """Stand for a bake of which each step is told: what happened, and the end that the test gives it."""
-
-    class Bake:
-        def __init__(self) -> None:
-            self.log: list[str] = []
-            self.may_end = threading.Event()
-            self.error: Exception | None = None
-
-        def run(self, progress):
-            self.log.append("bake begins")
-            assert self.may_end.wait(10)
-            if self.error:
-                raise self.error
-            self.log.append("bake ends")
-
-        def stop(self):
-            self.log.append("bake is stopped")
-            self.may_end.set()
-
-    stand_in = Bake()
-    monkeypatch.setattr(bake, "bake", stand_in.run)
-    monkeypatch.setattr(image_builder, "stop", stand_in.stop)
-    return stand_in
-
-
-def test_a_bake_goes_on_beside_other_work_and_is_waited_for(beside):
-    with bake.BakeBeside(Silent()) as baking:
-        baking.begin()
-        beside.log.append("other work is done")
-        beside.may_end.set()
-        baking.wait()
-    assert sorted(beside.log[:2]) == ["bake begins", "other work is done"]
-    assert beside.log[2:] == ["bake ends"]
-
-
-def test_no_bake_is_begun_by_itself(beside):
-    with bake.BakeBeside(Silent()) as baking:
-        baking.wait()
-    assert beside.log == []
-
-
-def test_what_a_bake_raises_is_raised_where_it_is_waited_for(beside):
-    beside.error = ProvisionError("no Spark", "Try again.")
-    beside.may_end.set()
-    with bake.BakeBeside(Silent()) as baking:
-        baking.begin()
-        beside.log.append("other work is done")
-        with pytest.raises(ProvisionError, match="no Spark"):
-            baking.wait()
-    assert "other work is done" in beside.log
-    assert "bake is stopped" not in beside.log, "what runs by then is another command's"
-
-
-@pytest.mark.parametrize("failure", [UsageError("no such flavor", "Choose another."), KeyboardInterrupt()])
-def test_a_bake_ends_with_the_work_that_failed(beside, failure):
-    def work():
-        with bake.BakeBeside(Silent()) as baking:
-            baking.begin()
-            raise failure
-
-    with pytest.raises(type(failure)):
-        work()
-    assert "bake is stopped" in beside.log
-
-
-def test_a_bake_that_nobody_waits_for_is_ended(beside):
-    with bake.BakeBeside(Silent()) as baking:
-        baking.begin()
-    assert "bake is stopped" in beside.log
-
-
-def test_no_bake_of_another_is_stopped_for_work_that_failed_before(beside):
-    with pytest.raises(ProvisionError), bake.BakeBeside(Silent()):
-        raise ProvisionError("no Docker", "Start it.")
-    assert beside.log == []

@@ -62,7 +62,7 @@ def gathered(monkeypatch):
 def test_all_is_gathered_and_nodes_that_tell_nothing_say_why(gathered):
     given, asked = gathered
     cloud = SimpleNamespace(
-        observe=lambda name: ObservedCluster(servers=(Server("m", "a-master", "master", image="img-1"),)),
+        observe=lambda name, about: ObservedCluster(servers=(Server("m", "a-master", "master", image="img-1"),)),
         flavors=dict,
         place=lambda: SimpleNamespace(auth_url="https://cloud"),
     )
@@ -88,7 +88,9 @@ def test_the_last_hour_is_there_where_monitoring_is_on(gathered, monkeypatch, on
     given, _ = gathered
     monkeypatch.setattr(module, "last_hour", lambda cluster: {"figures": []})
     cloud = SimpleNamespace(
-        observe=lambda name: ObservedCluster(), flavors=dict, place=lambda: SimpleNamespace(auth_url="https://cloud")
+        observe=lambda name, about: ObservedCluster(),
+        flavors=dict,
+        place=lambda: SimpleNamespace(auth_url="https://cloud"),
     )
     report(cloud, ClusterSpec("a", monitoring=on), "cluster.yaml", Silent())
     assert given[0].hour == ({"figures": []} if on else None)
