@@ -31,6 +31,8 @@ CONTAINER: Final = "provision-bake"
 _AUTHORITIES: Final = "authorities.pem"
 _MOUNTED_AUTHORITIES: Final = f"/settings/{_AUTHORITIES}"
 _REMOVAL_SECONDS: Final = 60
+_SHARES: Final = 2048
+"""Its part of busy processors, twice that of any other container: its last steps have nothing else beside them."""
 _KEPT: Final = 2
 """Finished images, and archives of packed software, that are kept: the newest and the one before."""
 
@@ -113,7 +115,7 @@ def bake(
             "OWNER": f"{os.getuid()}:{os.getgid()}",
         }
         # Names only: values may hold a proxy's password, which a list of processes would show.
-        argv = ["docker", "run", "--init", f"--name={CONTAINER}", "--network=host", *rights]
+        argv = ["docker", "run", "--init", f"--name={CONTAINER}", "--network=host", f"--cpu-shares={_SHARES}", *rights]
         argv += [f"--label={label}" for label in labels] + [f"--volume={mount}" for mount in mounts]
         argv += [f"--env={name}" for name in (*variables, *dict(host.proxies))]
         argv += [builder, *(f"/out/{path.relative_to(cache)}" for path in (made.software, made.image))]
