@@ -31,8 +31,8 @@ CONTAINER: Final = "provision-bake"
 _AUTHORITIES: Final = "authorities.pem"
 _MOUNTED_AUTHORITIES: Final = f"/settings/{_AUTHORITIES}"
 _REMOVAL_SECONDS: Final = 60
-_SHARES: Final = 2048
-"""Its part of busy processors, twice that of any other container: its last steps have nothing else beside them."""
+_SHARES: Final = 1400
+"""Its part of busy processors, of which any other container has 1024: a new cloud and its image are ready together."""
 _KEPT: Final = 2
 """Finished images, and archives of packed software, that are kept: the newest and the one before."""
 
