@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _PAGE: Final = 100
 """Servers that any cloud lists on one page: Nova's own limit is 1,000."""
 _HALVED: Final = 200
-"""Of more nodes the servers are listed in halves, which Nova makes beside each other."""
+"""Of a cluster of more workers the servers are listed in halves, which Nova makes beside each other."""
 _FAULTS: Final = 5
 """How many servers in ERROR are asked for their reason."""
 

@@ -140,6 +140,19 @@ def test_names_alone():
     assert compute.asked == [("/servers", {"status": "BUILD"})]
 
 
+@pytest.mark.parametrize(("hostnames", "microversion"), [(False, "2.72"), (True, "2.90")])
+def test_only_a_list_with_hostnames_has_nova_read_them(monkeypatch, hostnames, microversion):
+    asked = []
+
+    def negotiated(kind, *_, **__):
+        asked.append(kind._max_microversion)
+
+    monkeypatch.setattr(Server, "_get_microversion", classmethod(negotiated))
+    compute = SimpleNamespace(compute=Service("servers", SERVER))
+    (plain,) = session.list_servers(compute, details=True, hostnames=hostnames)
+    assert (plain.id, set(asked)) == ("v", {microversion})
+
+
 def test_a_server_of_a_cell_that_is_down_has_no_metadata():
     # https://docs.openstack.org/api-guide/compute/down_cells.html
     body = {"id": "v", "tenant_id": "p", "created": "2026-01-01T00:00:00Z", "status": "UNKNOWN", "links": []}
