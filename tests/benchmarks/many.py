@@ -358,6 +358,7 @@ def charts(found: Mapping[int, Mapping[str, Took]]) -> tuple[Chart, Chart]:
                 f"{size:,} workers": round(value(by[name]), 1) for size, by in found.items() if name in by
             }
             for name, words in CONTENDERS.items()
+            if any(name in by for by in found.values())
         }
 
     return (
