@@ -179,10 +179,10 @@ def test_up_finishes_however_often_it_is_killed(product) -> None:
     assert "499500" in done.output
 
 
-# Where `up` is killed: while the image is baked, the network made, the servers asked for, and twice while they boot.
+# Where `up` is killed: while the network is made, the image baked, the servers asked for, and twice while they boot.
 MOMENTS = [
-    r"golden image: ",
     r"router analytics: create",
+    r"golden image: ",
     r"server analytics-master: create",
     r"worker-1: boot",
     r"master: cloud-init",
