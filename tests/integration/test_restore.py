@@ -29,7 +29,7 @@ from .world import until
 # Four minutes, for what changes seldom.
 pytestmark = [pytest.mark.integration, pytest.mark.acceptance]
 
-SLEEPERS = ("keystone", "keystone-migrate", "glance", "glance-migrate", "ovn")
+SLEEPERS = ("keystone", "keystone-migrate", "glance", "glance-migrate", "ovn", "restart-hypervisor")
 TABLES = """
 CREATE TABLE nova.pairs (id INT PRIMARY KEY, word VARCHAR(99));
 CREATE TABLE glance.images (name VARCHAR(9), deleted INT, status VARCHAR(9));
