@@ -24,7 +24,7 @@ from provision.model.cluster.resources import (
 )
 from provision.model.cluster.sizing import master_heap
 from provision.model.cluster.statuses import BUILDING, STARTABLE, refuse_stuck
-from provision.model.cluster.steps import Plan, Step, WaitingData
+from provision.model.cluster.steps import Plan, Step, WaitingData, create_together
 from provision.model.monitoring.cluster.gathering import gathering
 
 if TYPE_CHECKING:
@@ -329,8 +329,7 @@ def _create_servers(desired: DesiredState, missing: Sequence[str], replaced: set
     if not workers:
         return
     if len(workers) == desired.count and len(workers) > 1 and not desired.own_ports:
-        label = f"{workers[0]} to {len(workers)}"
-        yield Step("create", "server", label, f"{len(workers)} workers in one request", tuple(workers))
+        yield create_together(workers)
         return
     for name in workers:
         why = "in place of the old one" if name in replaced else "the spec asks for it"

@@ -9,7 +9,7 @@ from provision.base.errors import UsageError
 from provision.model.finding import named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from provision.base.model import Role
     from provision.model.cluster.resources import Rule, ServerGroup
@@ -32,6 +32,10 @@ Verb = Literal[
 
 _OF_SERVERS: Final = {"server", "packages", "data", "user"}
 """Kinds of steps that are about servers, and about what is on them."""
+_MESSAGE: Final = 16 << 20
+"""Bytes of the largest message that RabbitMQ 4 takes by default: Nova sends all servers of a request in one."""
+_OF_A_SERVER: Final = 12_000
+"""Bytes of a server in that message, besides its user-data: 9,200 of one of our own flavors and images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,21 @@ class Step:
     """Ids of the resources; of servers to be created, their names."""
     destructive: bool = False
     """Whether somebody's work may be lost: then the step needs consent of its own (`--replace`, `--remove`)."""
+
+
+def create_together(workers: Sequence[str]) -> Step:
+    """Return the step that creates several workers in one request: the first ones, since Nova numbers them itself."""
+    label = f"{workers[0]} to {len(workers)}"
+    return Step("create", "server", label, f"{len(workers)} workers in one request", tuple(workers))
+
+
+def _divided(step: Step, fit: int) -> Iterator[Step]:
+    if step.verb != "create" or len(step.ids) <= fit:
+        yield step
+        return
+    yield create_together(step.ids[:fit])
+    for name in step.ids[fit:]:
+        yield Step("create", "server", name, "no more fit into one request", (name,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +90,14 @@ class Plan:
         rest = tuple(step for step in self.steps if step.kind in _OF_SERVERS)
         early = tuple(step for step in self.steps if step.kind not in _OF_SERVERS)
         return replace(self, steps=early), replace(self, steps=rest)
+
+    def within_message(self, user_data: int) -> Plan:
+        """Return the plan with no more workers in one request than Nova can hand on; the rest is created one by one.
+
+        `user_data`: bytes of what each of them gets. A second request for many would give them the names of the first.
+        """
+        fit = _MESSAGE // (_OF_A_SERVER + user_data)
+        return replace(self, steps=tuple(part for step in self.steps for part in _divided(step, fit)))
 
     @property
     def destructive(self) -> tuple[Step, ...]:

@@ -19,7 +19,7 @@ from provision.model.cluster import example
 from provision.model.cluster.network_steps import wanted_rules
 from provision.model.cluster.plan import spec_hash
 from provision.model.cluster.quota import GROUP_MEMBERS, arithmetic, needs, shortage
-from provision.model.cluster.render import fitting_user_data, login_settings, node_context
+from provision.model.cluster.render import fitting_user_data, login_settings, node_context, packed
 from provision.model.cluster.resources import fingerprint, role_of, users_hash
 from provision.model.cluster.sizing import size
 from provision.model.cluster.steps import DesiredState, Step
@@ -259,7 +259,8 @@ def check_quota(cloud: Cloud, resolved: ResolvedSpec, plan: Plan, observed: Obse
 def fit_user_data(resolved: ResolvedSpec, plan: Plan) -> Plan:
     """Return the plan with a step that makes the users' accounts where their node's user-data has no room for them.
 
-    Raises UsageError when the user-data of servers that it creates would be larger than Nova takes all the same.
+    No more workers are created in one request than their user-data lets Nova hand on. Raises UsageError when the
+    user-data of servers that it creates would be larger than Nova takes all the same.
     """
     created = [name for step in plan.of("create") if step.kind == "server" for name in step.ids]
     if not created:
@@ -272,9 +273,11 @@ def fit_user_data(resolved: ResolvedSpec, plan: Plan) -> Plan:
     crowded: set[Role] = set()
     for role in sorted(roles):
         try:
-            _, accounts = fitting_user_data(node_context(resolved.spec, resolved.sizing, addresses, secrets, role))
+            text, accounts = fitting_user_data(node_context(resolved.spec, resolved.sizing, addresses, secrets, role))
         except UsageError as error:
             raise UsageError(f"{resolved.source}: {error.message}", error.hint) from None
+        if role == "worker":
+            plan = plan.within_message(len(packed(text)))
         if not accounts:
             crowded.add(role)
     later = [

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from provision.base.errors import UsageError
-from provision.model.cluster.steps import Plan, Step, refuse_losses
+from provision.model.cluster.steps import Plan, Step, create_together, refuse_losses
 
 
 def test_a_plan_as_json():
@@ -60,3 +60,17 @@ def test_what_a_new_cluster_needs_no_image_for():
     servers = Step("create", "server", "a-master", "there is none"), Step("restore", "data", "a-master", "waits")
     early, rest = Plan("a", (network, *servers, key), ("look here",)).before_image()
     assert (early.steps, rest.steps) == ((network, key), servers)
+
+
+@pytest.mark.parametrize(
+    ("workers", "user_data", "together"),
+    [(1000, 4_300, 1000), (1030, 4_300, 1029), (2, 65_535, 2), (300, 65_535, 216)],
+)
+def test_a_request_is_for_no_more_workers_than_a_message_of_novas_has_room_for(workers, user_data, together):
+    names = [f"a-worker-{number}" for number in range(1, workers + 1)]
+    master = Step("create", "server", "a-master", "there is none", ("a-master",))
+    first, many, *rest = Plan("a", (master, create_together(names))).within_message(user_data).steps
+    assert first == master
+    assert (many.name, many.ids) == (f"a-worker-1 to {together}", tuple(names[:together]))
+    assert [step.ids for step in rest] == [(name,) for name in names[together:]]
+    assert together * (user_data + 9_200) < 16 << 20

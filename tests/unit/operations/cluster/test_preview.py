@@ -123,6 +123,17 @@ def test_users_that_user_data_has_no_room_for_are_a_step(site):
     assert (step.name, step.why) == ("analytics-master", "its user-data has no room for hub.users")
 
 
+def test_hundreds_with_much_user_data_are_not_all_asked_for_in_one_request(site, monkeypatch):
+    much = random.Random(1).randbytes(45_000).hex()
+    monkeypatch.setattr("provision.operations.cluster.resolve.fitting_user_data", lambda context: (much, True))
+    spec = replace(site.spec, workers=WorkersSpec(count=300), master=MasterSpec(flavor="m1.medium"))
+    made = [step for step in preview(spec, "cluster.yaml").of("create") if step.kind == "server"]
+    many, rest = made[1].ids, [step.ids for step in made[2:]]
+    assert many[0] == "analytics-worker-1"
+    assert 1 < len(many) < 300
+    assert rest == [(f"analytics-worker-{number}",) for number in range(len(many) + 1, 301)]
+
+
 @pytest.mark.parametrize("runs", [True, False])
 def test_sources_that_nodes_would_not_reach_are_refused_as_up_does(site, monkeypatch, runs):
     def connect(name, source):
