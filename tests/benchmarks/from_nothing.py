@@ -1,11 +1,12 @@
-"""`make up` from nothing to a notebook, against an earlier commit, in one run.
+"""`make up` from nothing, a worker's boot, and a login to the first sum, against an earlier commit, in one run.
 
-In turn, each version is a fresh clone that runs `make up` on a machine that has nothing of it, and then `make clean`:
-no container, image, golden image, cache or Python environment stays. The system's packages do, for both.
+In turn, each version is a fresh clone that runs `make up` on a machine that has nothing of it; its workers and its Hub
+are looked at as boot.py does; then `make clean`: no container, image, golden image, cache or Python environment stays.
+The system's packages do, for both.
 
 Run:  python tests/benchmarks/from_nothing.py COMMIT [PAIRS]
-REMOVES the local cloud that is there, with everything on it. Nobody else should compute meanwhile. Ends with 1 when
-today's version takes longer than the earlier one.
+REMOVES the local cloud that is there, with everything on it. Wants Chromium. Nobody else should compute meanwhile. Ends
+with 1 when today's version takes longer than the earlier one for any of it.
 """
 
 from __future__ import annotations
@@ -19,52 +20,79 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
-from results import Chart, Result, Table, surroundings, write
+import boot
+from results import Chart, Result, surroundings, write
+
+from provision.base.paths import state_dir
+from provision.clusterfile.loading import DEFAULT_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+UP: Final = "`make up`, from nothing to a first job"
 CHECKOUT: Final = Path(__file__).parents[2]
+
+
+def environment() -> dict[str, str]:
+    """Return this one without a Python environment that is active: it is another version's."""
+    return {key: value for key, value in os.environ.items() if key not in {"VIRTUAL_ENV", "PYTHONPATH"}}
 
 
 def make(target: str, clone: Path) -> float:
     """Run a target of a clone's Makefile and return its seconds. Raises CalledProcessError if it fails."""
-    # A Python environment that is active is another version's.
-    environment = {key: value for key, value in os.environ.items() if key not in {"VIRTUAL_ENV", "PYTHONPATH"}}
     began = time.monotonic()
     with (clone.parent / f"{clone.name}.log").open("a") as log:
-        subprocess.run(["make", target], cwd=clone, env=environment, check=True, stdout=log, stderr=log)
+        subprocess.run(["make", target], cwd=clone, env=environment(), check=True, stdout=log, stderr=log)
     return time.monotonic() - began
 
 
-def compete(clones: Mapping[str, Path], pairs: int) -> dict[str, list[float]]:
-    """Run `pairs` of each clone, in turn; return the seconds of each."""
-    found: dict[str, list[float]] = {name: [] for name in clones}
+def provision(clone: Path) -> Callable[..., str]:
+    """Return what runs `provision WORDS…` of a clone to its end and returns what it printed, where its cluster is."""
+
+    def run(*words: str) -> str:
+        command = [str(clone / ".venv" / "bin" / "provision"), *words]
+        return subprocess.run(
+            command, cwd=clone, env=environment(), check=True, stdout=subprocess.PIPE, text=True
+        ).stdout
+
+    return run
+
+
+def compete(clones: Mapping[str, Path], pairs: int) -> dict[str, list[dict[str, float]]]:
+    """Run `pairs` of each clone, in turn; return the seconds of each thing that was timed, for each run of each."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in clones}
     for turn in range(pairs):
         for name in list(clones)[:: -1 if turn % 2 else 1]:
+            clone = clones[name]
             try:
-                found[name].append(took := make("up", clones[name]))
+                took = {UP: make("up", clone)}
+                seen = boot.look(provision(clone), DEFAULT_NAME, state_dir().parent)
             finally:
-                make("clean", clones[name])
-            print(f"{name:6} {took / 60:.1f} min", flush=True)
+                make("clean", clone)
+            found[name].append(took | boot.medians([seen]))
+            print(f"{name:6} make up {took[UP]:.0f} s, {seen}", flush=True)
     return found
 
 
-def result(found: Mapping[str, Sequence[float]], commit: str, taken: Mapping[str, object]) -> Result:
+def medians(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the middle of what the runs took, by what was timed."""
+    return {what: median(run[what] for run in runs) for what in runs[0]}
+
+
+def result(found: Mapping[str, Sequence[Mapping[str, float]]], commit: str, taken: Mapping[str, object]) -> Result:
     """Return what is kept."""
-    before, now = (median(found[name]) for name in ("before", "now"))
-    rows = [
-        [f"`make up` of {words}", ", ".join(f"{took / 60:.1f}" for took in found[name]) + " min", f"{ratio:.2f}"]
-        for name, words, ratio in (("before", commit, 1.0), ("now", "this version", now / before))
-    ]
+    before, now = medians(found["before"]), medians(found["now"])
+    pairs = len(found["now"])
+    each = {name: ", ".join(f"{run[UP]:.0f}" for run in runs) for name, runs in found.items()}
     return Result(
         name="from_nothing_against",
-        title="`make up`, before and now",
+        title="From nothing, before and now",
         order=11,
-        text="From nothing to a notebook and a first job, in turn in one run; the system's packages were there.",
-        command=f"python tests/benchmarks/from_nothing.py {commit} {len(found['now'])}",
-        tables=(Table(["What", "Time", "Times, of the medians"], rows),),
-        charts=(Chart("minutes", "Medians", "min", {"minutes": {"before": before / 60, "now": now / 60}}),),
+        text=f"{commit} and this version in turn, in one run{f'; medians of {pairs}' if pairs > 1 else ''}. `make up` "
+        f"took {each['before']} s and {each['now']} s. The system's packages were there.",
+        command=f"python tests/benchmarks/from_nothing.py {commit} {pairs}",
+        tables=(boot.against(before, now),),
+        charts=(Chart("seconds", "Before and now", "s", {"before": before, "now": now}),),
         taken=taken,
     )
 
@@ -81,10 +109,11 @@ def main(commit: str, pairs: int = 1) -> int:
         for target in ("setup", "clean"):
             make(target, clones["now"])
         found = compete(clones, pairs)
-    before, now = (median(found[name]) for name in ("before", "now"))
-    print(f"from nothing: {now / 60:.1f} min against {before / 60:.1f} min: {now / before:.2f} times")
+    before, now = medians(found["before"]), medians(found["now"])
+    for what, old in before.items():
+        print(f"{what}: {now[what]:.1f} s against {old:.1f} s: {now[what] / old:.2f} times")
     print(f"written: {write(result(found, commit, taken))}")
-    return int(now > before)
+    return int(any(now[what] > old for what, old in before.items()))
 
 
 if __name__ == "__main__":
