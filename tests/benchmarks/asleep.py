@@ -55,7 +55,7 @@ def up(
     helpers = Helpers(
         find_image=lambda: "",
         make_image=lambda: "",
-        readiness=lambda address: _Ready(cloud, spec, wait),  # type: ignore[arg-type, return-value]
+        readiness=lambda address, _: _Ready(cloud, spec, wait),  # type: ignore[arg-type, return-value]
         configure=lambda cluster, names: None,
         deliver=lambda cluster: None,
         refresh_targets=lambda cluster: None,

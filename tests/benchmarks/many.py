@@ -104,7 +104,7 @@ def spread(count: int) -> None:
 
 
 def raw(count: int, policy: str = "") -> None:
-    """Create all in one request, and list those that are being built until there are none."""
+    """Create all in one request, and ask for one that is being built until there is none."""
     import openstack
 
     cloud = openstack.connect(cloud=CLOUD)
@@ -113,7 +113,9 @@ def raw(count: int, policy: str = "") -> None:
         options["scheduler_hints"] = {"group": cloud.compute.create_server_group(name=CLUSTER, policy=policy).id}
     cloud.compute.create_server(name=CLUSTER, min_count=count, max_count=count, **options)
     ended = time.monotonic() + LONGEST
-    while [*cloud.compute.servers(details=False, status="BUILD")] and time.monotonic() < ended:
+    # The cheapest question: the SDK's own list makes a thousand objects each time.
+    question = {"status": "BUILD", "limit": 1}
+    while cloud.compute.get("/servers", params=question).json()["servers"] and time.monotonic() < ended:
         time.sleep(EVERY)
     if (active := len([*cloud.compute.servers(details=False, status="ACTIVE")])) != count:
         raise SystemExit(f"{active} of {count} servers are ACTIVE")

@@ -48,11 +48,12 @@ def smoke_test(cluster: LiveCluster, progress: Progress) -> str:
     Raises ProvisionError unless it ends in time, with the right sum, and on every worker.
     """
     hub, workers = cluster.hub, [node.name for node in cluster.workers]
-    progress.update(hub.name, "runs sum(range(1000))")
+    # Not as a state of the node: that may still be on its way to another one.
+    progress.update("job", f"{hub.name} runs sum(range(1000))")
     with cluster.fleet() as fleet:
         output = fleet.must(hub, command(len(workers)), what="The PySpark job", timeout=TIMEOUT + 60)
     result = read_result(output, workers)
-    progress.update(hub.name, f"{result.sum}, computed by {len(result.hosts)} workers")
+    progress.update("job", f"{result.sum}, computed by {len(result.hosts)} workers")
     return f"sum(range(1000)) = {result.sum}, computed by {listed(result.hosts)} in {result.seconds:.0f} s"
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from provision.adapters.host.load import MachineLoad
 from provision.adapters.openstack.cloud import AT_ONCE
 from provision.base.constants import LOCAL_CLOUD, SPARK_PAGES
-from provision.base.threads import each
+from provision.base.threads import each, start
 from provision.model.cluster import resources
 from provision.model.cluster.plan import made_from_another
 from provision.model.cluster.plan import plan as make_plan
@@ -32,7 +33,7 @@ from provision.operations.cluster.resolve import (
 )
 from provision.operations.cluster.smoke_test import smoke_test
 from provision.operations.cluster.status import AskedServices, hub_problem
-from provision.operations.cluster.wait import TIMEOUT, ReadinessWait, UnbuiltError, nothing
+from provision.operations.cluster.wait import TIMEOUT, ReadinessWait, UnbuiltError, nothing, unheard
 from provision.operations.data.carry import CarriedData
 from provision.operations.image.delivery import SoftwareDelivery, check_sources
 from provision.operations.monitoring import refresh_targets
@@ -40,6 +41,7 @@ from provision.operations.packages.delivery import deliver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     from provision.adapters.cluster_dir import ClusterDir
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from provision.model.cluster.resources import ObservedCluster
     from provision.model.cluster.steps import DesiredState, Plan, Step
     from provision.operations.cluster.nodes import LiveCluster
+    from provision.operations.data.carry import DataDoor
     from provision.operations.image.beside import BakeBeside
 
 
@@ -75,25 +78,6 @@ class Summary:
     """Where people log in instead of with the first passwords, as a sentence's end; empty for PAM."""
 
 
-class DataDoor(Protocol):
-    """People's data while a master is replaced (operations/data/carry.py)."""
-
-    def waiting(self) -> tuple[str, ...]:
-        """Return the ids of the servers whose data is here and was not restored yet, the oldest first."""
-
-    def carry(self, cluster: LiveCluster) -> None:
-        """Take over the data of a cluster's master; its Hub stays stopped."""
-
-    def restore(self, cluster: LiveCluster, servers: Sequence[str]) -> None:
-        """Put the data of servers onto a cluster's master, and remove it here."""
-
-    def resume(self, cluster: LiveCluster) -> None:
-        """Let a master go on that was to be replaced and is not."""
-
-    def discard(self, server: str) -> None:
-        """Remove the data of a server."""
-
-
 @dataclass(frozen=True, slots=True)
 class Helpers:
     """The parts of `up` that take minutes and need more than the cloud's API; unit tests replace them."""
@@ -102,8 +86,8 @@ class Helpers:
     """Returns the id of the golden image on the cloud; where there is none it begins to bake it: then empty."""
     make_image: Callable[[], str]
     """Bakes and uploads the golden image; returns its id."""
-    readiness: Callable[[str], ReadinessWait]
-    """Makes the wait for the cluster whose Hub is at an address."""
+    readiness: Callable[[str, Callable[[Sequence[Node]], object]], ReadinessWait]
+    """Makes the wait for the cluster whose Hub is at an address, which tells when Spark works."""
     configure: Callable[[LiveCluster, Sequence[str]], object]
     """Brings live nodes to the spec: those with these names, or all if there are none."""
     deliver: Callable[[LiveCluster], object]
@@ -154,6 +138,8 @@ class Up:
         self._sleep = sleep
         self._carried: set[str] = set()
         """Servers whose data this run has taken."""
+        self._job: Future[str] | None = None
+        """What was begun beside the start of the Hub."""
 
     def run(self, confirm: Callable[[Plan], None], *, replace: bool = False) -> Summary:
         """Bring the cluster to the spec; `confirm` shows the plan before any change, and raises to stop it."""
@@ -180,7 +166,7 @@ class Up:
                 with self.progress.phase("Create what is missing"):
                     apply = self.apply(apply, plan, replace=replace)
             with self.progress.phase("Wait until the cluster is ready"):
-                apply, nodes = self.wait(apply, replace=replace)
+                apply, nodes = self.wait(apply, plan, replace=replace)
             cluster = make_live_cluster(resolved, self.cluster_dir, nodes, apply.addresses)
             self.configure(cluster, desired, list(plan.of("configure")))
             self.refresh_targets(cluster)
@@ -257,15 +243,17 @@ class Up:
 
         return apply_all(apply, plan, again, self.progress, sleep=self._sleep)
 
-    def wait(self, apply: Apply, *, replace: bool) -> tuple[Apply, tuple[Node, ...]]:
-        """Wait until the nodes are ready.
+    def wait(self, apply: Apply, plan: Plan, *, replace: bool) -> tuple[Apply, tuple[Node, ...]]:
+        """Wait until the nodes are ready. Where the plan has nothing to do on them then, the job begins before the Hub.
 
         VMs that the cloud could not build are created again, up to REBUILDS times, while there are fewer each time.
         """
         left, fewest = REBUILDS, math.inf
+        waits = plan.of("configure") or self.has_packages(apply.desired, plan) or self.helpers.data.waiting()
         while True:
+            begin = unheard if waits else partial(self.begin_job, apply)
             try:
-                return apply, self.helpers.readiness(apply.addresses.floating).run()
+                return apply, self.helpers.readiness(apply.addresses.floating, begin).run()
             except UnbuiltError as error:
                 if not left or error.count >= fewest:
                     raise
@@ -370,7 +358,7 @@ class Up:
 
     def deliver(self, cluster: LiveCluster, desired: DesiredState, plan: Plan, observed: ObservedCluster) -> None:
         """Bring the packages to new nodes, and to those that have others; note that in their metadata."""
-        if not desired.packages and not any(step.verb == "install" for step in plan.steps):
+        if not self.has_packages(desired, plan):
             return
         with self.progress.phase("Bring the packages to the nodes"):
             noted = {server.id for server in observed.nodes if server.packages == desired.packages}
@@ -378,9 +366,18 @@ class Up:
             metadata = {name: {resources.META_PACKAGES: desired.packages} for name in new}
             self.work_on(cluster, lambda: self.helpers.deliver(cluster), metadata)
 
+    def has_packages(self, desired: DesiredState, plan: Plan) -> bool:
+        """Whether packages have to be brought to nodes, or taken away."""
+        return bool(desired.packages) or any(step.verb == "install" for step in plan.steps)
+
+    def begin_job(self, apply: Apply, nodes: Sequence[Node]) -> None:
+        """Begin the job, beside the start of the Hub."""
+        cluster = make_live_cluster(apply.resolved, self.cluster_dir, nodes, apply.addresses)
+        self._job = start(lambda: self.helpers.smoke_test(cluster))
+
     def smoke_test(self, cluster: LiveCluster, desired: DesiredState) -> str:
-        """Run a real job, and note in the metadata of the node with the Hub that it passed."""
-        job = self.helpers.smoke_test(cluster)
+        """Run a real job, or wait for the one that has begun; note in the metadata of the Hub's node that it passed."""
+        job = self._job.result() if self._job else self.helpers.smoke_test(cluster)
         metadata = {resources.META_SMOKE_TESTED: desired.tested, **made_from(desired)}
         self.cloud.set_metadata(cluster.hub.id, **metadata)
         return job
@@ -414,7 +411,7 @@ def helpers_for(
     """
     services = AskedServices(spec, cluster_dir)
 
-    def readiness(address: str) -> ReadinessWait:
+    def readiness(address: str, spark_works: Callable[[Sequence[Node]], object]) -> ReadinessWait:
         return ReadinessWait(
             cloud,
             spec.name,
@@ -423,6 +420,7 @@ def helpers_for(
             spark=lambda nodes: ask_spark(cluster_dir, nodes, address, bastion=spec.network.bastion),
             hub_problem=lambda: hub_problem(spec, cluster_dir, address, expired=True),
             bring=SoftwareDelivery(spec, cluster_dir, address).bring if spec.image.stock else nothing,
+            spark_works=spark_works,
             timeout=timeout,
             slowness=MachineLoad().describe if spec.cloud == LOCAL_CLOUD else str,
             spread=spec.workers.spread,

@@ -47,6 +47,10 @@ def nothing(_: Sequence[Node], __: Sequence[str]) -> dict[str, str]:
     return {}
 
 
+def unheard(_: Sequence[Node]) -> None:
+    """Nobody wants to be told."""
+
+
 class UnbuiltError(ProvisionError):
     """VMs could not be built: they never ran, so nothing is lost when they are created again."""
 
@@ -76,6 +80,7 @@ class ReadinessWait:
         spark: Callable[[Sequence[Node]], SparkMaster | None],
         hub_problem: Callable[[], str],
         bring: Callable[[Sequence[Node], Sequence[str]], dict[str, str]] = nothing,
+        spark_works: Callable[[Sequence[Node]], object] = unheard,
         timeout: float = TIMEOUT,
         slowness: Callable[[], str] = str,
         spread: Spread = "off",
@@ -88,6 +93,7 @@ class ReadinessWait:
         `spark` asks the Spark master, given the nodes with what is known of their host keys, and returns None when it
         does not answer. `hub_problem` asks the Hub, and returns an empty text when it works. `bring` brings their
         software to nodes that wait for it, given all nodes and those ones' names, and returns what was in the way.
+        `spark_works` is told once, with all nodes, when a job could run on every worker: the Hub may be late.
         `timeout`: seconds since the last state of a node that was new; a node that changes to and fro makes no
         progress. `slowness` says what slows the nodes, if anything does; `spread` is that of the spec, for what is said
         of a lack of hypervisors. `host_keys` are those that are known before, by server id.
@@ -99,6 +105,9 @@ class ReadinessWait:
         self._ask_spark = spark
         self._ask_hub = hub_problem
         self._bring = bring
+        self._spark_works = spark_works
+        self._told = False
+        """Whether it was told."""
         self._obstacles: dict[str, str] = {}
         """What was in the way of nodes' software."""
         self._timeout = timeout
@@ -166,6 +175,7 @@ class ReadinessWait:
         self._read_consoles()
         self._bring_software()
         self._ask_services()
+        self._tell()
         self._show()
         self._watch_progress()
 
@@ -326,6 +336,15 @@ class ReadinessWait:
         self._registered = frozenset(spark.workers) if spark else frozenset()
         self._hub_problem = self._ask_hub()
         self._asked = True
+
+    def _tell(self) -> None:
+        """Tell, once, that a job could run. It runs from the node with the Hub: one that is no master has to work."""
+        spark = len(self._servers) == self._count and all(
+            self._works(each) or (each.role == "master" and self._spark_answers) for each in self._servers
+        )
+        if spark and not self._told and all(self._host_keys.get(each.id) for each in self._servers):
+            self._told = True
+            self._spark_works(self._nodes())
 
     def _works(self, server: Server) -> bool:
         if server is self._hub:

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from provision.base.errors import ProvisionError
 from provision.operations.data.streams import Meter, archives_of, copy, send_archive, size
@@ -31,6 +31,25 @@ def waiting_data(folder: Path) -> tuple[str, ...]:
     """Return the ids of the servers whose data is in a cluster's folder and was not restored yet, the oldest first."""
     files = sorted((folder / FOLDER).glob("*.tar"), key=lambda path: path.stat().st_mtime_ns)
     return tuple(path.stem for path in files)
+
+
+class DataDoor(Protocol):
+    """People's data while a master is replaced."""
+
+    def waiting(self) -> tuple[str, ...]:
+        """Return the ids of the servers whose data is here and was not restored yet, the oldest first."""
+
+    def carry(self, cluster: LiveCluster) -> None:
+        """Take over the data of a cluster's master; its Hub stays stopped."""
+
+    def restore(self, cluster: LiveCluster, servers: Sequence[str]) -> None:
+        """Put the data of servers onto a cluster's master, and remove it here."""
+
+    def resume(self, cluster: LiveCluster) -> None:
+        """Let a master go on that was to be replaced and is not."""
+
+    def discard(self, server: str) -> None:
+        """Remove the data of a server."""
 
 
 class CarriedData:

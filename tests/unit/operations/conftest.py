@@ -596,8 +596,8 @@ class FakeCloud:
                 floating.data["port"] = ""
 
 
-def readiness(cloud, spec, host_keys):
-    """The wait for a cluster of a FakeCloud: a VM that is ACTIVE works."""
+def readiness(cloud, spec, host_keys, spark_works, hub_problem):
+    """The wait for a cluster of a FakeCloud: a VM that is ACTIVE works, its Hub when it says so."""
 
     def spark(_nodes):
         vms = [
@@ -616,7 +616,8 @@ def readiness(cloud, spec, host_keys):
         Silent(),
         nodes=spec.workers.count + len(spec.roles) - 1,
         spark=spark,
-        hub_problem=lambda: "",
+        hub_problem=hub_problem,
+        spark_works=spark_works,
         spread=spec.workers.spread,
         host_keys=host_keys,
         sleep=lambda _: None,
@@ -664,6 +665,8 @@ class Site:
         """Names of the nodes that were configured, each time."""
         self.failure = None
         """What configuring them ends with."""
+        self.hub_problem = lambda: ""
+        self.job_failure = None
         self.bakes = False
         """Whether the golden image is not on the cloud yet."""
         self.before_image = []
@@ -684,6 +687,8 @@ class Site:
             return self.cloud.default_image
 
         def smoke_test(cluster):
+            if self.job_failure:
+                raise self.job_failure
             self.jobs.append(cluster)
             return "499500"
 
@@ -699,7 +704,9 @@ class Site:
         helpers = Helpers(
             find_image=lambda: "" if self.bakes else self.cloud.default_image,
             make_image=make_image,
-            readiness=lambda address: readiness(self.cloud, spec, known_host_keys(self.cluster_dir)),
+            readiness=lambda address, told: readiness(
+                self.cloud, spec, known_host_keys(self.cluster_dir), told, self.hub_problem
+            ),
             configure=configure,
             deliver=deliver,
             refresh_targets=self.told.append,

@@ -56,6 +56,32 @@ def test_from_nothing(make_site):
     site.assert_nothing_to_do()
 
 
+def test_the_job_does_not_wait_for_the_hub(make_site):
+    site = make_site()
+    site.hub_problem = lambda: "" if site.jobs else "it does not answer"
+    assert site.up().job == "499500"
+    assert len(site.jobs) == 1
+
+
+def test_a_job_that_fails_before_the_hub_answers_ends_up(make_site):
+    site = make_site()
+    site.job_failure = ProvisionError("no part of the PySpark job ran on a-worker-1")
+    with pytest.raises(ProvisionError, match="no part"):
+        site.up()
+    site.job_failure = None
+    site.up()
+    site.assert_complete()
+
+
+def test_the_job_waits_for_what_has_to_be_done_on_the_nodes(make_site, with_packages):
+    site, done = make_site(), []
+    site.spec = replace(site.spec, packages=with_packages)
+    site.hub_problem = lambda: done.append(len(site.jobs)) or ""
+    site.up()
+    assert not any(done)
+    assert (len(site.delivered), len(site.jobs)) == (1, 1)
+
+
 def test_what_needs_no_image_is_made_while_the_image_is(make_site):
     site = make_site()
     site.bakes = True

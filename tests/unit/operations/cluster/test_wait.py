@@ -33,6 +33,7 @@ class Script:
         self.brought = []
         self.restarted = []
         self.lines = []
+        self.told = []
 
     # the cloud
     def servers(self, name):
@@ -42,7 +43,7 @@ class Script:
                 (status for at, status in reversed(self.statuses.get(one, [(0, "ACTIVE")])) if at <= self.now), None
             )
             if status:
-                role = "master" if "master" in one else "worker"
+                role = next((role for role in ("master", "hub") if role in one), "worker")
                 found.append(Server(one, one, role, status, launched=self.launched, address=address))
         return tuple(found)
 
@@ -96,6 +97,7 @@ class Script:
             spark=self.spark,
             hub_problem=self.hub,
             bring=self.bring,
+            spark_works=lambda nodes: self.told.append((self.now, nodes)),
             timeout=timeout,
             slowness=self.slowness,
             host_keys=host_keys,
@@ -397,3 +399,22 @@ def test_what_is_waited_for_and_what_is_slow_is_said_after_a_while():
     assert said == [
         f"for a-worker-2 (booting), unchanged for {minutes} minutes; this machine is busy" for minutes in (2, 4, 6, 8)
     ]
+
+
+def test_it_is_told_once_that_a_job_can_run_before_the_hub_answers():
+    script = Script(registered={"a-worker-1": 30, "a-worker-2": 60}, hub_at=120)
+    script.run()
+    assert [(at, [node.name for node in nodes]) for at, nodes in script.told] == [(60, list(NAMES))]
+    assert script.now >= 120
+
+
+def test_it_is_not_told_while_a_host_key_is_unknown():
+    script = Script(consoles={"a-master": [(90, KEYS)]}, hub_at=120)
+    script.run()
+    assert [at for at, _ in script.told] == [90]
+
+
+def test_a_hub_on_a_node_of_its_own_has_to_answer_before_a_job_can_run():
+    script = Script(names={**NAMES, "a-hub": "10.0.0.4"}, hub_at=120)
+    script.run()
+    assert [at for at, _ in script.told] == [120]
