@@ -159,7 +159,8 @@ class TestTheProjectsOwnFiles:
         start = found["image/files/usr/local/lib/provision/spark"].decode()
         assert f"export SPARK_HOME={NODE.spark_home} SPARK_CONF_DIR={NODE.spark_conf}\n" in start
         hub = found["image/files/etc/systemd/system/jupyterhub.service"].decode()
-        assert f"ExecStart={NODE.venv}/bin/jupyterhub -f {NODE.hub_config}\n" in hub
+        command = f"{NODE.venv}/bin/jupyterhub -f {NODE.hub_config}"
+        assert f"ExecStart=/usr/local/lib/provision/after-workers {command}\n" in hub
 
 
 def test_accounts_made_by_hand_never_get_the_number_of_a_user():
