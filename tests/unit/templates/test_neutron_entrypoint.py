@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import pytest
-
-from provision.base import paths
 
 EMPTY, KNOWS = '[{"rows":[]}]', '[{"rows":[{"name":"neutron-1"}]}]'
 
 
 @pytest.fixture(name="workers")
-def _workers(tmp_path):
-    """Start the workers, with an OVN that gives an answer and so many networks in Neutron's database."""
-    common = (paths.COMPOSE / "base" / "common.sh").read_text()
-    (tmp_path / "common.sh").write_text(
-        common
-        + "take() { :; }\nown() { :; }\nawait() { :; }\nawait_api() { echo waits for $1; }\nbecome() { echo $*; }\n"
-        + 'connection() { echo "a URL"; }\n'
-    )
-    script = (paths.COMPOSE / "neutron" / "entrypoint").read_text()
-    script = script.replace("/usr/local/lib/provision/common.sh", str(tmp_path / "common.sh"))
-    script = script.replace("/run/", f"{tmp_path}/")
+def _workers(run_entrypoint):
+    """Start the workers, with an OVN that gives an answer and what tells how many networks Neutron's database has."""
 
     def run(ovn, networks):
         asks = f'[ "$DATABASE_URL" = "a URL" ] && {networks}'
-        for name, lines in {"ovsdb-client": f"echo '{ovn}'", "python3": asks, "sed": "echo ssl:ovn:6641"}.items():
-            program = tmp_path / name
-            program.write_text(f"#!/bin/sh\n{lines}\n")
-            program.chmod(0o755)
-        return subprocess.run(
-            ["bash", "-c", script, "entrypoint", "workers"],
-            env={"PATH": f"{tmp_path}:/usr/bin:/bin", "MARIADB": "db", "KEYSTONE_INTERNAL_URL": "keystone"},
-            capture_output=True, text=True, check=False, timeout=20,
-        )  # fmt: skip
+        return run_entrypoint(
+            "neutron",
+            "workers",
+            functions="await_api() { echo waits for $1; }\nbecome() { echo $*; }\n"
+            'connection() { echo "a URL"; }\n',
+            programs={"ovsdb-client": f"echo '{ovn}'", "python3": asks, "sed": "echo ssl:ovn:6641"},
+            environment={"MARIADB": "db", "KEYSTONE_INTERNAL_URL": "keystone"},
+        )
 
     return run
 

@@ -13,35 +13,20 @@ PROGRAM = "nova-manage"
 
 
 @pytest.fixture(name="entrypoint")
-def _entrypoint(tmp_path):
+def _entrypoint(run_entrypoint):
     """Run an entrypoint with a nova-manage that ends with a code; return the result and what it was asked.
 
     The service itself is a wait for what runs beside it, and a day's sleep ends that.
     """
-    common = (paths.COMPOSE / "base" / "common.sh").read_text()
-    (tmp_path / "common.sh").write_text(
-        common
-        + "take() { :; }\nown() { :; }\nawait() { :; }\nawait_api() { :; }\nbecome() { wait; }\n"
-        + 'as() { shift; "$@"; }\nsleep() { echo "sleep $1"; [ "$1" != 1d ] || exit 0; }\n'
-    )
-    script = (paths.COMPOSE / "nova" / "entrypoint").read_text()
-    script = script.replace("/usr/local/lib/provision/common.sh", str(tmp_path / "common.sh"))
 
     def run(*words, code=0, host="nova-conductor-1"):
-        for name, lines in {PROGRAM: f'echo "$@"\nexit {code}', "hostname": f"echo {host}", "python3": ":"}.items():
-            program = tmp_path / name
-            program.write_text(f"#!/bin/sh\n{lines}\n")
-            program.chmod(0o755)
-        return subprocess.run(
-            ["bash", "-c", script, "entrypoint", *words],
-            env={
-                "PATH": f"{tmp_path}:/usr/bin:/bin",
-                **dict.fromkeys(("MARIADB", "RABBITMQ", "KEYSTONE_INTERNAL_URL", "PLACEMENT_INTERNAL_URL"), "peer"),
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=20,
+        return run_entrypoint(
+            "nova",
+            *words,
+            functions="await_api() { :; }\nbecome() { wait; }\n"
+            'as() { shift; "$@"; }\nsleep() { echo "sleep $1"; [ "$1" != 1d ] || exit 0; }\n',
+            programs={PROGRAM: f'echo "$@"\nexit {code}', "hostname": f"echo {host}", "python3": ":"},
+            environment=dict.fromkeys(("MARIADB", "RABBITMQ", "KEYSTONE_INTERNAL_URL", "PLACEMENT_INTERNAL_URL"), "peer"),
         )
 
     return run
