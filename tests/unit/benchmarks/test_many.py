@@ -62,6 +62,8 @@ def test_tables_and_charts_have_what_was_run():
         "20 workers": 100,
     }
     assert many.result(FOUND, {}, 3).command.endswith("100 1000 20 --times 3")
+    few = {**many.MOST, "pool": 20}
+    assert many.result(FOUND, {}, 1, few).command.endswith("100 1000 20 --pool 20"), "what was left out is not said"
 
 
 @pytest.mark.parametrize("collection", [True, False])
