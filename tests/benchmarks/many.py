@@ -62,8 +62,8 @@ CONTENDERS = {
     "pool": f"a pool of {POOL} threads, by the SDK",
     "loop": "a loop of Ansible's",
 }
-MOST = {"loop": 20, "pool": 1000, "spread": 1000}
-"""Workers with which each of these still competes."""
+DEFAULTS = {"times": 1, "loop": 20, "pool": 1000, "spread": 1000}
+"""Of the options: the runs, and the most workers with which each of these contenders competes."""
 COMMANDS = ("plan", "status")
 LARGE, TIMES, MEGABYTES, SECONDS = 1000, 1.05, 200, 3.0
 HOST_KEY = "ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + b"k" * 32).decode()
@@ -371,13 +371,10 @@ def charts(found: Mapping[int, Mapping[str, Took]]) -> tuple[Chart, Chart]:
     )
 
 
-def result(
-    found: Mapping[int, Mapping[str, Took]], taken: Mapping[str, Any], times: int, most: Mapping[str, int] = MOST
-) -> Result:
+def result(found: Mapping[int, Mapping[str, Took]], taken: Mapping[str, Any], options: Mapping[str, int]) -> Result:
     """Return what is kept."""
-    options = [
-        f"--{name} {count}" for name, count in {"times": times, **most}.items() if count != {"times": 1, **MOST}[name]
-    ]
+    times = options["times"]
+    other = [f"--{name} {count}" for name, count in options.items() if count != DEFAULTS[name]]
     return Result(
         name="many",
         title="Many servers",
@@ -388,7 +385,7 @@ def result(
             "turn in one run" + (f"; medians of {times}." if times > 1 else ".") + " Into a server group they go with "
             "`workers.spread`, which spreads them over the hypervisors. Memory is that of the largest process."
         ),
-        command=" ".join(["python tests/benchmarks/many.py", *map(str, found), *options]),
+        command=" ".join(["python tests/benchmarks/many.py", *map(str, found), *other]),
         tables=tables(found),
         charts=charts(found),
         taken=taken,
@@ -401,24 +398,23 @@ def main() -> int:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sizes", nargs="*", type=int, default=[20, 100, 1000], metavar="WORKERS")
-    parser.add_argument("--times", type=int, default=1)
     parser.add_argument("--hosts", type=int, help="by default one for 50 workers, and four at least")
-    for name, count in MOST.items():
+    for name, count in DEFAULTS.items():
         parser.add_argument(f"--{name}", type=int, default=count)
     asked = parser.parse_args()
     # As Ctrl-C: what was made is removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     taken = surroundings()
     hosts = fake_hosts.FakeHosts()
-    most = {name: getattr(asked, name) for name in MOST}
+    options = {name: getattr(asked, name) for name in DEFAULTS}
     found: dict[int, dict[str, Took]] = {}
     count = asked.hosts or max(LEAST_HOSTS, max(asked.sizes) // PER_HOST)
     with tempfile.TemporaryDirectory() as folder, hosts.ready(count):
         bench = Bench(Path(folder), hosts.entry, hosts.sweep)
         for size in asked.sizes:
-            found[size] = compete(bench, size, asked.times, most)
+            found[size] = compete(bench, size, asked.times, options)
             # An hour's work is not lost when the next number, which takes ten times as long, does not end.
-            print(f"written: {write(result(found, taken, asked.times, most))}", flush=True)
+            print(f"written: {write(result(found, taken, options))}", flush=True)
     for table in tables(found):
         print("", *(" | ".join(row) for row in (table.columns, *table.rows)), sep="\n")
     missed = misses(found)
